@@ -1,0 +1,1 @@
+"""Typed clients and a conformance suite for Midjourney relays."""
