@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 """The names and indices that lead from a document's root to one of its nodes."""
 
+_SCALARS: dict[type, type] = {ScalarString: str, ScalarBoolean: bool, ScalarFloat: float, ScalarInt: int}
+
 
 def load(path: Path) -> Any:
     """
@@ -70,21 +72,14 @@ def line(document: Any, location: Sequence[str | int]) -> int:
 
 def plain(document: Any) -> Any:
     """The same document as dicts, lists and scalars of Python's own types."""
-    match document:
-        case dict():
-            return {str(name): plain(value) for name, value in document.items()}
-        case list():
-            return [plain(item) for item in document]
-        case ScalarString():
-            return str(document)
-        case ScalarBoolean():
-            return bool(document)
-        case ScalarFloat():
-            return float(document)
-        case ScalarInt():
-            return int(document)
-        case _:
-            return document
+    if isinstance(document, dict):
+        return {str(name): plain(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [plain(item) for item in document]
+    for kind, builtin in _SCALARS.items():
+        if isinstance(document, kind):
+            return builtin(document)
+    return document
 
 
 def _round_trip() -> YAML:

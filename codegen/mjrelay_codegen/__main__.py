@@ -1,0 +1,56 @@
+"""The command behind `nox -s generate` and `nox -s drift`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mjrelay.errors import MjrelayError
+
+try:
+    from mjrelay_codegen import _generator
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; the exit code is 0 where all is well, 1 where it is not, 2 for a wrong call."""
+    parser = argparse.ArgumentParser(prog="python -m mjrelay_codegen", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in {
+        "generate": "write the clients of all relays into generated/",
+        "drift": "fail where generated/ is not what generate writes",
+    }.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--root", type=Path, help="the repository (default: found from here upwards)")
+    options = parser.parse_args(arguments)
+    try:
+        root = options.root or _generator.find_root(Path.cwd())
+        return _generate(root) if options.command == "generate" else _drift(root)
+    except MjrelayError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command talks
+        return 1
+
+
+def _generate(root: Path) -> int:
+    differences = _generator.generate(root)
+    _say(*differences, f"generated/ is up to date; {len(differences)} files changed")
+    return 0
+
+
+def _drift(root: Path) -> int:
+    differences = _generator.drift(root)
+    if not differences:
+        _say("generated/ is what the contracts give")
+        return 0
+    _say(*differences, f"generated/ is not what the contracts give; run: {_generator.COMMAND}")
+    return 1
+
+
+def _say(*lines: object) -> None:
+    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - a command talks
+
+
+if __name__ == "__main__":
+    sys.exit(main())

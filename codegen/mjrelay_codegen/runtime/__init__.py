@@ -1,0 +1,1 @@
+"""What the generated clients share: the client, the models' base, the decoding, the errors."""

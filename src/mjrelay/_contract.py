@@ -1,0 +1,202 @@
+"""A relay's contract: its OpenAPI document, and what can be read from it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache, cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from mjrelay import _request, _yaml
+from mjrelay._credential import Credential
+from mjrelay._reader import Reader, compile_reader
+from mjrelay.errors import ContractError, UnknownRelayError
+
+if TYPE_CHECKING:
+    from mjrelay._request import Request
+    from mjrelay._yaml import Location
+
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+@frozen
+class Clause:
+    """A place in a contract that a sentence about the relay rests on."""
+
+    file: str
+    line: int
+    pointer: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@define(frozen=True, slots=False)
+class Contract:
+    """
+    One relay's contract, by the relay's name.
+
+    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that people read.
+    """
+
+    name: str
+    document: dict[str, Any] = field(repr=False)
+    source: Path = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Contract:
+        """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
+        document = _yaml.plain(_yaml.load(path))
+        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+            raise ContractError("is no OpenAPI document: it has no paths", source=path)
+        return cls(path.stem, document, path)
+
+    @cached_property
+    def location(self) -> Location:
+        """Where the fetch operation stands: the one with `x-mj-task`."""
+        for path, item in self.document["paths"].items():
+            for method in _METHODS:
+                if isinstance(item, dict) and "x-mj-task" in item.get(method, {}):
+                    return "paths", path, method
+        raise ContractError(
+            "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
+        )
+
+    @property
+    def operation(self) -> dict[str, Any]:
+        """The fetch operation's Operation Object."""
+        _, path, method = self.location
+        operation: dict[str, Any] = self.document["paths"][path][method]
+        return operation
+
+    @property
+    def method(self) -> str:
+        """The fetch operation's method, in capitals."""
+        return str(self.location[2]).upper()
+
+    @property
+    def path(self) -> str:
+        """The fetch operation's path, as a template."""
+        return str(self.location[1])
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What the relay's documents mean."""
+        try:
+            return compile_reader(self.operation["x-mj-task"])
+        except ContractError as error:
+            line = self.clause(*self.location, "x-mj-task").line
+            raise ContractError(str(error), source=self.source, line=line) from error
+
+    @property
+    def base_url(self) -> str | None:
+        """Scheme and host where the relay's page gives them."""
+        servers = self.document.get("servers") or [{}]
+        url = servers[0].get("url")
+        return None if url is None else str(url)
+
+    @cached_property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The ways of authenticating at the fetch operation: alternatives, the relay's own choice first."""
+        schemes = self.document.get("components", {}).get("securitySchemes", {})
+        return tuple(
+            Credential.compile(name, schemes.get(name, {}))
+            for requirement in self._security
+            for name in requirement
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether the relay may answer without any credential."""
+        return not all(self._security)
+
+    @property
+    def _security(self) -> list[dict[str, Any]]:
+        return list(self.operation.get("security", self.document.get("security", [])))
+
+    def request(self, task_id: str) -> Request:
+        """The request that asks for a task, without a credential."""
+        return _request.build(self.method, self.path, self.reader.ask, task_id)
+
+    def response(self, status: int) -> tuple[Location, dict[str, Any]] | None:
+        """The Response Object for a status and where it stands: the exact code, its range, or the default."""
+        responses = self.operation.get("responses", {})
+        for key in (str(status), f"{status // 100}XX", "default"):
+            if key in responses:
+                return (*self.location, "responses", key), responses[key]
+        return None
+
+    def content(self, status: int) -> dict[str, Any]:
+        """The Media Type Objects of a status by media type; empty where the contract gives it no body."""
+        found = self.response(status)
+        content: dict[str, Any] = {} if found is None else found[1].get("content", {})
+        return content
+
+    @cached_property
+    def examples(self) -> dict[str, Any]:
+        """The contract's example documents of a 200 by name; a state's name means that state."""
+        return {
+            name: example["value"]
+            for media in self.content(200).values()
+            for name, example in media.get("examples", {}).items()
+            if "value" in example
+        }
+
+    def resolve(self, node: Any) -> Any:
+        """A node, or what its local ``$ref`` refers to."""
+        seen = 0
+        while isinstance(node, dict) and "$ref" in node:
+            target = self.document
+            for step in str(node["$ref"]).removeprefix("#/").split("/"):
+                target = target[step.replace("~1", "/").replace("~0", "~")]
+            node, seen = target, seen + 1
+            if seen > 32:
+                raise ContractError(f"{node['$ref']} refers to itself", source=self.source)
+        return node
+
+    def clause(self, *location: str | int) -> Clause:
+        """The clause at a location: file, line of it or of its nearest ancestor, and JSON Pointer."""
+        pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+        return Clause(_shown(self.source), _yaml.line(_lines(self.source), location), pointer)
+
+
+def relays() -> list[str]:
+    """The names of the relays whose contracts are packaged, in order."""
+    package = resources.files("mjrelay_clients")
+    return sorted(entry.name for entry in package.iterdir() if (entry / "contract.json").is_file())
+
+
+@cache
+def contract(name: str) -> Contract:
+    """
+    The packaged contract of a relay; case and hyphens in the name are forgiven.
+
+    Raises `UnknownRelayError` for a name that is not packaged, with the nearest ones.
+    """
+    known = relays()
+    wanted = name.replace("-", "").replace("_", "").lower()
+    if wanted not in known:
+        raise UnknownRelayError(name, known, difflib.get_close_matches(wanted, known, n=3, cutoff=0.5))
+    text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
+    return Contract(wanted, json.loads(text), data("openapi") / f"{wanted}.yaml")
+
+
+def data(folder: str) -> Path:
+    """A folder of data that ships with the package: ``openapi`` or ``overlays``."""
+    package = Path(__file__).parent
+    packaged = package / folder
+    return packaged if packaged.is_dir() else package.parents[1] / folder
+
+
+def _shown(source: Path) -> str:
+    root = data("openapi").parent
+    return source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
+
+
+@cache
+def _lines(source: Path) -> Any:
+    return _yaml.load(source) if source.is_file() else {}

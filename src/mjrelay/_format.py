@@ -1,0 +1,83 @@
+"""The ways in which relays write progress and times."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Any, TypeGuard
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mjrelay.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NUMBER = re.compile(r"\s*(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(%?)\s*", re.ASCII)
+_OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})", re.ASCII)
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+PROGRESS_FORMATS = {"percent": 1, "fraction": 100}
+TIME_FORMATS = (*_PER_SECOND, "iso8601")
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a JSON value is a number that arithmetic can hold: no boolean, not NaN, no thousand digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def percent(value: Any, scale: int) -> float | None:
+    """
+    Progress in percent as a relay means it, out of range or not; None where the value is no number.
+
+    A number with a percent sign is a percentage whatever the format says.
+    """
+    if isinstance(value, str):
+        number = _NUMBER.fullmatch(value)
+        if number is None:
+            return None
+        value, scale = float(number[1]), 1 if number[2] else scale
+    # Rounded, because 0.29 * 100 is not 29.
+    return round(float(value) * scale, 9) if is_number(value) else None
+
+
+def compile_time(form: str, zone: str | None) -> Callable[[Any], datetime | None]:
+    """A reader of times in one format; all in UTC. What it cannot read, or no calendar holds, is None."""
+    if form == "iso8601":
+        naive = UTC if zone is None else _zone(zone)
+        return lambda value: _iso8601(value, naive)
+    if form not in _PER_SECOND:
+        raise ContractError(f"{form!r} is no time format; write one of {', '.join(TIME_FORMATS)}")
+    per_second = _PER_SECOND[form]
+    return lambda value: _unix(value, per_second)
+
+
+def _unix(value: Any, per_second: int) -> datetime | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20:
+        value = int(value)
+    if not is_number(value):
+        return None
+    try:
+        return datetime.fromtimestamp(value / per_second, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _iso8601(value: Any, naive: tzinfo) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=naive)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(name: str) -> tzinfo:
+    offset = _OFFSET.fullmatch(name)
+    try:
+        if offset is None:
+            return ZoneInfo(name)
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ContractError(f"{name!r} is no time zone; write +08:00 or Asia/Shanghai") from error

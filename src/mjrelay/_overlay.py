@@ -1,0 +1,434 @@
+"""
+OpenAPI Overlay documents, 1.0 and 1.1: changes to a contract, written beside it.
+
+Right by the specification, and stricter in one point: a target that selects nothing is an error unless
+its action says ``x-optional: true``, because a contract that has moved on must not leave its overlays
+silently without effect.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jsonpath_rfc9535 as jsonpath
+from attrs import field, frozen
+from jsonpath_rfc9535.serialize import canonical_string
+from ruamel.yaml.comments import Comment, CommentedMap, CommentedSeq, Format, LineCol
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.scalarstring import FoldedScalarString, LiteralScalarString
+from ruamel.yaml.tokens import CommentToken
+
+from mjrelay._yaml import Location, line, load, plain
+from mjrelay.errors import OverlayError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Document = TypeVar("Document")
+
+# What the fields of an overlay's objects hold.
+_OVERLAY: dict[str, type] = {"overlay": str, "info": dict, "extends": str, "actions": list}
+_INFO: dict[str, type] = {"title": str, "version": str, "description": str}
+_ACTION: dict[str, type] = {"target": str, "description": str, "update": object, "copy": str, "remove": bool}
+_EXTENSIONS: dict[str, type] = {"x-optional": bool}
+_SINCE_1_1 = {"info.description", "actions.copy"}
+_KINDS: dict[type, str] = {
+    str: "text, in quotes if it looks like something else",
+    dict: "an object",
+    list: "an array",
+    bool: "true or false",
+}
+
+
+@frozen
+class Update:
+    """Merge ``value`` into each selected object, add it to each array, put it in place of each primitive."""
+
+    value: Any
+
+
+@frozen
+class Copy:
+    """Do as `Update` does, with the one node of the same document that ``source`` selects."""
+
+    source: str
+    query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
+
+
+@frozen
+class Remove:
+    """Take each selected node out of the object or array that holds it."""
+
+
+@frozen
+class Action:
+    """One step of an overlay: what it selects, and what becomes of it."""
+
+    target: str
+    query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
+    does: Update | Copy | Remove
+    line: int
+    description: str | None = None
+    optional: bool = False
+
+
+@frozen
+class Overlay:
+    """An overlay document, read and found well-formed."""
+
+    source: Path
+    title: str
+    version: str
+    """The version of the Overlay Specification that the document is written in."""
+    extends: str | None
+    """The contract that it is meant for, as written; the caller resolves it."""
+    actions: tuple[Action, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Overlay:
+        """
+        The overlay in a YAML or JSON file.
+
+        Raises `OverlayError` where it is not an Overlay 1.0 or 1.1 document, and `ContractError` where it
+        cannot be read or is not YAML.
+        """
+        return _Reader(path).overlay()
+
+    def apply(self, document: Document) -> Document:
+        """
+        A changed copy of the document, which itself stays as it is.
+
+        Comments, key order and line numbers of a document that was loaded from YAML are kept; its aliases
+        are written out, so that a change to one place is a change to that place alone.
+        Raises `OverlayError` where an action does not fit the document.
+        """
+        box: list[Any] = [_unshared(document, set())]  # gives the root, too, something that holds it
+        for action in self.actions:
+            self._act(action, box)
+        changed: Document = box[0]
+        return changed
+
+    def _act(self, action: Action, box: list[Any]) -> None:
+        snapshot = plain(box[0])
+        targets = self._select(action, action.target, action.query, snapshot)
+        kinds = sorted({_kind(node) for node in targets.values()})
+        if self._is_1_0 and "a primitive" in kinds:
+            raise self._error(
+                action,
+                f"{action.target} selects a primitive, which Overlay 1.0 leaves alone; "
+                "select the object that holds it, or write overlay: 1.1.0",
+            )
+        if isinstance(action.does, Remove):
+            if () in targets:
+                raise self._error(action, "the whole document cannot be removed; select a part of it")
+            # Backwards, so that no removal moves or takes away what is still to be removed.
+            for location in sorted(targets, reverse=True):
+                _remove(box, location)
+            return
+        if not self._is_1_0 and len(kinds) > 1:
+            raise self._error(
+                action,
+                f"{action.target} selects nodes of different kinds ({', '.join(kinds)}); "
+                "write one action for each kind",
+            )
+        for value in self._values(action, action.does, snapshot):
+            for location, node in targets.items():
+                appended = isinstance(node, list) and (self._is_1_0 or not isinstance(value, list))
+                holder, key = _find(box, location)
+                self._merge(action, holder, key, [value] if appended else value, location)
+
+    def _values(self, action: Action, does: Update | Copy, document: Any) -> list[Any]:
+        """The value to merge, if there is one."""
+        if isinstance(does, Update):
+            return [does.value]
+        nodes = self._select(action, does.source, does.query, document)
+        if len(nodes) > 1:
+            raise self._error(action, f"{does.source} selects {len(nodes)} nodes to copy; let it select one")
+        return list(nodes.values())
+
+    def _select(
+        self, action: Action, path: str, query: jsonpath.JSONPathQuery, document: Any
+    ) -> dict[Location, Any]:
+        try:
+            nodes = {node.location: node.value for node in query.find(document)}
+        except jsonpath.JSONPathError as error:
+            raise self._error(action, f"{path} cannot be evaluated here: {error}") from error
+        if not nodes and not action.optional:
+            raise self._error(
+                action,
+                f"{path} selects nothing; correct it, "
+                "or write x-optional: true where the contract need not have it",
+            )
+        return nodes
+
+    def _merge(self, action: Action, holder: Any, key: Any, value: Any, location: Location) -> None:
+        old = holder[key]
+        if isinstance(old, dict) and isinstance(value, dict):
+            for name, item in value.items():
+                inner = _key(old, name)
+                if inner in old:
+                    self._merge(action, old, inner, item, (*location, name))
+                else:
+                    _append(holder, key, name, item)
+        elif isinstance(old, list) and isinstance(value, list):
+            for item in value:
+                _append(holder, key, len(old), item)
+        elif isinstance(old, dict | list) or isinstance(value, dict | list):
+            place = "$" + "".join(
+                f"[{canonical_string(step) if isinstance(step, str) else step}]" for step in location
+            )
+            raise self._error(
+                action,
+                f"{place} is {_kind(old)} and cannot be merged with {_kind(value)}; "
+                "give it a value of its own kind, or remove it in an action before this one",
+            )
+        else:
+            rest = _take(holder, key)
+            holder[key] = value
+            _give(holder, key, rest)
+
+    @property
+    def _is_1_0(self) -> bool:
+        return self.version.startswith("1.0.")
+
+    def _error(self, action: Action, message: str) -> OverlayError:
+        return OverlayError(message, source=self.source, line=action.line)
+
+
+class _Reader:
+    """One overlay file on its way to an `Overlay`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.document = load(path)
+        self.version = ""
+        self.data = plain(self.document)
+
+    def overlay(self) -> Overlay:
+        version = self.data.get("overlay") if isinstance(self.data, dict) else None
+        if not isinstance(version, str) or not re.fullmatch(r"1\.[01]\.[0-9]+", version):
+            raise self.error('is not an overlay that can be read: it must say overlay: "1.0.0" or "1.1.0"')
+        self.version = version
+        root = self.fields(self.data, (), _OVERLAY, ("info", "actions"))
+        info = self.fields(root["info"], ("info",), _INFO, ("title", "version"))
+        if not root["actions"]:
+            raise self.error("actions is empty; an overlay has one action or more", "actions")
+        actions: dict[str, Action] = {}
+        for index, data in enumerate(root["actions"]):
+            action = self.action(data, index)
+            twin = actions.setdefault(json.dumps(data, sort_keys=True, default=repr), action)
+            if twin is not action:
+                raise self.error(f"the same action stands in line {twin.line}; delete one", "actions", index)
+        return Overlay(
+            source=self.path,
+            title=info["title"],
+            version=version,
+            extends=root.get("extends"),
+            actions=tuple(actions.values()),
+        )
+
+    def action(self, data: Any, index: int) -> Action:
+        here = ("actions", index)
+        data = self.fields(data, here, _ACTION | _EXTENSIONS, ("target",))
+        verbs = [verb for verb in ("update", "copy", "remove") if verb in data]
+        if len(verbs) > 1 and not self.version.startswith("1.0."):
+            raise self.error(f"an action does one thing, not {' and '.join(verbs)}; split it", *here)
+        does: Update | Copy | Remove
+        if data.get("remove"):
+            does = Remove()
+        elif "update" in data:
+            does = Update(data["update"])
+        elif "copy" in data:
+            does = Copy(data["copy"], self.query(data["copy"], *here, "copy"))
+        else:
+            raise self.error("the action changes nothing; give it update, copy or remove: true", *here)
+        return Action(
+            target=data["target"],
+            query=self.query(data["target"], *here, "target"),
+            does=does,
+            line=line(self.document, here),
+            description=data.get("description"),
+            optional=data.get("x-optional", False),
+        )
+
+    def fields(
+        self, data: Any, here: Location, known: dict[str, type], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        what = str(here[0]) if here else "overlay"
+        if not isinstance(data, dict):
+            raise self.error(
+                f"each of {what} must be an object" if here[1:] else f"{what} must be an object", *here
+            )
+        for name, value in data.items():
+            if name not in known and not name.startswith("x-"):
+                raise self.error(f"{name} is unknown here; correct it, or let it begin with x-", *here, name)
+            if f"{what}.{name}" in _SINCE_1_1 and self.version.startswith("1.0."):
+                raise self.error(f"{name} came with Overlay 1.1; write overlay: 1.1.0", *here, name)
+            kind = known.get(name, object)
+            if not isinstance(value, kind):
+                raise self.error(f"{name} must be {_KINDS[kind]}", *here, name)
+        for name in required:
+            if name not in data:
+                raise self.error(f"{name} is missing from {'an action' if here[1:] else what}", *here)
+        return data
+
+    def query(self, text: str, *here: str | int) -> jsonpath.JSONPathQuery:
+        try:
+            return jsonpath.compile(text)
+        except jsonpath.JSONPathError as error:
+            raise self.error(f"{text!r} is not a JSONPath by RFC 9535: {error}", *here) from error
+
+    def error(self, message: str, *here: str | int) -> OverlayError:
+        return OverlayError(message, source=self.path, line=line(self.document, here))
+
+
+def _kind(node: Any) -> str:
+    return "an object" if isinstance(node, dict) else "an array" if isinstance(node, list) else "a primitive"
+
+
+def _key(holder: Any, step: str | int) -> Any:
+    """The key that a JSONPath's step means: a YAML key may be a number (200:) where JSON has text."""
+    if isinstance(holder, list) or step in holder:
+        return step
+    return next((key for key in holder if str(key) == step), step)
+
+
+def _find(box: list[Any], location: Location) -> tuple[Any, Any]:
+    holder: Any = box
+    key: Any = 0
+    for step in location:
+        holder = holder[key]
+        key = _key(holder, step)
+    return holder, key
+
+
+def _append(holder: Any, key: Any, name: str | int, value: Any) -> None:
+    """Add an item at the end of an object or array, above the comments that follow it."""
+    inner = holder[key]
+    rest = _take(holder, key)
+    if isinstance(inner, CommentedMap | CommentedSeq):
+        value = _styled(value)
+        if not inner:
+            inner.fa.set_block_style()
+            inner.ca.comment = None
+    else:
+        value = copy.deepcopy(value)
+    if isinstance(inner, list):
+        inner.append(value)
+    else:
+        inner[name] = value
+    _give(holder, key, rest)
+
+
+def _remove(box: list[Any], location: Location) -> None:
+    """Take a node away with the comments above it, and leave those of the node that follows."""
+    holder, key = _find(box, location)
+    rest = _take(holder, key)
+    keys = list(range(len(holder)) if isinstance(holder, list) else holder)
+    index = keys.index(key)
+    del holder[key]
+    if isinstance(holder, CommentedMap):
+        holder.ca.items.pop(key, None)
+    elif isinstance(holder, CommentedSeq) and holder.lc.data:
+        holder.lc.data = {at - (at > key): mark for at, mark in holder.lc.data.items() if at != key}
+    if index:
+        _take(holder, keys[index - 1])
+        _give(holder, keys[index - 1], rest)
+    elif holder:
+        _lead(holder, 0 if isinstance(holder, list) else keys[1], rest)
+    else:
+        outer, at = _find(box, location[:-1])
+        outer[at] = type(holder)()  # an empty one keeps no comment inside
+        if isinstance(outer, CommentedMap | CommentedSeq):
+            outer.ca.items.pop(at, None)
+        _give(outer, at, rest)
+
+
+def _unshared(node: Any, seen: set[int]) -> Any:
+    """
+    A copy in which no two places hold the same object or array, whatever aliases there were.
+
+    ``seen`` are the nodes copied so far: their comments are not repeated.
+    """
+    if not isinstance(node, dict | list):
+        return node
+    twin: Any = type(node)()
+    if isinstance(node, CommentedMap | CommentedSeq):
+        setattr(twin, Format.attrib, copy.copy(node.fa))
+        setattr(twin, LineCol.attrib, copy.copy(node.lc))
+        if id(node) not in seen:
+            setattr(twin, Comment.attrib, copy.copy(node.ca))
+            twin.ca._items = dict(node.ca.items)  # noqa: SLF001 - it has no setter
+    seen.add(id(node))
+    if isinstance(node, dict):
+        for key, value in node.items():
+            twin[key] = _unshared(value, seen)
+    else:
+        twin.extend(_unshared(item, seen) for item in node)
+    return twin
+
+
+def _styled(value: Any) -> Any:
+    """Plain data as YAML nodes, which can carry comments."""
+    if isinstance(value, dict):
+        return CommentedMap((name, _styled(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return CommentedSeq(map(_styled, value))
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value
+
+
+# ruamel.yaml hangs the comment lines between two nodes on the first of them, at its innermost last value.
+# They speak of the second: an insertion between the two, or the removal of one, has to move them.
+
+
+def _tail(holder: Any, key: Any) -> tuple[Any, Any, int, bool]:
+    """Where the comment below a node hangs: holder, key, position; and whether it follows block text."""
+    value = holder[key]
+    while isinstance(value, CommentedMap | CommentedSeq) and value and not value.fa.flow_style():
+        holder, key = value, len(value) - 1 if isinstance(value, list) else list(value)[-1]
+        value = holder[key]
+    return (
+        holder,
+        key,
+        0 if isinstance(holder, list) else 2,
+        isinstance(value, LiteralScalarString | FoldedScalarString),
+    )
+
+
+def _take(holder: Any, key: Any) -> str:
+    """Cut off the comment lines below a node; the one on its own line stays."""
+    holder, key, at, block = _tail(holder, key)
+    if not isinstance(holder, CommentedMap | CommentedSeq):
+        return ""
+    tokens = list(holder.ca.items.get(key, [None] * 4))
+    token = tokens[at]
+    if token is None:
+        return ""
+    column = token.start_mark.column
+    own, _, rest = ("", "", " " * column + token.value) if block else token.value.partition("\n")
+    tokens[at] = CommentToken(f"{own}\n", CommentMark(column)) if own else None
+    holder.ca.items[key] = tokens
+    return str(rest)
+
+
+def _give(holder: Any, key: Any, rest: str) -> None:
+    """Hang comment lines below a node."""
+    holder, key, at, block = _tail(holder, key)
+    if not rest or not isinstance(holder, CommentedMap | CommentedSeq):
+        return
+    tokens = list(holder.ca.items.get(key, [None] * 4))
+    own = tokens[at]
+    column = own.start_mark.column if own else 0
+    tokens[at] = CommentToken((own.value if own else "" if block else "\n") + rest, CommentMark(column))
+    holder.ca.items[key] = tokens
+
+
+def _lead(holder: Any, key: Any, rest: str) -> None:
+    """Put comment lines above the first node of an object or array."""
+    if rest and isinstance(holder, CommentedMap | CommentedSeq):
+        tokens = list(holder.ca.items.get(key, [None] * 4))
+        tokens[1] = [CommentToken(rest, CommentMark(0)), *(tokens[1] or [])]
+        holder.ca.items[key] = tokens

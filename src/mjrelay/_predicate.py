@@ -1,0 +1,72 @@
+"""The one predicate form of `x-mj-task`: what a document must say for a statement to apply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mjrelay._jsonpath import Path
+from mjrelay.errors import ContractError
+
+Predicate = Callable[[Any], bool]
+"""Says of a document whether it fits."""
+
+
+def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
+    """
+    The predicate that ``{JSONPath: condition}`` denotes: every condition holds.
+
+    A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (a string, matched whole)
+    or ``{present: bool}``. Where a path selects several values, one that fits is enough.
+    """
+    tests = [(Path.compile(path), _condition(condition)) for path, condition in conditions.items()]
+
+    def holds(document: Any) -> bool:
+        return all(test(path.find(document)) for path, test in tests)
+
+    return holds
+
+
+def compile_scope(scope: Any) -> Predicate:
+    """The predicate of ``{where: …}``, ``{unless: …}``, both, or true, as it stands beside what it limits."""
+    if scope is True:
+        return lambda _: True
+    if not isinstance(scope, Mapping) or not scope or scope.keys() - {"where", "unless"}:
+        raise ContractError(f"{scope!r} limits nothing; write true, {{where: …}} or {{unless: …}}")
+    where = compile_predicate(scope.get("where", {}))
+    unless = compile_predicate(scope["unless"]) if "unless" in scope else None
+    return lambda document: where(document) and not (unless is not None and unless(document))
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return bool(left == right)
+
+
+def _condition(condition: Any) -> Callable[[list[Any]], bool]:
+    match condition:
+        case {"match": str(pattern)} if len(condition) == 1:
+            compiled = compile_pattern(pattern)
+            return lambda values: any(isinstance(v, str) and compiled.fullmatch(v) for v in values)
+        case {"present": bool(wanted)} if len(condition) == 1:
+            return lambda values: bool(values) is wanted
+        case list() if not any(isinstance(scalar, list | Mapping) for scalar in condition):
+            return lambda values: any(same(v, scalar) for v in values for scalar in condition)
+        case list() | Mapping():
+            raise ContractError(
+                f"{condition!r} is no condition; write a scalar, a list of scalars, {{match: regexp}} "
+                "or {present: true|false}"
+            )
+        case _:
+            return lambda values: any(same(v, condition) for v in values)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A regular expression of a contract; raises `ContractError` where it is none."""
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ContractError(f"{pattern!r} is not a regular expression: {error}") from error

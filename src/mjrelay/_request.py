@@ -1,0 +1,99 @@
+"""A request as plain data, built from a contract's operation, a task's id and a credential."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import evolve, field, frozen
+
+from mjrelay.errors import ContractError
+
+if TYPE_CHECKING:
+    from mjrelay._credential import Credential
+    from mjrelay._exchange import Headers
+
+_EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?:/[^/]+)+))")
+
+
+@frozen
+class Request:
+    """What is sent. ``target`` is path and query, percent-encoded; nothing in it is shown by `repr`."""
+
+    method: str
+    target: str = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def authenticated(self, credential: Credential, secret: str) -> Request:
+        """The same request with a secret where the credential belongs."""
+        value = credential.value(secret)
+        match credential.place:
+            case "header":
+                return evolve(self, headers=(*self.headers, (credential.field, value)))
+            case "cookie":
+                cookie = f"{credential.field}={quote(value, safe='')}"
+                return evolve(self, headers=(*self.headers, ("Cookie", cookie)))
+            case _:
+                return evolve(self, target=_with_query(self.target, credential.field, value))
+
+
+def ask(expression: str) -> tuple[str, str]:
+    """
+    Where a request carries the id: ``path``, ``query`` or ``header`` and a name, ``body`` and a pointer.
+
+    Raises `ContractError` for what is not an OpenAPI runtime expression of a request.
+    """
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None:
+        raise ContractError(f"ask: {expression!r} is no runtime expression; write $request.path.id")
+    place, name, pointer = match.groups()
+    return (place, name) if pointer is None else ("body", pointer)
+
+
+def build(method: str, path: str, expression: str, task_id: str) -> Request:
+    """The request that asks for one task, whose id goes where the runtime expression says."""
+    place, name = ask(expression)
+    headers: Headers = (("Accept", "application/json"),)
+    match place:
+        case "path":
+            return Request(method, path.replace(f"{{{name}}}", quote(task_id, safe="")), headers)
+        case "query":
+            return Request(method, _with_query(path, name, task_id), headers)
+        case "header":
+            return Request(method, path, (*headers, (name, task_id)))
+        case _:
+            body = json.dumps(nested(name, task_id)).encode()
+            return Request(method, path, (*headers, ("Content-Type", "application/json")), body)
+
+
+def nested(pointer: str, value: str) -> Any:
+    """The smallest document that holds a value at a JSON Pointer through objects."""
+    document: Any = value
+    for step in reversed(pointer.split("/")[1:]):
+        document = {step.replace("~1", "/").replace("~0", "~"): document}
+    return document
+
+
+def join(base_url: str, target: str) -> str:
+    """
+    The URL of a target on a relay.
+
+    A base URL keeps its own path as a prefix, but what it ends with and the target begins with stands once:
+    ``https://host/api`` and ``/api/task`` make ``https://host/api/task``.
+    """
+    base = urlsplit(base_url)
+    prefix = [part for part in base.path.split("/") if part]
+    path, mark, query = target.partition("?")
+    steps = path.split("/")[1:]
+    for overlap in range(min(len(prefix), len(steps)), 0, -1):
+        if prefix[-overlap:] == steps[:overlap]:
+            prefix = prefix[:-overlap]
+            break
+    return f"{base.scheme}://{base.netloc}/" + "/".join([*prefix, *steps]) + mark + query
+
+
+def _with_query(target: str, name: str, value: str) -> str:
+    return target + ("&" if "?" in target else "?") + urlencode({name: value}, quote_via=quote)

@@ -1,0 +1,73 @@
+"""What the environment says: credentials and base URLs, never on a command line where others see them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mjrelay.errors import SettingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def api_key(relay: str) -> str | None:
+    """The secret for a relay, from ``MJRELAY_<RELAY>_API_KEY``, else ``MJRELAY_API_KEY``, else None."""
+    return os.environ.get(key_variable(relay)) or os.environ.get("MJRELAY_API_KEY") or None
+
+
+def key_variable(relay: str) -> str:
+    """The environment variable that holds the secret for one relay."""
+    return f"MJRELAY_{relay.upper()}_API_KEY"
+
+
+def read_key(path: Path) -> str:
+    """The secret in a file, without the line's end; raises `SettingError` where there is none."""
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: the key cannot be read; check the path ({error})") from error
+    if not key:
+        raise SettingError(f"{path}: holds no key; write the key on its first line")
+    return key
+
+
+def base_url(given: str | None, contract_default: str | None, relay: str) -> str:
+    """
+    Where the relay is: as given, else ``MJRELAY_BASE_URL``, else the contract's own server.
+
+    Raises `SettingError` where nobody says, or what is said is no http or https URL.
+    """
+    url = given or os.environ.get("MJRELAY_BASE_URL") or contract_default
+    if url is None:
+        raise SettingError(f"the contract of {relay} names no host; give one with --base-url or base_url=")
+    return checked_url(url)
+
+
+def checked_url(url: str) -> str:
+    """The URL without a closing slash; raises `SettingError` for what cannot be a relay's address."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError as error:
+        raise SettingError(f"{url!r} is no URL ({error}); write https://host") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise SettingError(f"{url!r} is no http or https URL; write https://host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingError(
+            f"{parts.hostname}: a base URL holds no credentials, query or fragment; leave them out"
+        )
+    return url.strip().rstrip("/")
+
+
+def loopback(url: str) -> bool:
+    """Whether a URL leads to this very machine, so that requests cost nobody anything."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,756 @@
+"""The generated clients against a server that answers as relays do, well and badly."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib
+import json
+import pickle
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_clients import RELAYS, zhongzhuan
+from mjrelay_clients.runtime.types import Model
+from mjrelay_clients.zhongzhuan import (
+    UNSET,
+    AuthenticatedClient,
+    Client,
+    DecodeError,
+    UnexpectedStatus,
+    Unset,
+)
+from mjrelay_clients.zhongzhuan.api.task import fetch_task
+from mjrelay_clients.zhongzhuan.models import AuthError, Task, TaskError, TaskStatus
+from mjrelay_codegen import _generator
+from mjrelay_codegen._relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+REPOSITORY = Path(__file__).parent.parent
+TOKEN = "sk-7f3a9c51-never-to-be-seen"
+CLIENTS = REPOSITORY / "generated" / "mjrelay_clients"
+
+
+def contract(relay: str) -> Any:
+    """The resolved contract beside a relay's client."""
+    return json.loads((CLIENTS / relay / "contract.json").read_text(encoding="utf-8"))
+
+
+def examples(relay: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each documented JSON answer of a relay, with the name of its schema."""
+    for item in contract(relay)["paths"].values():
+        for operation in item.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {}).get("application/json", {})
+                for example in content.get("examples", {}).values():
+                    yield content["schema"]["$ref"].rpartition("/")[2], example["value"]
+
+
+SUCCEEDED: dict[str, Any] = next(
+    value for name, value in examples("zhongzhuan") if name == "Task" and value["status"] == "SUCCESS"
+)
+
+
+@define
+class Server:
+    """A relay on the loopback: what it answers next, and what it was asked."""
+
+    url: str
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(factory=lambda: {"Content-Type": "application/json"})
+    asked: list[tuple[str, dict[str, str]]] = field(factory=list)
+
+    def answers(self, document: Any, status: int = 200) -> None:
+        """Answer with a JSON document from now on."""
+        self.status, self.body = status, json.dumps(document).encode()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A running server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(state.status)
+            for name, value in state.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(state.body)))
+            self.end_headers()
+            self.wfile.write(state.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        state = Server(f"http://127.0.0.1:{http.server_address[1]}")
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield state
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[AuthenticatedClient]:
+    """A client of that server."""
+    with AuthenticatedClient(base_url=server.url, token=TOKEN) as client:
+        yield client
+
+
+def decoded(body: bytes, status: int = 200) -> Any:
+    """What a client makes of one answer, without a socket."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+    with AuthenticatedClient(token=TOKEN, httpx_args={"transport": transport}) as client:
+        return fetch_task.sync_detailed("1", client=client).parsed
+
+
+# Documents
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+def test_every_documented_answer_survives_the_round_trip(relay: str) -> None:
+    """Each example of each contract is decoded, and written down again exactly as it came."""
+    models = importlib.import_module(f"mjrelay_clients.{relay}.models")
+    count = 0
+    for name, document in examples(relay):
+        model = getattr(models, name).from_dict(document)
+        assert model.to_dict() == document
+        assert model.additional_properties == {}
+        count += 1
+    assert count
+
+
+def test_the_documented_task_arrives_typed(server: Server, client: AuthenticatedClient) -> None:
+    """The page's own answer becomes a model with words, numbers, buttons and properties of their types."""
+    server.answers(SUCCEEDED)
+    response = fetch_task.sync_detailed("1730621826053455", client=client)
+    task = fetch_task.sync("1730621826053455", client=client)
+    assert response.parsed == task
+    assert response.status_code == 200
+    assert response.content == server.body
+    assert response.headers["content-type"] == "application/json"
+    assert task.status is TaskStatus.SUCCESS
+    assert task.finish_time == 1730621855817
+    assert isinstance(task.buttons, list)
+    assert task.buttons[4].emoji == "🔄"
+    assert isinstance(task.properties, Model)
+    assert task.to_dict() == SUCCEEDED
+    assert {path for path, _ in server.asked} == {"/mj/task/1730621826053455/fetch"}
+
+
+def test_the_asynchronous_side_is_the_same(server: Server, client: AuthenticatedClient) -> None:
+    """The awaited functions return and raise what the others do."""
+    server.answers(SUCCEEDED)
+
+    async def run() -> None:
+        async with client:
+            assert await fetch_task.asyncio("1", client=client) == Task.from_dict(SUCCEEDED)
+            server.answers({"code": 4, "description": "task_no_found ", "type": "upstream_error"}, 400)
+            response = await fetch_task.asyncio_detailed("1", client=client)
+            assert isinstance(response.parsed, TaskError)
+            with pytest.raises(UnexpectedStatus) as caught:
+                await fetch_task.asyncio("1", client=client)
+            assert caught.value.parsed == response.parsed
+            server.status, server.body = 200, b"<html>"
+            with pytest.raises(DecodeError, match="expected JSON"):
+                await fetch_task.asyncio("1", client=client)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("word", ["PAUSED", "", "success", "排队中"])
+def test_an_unknown_word_is_kept(word: str) -> None:
+    """A status no contract knows is its own text, and stays so when copied, pickled and written down."""
+    task = Task.from_dict({**SUCCEEDED, "status": word})
+    assert task.status == word
+    for twin in (copy.copy(task), copy.deepcopy(task), pickle.loads(pickle.dumps(task))):  # noqa: S301
+        assert twin == task
+        assert twin.status == word
+        assert twin.to_dict()["status"] == word
+
+
+def test_a_known_word_survives_copies() -> None:
+    """A status the contract knows stays a member of its enumeration, equal to its text."""
+    task = Task.from_dict(SUCCEEDED)
+    for twin in (copy.copy(task), copy.deepcopy(task), pickle.loads(pickle.dumps(task))):  # noqa: S301
+        assert twin == task
+        assert twin.status is TaskStatus.SUCCESS
+        assert twin.status == "SUCCESS"
+
+
+@pytest.mark.parametrize("name", SUCCEEDED)
+def test_null_and_missing_are_taken_and_told_apart(name: str) -> None:
+    """For every property, null is None and a missing key is UNSET, and each is written down as it came."""
+    null = {**SUCCEEDED, name: None}
+    assert Task.from_dict(null).to_dict() == null
+    missing = {key: value for key, value in SUCCEEDED.items() if key != name}
+    assert Task.from_dict(missing).to_dict() == missing
+
+
+def test_an_empty_task_has_nothing_set() -> None:
+    """Every property of an empty object is UNSET, which is false, and itself after copies."""
+    task = Task.from_dict({})
+    assert task.status is UNSET
+    assert not UNSET
+    for twin in (copy.copy(UNSET), copy.deepcopy(UNSET), pickle.loads(pickle.dumps(UNSET))):  # noqa: S301
+        assert twin is UNSET
+    assert pickle.loads(pickle.dumps(task)).status is UNSET  # noqa: S301
+    assert isinstance(UNSET, Unset)
+    assert repr(UNSET) == "UNSET"
+
+
+def test_unknown_keys_are_kept() -> None:
+    """Keys nobody documented are kept at every depth, and written down again."""
+    document = {**SUCCEEDED, "videoUrl": "x", "self": 1, "buttons": [{"label": "U1", "new": {"a": [None]}}]}
+    task = Task.from_dict(document)
+    assert task.additional_properties == {"videoUrl": "x", "self": 1}
+    assert task.to_dict() == document
+
+
+def test_an_integer_may_be_written_as_a_float() -> None:
+    """JSON has one kind of number, so 1.0 is an integer."""
+    assert repr(Task.from_dict({"startTime": 1730621828024.0}).start_time) == "1730621828024"
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "expected", "got"),
+    [
+        ({"buttons": [{"style": "2"}]}, "$.buttons[0].style", "integer or null", "string"),
+        ({"buttons": [{}, 3]}, "$.buttons[1]", "object", "integer"),
+        ({"buttons": [None]}, "$.buttons[0]", "object", "null"),
+        ({"buttons": {}}, "$.buttons", "array or null", "object"),
+        ({"submitTime": True}, "$.submitTime", "integer or null", "boolean"),
+        ({"submitTime": 1.5}, "$.submitTime", "integer or null", "number"),
+        ({"submitTime": "1730621826053"}, "$.submitTime", "integer or null", "string"),
+        ({"progress": 100}, "$.progress", "string or null", "integer"),
+        ({"status": 7}, "$.status", "string or null", "integer"),
+        ({"status": ["SUCCESS"]}, "$.status", "string or null", "array"),
+        ({"properties": "{}"}, "$.properties", "object or null", "string"),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_place(
+    change: dict[str, Any], path: str, expected: str, got: str
+) -> None:
+    """A wrong JSON type raises an error that says where, what was documented and what came."""
+    with pytest.raises(DecodeError) as caught:
+        Task.from_dict({**SUCCEEDED, **change})
+    error = caught.value
+    assert (error.path, error.expected, error.got) == (path, expected, got)
+    assert str(error) == f"{path}: expected {expected}, got {got}"
+    assert (error.status_code, error.content) == (None, b"")
+
+
+BAD = {
+    "empty": b"",
+    "blank": b" \r\n",
+    "html": b"<!DOCTYPE html><title>502</title>",
+    "truncated": b'{"id": "1", "status": "SUCC',
+    "two documents": b"{}{}",
+    "nan": b'{"startTime": NaN}',
+    "infinity": b'{"other": [-Infinity]}',
+    "overflow": b'{"startTime": 1e999}',
+    "huge integer": b'{"startTime": ' + b"1" * 10_000 + b"}",
+    "not utf-8": b'{"id": "\xff"}',
+    "utf-16": '{"id": "1"}'.encode("utf-16"),
+    "nested deeply": b"[" * 200_000,
+    "array": b"[]",
+    "string": b'"SUCCESS"',
+    "number": b"1",
+    "null": b"null",
+    "true": b"true",
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_body_that_is_no_documented_document_is_one_error(case: str, status: int) -> None:
+    """Whatever a body is instead of a JSON object, the error is the same kind, with status and body."""
+    with pytest.raises(DecodeError) as caught:
+        decoded(BAD[case], status)
+    assert caught.value.status_code == status
+    assert caught.value.content == BAD[case]
+    assert str(status) in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert len(repr(caught.value)) < 300
+
+
+def test_a_decode_error_survives_a_pickle_and_holds_its_tongue() -> None:
+    """The error can cross a process boundary, and neither its text nor its repr holds the whole body."""
+    body = b"<html>" + b"x" * 100_000
+    with pytest.raises(DecodeError) as caught:
+        decoded(body)
+    twin = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert (twin.path, twin.status_code, twin.content) == ("$", 200, body)
+    assert str(twin) == str(caught.value)
+    assert "<html>xxx" in str(twin)
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"id": "1"}', b'{"id": "\\ud800"}', b'{"id": "1", "id": "1"}', b' {"id":\t"1"}\n']
+)
+def test_an_odd_body_that_is_json_is_taken(body: bytes) -> None:
+    """A byte order mark, a lone surrogate, a double key and white space are no reason to lose a task."""
+    assert isinstance(decoded(body), Task)
+
+
+def test_a_wrong_content_type_is_no_obstacle(server: Server, client: AuthenticatedClient) -> None:
+    """The body is decoded as the contract documents it, whatever the header says."""
+    server.answers(SUCCEEDED)
+    server.headers = {"Content-Type": "text/html; charset=gbk"}
+    assert fetch_task.sync("1", client=client).to_dict() == SUCCEEDED
+
+
+def test_a_body_that_is_not_compressed_as_it_says(server: Server, client: AuthenticatedClient) -> None:
+    """A body its own headers lie about is a decode error with the status."""
+    server.answers(SUCCEEDED)
+    server.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(DecodeError, match="compressed") as caught:
+        fetch_task.sync("1", client=client)
+    assert caught.value.status_code == 200
+
+    async def run() -> None:
+        async with client:
+            with pytest.raises(DecodeError, match="compressed"):
+                await fetch_task.asyncio("1", client=client)
+
+    asyncio.run(run())
+
+
+@given(body=st.binary(), status=st.sampled_from([200, 400, 401, 403]))
+def test_arbitrary_bytes_decode_or_raise_the_one_error(body: bytes, status: int) -> None:
+    """No body whatsoever makes a client raise anything else than its decode error."""
+    try:
+        parsed = decoded(body, status)
+    except DecodeError as error:
+        assert error.content == body  # noqa: PT017 - either outcome is right
+    else:
+        assert isinstance(parsed, Model)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*SUCCEEDED, "other"]), JSON))
+def test_arbitrary_documents_decode_exactly_or_raise_the_one_error(document: dict[str, Any]) -> None:
+    """What a model takes, it gives back exactly; what it does not take is a decode error at a place."""
+    try:
+        task = Task.from_dict(document)
+    except DecodeError as error:
+        assert error.path.startswith("$.")  # noqa: PT017 - either outcome is right
+    else:
+        assert task.to_dict() == document
+
+
+# Statuses
+
+
+@pytest.mark.parametrize("status", [201, 206, 302, 404, 418, 429, 499, 500, 520, 527, 561, 599])
+def test_a_status_without_a_document_is_an_integer_and_never_a_quiet_none(
+    server: Server, client: AuthenticatedClient, status: int
+) -> None:
+    """Every status number is returned in detail, and raised where only a task would do."""
+    server.status, server.body = status, b"<html>error code: 520</html>"
+    response = fetch_task.sync_detailed("1", client=client)
+    assert type(response.status_code) is int
+    assert response.status_code == status
+    assert response.content == server.body
+    assert response.parsed is None
+    with pytest.raises(UnexpectedStatus) as caught:
+        fetch_task.sync("1", client=client)
+    assert caught.value.status_code == status
+    assert caught.value.content == server.body
+    assert caught.value.parsed is None
+    assert str(status) in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).status_code == status  # noqa: S301
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "model"),
+    [
+        (400, {"code": 4, "description": "task_no_found ", "type": "upstream_error"}, TaskError),
+        (401, {"error": {"message": "无效的令牌", "type": "new_api_error"}}, AuthError),
+    ],
+)
+def test_a_documented_error_is_its_model(
+    server: Server, client: AuthenticatedClient, status: int, document: Any, model: type[Model]
+) -> None:
+    """An error the contract documents is decoded, returned in detail, and raised where a task would be."""
+    server.answers(document, status)
+    parsed = fetch_task.sync_detailed("1", client=client).parsed
+    assert isinstance(parsed, model)
+    assert parsed.to_dict() == document
+    with pytest.raises(UnexpectedStatus) as caught:
+        fetch_task.sync("1", client=client)
+    assert caught.value.parsed == parsed
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    """A credential never travels where a relay's Location points, even if the httpx client would."""
+    server.status, server.headers = 302, {"Location": f"{server.url}/elsewhere"}
+    with AuthenticatedClient(base_url=server.url, token=TOKEN, scheme="secret") as client:
+        client.get_httpx_client().follow_redirects = True
+        with pytest.raises(UnexpectedStatus):
+            fetch_task.sync("1", client=client)
+    assert [path for path, _ in server.asked] == ["/mj/task/1/fetch"]
+
+
+# The request
+
+
+def test_the_token_goes_where_the_contract_says(server: Server) -> None:
+    """The first alternative is the default, another one is chosen by its name, and never both are sent."""
+    server.answers(SUCCEEDED)
+    with AuthenticatedClient(base_url=server.url, token=TOKEN) as client:
+        fetch_task.sync("1", client=client)
+    with AuthenticatedClient(base_url=server.url, token=TOKEN, scheme="secret") as client:
+        fetch_task.sync("1", client=client)
+    (_, first), (_, second) = server.asked
+    assert first["authorization"] == f"Bearer {TOKEN}"
+    assert "mj-api-secret" not in first
+    assert second["mj-api-secret"] == TOKEN
+    assert "authorization" not in second
+
+
+def test_an_unknown_scheme_is_named_with_the_known_ones() -> None:
+    """A wrong scheme is a clear error before anything is sent."""
+    with pytest.raises(ValueError, match=r"'basic'.*bearer, secret"):
+        AuthenticatedClient(token=TOKEN, scheme="basic")
+
+
+def test_the_token_shows_in_no_repr(server: Server) -> None:
+    """No repr or message of what a client consists of, returns or raises holds the token."""
+    server.status, server.body = 200, f"<html>no such token: {TOKEN}</html>".encode()
+    with AuthenticatedClient(
+        base_url=server.url, token=TOKEN, headers={"X-Other": TOKEN}, httpx_args={"trust_env": False}
+    ) as client:
+        with pytest.raises(DecodeError) as caught:
+            fetch_task.sync("1", client=client)
+        server.status = 502
+        response = fetch_task.sync_detailed("1", client=client)
+        with pytest.raises(UnexpectedStatus) as unexpected:
+            fetch_task.sync("1", client=client)
+        beneath = client.get_httpx_client()
+        for thing in (client, beneath, response, caught.value, unexpected.value):
+            assert TOKEN not in repr(thing)
+            assert TOKEN not in str(thing)
+    assert "[redacted]" in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["", "sk-1\n", " sk-1", "sk 1", "密钥"])
+def test_a_token_no_header_can_carry_is_refused_without_showing_it(token: str) -> None:
+    """A token with a line end copied along is refused before the HTTP library would print it."""
+    with pytest.raises(ValueError, match="token") as caught:
+        AuthenticatedClient(token=token)
+    assert not token.strip() or token.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "relay.example",
+        "ftp://relay.example",
+        "https://",
+        "https://user:sk-1@relay.example",
+        "https://\x00",
+        1,
+    ],
+)
+def test_a_base_url_that_is_none_is_refused(base_url: Any) -> None:
+    """A base URL without scheme or host, or with a password in it, is refused and not repeated."""
+    with pytest.raises((ValueError, TypeError)) as caught:
+        Client(base_url=base_url)
+    assert "sk-1" not in str(caught.value)
+
+
+def test_the_base_url_is_the_contracts_and_keeps_a_path_of_its_own(server: Server) -> None:
+    """Without one the contract's server is used; a given one's path is put before the contract's."""
+    assert AuthenticatedClient(token=TOKEN).base_url == "https://api.zhongzhuan.chat"
+    server.answers(SUCCEEDED)
+    with AuthenticatedClient(base_url=f"{server.url}/prefix/", token=TOKEN) as client:
+        fetch_task.sync("1", client=client)
+    assert [path for path, _ in server.asked] == ["/prefix/mj/task/1/fetch"]
+
+
+def test_the_timeout_is_finite_and_cannot_be_made_endless(server: Server) -> None:
+    """The default timeout has an end, seconds may be given, and none at all is refused."""
+    client = AuthenticatedClient(token=TOKEN)
+    assert client.timeout == httpx.Timeout(30, connect=5)
+    assert AuthenticatedClient(token=TOKEN, timeout=2).timeout == httpx.Timeout(2)
+    for endless in (None, httpx.Timeout(5, read=None)):
+        with pytest.raises(ValueError, match="timeout"):
+            AuthenticatedClient(token=TOKEN, timeout=endless)  # type: ignore[arg-type]
+    with AuthenticatedClient(token=TOKEN, base_url=server.url, timeout=3) as client:
+        assert client.get_httpx_client().timeout == httpx.Timeout(3)
+
+
+def test_httpx_args_cannot_undo_what_is_safe() -> None:
+    """Redirects, credentials and timeouts are not to be smuggled in."""
+    for name in ("follow_redirects", "auth", "timeout", "headers"):
+        with pytest.raises(ValueError, match=name):
+            AuthenticatedClient(token=TOKEN, httpx_args={name: True})
+
+
+def test_an_id_stays_one_segment(server: Server, client: AuthenticatedClient) -> None:
+    """An id with slashes and question marks asks for nothing else, and one that is no segment is refused."""
+    server.answers(SUCCEEDED)
+    fetch_task.sync("../a?b=c#d%20e", client=client)
+    assert server.asked[0][0] == "/mj/task/..%2Fa%3Fb%3Dc%23d%2520e/fetch"
+    for odd in ("", ".", ".."):
+        with pytest.raises(ValueError, match="part of a path"):
+            fetch_task.sync(odd, client=client)
+
+
+def test_threads_share_a_client(server: Server, client: AuthenticatedClient) -> None:
+    """Many threads that use one client at once get an answer each."""
+    server.answers(SUCCEEDED)
+    got: list[Task] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(fetch_task.sync("1", client=client))) for _ in range(32)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [Task.from_dict(SUCCEEDED)] * 32
+
+
+def test_a_closed_client_opens_again(server: Server) -> None:
+    """Closing ends the connections, not the client."""
+    server.answers(SUCCEEDED)
+    client = AuthenticatedClient(base_url=server.url, token=TOKEN)
+    for _ in range(2):
+        with client:
+            fetch_task.sync("1", client=client)
+    assert len(server.asked) == 2
+
+
+def test_a_package_offers_its_client_at_the_top() -> None:
+    """What a program needs first is one import away."""
+    assert set(zhongzhuan.__all__) >= {
+        "AuthenticatedClient",
+        "Client",
+        "DecodeError",
+        "UnexpectedStatus",
+        "UNSET",
+    }
+    assert all(hasattr(zhongzhuan, name) for name in zhongzhuan.__all__)
+
+
+# A contract with everything that is rare
+
+
+ODD: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "奇怪", "version": "1"},
+    "security": [{"inCookie": []}, {}],
+    "paths": {
+        "/jobs/{d}": {
+            "get": {
+                "operationId": "fetchJob",
+                "tags": ["job"],
+                "security": [{"inQuery": []}, {"inCookie": []}],
+                "parameters": [
+                    {"name": "d", "in": "path", "required": True, "schema": {"type": "string"}},
+                    {"name": "full", "in": "query", "schema": {"type": "boolean"}},
+                    {"name": "X-Trace", "in": "header", "schema": {"type": "string"}},
+                    {"name": "session", "in": "cookie", "schema": {"type": "string"}},
+                ],
+                "responses": {
+                    "2XX": {
+                        "description": "ok",
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}},
+                    },
+                    "404": {"description": "no", "content": {"text/html": {"schema": {"type": "string"}}}},
+                },
+            }
+        },
+        "/jobs": {
+            "get": {
+                "operationId": "listJobs",
+                "tags": ["job"],
+                "responses": {
+                    "200": {
+                        "description": "ok",
+                        "content": {
+                            "application/json": {
+                                "schema": {"type": "array", "items": {"$ref": "#/components/schemas/Job"}}
+                            }
+                        },
+                    },
+                    "204": {"description": "none"},
+                },
+            },
+            "delete": {
+                "operationId": "dropJobs",
+                "tags": ["job"],
+                "responses": {"204": {"description": "done"}},
+            },
+        },
+    },
+    "components": {
+        "securitySchemes": {
+            "inQuery": {"type": "apiKey", "in": "query", "name": "api_key"},
+            "inCookie": {"type": "apiKey", "in": "cookie", "name": "sid"},
+        },
+        "schemas": {
+            "Job": {
+                "type": "object",
+                "required": ["d"],
+                "additionalProperties": False,
+                "properties": {
+                    "d": {"type": ["string"], "description": 'A """quoted""" \\ name.'},
+                    "cls": {"type": ["integer"]},
+                    "self": {"type": ["boolean"]},
+                    "field": {"type": ["number"]},
+                    "class": {"type": ["string"], "format": "date-time"},
+                    "src_dict": {"type": ["string", "integer"]},
+                    "level": {"anyOf": [{"$ref": "#/components/schemas/Level"}]},
+                    "kinds": {"type": ["array"], "items": {"$ref": "#/components/schemas/Kind"}},
+                    "children": {"type": ["array"], "items": {"$ref": "#/components/schemas/Job"}},
+                    "labels": {"anyOf": [{"$ref": "#/components/schemas/Labels"}]},
+                    "free": {"anyOf": [{"$ref": "#/components/schemas/Free"}]},
+                },
+            },
+            "Level": {"anyOf": [{"type": "integer", "title": "Level", "enum": [0, 1]}]},
+            "Kind": {"anyOf": [{"type": "string", "title": "Kind", "enum": ["a", "b"]}]},
+            "Labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "Free": {"type": "object"},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ModuleType]]:
+    """A way to import modules of the client that is generated of that contract."""
+    folder = tmp_path_factory.mktemp("odd")
+    path = folder / "odd.yaml"
+    path.write_text(json.dumps(ODD), encoding="utf-8")
+    overlays = sorted((REPOSITORY / "overlays" / "client").glob("*.yaml"))
+    _generator.write_clients(folder / "tree", [Relay.load(path, "odd.yaml", folder)], overlays, "a test")
+    (folder / "tree" / "mjrelay_clients").rename(folder / "odd_clients")
+    sys.path.insert(0, str(folder))
+    yield lambda name: importlib.import_module(f"odd_clients.odd{name}")
+    sys.path.remove(str(folder))
+
+
+def test_names_that_python_uses_itself_are_no_trouble(odd: Callable[[str], ModuleType]) -> None:
+    """Properties called d, cls, self, field or class are decoded and written down like all others."""
+    job = odd(".models").Job
+    document = {"d": "x", "cls": 1, "self": True, "field": 1.5, "class": "2024-05-30 14:41:21", "src_dict": 3}
+    assert job.from_dict(document).to_dict() == document
+    assert job.from_dict(document).self_ is True
+
+
+def test_nested_and_free_forms_are_decoded(odd: Callable[[str], ModuleType]) -> None:
+    """Recursion, typed and free additional keys, and enumerations in arrays come back as they came."""
+    models = odd(".models")
+    document: dict[str, Any] = {
+        "level": 1,
+        "kinds": ["a", "new"],
+        "children": [{"d": "y", "children": [{"level": 9}]}],
+        "labels": {"one": "1"},
+        "free": {"any": [1, None]},
+        "unknown": [],
+    }
+    job = models.Job.from_dict(document)
+    assert job.to_dict() == document
+    assert job.level is models.Level.VALUE_1
+    assert job.kinds == [models.Kind.A, "new"]
+    assert job.children[0].children[0].level == 9
+    with pytest.raises(odd(".errors").DecodeError) as caught:
+        models.Job.from_dict({"children": [{"labels": {"two words": 1}}]})
+    assert caught.value.path == "$.children[0].labels['two words']"
+    with pytest.raises(odd(".errors").DecodeError, match="integer or null, got boolean"):
+        models.Job.from_dict({"level": True})
+
+
+def test_deep_recursion_is_the_one_error(odd: Callable[[str], ModuleType]) -> None:
+    """A document that nests models beyond what the interpreter can follow is a decode error."""
+    depth = 400
+    body = b'{"children": [' * depth + b"]}" * depth
+
+    def fetch() -> Any:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
+        client = odd(".client").AuthenticatedClient(
+            base_url="http://x", token=TOKEN, httpx_args={"transport": transport}
+        )
+        with client:
+            return odd(".api.job.fetch_job").sync_detailed("1", client=client)
+
+    with pytest.raises(odd(".errors").DecodeError, match="nested too deeply"):
+        fetch()
+
+
+def test_parameters_and_credentials_find_their_places(
+    odd: Callable[[str], ModuleType], server: Server
+) -> None:
+    """Query, header and cookie parameters are sent beside a credential in the query or in a cookie."""
+    server.answers({"d": "x"})
+    client = odd(".client").AuthenticatedClient
+    fetch = odd(".api.job.fetch_job").sync
+    with client(base_url=server.url, token=TOKEN) as first:
+        assert fetch("1", client=first, full=True, x_trace="t", session="s").d == "x"
+    with client(base_url=server.url, token=TOKEN, scheme="inCookie") as second:
+        fetch("1", client=second, session="s")
+    (path, headers), (bare, cookies) = server.asked
+    assert path == f"/jobs/1?full=true&api_key={TOKEN}"
+    assert (headers["x-trace"], headers["cookie"]) == ("t", "session=s")
+    assert bare == "/jobs/1"
+    assert cookies["cookie"] == f"session=s; sid={TOKEN}"
+
+
+def test_an_operation_that_may_be_open_takes_either_client(
+    odd: Callable[[str], ModuleType], server: Server
+) -> None:
+    """Root-level security counts for operations without their own; without a credential none is sent."""
+    server.answers([{"d": "x"}, {}])
+    listing = odd(".api.job.list_jobs").sync
+    with odd(".client").Client(base_url=server.url) as client:
+        assert [job.to_dict() for job in listing(client=client)] == [{"d": "x"}, {}]
+    with odd(".client").AuthenticatedClient(base_url=server.url, token=TOKEN) as client:
+        listing(client=client)
+    with (
+        odd(".client").AuthenticatedClient(base_url=server.url, token=TOKEN, scheme="inQuery") as client,
+        pytest.raises(ValueError, match="takes inCookie, not 'inQuery'"),
+    ):
+        listing(client=client)
+    assert ["cookie" in headers for _, headers in server.asked] == [False, True]
+
+
+def test_a_contract_without_a_server_asks_for_one(odd: Callable[[str], ModuleType]) -> None:
+    """Where the page gives no host, the base URL is a required argument."""
+    with pytest.raises(TypeError, match="base_url"):
+        odd(".client").Client()
+
+
+def test_ranges_texts_and_empty_answers(odd: Callable[[str], ModuleType], server: Server) -> None:
+    """A range of statuses, a documented text body and a documented empty success are what they say."""
+    with odd(".client").AuthenticatedClient(base_url=server.url, token=TOKEN) as client:
+        server.answers({"d": "x"}, 299)
+        assert odd(".api.job.fetch_job").sync("1", client=client).d == "x"
+        server.status, server.body = 404, b"<html>"
+        assert odd(".api.job.fetch_job").sync_detailed("1", client=client).parsed == "<html>"
+        server.status, server.body = 204, b""
+        assert odd(".api.job.list_jobs").sync(client=client) is None
+    transport = httpx.MockTransport(lambda _: httpx.Response(204))
+    with odd(".client").Client(base_url="http://x", httpx_args={"transport": transport}) as client:
+        assert odd(".api.job.drop_jobs").sync(client=client) is None
