@@ -1,0 +1,1 @@
+"""The conformance suite: checks, the plan, the probe, the mock relay and the record of a run."""

@@ -1,0 +1,112 @@
+"""The record of a run for people at a terminal: findings first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from mjrelay_conformance._check import CHECKS, Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_COLOURS = {
+    "conformant": "bold green",
+    "non-conformant": "bold red",
+    "partial": "bold yellow",
+    "unreachable": "bold yellow",
+    "error": "bold magenta",
+    "must": "red",
+    "should": "yellow",
+    "info": "cyan",
+}
+_WEIGHT = ["must", "should", "info"]
+
+
+def render(document: dict[str, Any], console: Console) -> None:
+    """
+    Print a record: what is wrong with each relay, then one line for each.
+
+    Nothing of it is markup to the terminal: a relay's answer may hold anything.
+    """
+    for relay in document["relays"]:
+        rows = [row for row in document["rows"] if row["relay"] == relay["relay"]]
+        _findings(rows, document["exchanges"], console)
+        _unproven(relay, rows, console)
+    console.print(_summary(document))
+
+
+def _findings(rows: list[dict[str, Any]], exchanges: list[dict[str, Any]], console: Console) -> None:
+    told = {Outcome.FAIL.value, Outcome.ERROR.value}
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["outcome"] in told:
+            key = (row["check"], row["level"], str(row["expected"]), str(row["actual"]), row["clause"])
+            groups.setdefault(key, []).append(row)
+    for group in sorted(groups.values(), key=lambda group: _WEIGHT.index(group[0]["level"])):
+        row = group[0]
+        exchange = exchanges[row["exchange"] - 1]
+        head = Text.assemble(
+            (f"{row['level'].upper():6} ", _COLOURS[row["level"]]), (f"{row['relay']} {row['check']}", "bold")
+        )
+        console.print(head)
+        sentence = CHECKS[row["check"]].sentence if row["check"] in CHECKS else ""
+        expected = ("expected", _printable(row["expected"])) if row["expected"] else ("", "")
+        times = f" ({len(group)} exchanges)" if len(group) > 1 else ""
+        for label, text in (
+            ("", sentence),
+            expected,
+            ("came", _printable(row["actual"] or "")),
+            ("asked", f"{exchange['method']} {_printable(exchange['target'])}, {exchange['kind']}{times}"),
+            ("clause", row["clause"]),
+        ):
+            if text:
+                console.print(Text(f"       {label:9}{text}" if label else f"       {text}"))
+        console.print()
+
+
+def _unproven(relay: dict[str, Any], rows: list[dict[str, Any]], console: Console) -> None:
+    for feature in relay["features"]:
+        if not feature["exercised"]:
+            word = "core" if feature["core"] else "extended"
+            hint = f"{relay['relay']}: not exercised ({word}): {feature['name']}; {feature['hint']}"
+            console.print(Text(hint, style="yellow" if feature["core"] else "dim"))
+    limited = [row for row in rows if row["outcome"] == Outcome.INCONCLUSIVE.value]
+    if limited:
+        console.print(
+            Text(f"{relay['relay']}: {len(limited)} judgements are inconclusive: 429", style="yellow")
+        )
+
+
+def _summary(document: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("relay", "verdict"):
+        table.add_column(column)
+    for column in ("passed", "must", "should", "info", "blocked", "requests", "fuzzed"):
+        table.add_column(column, justify="right")
+    for relay in document["relays"]:
+        rows = [row for row in document["rows"] if row["relay"] == relay["relay"]]
+        found = {
+            level: sum(row["outcome"] == "fail" and row["level"] == level for row in rows)
+            for level in _WEIGHT
+        }
+        fuzz = relay["fuzz"]
+        table.add_row(
+            relay["relay"],
+            Text(relay["verdict"], style=_COLOURS[relay["verdict"]]),
+            str(sum(row["outcome"] == Outcome.PASS.value for row in rows)),
+            *(Text(str(found[level]), style=_COLOURS[level] if found[level] else "dim") for level in _WEIGHT),
+            str(sum(row["outcome"] == Outcome.BLOCKED.value for row in rows)),
+            str(relay["requests"]),
+            "-" if fuzz is None else f"{fuzz['cases']} ({fuzz['reached_200']} answered 200)",
+        )
+    return table
+
+
+def _printable(text: str) -> str:
+    """Text without what would steer a terminal."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )

@@ -1,0 +1,108 @@
+"""What a run says of a relay in one word, and how a process ends because of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mjrelay._reader import State
+from mjrelay_conformance._check import Kind, Level, Observation, Outcome, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mjrelay._contract import Contract
+
+
+class Verdict(StrEnum):
+    """The word."""
+
+    CONFORMANT = "conformant"
+    NON_CONFORMANT = "non-conformant"
+    PARTIAL = "partial"
+    UNREACHABLE = "unreachable"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a process whose worst verdict this is; 2 is for wrong usage."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Verdict.CONFORMANT: 0,
+    Verdict.NON_CONFORMANT: 1,
+    Verdict.PARTIAL: 3,
+    Verdict.UNREACHABLE: 4,
+    Verdict.ERROR: 5,
+}
+_WORST_FIRST = (
+    Verdict.ERROR,
+    Verdict.NON_CONFORMANT,
+    Verdict.UNREACHABLE,
+    Verdict.PARTIAL,
+    Verdict.CONFORMANT,
+)
+
+
+@frozen
+class Feature:
+    """A thing that a run exercises or not; without the core ones a verdict is partial at best."""
+
+    name: str
+    core: bool
+    exercised: bool
+    hint: str
+
+
+def features(contract: Contract, observations: Sequence[Observation]) -> list[Feature]:
+    """What the run exercised of what this contract has, core first."""
+    read: dict[State, dict[str, int]] = {}
+    for o in observations:
+        if o.kind is Kind.KNOWN and o.task is not None:
+            tasks = read.setdefault(o.reader.state(o.task), {})
+            tasks[o.task_id] = tasks.get(o.task_id, 0) + 1
+    answered = {o.kind for o in observations if o.exchange.status not in {None, 429}}
+    twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
+    core = [
+        Feature("a succeeded task, read twice", True, twice, "name one with --task ID=succeeded"),
+        Feature("a task that is not there", True, Kind.MISSING in answered, "the relay did not answer it"),
+    ]
+    if not contract.open:
+        hint = "the relay did not answer it"
+        core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, hint))
+    extended = [
+        Feature(
+            f"a task that is {state.value}", False, state in read, f"name one with --task ID={state.value}"
+        )
+        for state in (State.QUEUED, State.RUNNING, State.NEEDS_INPUT, State.FAILED)
+        if state.value in contract.operation["x-mj-task"]["states"]
+    ]
+    return core + extended
+
+
+def verdict(
+    features: Iterable[Feature],
+    observations: Sequence[Observation],
+    rows: Iterable[Row],
+    *,
+    strict: bool = False,
+) -> Verdict:
+    """The word for one relay; with ``strict`` every finding counts, not only a broken MUST."""
+    rows = list(rows)
+    if any(row.outcome is Outcome.ERROR for row in rows):
+        return Verdict.ERROR
+    if not any(o.exchange.status is not None for o in observations):
+        return Verdict.UNREACHABLE
+    if any(row.finding and (strict or row.level is Level.MUST) for row in rows):
+        return Verdict.NON_CONFORMANT
+    if not all(feature.exercised for feature in features if feature.core):
+        return Verdict.PARTIAL
+    return Verdict.CONFORMANT
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict that decides how a run over several relays ends."""
+    return min(verdicts, key=_WORST_FIRST.index)

@@ -1,0 +1,57 @@
+"""Whether a credential that is wrong is refused, as the contract says."""
+
+from __future__ import annotations
+
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+    shorten,
+)
+from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks.status import came
+from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+
+_REFUSED = "auth/wrong/refused"
+_NO_SERVER_ERROR = "auth/wrong/no-server-error"
+_ON = [Kind.BAD_CREDENTIAL]
+
+
+@check(_REFUSED, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.security)
+def refused(o: Observation) -> Judgement:
+    """A wrong credential never gets to see a task."""
+    if o.task is None or o.reader.id(o.task) in (None, "") or not o.reader.accepts(o.task):
+        return PASSED
+    return failed("a refusal", f"the task with id {shorten(o.reader.id(o.task))}")
+
+
+@check(
+    _NO_SERVER_ERROR, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.document("RFC 9110 section 15.6")
+)
+def no_server_error(o: Observation) -> Judgement:
+    """A wrong credential is the caller's mistake, never a server error."""
+    if o.exchange.status is not None and o.exchange.status >= 500:
+        return failed("a status below 500", came(o))
+    return PASSED
+
+
+@check(
+    "auth/wrong/answer",
+    Level.MUST,
+    on=_ON,
+    needs=[_REFUSED, _NO_SERVER_ERROR, REDIRECT],
+    clause=_clauses.extension("unauthorized"),
+)
+def answer(o: Observation) -> Judgement:
+    """A wrong credential is refused as the contract says."""
+    matchers = o.reader.unauthorized
+    if not matchers:
+        return not_applicable("the contract does not say how a refusal looks")
+    if any(matcher.matches(o.exchange) for matcher in matchers):
+        return PASSED
+    return failed(" or ".join(map(str, matchers)), came(o), level=_clauses.weight(o.contract, matchers))

@@ -1,0 +1,33 @@
+"""Whether a 200 holds a task, and not an error in disguise."""
+
+from __future__ import annotations
+
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+    shorten,
+)
+from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks.representation import JSON
+
+ACCEPT = "fetch/200/accept"
+
+
+@check(ACCEPT, Level.MUST, on=[Kind.KNOWN], needs=[JSON], clause=_clauses.operation)
+def accept(o: Observation) -> Judgement:
+    """A 200 for a task that is there is not an error in disguise."""
+    if o.task is None:
+        return not_applicable("the document is no object")
+    code, message = o.reader.error(o.task)
+    said = f"error {shorten(code)}" + (f": {shorten(message)}" if message else "")
+    if not o.reader.accepts(o.task):
+        return failed("a task", said, clause=_clauses.extension("accept")(o))
+    if o.reader.id(o.task) is None and o.reader.status(o.task) is None:
+        return failed("a task", said if code else f"a document without any task: {shorten(o.task)}")
+    return PASSED

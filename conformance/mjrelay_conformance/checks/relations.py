@@ -1,0 +1,47 @@
+"""Whether the regularities that the contract states hold."""
+
+from __future__ import annotations
+
+from mjrelay._reader import State
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+    shorten,
+)
+from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks.task import ID, ORDER
+
+
+@check(
+    "fetch/200/relations",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[ID, ORDER],
+    clause=_clauses.extension("relations"),
+)
+def relations(o: Observation) -> Judgement:
+    """The parts of a succeeded task go together as the contract says."""
+    if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
+        return not_applicable("the task has not succeeded")
+    applying = [
+        (index, relation) for index, relation in enumerate(o.reader.relations) if relation.applies(o.task)
+    ]
+    if not applying:
+        return not_applicable("no relation has both its sides here")
+    for index, relation in applying:
+        breach = relation.breach(o.task)
+        if breach is not None:
+            left, right = breach
+            return failed(
+                f"{relation.id}: {relation.description}",
+                f"{shorten(left)} against {shorten(right)}",
+                level=Level(relation.level),
+                clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
+            )
+    return PASSED

@@ -1,0 +1,80 @@
+"""Whether the relay answers each kind of question with the status that says so."""
+
+from __future__ import annotations
+
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+    shorten,
+)
+from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+
+KNOWN = "fetch/known/status"
+_UNKNOWN = (Kind.MISSING, Kind.ODD)
+_NO_SERVER_ERROR = "fetch/unknown/no-server-error"
+_NO_TASK = "fetch/unknown/no-task"
+
+
+@check(KNOWN, Level.MUST, on=[Kind.KNOWN], needs=[TRANSFER, REDIRECT], clause=_clauses.response(200))
+def known(o: Observation) -> Judgement:
+    """A task that is there is answered with 200."""
+    if o.exchange.status == 200:
+        return PASSED
+    return failed("200", came(o))
+
+
+@check(
+    _NO_SERVER_ERROR,
+    Level.MUST,
+    on=_UNKNOWN,
+    needs=[TRANSFER],
+    clause=_clauses.document("RFC 9110 section 15.6"),
+)
+def no_server_error(o: Observation) -> Judgement:
+    """An id that nobody has is the caller's mistake, never a server error."""
+    if o.exchange.status is not None and o.exchange.status >= 500:
+        return failed("a status below 500", came(o))
+    return PASSED
+
+
+@check(_NO_TASK, Level.MUST, on=_UNKNOWN, needs=[TRANSFER], clause=_clauses.extension("id"))
+def no_task(o: Observation) -> Judgement:
+    """An id that nobody has never yields a task, least of all somebody else's."""
+    if o.task is None:
+        return PASSED
+    found = o.reader.id(o.task)
+    if found in (None, "") or not o.reader.accepts(o.task):
+        return PASSED
+    return failed("no task", f"the task with id {shorten(found)}")
+
+
+@check(
+    "fetch/missing/answer",
+    Level.MUST,
+    on=[Kind.MISSING],
+    needs=[_NO_SERVER_ERROR, _NO_TASK, REDIRECT],
+    clause=_clauses.extension("missing"),
+)
+def missing(o: Observation) -> Judgement:
+    """A task that is not there is answered as the contract says."""
+    matchers = o.reader.missing
+    if not matchers:
+        return not_applicable("the contract does not say how a missing task is answered")
+    if any(matcher.matches(o.exchange) for matcher in matchers):
+        return PASSED
+    return failed(" or ".join(map(str, matchers)), came(o), level=_clauses.weight(o.contract, matchers))
+
+
+def came(o: Observation) -> str:
+    """What came, in one line: status, media type and the beginning of the body."""
+    exchange = o.exchange
+    head = f"{exchange.status} {exchange.media_type}".strip()
+    body = exchange.body[:400].decode("utf-8", "replace").strip()
+    return f"{head}: {shorten(body, 120)}" if body else f"{head} with an empty body"

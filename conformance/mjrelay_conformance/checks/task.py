@@ -1,0 +1,214 @@
+"""Whether a task makes sense: it is the one asked for, its times hold together, its end is whole."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mjrelay._reader import State
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+    shorten,
+)
+from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
+
+if TYPE_CHECKING:
+    from mjrelay._reader import Timestamp
+
+ID = "fetch/200/id"
+TIMES = "fetch/200/times"
+ORDER = "fetch/200/times-order"
+EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
+"""Midjourney did not draw for anybody before."""
+GRACE = timedelta(minutes=5)
+"""How far two clocks may be apart."""
+
+_NO_TASK = "the document is no task"
+_NOT_ASKED = "the contract asks it of succeeded tasks of certain kinds, and this is none"
+
+
+@check(ID, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("id"))
+def id_(o: Observation) -> Judgement:
+    """The task is the one that was asked for."""
+    if o.task is None:
+        return not_applicable(_NO_TASK)
+    found = o.reader.id(o.task)
+    if str(found) == o.task_id:
+        return PASSED
+    return failed(f"the id {o.task_id}", f"the id {shorten(found)}")
+
+
+@check(
+    "fetch/200/state",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[ID, STATUS_WORD],
+    clause=_clauses.extension("states"),
+)
+def state(o: Observation) -> Judgement:
+    """The task is in the state that the caller said it is in."""
+    if o.task is None or o.expected is None:
+        return not_applicable("the caller named no state")
+    found = o.reader.state(o.task)
+    regressed = any(before.task and o.reader.state(before.task) is o.expected for before in o.earlier)
+    if found is o.expected or regressed:
+        return PASSED
+    return failed(o.expected.value, f"{found.value} ({shorten(o.reader.status(o.task))})")
+
+
+@check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("times"))
+def times(o: Observation) -> Judgement:
+    """Every time that is set reads, in the contract's format, as a moment in Midjourney's life so far."""
+    latest = _now(o) + GRACE
+    for name, stamp in _stamps(o):
+        raw = stamp.raw(o.task)
+        if raw is None:
+            continue
+        moment = stamp.read(o.task)
+        if moment is None or not EARLIEST <= moment <= latest:
+            meaning = "no time at all" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+            return failed(
+                f"a time between {EARLIEST:%Y-%m-%d} and {latest:%Y-%m-%d %H:%M} UTC",
+                f"{name} is {shorten(raw)}, which reads as {meaning}",
+                clause=_clauses.extension("times", name)(o),
+            )
+    return PASSED
+
+
+@check(ORDER, Level.MUST, on=[Kind.KNOWN], needs=[TIMES, STATUS_WORD], clause=_clauses.extension("times"))
+def order(o: Observation) -> Judgement:
+    """A task is submitted, then started, then finished; only of a succeeded one is this promised."""
+    moments = [(name, moment) for name, stamp in _stamps(o) if (moment := stamp.read(o.task)) is not None]
+    for (before, earlier), (after, later) in itertools.pairwise(moments):
+        if later < earlier:
+            succeeded = o.reader.state(o.task) is State.SUCCEEDED
+            return failed(
+                f"{before} before {after}",
+                f"{before} {earlier.isoformat()}, {after} {later.isoformat()}",
+                level=Level.MUST if succeeded else Level.SHOULD,
+            )
+    return PASSED
+
+
+@check(
+    "fetch/200/progress",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[PRESENCE],
+    clause=_clauses.extension("progress"),
+)
+def progress(o: Observation) -> Judgement:
+    """Progress, where it is a number, lies between 0 and 100."""
+    if o.task is None or o.reader.progress_path is None:
+        return not_applicable("the contract has no progress")
+    value = o.reader.percent(o.task)
+    if value is None or 0 <= value <= 100:
+        return PASSED
+    return failed("0 to 100", shorten(o.reader.progress_path.first(o.task)))
+
+
+@check(
+    "fetch/200/succeeded/progress",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD, "fetch/200/progress"],
+    clause=_clauses.extension("complete", "progress"),
+)
+def succeeded_progress(o: Observation) -> Judgement:
+    """A succeeded task is at 100 percent."""
+    if not _completes(o, "progress") or o.reader.progress_path is None:
+        return not_applicable(_NOT_ASKED)
+    if o.reader.percent(o.task) == 100:
+        return PASSED
+    return failed("100", shorten(o.reader.progress_path.first(o.task)))
+
+
+@check(
+    "fetch/200/succeeded/finished",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD],
+    clause=_clauses.extension("complete", "finished"),
+)
+def succeeded_finished(o: Observation) -> Judgement:
+    """A succeeded task says when it finished."""
+    if not _completes(o, "finished") or o.reader.finished is None:
+        return not_applicable(_NOT_ASKED)
+    if o.reader.finished.raw(o.task) is not None:
+        return PASSED
+    return failed("a time of finishing", shorten(o.reader.finished.path.first(o.task)))
+
+
+@check(
+    "fetch/200/succeeded/media",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD],
+    clause=_clauses.extension("complete", "media"),
+)
+def succeeded_media(o: Observation) -> Judgement:
+    """A succeeded task has at least one absolute URL of an image or a video."""
+    if not _completes(o, "media"):
+        return not_applicable(_NOT_ASKED)
+    urls = (*o.reader.images(o.task), *o.reader.videos(o.task))
+    if any(_absolute(url) for url in urls):
+        return PASSED
+    return failed("an absolute URL", shorten(", ".join(urls)) if urls else "none")
+
+
+@check(
+    "fetch/200/failed/reason",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD],
+    clause=_clauses.extension("failure"),
+)
+def failed_reason(o: Observation) -> Judgement:
+    """A failed task says why."""
+    if o.task is None or o.reader.state(o.task) is not State.FAILED:
+        return not_applicable("the task has not failed")
+    if not o.reader.failure_paths:
+        return not_applicable("the contract has no place for a reason")
+    if o.reader.failure(o.task) is not None:
+        return PASSED
+    return failed("a reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}")
+
+
+def _stamps(o: Observation) -> list[tuple[str, Timestamp]]:
+    if o.task is None:
+        return []
+    named = {"submitted": o.reader.submitted, "started": o.reader.started, "finished": o.reader.finished}
+    return [(name, stamp) for name, stamp in named.items() if stamp is not None]
+
+
+def _now(o: Observation) -> datetime:
+    """The relay's own clock where the answer tells it; a check looks at no other."""
+    try:
+        moment = parsedate_to_datetime(o.exchange.header("date") or "")
+    except (ValueError, TypeError, OverflowError):
+        return datetime(9999, 1, 1, tzinfo=UTC) - GRACE
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _completes(o: Observation, part: str) -> bool:
+    """Whether it is a succeeded task of a kind that must have this part."""
+    return bool(o.task) and o.reader.state(o.task) is State.SUCCEEDED and o.reader.completes(part, o.task)
+
+
+def _absolute(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)

@@ -1,0 +1,73 @@
+"""The sessions that build and prove the project; ``nox -l`` lists them, ``nox -s NAME`` runs one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "typing", "drift", "tests"]
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+# Trust whom the operating system trusts, so that installing works behind a company's proxy too.
+os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+
+
+def group(name: str) -> list[str]:
+    """The requirements of one of the project's dependency groups."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Write the typed clients in generated/ from openapi/ and overlays/."""
+    session.install("-e", ".[codegen]")
+    session.run("python", "-m", "mjrelay_codegen", "generate", *session.posargs)
+
+
+@nox.session
+def drift(session: nox.Session) -> None:
+    """Fail where generated/ is not what openapi/ and overlays/ make."""
+    session.install("-e", ".[codegen]")
+    session.run("python", "-m", "mjrelay_codegen", "drift", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the contracts, the overlays, and the style of the code."""
+    session.install("-e", ".[codegen]", *group("lint"))
+    session.run("python", "-m", "mjrelay_codegen", "lint", *session.posargs)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of everything that is written or generated."""
+    session.install("-e", ".[all]", *group("typing"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the built package, and measure their branch coverage."""
+    session.install(".[all]", *group("tests"))
+    env = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "PYTHONWARNDEFAULTENCODING": "1"}
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge relays: the embedded mocks of all, or what the arguments after -- say."""
+    session.install(".[conformance]")
+    arguments = session.posargs or ["--format", "pretty", "--report-dir", "reports"]
+    session.run("mjrelay", "conform", *arguments)

@@ -1,0 +1,52 @@
+"""``mjrelay mock``: a relay that costs nothing, on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mjrelay import _contract, _settings
+from mjrelay.cli._output import load
+
+
+def mock(
+    relay: Annotated[str, typer.Argument(help="The relay's name; see: mjrelay relays.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
+    ] = 8080,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault to show; may be given several times.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
+    list_faults: Annotated[
+        bool, typer.Option("--list-faults", help="List the faults that it can show.")
+    ] = False,
+) -> None:
+    """
+    Serve a mock of a relay, made from its contract, until Ctrl-C.
+
+    It knows one task in each state, and two that go on living: one succeeds after 30 seconds, one fails.
+    The key it wants is MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
+    """
+    faults = load("mjrelay_conformance._faults", "mock")
+    mocks = load("mjrelay_conformance._mock", "mock")
+    server = load("mjrelay_conformance._server", "mock")
+    contract = _contract.contract(relay)
+    if list_faults:
+        for name, known in faults.FAULTS.items():
+            if known.applies(contract):
+                typer.echo(f"{name:28}{known.summary}")
+        return
+    key = _settings.api_key(contract.name)
+    app = mocks.MockRelay(
+        contract, **({} if key is None else {"key": key}), faults=tuple(fault or ()), seed=seed
+    )
+    with server.listen("127.0.0.1", port) as listener:
+        talk = [f"{contract.name} at http://127.0.0.1:{listener.getsockname()[1]}{contract.path}"]
+        talk.append("the key is " + ("mock-key" if key is None else "the one in the environment"))
+        talk += [f"  {task_id}  {state.value}" for state, task_id in app.known.items()]
+        talk.append(f"  {app.submit()}  succeeds after 30 s")
+        talk.append(f"  {app.submit(outcome=mocks.State.FAILED)}  fails after 30 s")
+        typer.echo("\n".join(talk), err=True)
+        server.serve(app, listener)
