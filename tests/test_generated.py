@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gzip
 import importlib
 import json
 import pickle
@@ -19,6 +20,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_clients import RELAYS, zhongzhuan
+from mjrelay_clients.runtime.client import LARGEST_BODY
 from mjrelay_clients.runtime.types import Model
 from mjrelay_clients.zhongzhuan import (
     UNSET,
@@ -754,3 +756,19 @@ def test_ranges_texts_and_empty_answers(odd: Callable[[str], ModuleType], server
     transport = httpx.MockTransport(lambda _: httpx.Response(204))
     with odd(".client").Client(base_url="http://x", httpx_args={"transport": transport}) as client:
         assert odd(".api.job.drop_jobs").sync(client=client) is None
+
+
+def test_a_body_that_swells_is_given_up(server: Server, client: AuthenticatedClient) -> None:
+    """A few kilobytes that unpack to more than any task needs are no reason to run out of memory."""
+    server.body = gzip.compress(b" " * (LARGEST_BODY + 1))
+    server.headers["Content-Encoding"] = "gzip"
+    with pytest.raises(DecodeError, match="at most") as caught:
+        fetch_task.sync("1", client=client)
+    assert caught.value.status_code == 200
+
+    async def run() -> None:
+        async with client:
+            with pytest.raises(DecodeError, match="at most"):
+                await fetch_task.asyncio("1", client=client)
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay import _yaml
+from mjrelay._credential import Credential
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
 
@@ -111,16 +112,11 @@ def _extended(overlay: Overlay, contracts: Path) -> Path:
 
 
 def _scheme(name: str, scheme: dict[str, Any], source: Path) -> dict[str, str]:
-    match scheme:
-        case {"type": "http", "scheme": str(kind)} if kind.lower() == "bearer":
-            return {"key": name, "place": "header", "name": "Authorization", "prefix": "Bearer "}
-        case {"type": "apiKey", "in": "header" | "query" | "cookie" as place, "name": str(field)}:
-            return {"key": name, "place": place, "name": field, "prefix": ""}
-        case _:
-            raise ContractError(
-                f"the security scheme {name} is neither apiKey nor http bearer, which a client can send",
-                source=source,
-            )
+    try:
+        found = Credential.compile(name, scheme)
+    except ContractError as error:
+        raise ContractError(str(error), source=source) from error
+    return {"key": name, "place": found.place, "name": found.field, "prefix": found.prefix}
 
 
 def _alternative(requirement: dict[str, Any], schemes: dict[str, Any], source: Path) -> str | None:

@@ -43,7 +43,10 @@ def same(left: Any, right: Any) -> bool:
     """Whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
-    return bool(left == right)
+    try:
+        return bool(left == right)
+    except RecursionError:
+        return False
 
 
 def _condition(condition: Any) -> Callable[[list[Any]], bool]:

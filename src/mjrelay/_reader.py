@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay._format import PROGRESS_FORMATS, compile_time, percent
+from mjrelay import _request
+from mjrelay._format import PROGRESS_FORMATS, compile_time, is_number, percent
 from mjrelay._jsonpath import Path
 from mjrelay._matcher import Matcher
 from mjrelay._predicate import Predicate, compile_predicate, compile_scope, same
@@ -220,12 +221,14 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
 
     Raises `ContractError`, naming the key, where a form cannot be compiled.
     """
-    if form.get("version") != VERSION:
+    if not isinstance(form, Mapping):
+        raise ContractError(f"x-mj-task: {form!r} is no mapping")
+    if not same(form.get("version"), VERSION):
         raise ContractError(
             f"x-mj-task: version {form.get('version')!r} is not known; this reader speaks {VERSION}"
         )
     compilers: dict[str, Callable[[], Any]] = {
-        "ask": lambda: form["ask"],
+        "ask": lambda: _ask(form["ask"]),
         "id": lambda: Path.compile(form["id"]),
         "accept": lambda: compile_predicate(form.get("accept", {})),
         "kind": lambda: _path(form.get("kind")),
@@ -239,22 +242,27 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         "inputs": lambda: _media(form.get("inputs", ())),
         "buttons": lambda: _compile_buttons(form.get("buttons")),
         "failure": lambda: _paths(form.get("failure", ())),
-        "error": lambda: {key: _paths(paths) for key, paths in form.get("error", {}).items()},
-        "complete": lambda: {part: compile_scope(scope) for part, scope in form.get("complete", {}).items()},
+        "error": lambda: _members(_paths, form.get("error", {}), "code", "message"),
+        "complete": lambda: _members(
+            compile_scope, form.get("complete", {}), "progress", "media", "finished"
+        ),
         "missing": lambda: _matchers(form.get("missing", ())),
         "unauthorized": lambda: _matchers(form.get("unauthorized", ())),
         "forbidden": lambda: _matchers(form.get("forbidden", ())),
         "elsewhere": lambda: _matchers(form.get("elsewhere", ())),
-        "relations": lambda: tuple(Relation.compile(relation) for relation in form.get("relations", ())),
-        "refresh": lambda: form.get("refresh"),
+        "relations": lambda: tuple(map(Relation.compile, _list(form.get("relations", ())))),
+        "refresh": lambda: _positive(form.get("refresh")),
         "batch": lambda: _batch(form.get("batch")),
         "seed": lambda: _seed(form.get("seed")),
     }
-    unknown = form.keys() - compilers.keys() - {"version"}
-    if unknown:
-        raise ContractError(f"x-mj-task: unknown key {min(unknown)!r}; the keys are {', '.join(compilers)}")
+    try:
+        _known(form, "version", *compilers)
+    except ContractError as error:
+        raise ContractError(f"x-mj-task: {error}") from error
     parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
     words, wheres = parts["states"]
+    if words and parts["status"] is None:
+        raise ContractError(f"x-mj-task: status is missing: where else would {words[0][0]!r} stand?")
     progress_path, progress_scale = parts["progress"]
     return Reader(
         ask=parts["ask"],
@@ -302,12 +310,40 @@ def _compile(key: str, compiler: Callable[[], Any]) -> Any:
         ) from error
 
 
+def _known(form: Mapping[str, Any], *keys: str) -> None:
+    unknown = form.keys() - set(keys)
+    if unknown:
+        raise ContractError(f"unknown key {min(unknown, key=str)!r}; the keys are {', '.join(keys)}")
+
+
+def _list(form: Any) -> Iterable[Any]:
+    if not isinstance(form, list | tuple):
+        raise ContractError(f"{form!r} is no list")
+    return form
+
+
+def _members(compiler: Callable[[Any], Any], form: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    _known(form, *keys)
+    return {key: compiler(member) for key, member in form.items()}
+
+
+def _positive(value: Any) -> Any:
+    if value is not None and not (is_number(value) and value > 0):
+        raise ContractError(f"{value!r} is no number above 0")
+    return value
+
+
+def _ask(expression: str) -> str:
+    _request.ask(expression)
+    return expression
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path.compile(text)
 
 
 def _paths(texts: Iterable[str]) -> tuple[Path, ...]:
-    return tuple(Path.compile(text) for text in texts)
+    return tuple(Path.compile(text) for text in _list(texts))
 
 
 def _states(
@@ -319,8 +355,9 @@ def _states(
     for name, entries in form.items():
         if name not in known:
             raise ContractError(f"{name!r} is no state; the states are {', '.join(known)}")
-        for entry in entries:
+        for entry in _list(entries):
             if isinstance(entry, Mapping):
+                _known(entry, "where")
                 wheres.append((compile_predicate(entry["where"]), State(name)))
             else:
                 words.append((entry, State(name)))
@@ -330,6 +367,7 @@ def _states(
 def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
     if form is None:
         return None, 1
+    _known(form, "path", "format")
     if form["format"] not in PROGRESS_FORMATS:
         raise ContractError(f"{form['format']!r} is no format; write one of {', '.join(PROGRESS_FORMATS)}")
     return Path.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
@@ -338,13 +376,11 @@ def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
 def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     if not form:
         return {}
+    moments = ("submitted", "started", "finished")
+    _known(form, *moments, "format", "zone", "unset")
     read = compile_time(form["format"], form.get("zone"))
-    unset = tuple(form.get("unset", ()))
-    return {
-        name: Timestamp(Path.compile(form[name]), unset, read)
-        for name in ("submitted", "started", "finished")
-        if name in form
-    }
+    unset = tuple(_list(form.get("unset", ())))
+    return {name: Timestamp(Path.compile(form[name]), unset, read) for name in moments if name in form}
 
 
 def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
@@ -355,14 +391,15 @@ def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
             Path.compile(form["path"]),
             compile_scope({key: form[key] for key in form if key != "path"} or True),
         )
-        for form in forms
+        for form in _list(forms)
     )
 
 
 def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:
     if form is None:
         return lambda _: ()
-    items, members = Path.compile(form["items"]), {key: form.get(key) for key in ("id", "label", "emoji")}
+    _known(form, "items", "id", "label", "emoji")
+    items, members = Path.compile(form["items"]), {"id": form["id"], "label": None, "emoji": None, **form}
 
     def member(item: Any, key: str) -> str | None:
         name = members[key]
@@ -387,11 +424,16 @@ def _matchers(forms: Any) -> tuple[Matcher, ...]:
 def _batch(form: Mapping[str, Any] | None) -> Batch | None:
     if form is None:
         return None
-    return Batch(form["operation"], form["ids"], Path.compile(form["items"]), form.get("limit"))
+    _known(form, "operation", "ids", "items", "limit")
+    _ask(form["ids"])
+    return Batch(form["operation"], form["ids"], Path.compile(form["items"]), _positive(form.get("limit")))
 
 
 def _seed(form: Mapping[str, Any] | None) -> Seed | None:
-    return None if form is None else Seed(form["operation"], Path.compile(form["value"]))
+    if form is None:
+        return None
+    _known(form, "operation", "value")
+    return Seed(form["operation"], Path.compile(form["value"]))
 
 
 def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
@@ -410,6 +452,4 @@ def _text(value: Any) -> str | None:
     """Text as text, numbers as their digits; unset and everything else is None."""
     if isinstance(value, str):
         return value or None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return str(value)
+    return str(value) if is_number(value) else None

@@ -27,6 +27,9 @@ TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
 LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 """As many kept alive as open: httpx closes the surplus under the hands of threads that share a client."""
 
+LARGEST_BODY: Final = 16 * 1024 * 1024
+"""Bytes of a body, after decompression, that are read before the answer is given up."""
+
 Responses = tuple[tuple[int, int, BodyDecoder | None], ...]
 """The documented statuses, first and last of each range, with what decodes the body, if there is one."""
 
@@ -145,13 +148,15 @@ class Client:
         client = self.get_httpx_client()
         request = client.build_request(**self._prepared(kwargs, security))
         response = client.send(request, stream=True, follow_redirects=False)
+        body = bytearray()
         try:
-            response.read()
+            for piece in response.iter_bytes():
+                _grow(body, piece, response)
         except httpx.DecodingError as error:
             raise _incompressible(response) from error
         finally:
             response.close()
-        return self._answer(response, responses)
+        return self._answer(response, bytes(body), responses)
 
     async def request_async(
         self, kwargs: dict[str, Any], responses: Responses, security: Security
@@ -160,13 +165,15 @@ class Client:
         client = self.get_async_httpx_client()
         request = client.build_request(**self._prepared(kwargs, security))
         response = await client.send(request, stream=True, follow_redirects=False)
+        body = bytearray()
         try:
-            await response.aread()
+            async for piece in response.aiter_bytes():
+                _grow(body, piece, response)
         except httpx.DecodingError as error:
             raise _incompressible(response) from error
         finally:
             await response.aclose()
-        return self._answer(response, responses)
+        return self._answer(response, bytes(body), responses)
 
     def _credential(self, _security: Security) -> tuple[Scheme, str] | None:
         return None
@@ -198,16 +205,16 @@ class Client:
         others = {name: value for name, value in kwargs.items() if name != "cookies"}
         return {**others, "headers": headers, "params": params or None}
 
-    def _answer(self, response: httpx.Response, responses: Responses) -> Response[Any]:
+    def _answer(self, response: httpx.Response, content: bytes, responses: Responses) -> Response[Any]:
         documented = _documented(response.status_code, responses)
         decode = None if documented is None else documented[2]
         try:
-            parsed = None if decode is None else decode(response.content)
+            parsed = None if decode is None else decode(content)
         except DecodeError as error:
-            raise error.of(response.status_code, response.content, secret=self._secret()) from None
+            raise error.of(response.status_code, content, secret=self._secret()) from None
         return Response(
             status_code=response.status_code,
-            content=response.content,
+            content=content,
             headers=response.headers,
             parsed=parsed,
         )
@@ -260,6 +267,12 @@ def success(response: Response[Any], responses: Responses) -> Any:
 
 def _documented(status: int, responses: Responses) -> tuple[int, int, BodyDecoder | None] | None:
     return next((entry for entry in responses if entry[0] <= status <= entry[1]), None)
+
+
+def _grow(body: bytearray, piece: bytes, response: httpx.Response) -> None:
+    body += piece
+    if len(body) > LARGEST_BODY:
+        raise DecodeError(f"a body of at most {LARGEST_BODY} bytes", "a larger one").of(response.status_code, b"")
 
 
 def _incompressible(response: httpx.Response) -> DecodeError:

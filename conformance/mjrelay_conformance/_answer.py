@@ -1,0 +1,172 @@
+"""What the mock relay makes of a request, and the answers that a contract describes."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from mjrelay._predicate import compile_predicate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mjrelay._contract import Contract
+    from mjrelay._exchange import Headers
+    from mjrelay._matcher import Matcher
+    from mjrelay._reader import State
+
+PAGE = (
+    "<!DOCTYPE html>\n"
+    '<html lang="en">\n'
+    '<head><meta charset="utf-8"><title>Welcome</title></head>\n'
+    "<body><h1>Welcome</h1><p>There is nothing to see at this address.</p></body>\n"
+    "</html>\n"
+).encode()
+"""The small web page of a site that a relay stands behind."""
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+class Route(StrEnum):
+    """What becomes of a request."""
+
+    TASK = "task"
+    MISSING = "missing"
+    REFUSED = "refused"
+    ELSEWHERE = "elsewhere"
+
+
+@frozen
+class Call:
+    """
+    One request as the relay understands it.
+
+    ``state`` is that of the task, where there is one. ``secrets`` are the credentials that the request holds,
+    right or wrong, ``reads`` how often the task was read before, ``tasks`` the ids of all tasks.
+    """
+
+    contract: Contract
+    route: Route
+    task_id: str = ""
+    state: State | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    reads: int = 0
+    tasks: tuple[str, ...] = ()
+
+
+@frozen
+class Answer:
+    """
+    What goes back: after ``delay`` seconds, and no more than ``cut`` bytes of the body where it is given.
+
+    A connection whose answer was cut is closed.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = field(default=b"", repr=False)
+    delay: float = 0.0
+    cut: int | None = None
+
+    @property
+    def content_type(self) -> str | None:
+        """The value of Content-Type, None where there is none."""
+        return next((value for name, value in self.headers if name == "content-type"), None)
+
+
+def typed(content_type: str | None) -> Headers:
+    """The header fields that say of which type a body is."""
+    return () if content_type is None else (("content-type", content_type),)
+
+
+def encode(document: Any) -> bytes:
+    """A document as relays write it: compact, in UTF-8."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def task(contract: Contract, document: Any) -> Answer:
+    """The answer that holds a task."""
+    media_type = next((key for key in contract.content(200) if "*" not in key), JSON)
+    return Answer(200, typed(media_type), encode(document))
+
+
+def missing(contract: Contract) -> Answer:
+    """The answer for a task that is not there."""
+    return _described(contract, contract.reader.missing, "missing") or Answer(404)
+
+
+def refused(contract: Contract) -> Answer:
+    """The answer for a caller without the right credential."""
+    return _described(contract, contract.reader.unauthorized, "unauthorized") or Answer(401)
+
+
+def elsewhere(contract: Contract) -> Answer | None:
+    """The answer for a path or a method that the contract does not have, where it describes one."""
+    return _described(contract, contract.reader.elsewhere, "elsewhere")
+
+
+def error(contract: Contract) -> Answer:
+    """An answer with an error's document: the contract's own where it has one."""
+    for name, matchers in (
+        ("missing", contract.reader.missing),
+        ("unauthorized", contract.reader.unauthorized),
+        ("forbidden", contract.reader.forbidden),
+    ):
+        answer = _described(contract, matchers, name)
+        if answer is not None and answer.body and "json" in (answer.content_type or ""):
+            return answer
+    message = "the service is busy, try again later"
+    document = {"code": 500, "message": message, "error": {"type": "server_error", "message": message}}
+    return Answer(500, typed(JSON), encode(document))
+
+
+def _described(contract: Contract, matchers: Iterable[Matcher], name: str) -> Answer | None:
+    """
+    The first answer that is wholly described: by an empty body, or by an example that the matcher fits.
+
+    Where there is none, the first matcher's with as much as is known of it; None without any matcher.
+    """
+    partial = None
+    for matcher in matchers:
+        if matcher.empty:
+            return Answer(matcher.status, typed(matcher.content))
+        for media_type, media in contract.content(matcher.status).items():
+            if matcher.content not in {None, media_type.partition(";")[0].strip().lower()}:
+                continue
+            example = _example(contract, matcher, media, name)
+            if example is not None:
+                return Answer(matcher.status, typed(media_type), _body(media_type, example[0]))
+        if matcher.where is None and not contract.content(matcher.status):
+            return Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
+        partial = partial or Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
+    return partial
+
+
+def _example(contract: Contract, matcher: Matcher, media: dict[str, Any], name: str) -> tuple[Any] | None:
+    """The example that stands for a matcher, in a tuple of its own since any value can be one."""
+    examples = {key: contract.resolve(example) for key, example in media.get("examples", {}).items()}
+    values = {key: example["value"] for key, example in examples.items() if "value" in example}
+    if "example" in media:
+        values.setdefault("example", media["example"])
+    fits = compile_predicate(matcher.where or {})
+    named = [values[name]] if name in values else []
+    return next(((value,) for value in (*named, *values.values()) if fits(value)), None)
+
+
+def _body(media_type: str, example: Any) -> bytes:
+    text = isinstance(example, str) and "json" not in media_type
+    return example.encode("utf-8", "surrogatepass") if text else encode(example)
+
+
+def _blank(content: str | None) -> bytes:
+    """The least that a media type allows; with none said, nothing."""
+    if content is None:
+        return b""
+    if "html" in content:
+        return PAGE
+    return b"{}" if "json" in content else b""
