@@ -274,9 +274,8 @@ def _documented(status: int, responses: Responses) -> tuple[int, int, BodyDecode
 def _grow(body: bytearray, piece: bytes, response: httpx.Response) -> None:
     body += piece
     if len(body) > LARGEST_BODY:
-        raise DecodeError(f"a body of at most {LARGEST_BODY} bytes", "a larger one").of(
-            response.status_code, b""
-        )
+        error = DecodeError(f"a body of at most {LARGEST_BODY} bytes", "a larger one")
+        raise error.of(response.status_code, b"")
 
 
 def _incompressible(response: httpx.Response) -> DecodeError:
