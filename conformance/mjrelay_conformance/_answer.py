@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mjrelay._reader import State
 
 PAGE = (
-    "<!DOCTYPE html>\n"
-    '<html lang="en">\n'
-    '<head><meta charset="utf-8"><title>Welcome</title></head>\n'
-    "<body><h1>Welcome</h1><p>There is nothing to see at this address.</p></body>\n"
-    "</html>\n"
-).encode()
+    b"<!DOCTYPE html>\n"
+    b'<html lang="en">\n'
+    b'<head><meta charset="utf-8"><title>Welcome</title></head>\n'
+    b"<body><h1>Welcome</h1><p>There is nothing to see at this address.</p></body>\n"
+    b"</html>\n"
+)
 """The small web page of a site that a relay stands behind."""
 
 JSON = "application/json"
@@ -135,8 +135,9 @@ def _described(contract: Contract, matchers: Iterable[Matcher], name: str) -> An
     for matcher in matchers:
         if matcher.empty:
             return Answer(matcher.status, typed(matcher.content))
+        wanted = matcher.content and matcher.content.lower()
         for media_type, media in contract.content(matcher.status).items():
-            if matcher.content not in {None, media_type.partition(";")[0].strip().lower()}:
+            if wanted not in {None, media_type.partition(";")[0].strip().lower()}:
                 continue
             example = _example(contract, matcher, media, name)
             if example is not None:

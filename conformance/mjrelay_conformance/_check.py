@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mjrelay._exchange import NotJSONError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mjrelay._contract import Clause, Contract
     from mjrelay._exchange import Exchange
     from mjrelay._reader import Reader, State
-    from mjrelay_conformance._schema import Schema
+    from mjrelay_conformance._schema import Schema, Violation
 
 
 class Level(StrEnum):
@@ -47,7 +48,7 @@ class Kind(StrEnum):
     ODD = "odd"
 
 
-@frozen
+@define(frozen=True, slots=False)
 class Observation:
     """
     One exchange, and all that a check may know of it.
@@ -74,6 +75,11 @@ class Observation:
     def task(self) -> dict[str, Any] | None:
         """The document where a 200 holds a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None
+
+    @cached_property
+    def violations(self) -> list[Violation]:
+        """Where the document does not fit the contract's schema."""
+        return self.schema.violations(self.exchange)
 
 
 @frozen

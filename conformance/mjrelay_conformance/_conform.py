@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CASES = 50
 """Requests of the property-based phase on a mock or on loopback."""
+_MOCK_KEY = "the-key-of-the-mock"
 _PAUSE = 1.0
 """Seconds between two requests to a live relay."""
 
@@ -94,19 +95,18 @@ def _embedded(options: Options, chosen: list[Check]) -> tuple[Verdict | None, Re
     if options.tasks or options.key_file:
         raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
     names = _contract.relays() if options.relay is None else [_contract.contract(options.relay).name]
-    record, verdicts = _record(options, "mock", Redactor()), []
+    record, verdicts = _record(options, "mock", Redactor(_MOCK_KEY)), []
     for name in names:
         contract = _contract.contract(name)
-        mock = MockRelay(contract, seed=options.seed)
-        record.redactor = Redactor(mock.key)
+        mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
         known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-        plan = read_plan(contract, known, mock.key, seed=options.seed)
+        plan = read_plan(contract, known, _MOCK_KEY, seed=options.seed)
         if options.dry_run:
             _show(plan, "http://127.0.0.1", record.redactor)
             continue
         with Server(mock) as base_url:
             probe = Probe(base_url, record.redactor)
-            runner = Runner(contract, probe, record, chosen, (mock.key,), strict=options.strict)
+            runner = Runner(contract, probe, record, chosen, (_MOCK_KEY,), strict=options.strict)
             verdicts.append(runner.run(plan, cases=0 if options.fuzz is False else CASES, seed=options.seed))
     return _closed(record, verdicts), record
 

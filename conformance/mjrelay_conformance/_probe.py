@@ -98,6 +98,7 @@ class Probe:
                     break
                 body += piece
             failure = _shortfall(response, body)
+            response.close()  # http.client leaves one that was read in pieces open
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
             self.close()
             if not fresh and status is None:  # the relay had closed an idle connection, which it may

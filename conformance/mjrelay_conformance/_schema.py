@@ -77,10 +77,11 @@ class Schema:
             return []
         try:
             self._operation.validate_response(_response(exchange))
-        except FailureGroup as group:
+        except (Failure, FailureGroup) as error:  # one comes alone, several in a group
+            failures = error.exceptions if isinstance(error, FailureGroup) else (error,)
             return [
                 self._violation(failure, exchange.status)
-                for failure in group.exceptions
+                for failure in failures
                 if isinstance(failure, JsonSchemaError)
             ]
         return []

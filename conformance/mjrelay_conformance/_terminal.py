@@ -68,11 +68,14 @@ def _findings(rows: list[dict[str, Any]], exchanges: list[dict[str, Any]], conso
 
 
 def _unproven(relay: dict[str, Any], rows: list[dict[str, Any]], console: Console) -> None:
-    for feature in relay["features"]:
-        if not feature["exercised"]:
-            word = "core" if feature["core"] else "extended"
-            hint = f"{relay['relay']}: not exercised ({word}): {feature['name']}; {feature['hint']}"
-            console.print(Text(hint, style="yellow" if feature["core"] else "dim"))
+    lacking = [feature for feature in relay["features"] if not feature["exercised"]]
+    for feature in lacking:
+        if feature["core"]:
+            hint = f"{relay['relay']}: not exercised: {feature['name']}; {feature['hint']}"
+            console.print(Text(hint, style="yellow"))
+    extended = [feature["name"] for feature in lacking if not feature["core"]]
+    if extended:
+        console.print(Text(f"{relay['relay']}: not exercised either: {', '.join(extended)}", style="dim"))
     limited = [row for row in rows if row["outcome"] == Outcome.INCONCLUSIVE.value]
     if limited:
         console.print(
@@ -84,7 +87,7 @@ def _summary(document: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("relay", "verdict"):
         table.add_column(column)
-    for column in ("passed", "must", "should", "info", "blocked", "requests", "fuzzed"):
+    for column in ("passed", "must", "should", "info", "blocked", "requests", "cases", "got 200"):
         table.add_column(column, justify="right")
     for relay in document["relays"]:
         rows = [row for row in document["rows"] if row["relay"] == relay["relay"]]
@@ -100,7 +103,7 @@ def _summary(document: dict[str, Any]) -> Table:
             *(Text(str(found[level]), style=_COLOURS[level] if found[level] else "dim") for level in _WEIGHT),
             str(sum(row["outcome"] == Outcome.BLOCKED.value for row in rows)),
             str(relay["requests"]),
-            "-" if fuzz is None else f"{fuzz['cases']} ({fuzz['reached_200']} answered 200)",
+            *(("-", "-") if fuzz is None else (str(fuzz["cases"]), str(fuzz["reached_200"]))),
         )
     return table
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.errors import ContractError
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
 _ISO8601 = re.compile(
-    r"\s*\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}(?:[.](?P<fraction>\d+))?(?P<offset>Z|[+-][\d:]+)?\s*"
+    r"\s*\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}"
+    r"(?:[.](?P<fraction>\d+))?(?P<offset>Z|[+-][\d:]+)?\s*"
 )
 _TELLING = 6
 """Characters that an id must have for its text to be looked for in other strings."""
@@ -88,7 +89,7 @@ def set_time(contract: Contract, document: Any, name: str, moment: datetime) -> 
         return
     unit = _UNITS.get(contract.operation["x-mj-task"]["times"]["format"])
     raw = stamp.raw(document)
-    value = _iso8601(raw, moment.astimezone(shown.tzinfo)) if unit is None else _unix(raw, moment, unit)
+    value = _iso8601(raw, moment.astimezone(_zone(raw, shown))) if unit is None else _unix(raw, moment, unit)
     put_all(document, stamp.path.locate(document), value)
 
 
@@ -142,6 +143,12 @@ def _unix(raw: Any, moment: datetime, unit: timedelta) -> int | float | str:
     if isinstance(raw, str):
         return str(whole)
     return (moment - _EPOCH) / unit if isinstance(raw, float) else whole
+
+
+def _zone(raw: str, shown: datetime) -> timezone:
+    """The offset from UTC at which a text stands for a moment."""
+    wall = datetime.fromisoformat(raw.strip()).replace(tzinfo=UTC)
+    return timezone(wall - shown)
 
 
 def _iso8601(raw: Any, moment: datetime) -> str:

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from attrs import define, field, frozen
 
@@ -50,7 +51,12 @@ class Contract:
     @classmethod
     def load(cls, path: Path) -> Contract:
         """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        document = _yaml.plain(_yaml.load(path))
+        try:
+            document = _yaml.plain(_yaml.load(path))
+        except RecursionError as error:
+            raise ContractError(
+                "is nested too deeply, or an alias stands inside itself", source=path
+            ) from error
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=path)
         return cls(path.stem, document, path)
@@ -60,7 +66,7 @@ class Contract:
         """Where the fetch operation stands: the one with `x-mj-task`."""
         for path, item in self.document["paths"].items():
             for method in _METHODS:
-                if isinstance(item, dict) and "x-mj-task" in item.get(method, {}):
+                if isinstance(item, dict) and "x-mj-task" in (item.get(method) or ()):
                     return "paths", path, method
         raise ContractError(
             "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
@@ -103,11 +109,13 @@ class Contract:
     def credentials(self) -> tuple[Credential, ...]:
         """The ways of authenticating at the fetch operation: alternatives, the relay's own choice first."""
         schemes = self.document.get("components", {}).get("securitySchemes", {})
-        return tuple(
-            Credential.compile(name, schemes.get(name, {}))
-            for requirement in self._security
-            for name in requirement
-        )
+        if any(len(requirement) > 1 for requirement in self._security):
+            raise ContractError(
+                "security: two schemes at once are not served; write each as an alternative of its own",
+                source=self.source,
+            )
+        names = dict.fromkeys(name for requirement in self._security for name in requirement)
+        return tuple(Credential.compile(name, self.resolve(schemes.get(name, {}))) for name in names)
 
     @property
     def open(self) -> bool:
@@ -127,7 +135,7 @@ class Contract:
         responses = self.operation.get("responses", {})
         for key in (str(status), f"{status // 100}XX", "default"):
             if key in responses:
-                return (*self.location, "responses", key), responses[key]
+                return (*self.location, "responses", key), self.resolve(responses[key])
         return None
 
     def content(self, status: int) -> dict[str, Any]:
@@ -142,20 +150,25 @@ class Contract:
         return {
             name: example["value"]
             for media in self.content(200).values()
-            for name, example in media.get("examples", {}).items()
-            if "value" in example
+            for name, reference in media.get("examples", {}).items()
+            if "value" in (example := self.resolve(reference))
         }
 
     def resolve(self, node: Any) -> Any:
-        """A node, or what its local ``$ref`` refers to."""
-        seen = 0
+        """A node, or what its local ``$ref`` refers to; raises `ContractError` where that is nothing."""
+        seen: list[str] = []
         while isinstance(node, dict) and "$ref" in node:
-            target = self.document
-            for step in str(node["$ref"]).removeprefix("#/").split("/"):
-                target = target[step.replace("~1", "/").replace("~0", "~")]
-            node, seen = target, seen + 1
-            if seen > 32:
-                raise ContractError(f"{node['$ref']} refers to itself", source=self.source)
+            reference = str(node["$ref"])
+            if reference in seen:
+                raise ContractError(f"{reference} refers to itself", source=self.source)
+            seen.append(reference)
+            node = self.document
+            for step in unquote(reference).removeprefix("#/").split("/"):
+                name = step.replace("~1", "/").replace("~0", "~")
+                try:
+                    node = node[int(name) if isinstance(node, list) else name]
+                except (KeyError, IndexError, TypeError, ValueError) as error:
+                    raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
         return node
 
     def clause(self, *location: str | int) -> Clause:

@@ -48,18 +48,26 @@ def ask(expression: str) -> tuple[str, str]:
     """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
-        raise ContractError(f"ask: {expression!r} is no runtime expression; write $request.path.id")
+        raise ContractError(f"{expression!r} is no runtime expression; write $request.path.id or the like")
     place, name, pointer = match.groups()
     return (place, name) if pointer is None else ("body", pointer)
 
 
 def build(method: str, path: str, expression: str, task_id: str) -> Request:
-    """The request that asks for one task, whose id goes where the runtime expression says."""
+    """
+    The request that asks for one task, whose id goes where the runtime expression says.
+
+    Raises `ContractError` where that leaves a parameter of the path without a value.
+    """
     place, name = ask(expression)
+    if place == "path":
+        path = path.replace(f"{{{name}}}", _segment(task_id))
+    if "{" in path:
+        raise ContractError(f"{path!r} has a parameter that {expression} does not fill; spell it out")
     headers: Headers = (("Accept", "application/json"),)
     match place:
         case "path":
-            return Request(method, path.replace(f"{{{name}}}", quote(task_id, safe="")), headers)
+            return Request(method, path, headers)
         case "query":
             return Request(method, _with_query(path, name, task_id), headers)
         case "header":
@@ -93,6 +101,11 @@ def join(base_url: str, target: str) -> str:
             prefix = prefix[:-overlap]
             break
     return f"{base.scheme}://{base.netloc}/" + "/".join([*prefix, *steps]) + mark + query
+
+
+def _segment(value: str) -> str:
+    """One segment of a path; dots alone would climb out of it."""
+    return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")
 
 
 def _with_query(target: str, name: str, value: str) -> str:

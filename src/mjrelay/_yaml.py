@@ -54,7 +54,10 @@ def dump(document: Any, stream: StringIO) -> None:
 def line(document: Any, location: Sequence[str | int]) -> int:
     """The line (from 1) of a node, or of its nearest ancestor that the document holds."""
     found = document.lc.line + 1 if isinstance(document, CommentedMap | CommentedSeq) else 1
-    for step in location:
+    for part in location:
+        # An unquoted 200 is a number here, and a name in the plain document.
+        names = document if isinstance(document, CommentedMap) and part not in document else ()
+        step = next((name for name in names if str(name) == part), part)
         if isinstance(document, CommentedMap) and step in document and step in (document.lc.data or {}):
             found = document.lc.key(step)[0] + 1
         elif (

@@ -22,7 +22,7 @@ from mjrelay_conformance.checks.task import ID, ORDER
     "fetch/200/relations",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ID, ORDER],
+    needs=[ID, ORDER, FINISHED, MEDIA],
     clause=_clauses.extension("relations"),
 )
 def relations(o: Observation) -> Judgement:

@@ -31,7 +31,7 @@ _ENUM = "fetch/200/enum"
 @check("fetch/200/schema", Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=_clauses.response(200))
 def schema(o: Observation) -> Judgement:
     """The document fits the contract's schema."""
-    violations = [violation for violation in o.schema.violations(o.exchange) if not violation.words]
+    violations = [violation for violation in o.violations if not violation.words]
     if not violations:
         return PASSED
     first = violations[0]
@@ -46,7 +46,7 @@ def schema(o: Observation) -> Judgement:
 @check(_ENUM, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=_clauses.response(200))
 def enum(o: Observation) -> Judgement:
     """A list of words that the page closes stays closed."""
-    for violation in o.schema.violations(o.exchange):
+    for violation in o.violations:
         if violation.words:
             return failed(
                 f"one of {', '.join(map(str, violation.words))}",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ID = "fetch/200/id"
 TIMES = "fetch/200/times"
 ORDER = "fetch/200/times-order"
+FINISHED = "fetch/200/succeeded/finished"
+MEDIA = "fetch/200/succeeded/media"
 EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
 """Midjourney did not draw for anybody before."""
 GRACE = timedelta(minutes=5)
@@ -135,7 +137,7 @@ def succeeded_progress(o: Observation) -> Judgement:
 
 
 @check(
-    "fetch/200/succeeded/finished",
+    FINISHED,
     Level.MUST,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],
@@ -151,7 +153,7 @@ def succeeded_finished(o: Observation) -> Judgement:
 
 
 @check(
-    "fetch/200/succeeded/media",
+    MEDIA,
     Level.MUST,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],

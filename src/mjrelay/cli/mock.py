@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mjrelay import _contract, _settings
+from mjrelay._reader import State
 from mjrelay.cli._output import load
 
 
@@ -42,11 +43,15 @@ def mock(
     app = mocks.MockRelay(
         contract, **({} if key is None else {"key": key}), faults=tuple(fault or ()), seed=seed
     )
-    with server.listen("127.0.0.1", port) as listener:
-        talk = [f"{contract.name} at http://127.0.0.1:{listener.getsockname()[1]}{contract.path}"]
-        talk.append("the key is " + ("mock-key" if key is None else "the one in the environment"))
-        talk += [f"  {task_id}  {state.value}" for state, task_id in app.known.items()]
-        talk.append(f"  {app.submit()}  succeeds after 30 s")
-        talk.append(f"  {app.submit(outcome=mocks.State.FAILED)}  fails after 30 s")
-        typer.echo("\n".join(talk), err=True)
-        server.serve(app, listener)
+    lines = ["the key is " + ("mock-key" if key is None else "the one in the environment")]
+    lines += [f"  {task_id}  {state.value}" for state, task_id in app.known.items()]
+    lines += [
+        f"  {app.submit(outcome=outcome)}  {outcome.value} 30 s from now"
+        for outcome in (State.SUCCEEDED, State.FAILED)
+        if outcome in app.known
+    ]
+
+    def announce(base_url: str) -> None:
+        typer.echo("\n".join([f"{contract.name} at {base_url}{contract.path}", *lines]), err=True)
+
+    server.serve(app, "127.0.0.1", port, announce=announce)

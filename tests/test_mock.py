@@ -1,0 +1,806 @@
+"""The mock relay: it keeps any contract it is made from, and breaks it only where it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_conformance._answer import Call, Route
+from mjrelay_conformance._faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
+from mjrelay_conformance._mock import Answer, MockRelay
+from mjrelay_conformance._permit import ABSENT, permits
+from mjrelay_conformance._server import Server, ServerError, serve
+
+from mjrelay._contract import Contract
+from mjrelay._exchange import Exchange, NotJSONError, parse
+from mjrelay._reader import State
+from mjrelay._request import Request
+from mjrelay.errors import ContractError, MjrelayError
+
+if TYPE_CHECKING:
+    from mjrelay._credential import Credential
+
+OPENAPI = Path(__file__).parents[1] / "openapi"
+PACKAGED = {path.stem: Contract.load(path) for path in sorted(OPENAPI.glob("*.yaml"))}
+KEY = "mock-key"
+NOBODY = "7777777777777777"
+
+ODD = Contract(
+    "odd",
+    {
+        "openapi": "3.1.0",
+        "info": {"title": "odd", "version": "1"},
+        "security": [{"token": []}, {"session": []}],
+        "paths": {
+            "/v1/jobs.json": {
+                "get": {
+                    "parameters": [{"name": "jobId", "in": "query", "schema": {"type": "string"}}],
+                    "x-mj-task": {
+                        "version": 1,
+                        "ask": "$request.query.jobId",
+                        "accept": {"$.ok": True},
+                        "id": "$.job",
+                        "states": {
+                            "running": [{"where": {"$.phase": ["drawing"]}}],
+                            "succeeded": [{"where": {"$.phase": ["done"]}}],
+                            "failed": [{"where": {"$.phase": ["broken"]}}],
+                        },
+                        "progress": {"path": "$.part", "format": "fraction"},
+                        "times": {
+                            "submitted": "$.at",
+                            "finished": "$.until",
+                            "format": "iso8601",
+                            "zone": "+08:00",
+                        },
+                        "images": ["$.pictures[*].url"],
+                        "failure": ["$.why"],
+                        "complete": {"media": True, "finished": True, "progress": True},
+                        "missing": [{"status": 200, "body": "empty"}],
+                        "unauthorized": [{"status": 200, "where": {"$.ok": False}}],
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "A job, or a refusal.",
+                            "content": {
+                                "application/json": {
+                                    "schema": {
+                                        "type": "object",
+                                        "required": ["ok"],
+                                        "properties": {"part": {"type": ["number", "null"]}},
+                                    },
+                                    "examples": {
+                                        "running": {
+                                            "value": {
+                                                "ok": True,
+                                                "job": 1001,
+                                                "phase": "drawing",
+                                                "part": 0.5,
+                                                "at": "2026-01-02 03:04:05",
+                                                "until": None,
+                                                "pictures": [],
+                                            }
+                                        },
+                                        "succeeded": {
+                                            "value": {
+                                                "ok": True,
+                                                "job": 1002,
+                                                "phase": "done",
+                                                "part": 1.0,
+                                                "at": "2026-01-02 03:04:05",
+                                                "until": "2026-01-02 03:05:05",
+                                                "pictures": [{"url": "https://example.com/1.png"}],
+                                            }
+                                        },
+                                        "refusal": {"value": {"ok": False, "why": "no key"}},
+                                    },
+                                }
+                            },
+                        }
+                    },
+                }
+            }
+        },
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "apiKey", "in": "query", "name": "key"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "sid"},
+            }
+        },
+    },
+    Path("odd.yaml"),
+)
+CONTRACTS = {**PACKAGED, "odd": ODD}
+PAIRS = [
+    pytest.param(contract, fault, id=f"{relay}-{fault}")
+    for relay, contract in CONTRACTS.items()
+    for fault, one in FAULTS.items()
+    if one.applies(contract)
+]
+each_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS.keys())
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def varied(name: str, **changes: Any) -> Contract:
+    """The odd contract with parts of its `x-mj-task` replaced; None takes a part out."""
+    document = copy.deepcopy(ODD.document)
+    form = document["paths"]["/v1/jobs.json"]["get"]["x-mj-task"]
+    form.update(changes)
+    for key in [key for key, value in changes.items() if value is None]:
+        del form[key]
+    return Contract(name, document, Path(f"{name}.yaml"))
+
+
+def asking(
+    contract: Contract, task_id: str, key: str | None = KEY, credential: Credential | None = None
+) -> Request:
+    """The request for a task, with a key where there is one."""
+    request = contract.request(task_id)
+    return request if key is None else request.authenticated(credential or contract.credentials[0], key)
+
+
+def ask(
+    relay: MockRelay, task_id: str, key: str | None = KEY, credential: Credential | None = None
+) -> Answer:
+    """The answer to that request, without a socket."""
+    request = asking(relay.contract, task_id, key, credential)
+    return relay.answer(request.method, request.target, request.headers, request.body)
+
+
+def fetch(base_url: str, request: Request) -> Exchange:
+    """The exchange over a real socket; an answer that broke off says so in `failure`."""
+    url = urlsplit(base_url)
+    with closing(http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)) as connection:
+        connection.request(request.method, request.target, request.body or None, dict(request.headers))
+        response = connection.getresponse()
+        try:
+            body, failure = response.read(), None
+        except http.client.IncompleteRead as error:
+            body, failure = error.partial, str(error)
+        return Exchange(
+            request.method,
+            base_url,
+            status=response.status,
+            headers=tuple(response.getheaders()),
+            body=body,
+            failure=failure,
+        )
+
+
+def differences(before: Any, after: Any, place: str = "$") -> set[str]:
+    """Where two documents differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return {
+            found
+            for name in {**before, **after}
+            for found in differences(before.get(name, ...), after.get(name, ...), f"{place}.{name}")
+        }
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return {found for index, pair in pairs for found in differences(*pair, f"{place}[{index}]")}
+    return set() if before == after and type(before) is type(after) else {place}
+
+
+@each_contract
+def test_every_state_is_served_as_the_contract_shows_it(contract: Contract) -> None:
+    """Over a socket, each example of a state comes back whole, with status, type, length and date."""
+    relay = MockRelay(contract)
+    named = {state for state in State if state.value in contract.examples and state is not State.UNKNOWN}
+    assert set(relay.known) == named
+    assert State.SUCCEEDED in named
+    with Server(relay) as base_url:
+        for state, task_id in relay.known.items():
+            exchange = fetch(base_url, asking(contract, task_id))
+            assert exchange.status == 200
+            assert exchange.media_type == "application/json"
+            assert exchange.header("content-length") == str(len(exchange.body))
+            assert exchange.header("date")
+            assert exchange.document == contract.examples[state.value]
+            assert contract.reader.state(exchange.document) is state
+
+
+@each_contract
+def test_each_credential_opens_and_nothing_else_does(contract: Contract) -> None:
+    """Every alternative of the contract works alone; a wrong, empty or absent one is refused as described."""
+    relay = MockRelay(contract)
+    task_id = relay.known[State.SUCCEEDED]
+    for credential in contract.credentials:
+        assert parse(ask(relay, task_id, KEY, credential).body) == contract.examples["succeeded"]
+        for key in ("wrong", "", KEY + "x", KEY.upper()):
+            refusal = ask(relay, task_id, key, credential)
+            shown = Exchange("GET", "", status=refusal.status, headers=refusal.headers, body=refusal.body)
+            assert any(matcher.matches(shown) for matcher in contract.reader.unauthorized), key
+    assert ask(relay, task_id, None) == ask(relay, task_id, "wrong")
+    assert ask(relay, NOBODY, "wrong") == ask(relay, task_id, "wrong")
+
+
+@pytest.mark.parametrize("word", ["Bearer ", "bearer ", "BEARER ", "bearer  "])
+def test_the_case_of_the_scheme_does_not_matter(word: str) -> None:
+    """The scheme's word is read without regard to case (RFC 9110 section 11.1); another word is none."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract)
+    target = contract.request(relay.known[State.SUCCEEDED]).target
+    assert relay.answer("GET", target, {"authorization": word + KEY}).status == 200
+    assert relay.answer("GET", target, {"authorization": "Basic " + KEY}).status == 401
+    assert relay.answer("GET", target, {"authorization": KEY}).status == 401
+
+
+def test_an_open_relay_answers_anybody() -> None:
+    """Where `security` holds {}, or asks nothing, no credential is needed and a wrong one does no harm."""
+    alternatives: list[list[dict[str, list[str]]]] = [[{"token": []}, {}], []]
+    for security in alternatives:
+        document = copy.deepcopy(ODD.document) | {"security": security}
+        relay = MockRelay(Contract("open", document, Path("open.yaml")))
+        target = "/v1/jobs.json?jobId=1002"
+        assert parse(relay.answer("GET", target).body) == ODD.examples["succeeded"]
+        assert parse(relay.answer("GET", target + "&key=wrong").body) == ODD.examples["succeeded"]
+        assert not FAULTS["wrong-auth-accepted"].applies(relay.contract)
+
+
+@each_contract
+def test_a_missing_task_is_answered_as_described(contract: Contract) -> None:
+    """An id that nobody has gets the contract's own answer, its example included, over a socket too."""
+    with Server(MockRelay(contract)) as base_url:
+        for task_id in (NOBODY, "a/b", "猫 &?#%", "x" * 5000):
+            exchange = fetch(base_url, asking(contract, task_id))
+            assert any(matcher.matches(exchange) for matcher in contract.reader.missing), task_id
+            if not exchange.body:
+                assert exchange.header("content-type") is None
+
+
+def test_the_examples_of_errors_are_served_whole() -> None:
+    """The bodies of the missing-task answer and of the refusal are the contract's, compact and in UTF-8."""
+    relay = MockRelay(PACKAGED["zhongzhuan"])
+    expected = b'{"code":4,"description":"task_no_found ","type":"upstream_error"}'
+    assert ask(relay, NOBODY).body == expected
+    assert "无效的令牌".encode() in ask(relay, NOBODY, "wrong").body
+
+
+def test_an_answer_may_be_told_apart_by_its_document_alone() -> None:
+    """Of several examples under one status the first that the matcher fits is the answer."""
+    assert parse(ask(MockRelay(ODD), "1001", "wrong").body) == {"ok": False, "why": "no key"}
+
+
+def test_elsewhere_is_what_the_contract_says() -> None:
+    """An unknown path or method gets the described page; where none is described, 404, or 405 with Allow."""
+    described = MockRelay(PACKAGED["zhongzhuan"])
+    task = PACKAGED["zhongzhuan"].request("1").target
+    for method, target in (
+        ("GET", "/"),
+        ("GET", "*"),
+        ("POST", task),
+        ("GET", task + "/"),
+        ("OPTIONS", task),
+    ):
+        answer = described.answer(method, target)
+        assert (answer.status, answer.content_type) == (200, "text/html"), (method, target)
+        assert b"<html" in answer.body
+    plain = MockRelay(PACKAGED["apiai"])
+    assert plain.answer("GET", "/") == Answer(404)
+    assert plain.answer("POST", task) == Answer(405, (("allow", "GET, HEAD"),))
+
+
+def test_head_is_get_without_a_body() -> None:
+    """HEAD says status, type and length of the GET, sends no byte of it, and does not count as a reading."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, faults=["terminal-regression"])
+    request = asking(contract, relay.known[State.SUCCEEDED])
+    with Server(relay) as base_url:
+        head = fetch(base_url, Request("HEAD", request.target, request.headers))
+        got = fetch(base_url, request)
+    assert head.body == b""
+    assert (head.status, head.media_type) == (200, "application/json")
+    assert head.header("content-length") == str(len(got.body))
+    assert got.document == contract.examples["succeeded"]
+
+
+@pytest.mark.parametrize("expression", ["$request.header.X-Job", "$request.body#/a~1b/jobId"])
+def test_the_id_is_read_where_the_contract_puts_it(expression: str) -> None:
+    """Header and body are asked as well as path and query; a malformed body asks for nothing."""
+    relay = MockRelay(varied("elsewhere", ask=expression))
+    assert parse(ask(relay, "1002").body) == ODD.examples["succeeded"]
+    assert ask(relay, "1003") == Answer(200)
+    for body in (b"", b"{", b"[]", b'{"a/b": 1}', b'{"a/b": {"jobId": {}}}', b"\xff"):
+        assert relay.answer("GET", f"/v1/jobs.json?key={KEY}", (), body) == Answer(200)
+
+
+def test_examples_with_one_id_become_tasks_of_their_own() -> None:
+    """Where two examples bear the same id, the second is served under another of the same make."""
+    document = copy.deepcopy(ODD.document)
+    content = document["paths"]["/v1/jobs.json"]["get"]["responses"]["200"]["content"]
+    content["application/json"]["examples"]["running"]["value"]["job"] = 1002
+    relay = MockRelay(Contract("twins", document, Path("twins.yaml")))
+    assert relay.known[State.SUCCEEDED] == "1002"
+    assert re.fullmatch(r"[1-9]\d{3}", relay.known[State.RUNNING])
+    answer = parse(ask(relay, relay.known[State.RUNNING]).body)
+    assert answer["job"] == int(relay.known[State.RUNNING])
+    assert answer["phase"] == "drawing"
+
+
+@each_contract
+@pytest.mark.parametrize("outcome", [State.SUCCEEDED, State.FAILED])
+def test_a_task_lives(contract: Contract, outcome: State) -> None:
+    """A submitted task waits, runs with growing progress, ends, and its times follow the clock throughout."""
+    clock = Clock()
+    relay = MockRelay(contract, clock=clock)
+    if outcome.value not in contract.examples:
+        with pytest.raises(ContractError, match="no example"):
+            relay.submit(outcome=outcome)
+        return
+    reader = contract.reader
+    task_id = relay.submit(100, outcome=outcome)
+    states, progress = [], []
+    for passed in range(0, 121, 5):
+        clock.now = 1_800_000_000.25 + passed
+        document = parse(ask(relay, task_id).body)
+        states.append(reader.state(document))
+        progress.append(reader.percent(document))
+        assert str(reader.id(document)) == task_id
+        assert task_id not in contract.examples[states[-1].value]
+        for stamp, at in ((reader.submitted, 0), (reader.started, 10), (reader.finished, 100)):
+            moment = None if stamp is None else stamp.read(document)
+            if moment is not None:
+                assert 0 <= 1_800_000_000.25 + at - moment.timestamp() <= 1
+                assert moment.timestamp() <= clock.now
+        shape = differences(contract.examples[states[-1].value], document)
+        assert not any(place.endswith((".status", ".phase")) for place in shape)
+    assert list(dict.fromkeys(states)) == [
+        *([State.QUEUED] if "queued" in contract.examples else []),
+        State.RUNNING,
+        outcome,
+    ]
+    if reader.progress_path is not None:
+        drawn = [value or 0 for value, state in zip(progress, states, strict=True) if state is State.RUNNING]
+        assert drawn == sorted(drawn)
+        assert drawn[0] != drawn[-1]
+    assert ask(relay, task_id) == ask(relay, task_id)
+
+
+def test_a_task_is_written_as_its_example_is() -> None:
+    """Ids, times and progress keep the manner of the example: digits, fraction, zone, number or text."""
+    clock = Clock()
+    made = {}
+    for name, contract in CONTRACTS.items():
+        relay = MockRelay(contract, clock=clock)
+        task_id = relay.submit(0)
+        made[name] = task_id, parse(ask(relay, task_id).body)
+    task_id, document = made["mjdjourney"]
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", task_id)
+    assert document["data"]["enqueue_time"] == "2027-01-15 08:00:00.250000+00:00"
+    assert document["data"]["video_url"] == f"https://cdn.midjourney.com/video/{task_id}/0.mp4"
+    task_id, document = made["zhongzhuan"]
+    assert re.fullmatch(r"[1-9]\d{15}", task_id)
+    assert document["submitTime"] == document["finishTime"] == 1_800_000_000_250
+    _, document = made["odd"]
+    assert (document["at"], document["part"]) == ("2027-01-15 16:00:00", 1.0)
+    running = MockRelay(ODD, clock=clock)
+    running_id = running.submit(100)
+    clock.now += 31
+    assert parse(ask(running, running_id).body)["part"] == 0.31
+
+
+@pytest.mark.parametrize(
+    ("form", "shown", "written"),
+    [
+        ("s", 1_700_000_000, 1_800_000_000),
+        ("s", "1700000000", "1800000000"),
+        ("s", 1_700_000_000.5, 1_800_000_000.25),
+        ("us", 1_700_000_000_000_000, 1_800_000_000_250_000),
+        ("iso8601", "2023-11-14T22:13:20Z", "2027-01-15T08:00:00Z"),
+        ("iso8601", "2023-11-14T22:13:20.123+08:00", "2027-01-15T16:00:00.250+08:00"),
+        ("iso8601", "2023-11-14T22:13:20+0800", "2027-01-15T16:00:00+0800"),
+        ("iso8601", "soon", "soon"),
+        ("s", None, None),
+    ],
+)
+def test_times_are_written_in_the_contracts_manner(form: str, shown: Any, written: Any) -> None:
+    """Each unit and each way of writing ISO 8601 is kept; what is unset or unreadable is left alone."""
+    document = copy.deepcopy(ODD.document)
+    operation = document["paths"]["/v1/jobs.json"]["get"]
+    operation["x-mj-task"]["times"] = {"submitted": "$.at", "format": form}
+    examples = operation["responses"]["200"]["content"]["application/json"]["examples"]
+    examples["succeeded"]["value"]["at"] = shown
+    relay = MockRelay(Contract("times", document, Path("times.yaml")), clock=Clock())
+    found = parse(ask(relay, relay.submit(0)).body)["at"]
+    assert (found, type(found)) == (written, type(written))
+
+
+def test_ids_are_repeatable() -> None:
+    """One seed gives one series of ids, another seed another; a given id is taken as it is."""
+    contract = PACKAGED["zhongzhuan"]
+
+    def series(seed: int) -> list[str]:
+        relay = MockRelay(contract, seed=seed)
+        return [relay.submit() for _ in range(3)]
+
+    assert series(1) == series(1)
+    assert series(1) != series(2)
+    assert len(set(series(1))) == 3
+    relay = MockRelay(contract)
+    assert relay.submit(task_id="mine") == "mine"
+    assert parse(ask(relay, "mine").body)["id"] == "mine"
+
+
+@pytest.mark.parametrize(("contract", "name"), PAIRS)
+def test_a_fault_touches_what_it_names(contract: Contract, name: str) -> None:
+    """A fault changes the answers of its own route in its own states, every time, and no other answer."""
+    fault = FAULTS[name]
+    right, wrong = MockRelay(contract), MockRelay(contract, faults=[name])
+    touched = set()
+    for state, task_id in right.known.items():
+        for _ in range(2):
+            if ask(right, task_id) != (answer := ask(wrong, task_id)):
+                touched.add(state)
+        assert ask(MockRelay(contract, faults=[name]), task_id) == ask(
+            MockRelay(contract, faults=[name]), task_id
+        ), "the same fault gives the same bytes"
+        if fault.finish is not None and fault.alter is None and fault.route is Route.TASK:
+            assert answer != ask(right, task_id)
+    assert touched <= fault.states
+    assert bool(touched) is not name.startswith(("missing-task", "auth-", "wrong-auth"))
+    changed = {
+        "missing": ask(right, NOBODY) != ask(wrong, NOBODY),
+        "auth": ask(right, right.known[State.SUCCEEDED], "wrong")
+        != ask(wrong, right.known[State.SUCCEEDED], "wrong"),
+    }
+    assert changed == {"missing": name.startswith("missing-task"), "auth": "auth-" in name}
+    assert right.answer("GET", "/nowhere") == wrong.answer("GET", "/nowhere")
+
+
+@pytest.mark.parametrize("contract", PACKAGED.values(), ids=PACKAGED.keys())
+def test_a_faulty_document_is_wrong_in_one_place(contract: Contract) -> None:
+    """Faults of one value change one place of the document, and neither id nor state unless named so."""
+    reader = contract.reader
+    relay = MockRelay(contract)
+    for name in ("wrong-type", "missing-required", "null-field", "unknown-enum", "id-as-number", "wrong-id"):
+        faulty = MockRelay(contract, faults=[name])
+        for state, task_id in relay.known.items():
+            before, after = parse(ask(relay, task_id).body), parse(ask(faulty, task_id).body)
+            (place,) = differences(before, after)
+            assert (reader.id(before) != reader.id(after)) is ("id" in name.split("-"))
+            says_state = place == (reader.status_path.text if reader.status_path else None)
+            assert says_state or reader.state(after) is state
+            if name == "unknown-enum":
+                assert reader.state(after) is State.UNKNOWN
+            elif name == "missing-required":
+                assert says_state or not permits(contract, tuple(place.split(".")[1:]), ABSENT)
+            elif name == "id-as-number":
+                assert isinstance(reader.id(after), int)
+            elif name == "wrong-id":
+                assert reader.id(after) in relay.known.values()
+
+
+def test_semantic_faults_say_what_their_names_say() -> None:
+    """Each fault of meaning is that meaning as the reader reads it, and keeps the document's types."""
+    contract = PACKAGED["zhongzhuan"]
+    reader = contract.reader
+
+    def read(name: str, state: State = State.SUCCEEDED) -> Any:
+        relay = MockRelay(contract, faults=[name])
+        ask(relay, relay.known[state])
+        return parse(ask(relay, relay.known[state]).body)
+
+    assert reader.images(read("success-without-media")) == ()
+    assert read("success-without-finish")["finishTime"] == 0
+    assert read("success-at-50-percent")["progress"] == "50%"
+    assert read("progress-150", State.RUNNING)["progress"] == "150%"
+    assert read("failure-without-reason", State.FAILED)["failReason"] == ""
+    early = read("finish-before-start")
+    assert early["finishTime"] < early["submitTime"] < early["startTime"]
+    assert read("seconds-not-ms")["submitTime"] == 1730621826
+    assert reader.state(read("terminal-regression")) is State.RUNNING
+    assert reader.state(read("terminal-regression", State.FAILED)) is State.RUNNING
+    assert read("changes-when-read")["prompt"] == "pig --v 6.1 (2)"
+
+
+def test_a_fault_that_regresses_does_so_from_the_second_reading() -> None:
+    """The first reading of an ended task is right, the later ones are not, each task counted for itself."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, faults=["terminal-regression"])
+    for state in (State.SUCCEEDED, State.FAILED):
+        found = [contract.reader.state(parse(ask(relay, relay.known[state]).body)) for _ in range(3)]
+        assert found == [state, State.RUNNING, State.RUNNING]
+
+
+@pytest.mark.parametrize("contract", PACKAGED.values(), ids=PACKAGED.keys())
+def test_broken_json_is_broken_in_the_way_that_is_named(contract: Contract) -> None:
+    """Each fault of the bytes is refused for its own reason, or is JSON of another shape."""
+    reasons = {}
+    for name in ("truncated-json", "invalid-utf8", "nan", "empty-200", "html-labelled-json"):
+        relay = MockRelay(contract, faults=[name])
+        with pytest.raises(NotJSONError) as caught:
+            parse(ask(relay, relay.known[State.SUCCEEDED]).body)
+        reasons[name] = str(caught.value)
+    assert "UTF-8" in reasons["invalid-utf8"]
+    assert "NaN" in reasons["nan"]
+    assert "empty" in reasons["empty-200"]
+    assert "UTF-8" not in reasons["truncated-json"]
+    array = MockRelay(contract, faults=["body-is-array"])
+    assert parse(ask(array, array.known[State.RUNNING]).body) == [contract.examples["running"]]
+    envelope = MockRelay(contract, faults=["error-envelope-200"])
+    error = parse(ask(envelope, envelope.known[State.RUNNING]).body)
+    assert contract.reader.id(error) is None
+    assert contract.reader.error(error)[1] or not contract.operation["x-mj-task"].get("error")
+
+
+def test_the_secret_comes_back_as_it_was_given() -> None:
+    """The echo holds the caller's own credential, in a header and in the body; headers stay sound."""
+    contract = PACKAGED["mjdjourney"]
+    relay = MockRelay(contract, key="sk-猫 and more", faults=["secret-echoed"])
+    answer = ask(relay, relay.known[State.SUCCEEDED], "sk-猫 and more", contract.credentials[1])
+    assert "sk-猫 and more" in parse(answer.body).values()
+    with Server(relay) as base_url:
+        assert (
+            fetch(base_url, contract.request("1").authenticated(contract.credentials[0], "no")).status == 401
+        )
+    plain = MockRelay(contract, key="sk-abc", faults=["secret-echoed"])
+    answer = ask(plain, plain.known[State.RUNNING], "sk-abc")
+    assert "sk-abc" in dict(answer.headers).values()
+
+
+def test_a_connection_ends_in_the_middle(capfd: pytest.CaptureFixture[str]) -> None:
+    """The length is announced, half of the body comes, then the connection ends; nothing is logged."""
+    contract = PACKAGED["zhongzhuan"]
+    relay = MockRelay(contract, faults=["connection-reset"])
+    with Server(relay) as base_url:
+        exchange = fetch(base_url, asking(contract, relay.known[State.SUCCEEDED]))
+        assert exchange.failure is not None
+        assert 0 < len(exchange.body) < int(exchange.header("content-length") or 0)
+        assert fetch(base_url, asking(contract, NOBODY)).status == 400
+    assert capfd.readouterr() == ("", "")
+
+
+def test_faults_combine() -> None:
+    """Several faults act together, in the order given within each stage."""
+    contract = PACKAGED["zhongzhuan"]
+    names = ["missing-task-other", "wrong-id", "progress-150", "status-418", "no-content-type"]
+    relay = MockRelay(contract, faults=names)
+    answer = ask(relay, NOBODY)
+    assert (answer.status, answer.content_type) == (418, None)
+    assert parse(answer.body)["progress"] == "150%"
+    assert parse(answer.body)["id"] == relay.known[State.QUEUED]
+    last = MockRelay(contract, faults=["status-500", "status-418"])
+    assert ask(last, last.known[State.RUNNING]).status == 418
+    both = MockRelay(contract, faults=["wrong-auth-accepted", "missing-task-null"])
+    assert ask(both, NOBODY, "wrong").body == b"null"
+    assert ask(both, NOBODY, None).status == 401
+
+
+@pytest.mark.parametrize("contract", PACKAGED.values(), ids=PACKAGED.keys())
+def test_any_two_faults_live_together(contract: Contract) -> None:
+    """No pair of faults stops the mock from answering."""
+    names = [name for name, fault in FAULTS.items() if fault.applies(contract)]
+    for first in names:
+        for second in names:
+            relay = MockRelay(contract, faults=[first, second])
+            for task_id in (relay.known[State.SUCCEEDED], NOBODY):
+                assert 200 <= ask(relay, task_id).status < 600
+
+
+def test_an_unknown_fault_is_refused_with_a_hint() -> None:
+    """A name that is none says so and offers the nearest, or all where nothing is near."""
+    with pytest.raises(UnknownFaultError, match="did you mean status-500") as caught:
+        MockRelay(PACKAGED["apiai"], faults=["status-50"])
+    assert isinstance(caught.value, MjrelayError)
+    with pytest.raises(UnknownFaultError, match="known are wrong-type"):
+        select(["§"], PACKAGED["apiai"])
+
+
+def test_a_fault_without_a_place_is_refused() -> None:
+    """A contract that has no progress cannot have a wrong one, and the error says whose and which."""
+    for name in ("progress-150", "success-without-finish", "seconds-not-ms", "failure-without-reason"):
+        with pytest.raises(InapplicableFaultError, match=f"{name}.*mjdjourney"):
+            MockRelay(PACKAGED["mjdjourney"], faults=[name])
+    assert not FAULTS["missing-task-wrong-status"].applies(varied("silent", missing=None))
+    assert not FAULTS["auth-error-200"].applies(ODD), "its refusals come with 200 as it is"
+    assert not FAULTS["id-as-number"].applies(ODD), "its ids are numbers as they are"
+
+
+def test_faults_are_told_in_one_sentence_each() -> None:
+    """Every fault is named as its key and says in a sentence what the relay does."""
+    for name, fault in FAULTS.items():
+        assert fault.name == name
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+        assert re.fullmatch(r"[A-Z][^.]*\.", fault.summary), name
+
+
+@pytest.mark.parametrize(
+    ("schema", "location", "kind", "allowed"),
+    [
+        ({"type": "string"}, (), "null", False),
+        ({"type": ["string", "null"]}, (), "null", True),
+        ({"type": "number"}, (), "integer", True),
+        ({"type": "integer"}, (), "number", False),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, (), "integer", False),
+        ({"oneOf": [{"enum": ["a", None]}, {"const": 1}]}, (), "null", True),
+        ({"oneOf": [{"enum": ["a", None]}, {"const": 1}]}, (), "boolean", False),
+        ({"allOf": [{"type": ["string", "null"]}, {"type": "string"}]}, (), "null", False),
+        ({"properties": {"a": {"type": "string"}}}, ("a",), "null", False),
+        ({"properties": {"a": {"type": "string"}}}, ("b",), "null", True),
+        ({"properties": {"a": {}}, "additionalProperties": False}, ("b",), "null", False),
+        ({"anyOf": [{"properties": {"a": False}}, {"type": "null"}]}, ("a",), "null", False),
+        ({"anyOf": [{"properties": {"a": {"type": "string"}}}, {"type": "object"}]}, ("a",), "null", True),
+        ({"required": ["a"]}, ("a",), ABSENT, False),
+        ({"required": ["a"]}, ("b",), ABSENT, True),
+        ({"allOf": [{"properties": {"a": {"required": ["b"]}}}]}, ("a", "b"), ABSENT, False),
+        ({"items": {"type": "string"}}, (3,), "null", False),
+        ({"prefixItems": [{"type": "null"}], "items": {"type": "string"}}, (0,), "null", True),
+        ({"$ref": "#/components/schemas/Text"}, (), "null", False),
+        (True, ("a", 0), "null", True),
+    ],
+)
+def test_what_a_schema_refuses_is_known(schema: Any, location: Any, kind: str, allowed: bool) -> None:
+    """The keywords that say type, presence and shape are read as JSON Schema means them."""
+    document = {
+        "paths": {
+            "/": {
+                "get": {
+                    "x-mj-task": {},
+                    "responses": {"200": {"content": {"application/json": {"schema": schema}}}},
+                }
+            }
+        },
+        "components": {"schemas": {"Text": {"type": "string"}}},
+    }
+    assert permits(Contract("one", document, Path("one.yaml")), location, kind) is allowed
+
+
+_TEXT = st.text(max_size=40)
+_TARGETS = st.one_of(
+    _TEXT,
+    st.from_regex(r"/(mj|api/mj)/task/[^/]{0,20}/fetch(\?.{0,20})?", fullmatch=True),
+    st.builds("/v1/jobs.json?jobId={}&key=mock-key".format, _TEXT),
+    st.sampled_from(["http://x/mj/task/1/fetch", "*", "//", "/mj/task/%ff%zz/fetch", "/%", "\ud800"]),
+)
+_NAMES = st.sampled_from(["Authorization", "mj-api-secret", "cookie", "X-Job"]) | _TEXT
+_VALUES = st.sampled_from(["Bearer mock-key", "Bearer", "sid=%ff; sid", "\ud800", "sid=mock-key"]) | _TEXT
+
+
+@given(
+    contract=st.sampled_from([*CONTRACTS.values(), varied("body", ask="$request.body#/id")]),
+    method=st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", ""]) | _TEXT,
+    target=_TARGETS,
+    headers=st.lists(st.tuples(_NAMES, _VALUES), max_size=3),
+    body=st.binary(max_size=40),
+    faults=st.sampled_from([(), ("secret-echoed", "missing-task-other", "wrong-auth-accepted")]),
+)
+def test_no_request_breaks_the_mock(
+    *,
+    contract: Contract,
+    method: str,
+    target: str,
+    headers: list[tuple[str, str]],
+    body: bytes,
+    faults: tuple[str, ...],
+) -> None:
+    """Whatever the request, there is an answer, with a status and header fields that HTTP can carry."""
+    answer = MockRelay(contract, faults=faults).answer(method, target, headers, body)
+    assert 200 <= answer.status < 600
+    for name, value in answer.headers:
+        assert re.fullmatch(r"[\x21-\x7e]+", name)
+        assert re.fullmatch(r"[\x20-\x7e]*", value)
+
+
+def test_a_server_comes_and_goes() -> None:
+    """Servers follow one another in one process, end within a second, and leave their port closed."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract)
+    server = Server(relay)
+    for _ in range(3):
+        with server as base_url:
+            url = urlsplit(base_url)
+            idle = socket.create_connection((url.hostname or "", url.port or 0))
+            assert fetch(base_url, asking(contract, relay.known[State.FAILED])).status == 200
+            started = time.monotonic()
+        assert time.monotonic() - started < 1
+        idle.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((url.hostname or "", url.port or 0))
+    assert not [thread for thread in threading.enumerate() if thread.name == "mjrelay-server"]
+
+
+def test_a_slow_answer_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server ends within a second though an answer is still waited for."""
+    relay = MockRelay(PACKAGED["apiai"])
+    monkeypatch.setattr(relay, "answer", lambda *_: Answer(200, body=b"late", delay=60))
+    with Server(relay) as base_url:
+        url = urlsplit(base_url)
+        waiting = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)
+        waiting.request("GET", "/")
+        time.sleep(0.1)
+        started = time.monotonic()
+    assert time.monotonic() - started < 1
+    waiting.close()
+
+
+def test_a_server_that_cannot_start_says_so() -> None:
+    """A port that is taken is a clear error, with what to do next."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ServerError, match="choose another port"),
+    ):
+        serve(MockRelay(PACKAGED["apiai"]), "127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_serving_ends_when_it_is_interrupted() -> None:
+    """In the foreground the base URL is announced, requests are answered, and Ctrl-C ends it in silence."""
+    program = (
+        "from pathlib import Path\n"
+        "from mjrelay._contract import Contract\n"
+        "from mjrelay_conformance import _mock, _server\n"
+        f"relay = _mock.MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
+        "_server.serve(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
+        "print('ended')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        base_url = process.stdout.readline().strip()
+        assert fetch(base_url, Request("GET", "/")).status == 404
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (out, err, process.returncode) == ("ended\n", "", 0)
+
+
+def test_the_application_speaks_asgi() -> None:
+    """Lifespan is answered, a client that leaves is let go, and other protocols are refused."""
+    relay = MockRelay(PACKAGED["apiai"])
+
+    def run(scope: dict[str, Any], *messages: dict[str, Any]) -> list[Any]:
+        pending, sent = list(messages), []
+
+        async def receive() -> Any:
+            return pending.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(relay(scope, receive, send))
+        return sent
+
+    ends = run({"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    assert [message["type"] for message in ends] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    scope = {"type": "http", "method": "GET", "path": "/é", "query_string": b"a=b", "headers": []}
+    start, body = run(
+        scope, {"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.request"}
+    )
+    assert (start["status"], body["body"], body["more_body"]) == (404, b"", False)
+    assert run(scope, {"type": "http.disconnect"}) == []
+    with pytest.raises(ValueError, match="websocket"):
+        run({"type": "websocket"})
+
+
+def test_secrets_are_not_shown() -> None:
+    """A call can be printed without the credential that it holds."""
+    assert "hush" not in repr(Call(ODD, Route.REFUSED, secrets=("hush",)))
+    assert json.dumps(ODD.examples)  # the contract above is plain data, as a loaded one is
