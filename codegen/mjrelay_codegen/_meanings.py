@@ -138,7 +138,9 @@ def jsonpath(draft: Draft) -> Iterator[Found]:
     for location, text in _paths(form):
         if location[0] in {"batch", "seed"}:
             operation = draft.operation(form[location[0]]["operation"])
-            answers = [] if operation is None else draft.answers(operation, "200")
+            if operation is None:
+                continue
+            answers = draft.answers(operation, "200")
         else:
             answers = (
                 draft.answers(draft.fetches[0]) if location[0] in {"error", "elsewhere"} else draft.tasks
@@ -154,12 +156,13 @@ def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
     """
     The paths of an `x-mj-task`, each with where it stands.
 
-    Without those of refusals, of which the rule `matcher` asks more.
+    Without those of refusals and relations, of which the rules `matcher` and `relation` ask more; what is
+    counted in a relation is among them, for there may be none of it.
     """
     for step, value in form.items() if isinstance(form, dict) else enumerate(form):
         here = (*above, step)
         key = next(name for name in reversed(here) if isinstance(name, str))
-        if here[0] in _REFUSALS:
+        if here[0] in _REFUSALS or (here[0] == "relations" and key == "path"):
             continue
         if key in _PREDICATES:
             conditions = value.items()
