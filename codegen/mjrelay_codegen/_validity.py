@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from mjrelay_codegen._draft import METHODS, SCHEMAS, Found
+from mjrelay_codegen._draft import SCHEMAS, Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,16 +105,16 @@ def openapi(draft: Draft) -> Iterator[Found]:
         yield Found(("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0")
         return
     # The second pass takes for granted what the first makes sure of.
-    structure = list(OpenAPIV31SpecValidator.schema_validator.iter_errors(draft.document))
-    for error in structure or OpenAPIV31SpecValidator(draft.document).iter_errors():
-        fault = best_match([error])
+    faults = [
+        best_match([error]) for error in OpenAPIV31SpecValidator.schema_validator.iter_errors(draft.document)
+    ]
+    for fault in faults or OpenAPIV31SpecValidator(draft.document).iter_errors():
         yield Found(
-            _place(draft, error, fault),
-            f"{_short(fault.message)}; correct it as OpenAPI 3.1 or its schemas ask",
+            _place(draft, fault), f"{_short(fault.message)}; correct it as OpenAPI 3.1 or its schemas ask"
         )
 
 
-def _place(draft: Draft, error: Any, fault: Any) -> Location:
+def _place(draft: Draft, fault: Any) -> Location:
     """
     Where a validator's error stands.
 
@@ -122,14 +122,14 @@ def _place(draft: Draft, error: Any, fault: Any) -> Location:
     quotes an operation's path and method.
     """
     path: Location = tuple(fault.absolute_path)
-    if error.validator:
+    if isinstance(fault.validator, str):
         for start in ((), *(node.location for node in draft.of(*SCHEMAS))):
             if _at(draft.document, (*start, *path)) is fault.instance:
                 return (*start, *path)
         return ()
     for node in draft.of("operation"):
         _, template, method = node.location
-        if f"'{template}'" in error.message and f"'{method}'" in error.message and method in METHODS:
+        if f"'{template}'" in fault.message and f"'{method}'" in fault.message:
             return node.location
     return ()
 

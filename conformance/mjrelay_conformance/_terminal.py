@@ -48,22 +48,27 @@ def _findings(rows: list[dict[str, Any]], exchanges: list[dict[str, Any]], conso
     for group in sorted(groups.values(), key=lambda group: _WEIGHT.index(group[0]["level"])):
         row = group[0]
         exchange = exchanges[row["exchange"] - 1]
-        head = Text.assemble(
-            (f"{row['level'].upper():6} ", _COLOURS[row["level"]]), (f"{row['relay']} {row['check']}", "bold")
+        console.print(
+            Text.assemble(
+                (f"{row['level'].upper():7}", _COLOURS[row["level"]]),
+                (f"{row['relay']} {row['check']}", "bold"),
+            )
         )
-        console.print(head)
-        sentence = CHECKS[row["check"]].sentence if row["check"] in CHECKS else ""
-        expected = ("expected", _printable(row["expected"])) if row["expected"] else ("", "")
         times = f" ({len(group)} exchanges)" if len(group) > 1 else ""
-        for label, text in (
-            ("", sentence),
-            expected,
-            ("came", _printable(row["actual"] or "")),
-            ("asked", f"{exchange['method']} {_printable(exchange['target'])}, {exchange['kind']}{times}"),
-            ("clause", row["clause"]),
-        ):
+        lines = {
+            "says": CHECKS[row["check"]].sentence,
+            "expected": _printable(row["expected"] or ""),
+            "came": _printable(row["actual"] or ""),
+            "asked": f"{exchange['method']} {_printable(exchange['target'])}, {exchange['kind']}{times}",
+            "clause": row["clause"].partition("#")[0],
+        }
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=15, justify="right", style="dim")
+        grid.add_column()
+        for label, text in lines.items():
             if text:
-                console.print(Text(f"       {label:9}{text}" if label else f"       {text}"))
+                grid.add_row(label, Text(text))
+        console.print(grid)
         console.print()
 
 
@@ -84,15 +89,15 @@ def _unproven(relay: dict[str, Any], rows: list[dict[str, Any]], console: Consol
 
 
 def _summary(document: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("relay", "verdict"):
-        table.add_column(column)
-    for column in ("passed", "must", "should", "info", "blocked", "requests", "cases", "got 200"):
+        table.add_column(column, no_wrap=True)
+    for column in ("passed", "must", "should", "info", "blocked", "sent", "cases", "200s"):
         table.add_column(column, justify="right")
     for relay in document["relays"]:
         rows = [row for row in document["rows"] if row["relay"] == relay["relay"]]
         found = {
-            level: sum(row["outcome"] == "fail" and row["level"] == level for row in rows)
+            level: len({row["check"] for row in rows if row["outcome"] == "fail" and row["level"] == level})
             for level in _WEIGHT
         }
         fuzz = relay["fuzz"]

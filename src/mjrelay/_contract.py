@@ -33,7 +33,7 @@ class Clause:
     pointer: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}#{self.pointer}"
 
 
 @define(frozen=True, slots=False)

@@ -15,7 +15,7 @@ from mjrelay_conformance._check import (
     shorten,
 )
 from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.task import ID, ORDER
+from mjrelay_conformance.checks.task import FINISHED, ID, MEDIA, ORDER
 
 
 @check(

@@ -2,13 +2,14 @@
 The command ``mjrelay``: one module for each of its commands.
 
 Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, 2 wrong
-usage; ``conform`` has more, see there.
+usage, 5 a mistake of our own; ``conform`` has more, see there.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+import traceback
 from typing import NoReturn
 
 import typer
@@ -40,6 +41,9 @@ def main() -> NoReturn:
         sys.exit(_told(error, 1))
     except MjrelayError as error:
         sys.exit(_told(error, 2))
+    except Exception:  # noqa: BLE001 - no crash of ours may look like a verdict on a relay
+        traceback.print_exc()
+        sys.exit(5)
     sys.exit(0)
 
 
