@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator.schemas import schema_v31
 
 from mjrelay_codegen._draft import SCHEMAS, Found
 
@@ -104,14 +105,16 @@ def openapi(draft: Draft) -> Iterator[Found]:
     if not isinstance(version, str) or not re.fullmatch(r"3\.1\.[0-9]+", version):
         yield Found(("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0")
         return
-    # The second pass takes for granted what the first makes sure of.
-    faults = [
-        best_match([error]) for error in OpenAPIV31SpecValidator.schema_validator.iter_errors(draft.document)
-    ]
+    # The second pass takes for granted what the first makes sure of. The first is not left to the package,
+    # which would take whichever validator is installed, and so give other messages.
+    structure = Draft202012Validator(dict(schema_v31))
+    faults = [best_match([error]) for error in structure.iter_errors(draft.document)]
+    told = set()
     for fault in faults or OpenAPIV31SpecValidator(draft.document).iter_errors():
-        yield Found(
-            _place(draft, fault), f"{_short(fault.message)}; correct it as OpenAPI 3.1 or its schemas ask"
-        )
+        place = _place(draft, fault)
+        if place not in told:
+            told.add(place)
+            yield Found(place, f"{_short(fault.message)}; correct it as OpenAPI 3.1 asks")
 
 
 def _place(draft: Draft, fault: Any) -> Location:

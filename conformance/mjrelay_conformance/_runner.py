@@ -9,7 +9,7 @@ from attrs import define, field
 
 from mjrelay_conformance import _fuzz
 from mjrelay_conformance._check import Kind, Observation, Outcome, Row, judge
-from mjrelay_conformance._schema import Schema
+from mjrelay_conformance._schema import schema_of
 from mjrelay_conformance._verdict import features, verdict
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mjrelay_conformance._plan import Step
     from mjrelay_conformance._probe import Probe
     from mjrelay_conformance._record import Record
+    from mjrelay_conformance._schema import Schema
     from mjrelay_conformance._verdict import Verdict
 
 
@@ -47,7 +48,7 @@ class Runner:
     _rows: list[Row] = field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self._schema = Schema(self.contract)
+        self._schema = schema_of(self.contract)
 
     def run(self, plan: Sequence[Step], *, cases: int = 0, seed: int = 0) -> Verdict:
         """The verdict on the relay, after the plan and up to ``cases`` cases of the property-based phase."""

@@ -7,7 +7,7 @@ This module alone knows schemathesis, whose failures are no public interface: it
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
@@ -156,6 +156,12 @@ class Schema:
                 break
             place, node = _deref(self.contract, *inner)
         return place, node
+
+
+@cache
+def schema_of(contract: Contract) -> Schema:
+    """The schemas of a contract; loading them takes longer than judging by them."""
+    return Schema(contract)
 
 
 def _response(exchange: Exchange) -> schemathesis.Response:

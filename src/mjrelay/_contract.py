@@ -36,7 +36,7 @@ class Clause:
         return f"{self.file}:{self.line}#{self.pointer}"
 
 
-@define(frozen=True, slots=False)
+@define(frozen=True, slots=False, eq=False)
 class Contract:
     """
     One relay's contract, by the relay's name.

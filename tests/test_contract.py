@@ -1,0 +1,538 @@
+"""A contract as it is loaded, and the requests, credentials, places and answers that are read from it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mjrelay._contract import Clause, Contract, contract, relays
+from mjrelay._credential import Credential
+from mjrelay._reader import State
+from mjrelay._request import Request, ask, build, join, nested
+from mjrelay.errors import ContractError, UnknownRelayError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTRACT = """\
+openapi: 3.1.0
+info: {title: Mine, version: "1"}
+servers:
+  - url: https://relay.example
+security:
+  - bearer: []
+  - secret: []
+paths:
+  /mj/submit:
+    post: {responses: {}}
+  /mj/task/{id}/fetch:
+    summary: A task.
+    get:
+      operationId: fetchTask
+      x-mj-task:
+        version: 1
+        ask: $request.path.id
+        id: $.id
+        status: $.status
+        states: {queued: [""], succeeded: [SUCCESS]}
+      responses:
+        200:
+          description: The task.
+          content:
+            application/json:
+              examples:
+                queued:
+                  value: {id: "1", status: ""}
+                succeeded: {$ref: "#/components/examples/done"}
+                elsewhere: {externalValue: https://relay.example/sample.json}
+        "4XX":
+          $ref: "#/components/responses/Error"
+        default: {description: Anything else.}
+components:
+  examples:
+    done: {value: {id: "1", status: SUCCESS}}
+  responses:
+    Error:
+      description: An error.
+      content:
+        application/json: {schema: {type: object}}
+  securitySchemes:
+    bearer: {type: http, scheme: bearer}
+    secret: {type: apiKey, in: header, name: mj-api-secret}
+    token: {type: apiKey, in: query, name: token}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A contract of one's own, on disk."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(CONTRACT, encoding="utf-8")
+    return path
+
+
+def edited(file: Path, before: str, after: str) -> Contract:
+    """The contract after one edit."""
+    assert before in CONTRACT
+    file.write_text(CONTRACT.replace(before, after), encoding="utf-8")
+    return Contract.load(file)
+
+
+# --- loading ---
+
+
+def test_a_contract_from_a_file(file: Path) -> None:
+    """It is named after its file, and says where the fetch operation stands."""
+    mine = Contract.load(file)
+    assert (mine.name, mine.method, mine.path) == ("mine", "GET", "/mj/task/{id}/fetch")
+    assert mine.location == ("paths", "/mj/task/{id}/fetch", "get")
+    assert mine.operation["operationId"] == "fetchTask"
+    assert mine.base_url == "https://relay.example"
+    assert "SUCCESS" not in repr(mine)
+
+
+def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
+    """JSON is YAML."""
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(Contract.load(file).document), encoding="utf-8")
+    assert Contract.load(path).document == Contract.load(file).document
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line"),
+    [
+        ("a: [", "is not YAML", 1),
+        ("a: 1\na: 2\n", "is not YAML", 2),
+        ("paths: {}\nb: \t- @\n", "is not YAML", 2),
+        ("a: 1\n", "no paths", None),
+        ("paths: []\n", "no paths", None),
+        ("- paths\n", "no paths", None),
+        ("", "no paths", None),
+        ("paths: &loop\n  /x: *loop\n", "inside itself", None),
+    ],
+)
+def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
+    """A file that is no OpenAPI document is refused, with its name and where it goes wrong."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match=message) as raised:
+        Contract.load(path)
+    assert (raised.value.source, raised.value.line) == (str(path), line)
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    """A file that is not there, a folder, and bytes that are no text are refused too."""
+    (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
+    for name, message in {
+        "none.yaml": "no such file",
+        ".": "cannot be read",
+        "latin.yaml": "cannot be read",
+    }.items():
+        with pytest.raises(ContractError, match=message):
+            Contract.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("operation", ["x-other", "X-MJ-TASK"])
+def test_a_contract_without_a_fetch_operation(file: Path, operation: str) -> None:
+    """Without the form nobody knows which operation fetches a task."""
+    mine = edited(file, "x-mj-task", operation)
+    with pytest.raises(ContractError, match="no operation has x-mj-task"):
+        _ = mine.location
+
+
+@pytest.mark.parametrize("item", ["null", "[]", "{get: null}", "{get: 7}", "x-mj-task"])
+def test_other_paths_may_be_anything(file: Path, item: str) -> None:
+    """A path item that is none is somebody else's error."""
+    mine = edited(file, "\n    post: {responses: {}}", f" {item}")
+    assert mine.path == "/mj/task/{id}/fetch"
+
+
+def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
+    """An error in the form leads to it."""
+    mine = edited(file, "status: $.status", "status: status")
+    with pytest.raises(
+        ContractError, match=r"mine\.yaml:\d+: x-mj-task: status: 'status' is not a JSONPath"
+    ) as raised:
+        _ = mine.reader
+    assert raised.value.line == CONTRACT.partition("x-mj-task")[0].count("\n") + 1
+
+
+# --- packaged contracts ---
+
+
+@pytest.mark.parametrize("name", ["zhongzhuan", "Zhongzhuan", "zhong-zhuan", "ZHONG_ZHUAN"])
+def test_a_packaged_contract(name: str) -> None:
+    """Case and hyphens are forgiven; the same contract is read once."""
+    assert contract(name).name == "zhongzhuan"
+    assert contract("zhongzhuan") is contract("zhongzhuan")
+
+
+@pytest.mark.parametrize("name", relays())
+def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
+    """A state's example has that state, the id it has been asked for, and breaks no relation of a succeeded task."""
+    known = contract(name)
+    named = {state.value for state in State} & known.examples.keys()
+    assert {"queued", "running", "succeeded", "failed"} <= named
+    for state in named:
+        document = known.examples[state]
+        assert known.reader.state(document) == state
+        assert isinstance(known.reader.id(document), str)
+    for relation in known.reader.relations:
+        assert relation.applies(known.examples["succeeded"])
+        assert relation.breach(known.examples["succeeded"]) is None
+
+
+@pytest.mark.parametrize("name", relays())
+def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
+    """The file that people read ships, and the fetch operation is found in it."""
+    known = contract(name)
+    clause = known.clause(*known.location, "x-mj-task")
+    assert clause.file == f"openapi/{name}.yaml"
+    text = known.source.read_text(encoding="utf-8").splitlines()
+    assert text[clause.line - 1].strip() == "x-mj-task:"
+
+
+def test_did_you_mean() -> None:
+    """A name that is not packaged is answered with the nearest that is."""
+    with pytest.raises(UnknownRelayError, match=r"'zhongzuan'; did you mean zhongzhuan\?") as raised:
+        contract("zhongzuan")
+    assert raised.value.near == ["zhongzhuan"]
+    assert raised.value.known == relays()
+
+
+@pytest.mark.parametrize("name", ["qqq", "", "../zhongzhuan", "zhongzhuan/..", "runtime"])
+def test_an_unknown_name(name: str) -> None:
+    """A name like no other, a path, and a folder without a contract are unknown, and what is known is listed."""
+    with pytest.raises(UnknownRelayError, match="no relay is called") as raised:
+        contract(name)
+    assert raised.value.name == name
+    assert all(relay in str(raised.value) for relay in raised.value.near or relays())
+
+
+# --- clauses ---
+
+
+@pytest.mark.parametrize(
+    ("location", "line", "pointer"),
+    [
+        ((), 1, ""),
+        (("servers", 0, "url"), 4, "/servers/0/url"),
+        (("paths", "/mj/task/{id}/fetch", "get", "x-mj-task", "ask"), 16, None),
+        (("paths", "/mj/task/{id}/fetch", "get", "responses", "200", "description"), 22, None),
+        (("paths", "/mj/task/{id}/fetch", "get", "responses", "4XX", "content"), 30, None),
+        (("paths", "/mj~0", "get"), 8, "/paths/~1mj~00/get"),
+        (("servers", 7), 3, "/servers/7"),
+    ],
+)
+def test_clauses(file: Path, location: tuple[str | int, ...], line: int, pointer: str | None) -> None:
+    """A clause has the line of its node or of the nearest ancestor, unquoted statuses included."""
+    clause = Contract.load(file).clause(*location)
+    assert (clause.file, clause.line) == (str(file), line)
+    assert pointer is None or clause.pointer == pointer
+    assert str(clause) == f"{file}:{line}"
+
+
+def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
+    """A clause still says which file it was."""
+    path = tmp_path / "gone.yaml"
+    assert Contract("gone", {"paths": {}}, path).clause("paths") == Clause(str(path), 1, "/paths")
+
+
+# --- answers ---
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "description"),
+    [
+        (200, "200", "The task."),
+        (404, "4XX", "An error."),
+        (499, "4XX", "An error."),
+        (500, "default", "Anything else."),
+    ],
+)
+def test_responses(file: Path, status: int, key: str, description: str) -> None:
+    """The exact status goes before its range, its range before the default; references are followed."""
+    mine = Contract.load(file)
+    found = mine.response(status)
+    assert found is not None
+    location, response = found
+    assert location == (*mine.location, "responses", key)
+    assert response["description"] == description
+
+
+def test_no_response(file: Path) -> None:
+    """A status that the contract leaves out has neither response nor content."""
+    mine = edited(file, "default: {description: Anything else.}", "")
+    assert mine.response(500) is None
+    assert mine.content(500) == {}
+    assert mine.content(404) == {"application/json": {"schema": {"type": "object"}}}
+
+
+def test_examples(file: Path) -> None:
+    """Examples are read inline and by reference; one that stands elsewhere is none."""
+    assert Contract.load(file).examples == {
+        "queued": {"id": "1", "status": ""},
+        "succeeded": {"id": "1", "status": "SUCCESS"},
+    }
+
+
+def test_references(file: Path) -> None:
+    """A local reference is followed as often as needed, escapes included."""
+    document = Contract.load(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
+    mine = Contract("mine", document, file)
+    assert mine.resolve({"$ref": "#/a~1b~0/x/0"}) == 7
+    assert mine.resolve({"$ref": "#/paths/~1mj~1task~1%7Bid%7D~1fetch/summary"}) == "A task."
+    assert mine.resolve({"a": 1}) == {"a": 1}
+    assert mine.resolve(None) is None
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["#/none", "#/info/title/0", "#/servers/9", "#/servers/x", "other.yaml#/info", "#/loop", "#/first"],
+)
+def test_references_to_nothing(file: Path, reference: str) -> None:
+    """What refers to nothing, to another file, or to itself is the contract's mistake."""
+    loops = {"loop": {"$ref": "#/loop"}, "first": {"$ref": "#/second"}, "second": {"$ref": "#/first"}}
+    mine = Contract("mine", Contract.load(file).document | loops, file)
+    with pytest.raises(ContractError, match="refers to"):
+        mine.resolve({"$ref": reference})
+
+
+# --- credentials ---
+
+BEARER = Credential("bearer", "header", "Authorization", "Bearer ")
+SECRET = Credential("secret", "header", "mj-api-secret", "")
+TOKEN = Credential("token", "query", "token", "")
+COOKIE = Credential("session", "cookie", "session", "")
+
+
+def test_alternatives_in_order(file: Path) -> None:
+    """The ways of authenticating come in the contract's order; a relay that asks for one is not open."""
+    mine = Contract.load(file)
+    assert mine.credentials == (BEARER, SECRET)
+    assert not mine.open
+
+
+@pytest.mark.parametrize(
+    ("security", "credentials", "is_open"),
+    [
+        ("[{token: []}]", (TOKEN,), False),
+        ("[{}, {bearer: []}]", (BEARER,), True),
+        ("[{bearer: []}, {bearer: []}]", (BEARER,), False),
+        ("[]", (), True),
+    ],
+)
+def test_the_operations_own_security(
+    file: Path, security: str, credentials: tuple[Credential, ...], *, is_open: bool
+) -> None:
+    """What the operation says goes before what the document says; an empty alternative means open."""
+    mine = edited(file, "operationId: fetchTask", f"operationId: fetchTask\n      security: {security}")
+    assert mine.credentials == credentials
+    assert mine.open is is_open
+
+
+def test_a_contract_that_says_nothing_of_security(file: Path) -> None:
+    """A relay without any requirement is open."""
+    mine = edited(file, "security:\n  - bearer: []\n  - secret: []\n", "")
+    assert mine.credentials == ()
+    assert mine.open
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{type: http, scheme: bearer}", "{type: http, scheme: basic}"),
+        ("{type: http, scheme: bearer}", "{type: oauth2, flows: {}}"),
+        ("{type: apiKey, in: header, name: mj-api-secret}", "{type: apiKey, in: body, name: mj-api-secret}"),
+        ("{type: apiKey, in: header, name: mj-api-secret}", "{type: apiKey, in: header}"),
+        ("- secret: []", "- cookie: []"),
+        ("- bearer: []\n  - secret: []", "- {bearer: [], secret: []}"),
+    ],
+)
+def test_credentials_that_are_not_served(file: Path, before: str, after: str) -> None:
+    """Other schemes, undeclared ones, and two at once are refused rather than guessed."""
+    with pytest.raises(ContractError, match="secur"):
+        _ = edited(file, before, after).credentials
+
+
+def test_where_a_secret_goes() -> None:
+    """Each credential puts the secret in its own place, encoded where the place needs it."""
+    request = Request("GET", "/task?id=1", (("Accept", "application/json"),))
+    secret = "a b&c=/ü;"
+    assert request.authenticated(BEARER, secret).headers[-1] == ("Authorization", f"Bearer {secret}")
+    assert request.authenticated(SECRET, secret).headers[-1] == ("mj-api-secret", secret)
+    assert request.authenticated(COOKIE, secret).headers[-1] == ("Cookie", "session=a%20b%26c%3D%2F%C3%BC%3B")
+    target = request.authenticated(TOKEN, secret).target
+    assert dict(parse_qsl(urlsplit(target).query)) == {"id": "1", "token": secret}
+    assert Request("GET", "/task").authenticated(TOKEN, "x").target == "/task?token=x"
+    assert request.headers == (("Accept", "application/json"),)
+
+
+def test_a_credential_says_what_it_is() -> None:
+    """Shown to people, it names the field and the prefix."""
+    assert [str(one) for one in (BEARER, SECRET)] == [
+        "header Authorization: Bearer …",
+        "header mj-api-secret: …",
+    ]
+    assert Credential.compile("b", {"type": "http", "scheme": "Bearer"}).prefix == "Bearer "
+
+
+# --- requests ---
+
+ACCEPT = ("Accept", "application/json")
+
+
+def test_the_id_in_the_path(file: Path) -> None:
+    """The id stands in the template's place, as one segment."""
+    request = Contract.load(file).request("17/../18 ü")
+    assert request == Request("GET", "/mj/task/17%2F..%2F18%20%C3%BC/fetch", (ACCEPT,))
+
+
+def test_the_id_in_the_query() -> None:
+    """The id is a parameter; a query that the path brings along stays."""
+    assert build("GET", "/fetch", "$request.query.jobId", "a&b").target == "/fetch?jobId=a%26b"
+    assert build("GET", "/fetch?x=1", "$request.query.jobId", "a b").target == "/fetch?x=1&jobId=a%20b"
+
+
+def test_the_id_in_a_header() -> None:
+    """The id is a header field's value."""
+    assert build("GET", "/fetch", "$request.header.X-Task-Id", "17").headers == (ACCEPT, ("X-Task-Id", "17"))
+
+
+def test_the_id_in_the_body() -> None:
+    """The id stands in the smallest document that holds its place."""
+    request = build("POST", "/fetch", "$request.body#/data/task~1id", "17")
+    assert request.headers == (ACCEPT, ("Content-Type", "application/json"))
+    assert (request.method, request.target) == ("POST", "/fetch")
+    assert json.loads(request.body) == {"data": {"task/id": "17"}}
+    assert nested("/~01", "x") == {"~1": "x"}
+
+
+@pytest.mark.parametrize("task_id", [".", "..", "..."])
+def test_an_id_of_dots_stays_in_its_segment(task_id: str) -> None:
+    """Dots alone would be taken for a step up."""
+    target = build("GET", "/task/{id}/fetch", "$request.path.id", task_id).target
+    assert unquote(target) == f"/task/{task_id}/fetch"
+    assert target.count(".") == 0
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "id",
+        "$request.path",
+        "$request.path.",
+        "$request.cookie.id",
+        "$response.body#/id",
+        "$request.body",
+        "$request.body#",
+        "$request.body#id",
+        "$request.path.id ",
+        "$request.body#//x",
+        "$url",
+    ],
+)
+def test_what_is_no_place_for_an_id(expression: str) -> None:
+    """Another expression is refused, and named."""
+    with pytest.raises(ContractError, match="is no runtime expression"):
+        ask(expression)
+
+
+@pytest.mark.parametrize(
+    ("path", "expression"),
+    [
+        ("/task/{taskId}", "$request.path.id"),
+        ("/{mode}/task/{id}", "$request.path.id"),
+        ("/{mode}/task", "$request.query.id"),
+        ("/task/{id}", "$request.body#/id"),
+    ],
+)
+def test_no_parameter_is_left_in_a_path(path: str, expression: str) -> None:
+    """A template that is not filled would be sent as it is, so it is refused."""
+    with pytest.raises(ContractError, match="does not fill"):
+        build("GET", path, expression, "1")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_id_comes_back_out_of_its_request(task_id: str) -> None:
+    """Whatever the id is, the request carries exactly it, and it stays where it belongs."""
+    path = build("GET", "/mj/task/{id}/fetch", "$request.path.id", task_id).target
+    assert path.isascii()
+    assert path.count("/") == 4
+    assert unquote(path) == f"/mj/task/{task_id}/fetch"
+    query = build("GET", "/fetch", "$request.query.id", task_id).target
+    assert query.isascii()
+    assert parse_qsl(urlsplit(query).query, keep_blank_values=True) == [("id", task_id)]
+    body = build("POST", "/fetch", "$request.body#/a/id", task_id).body
+    assert json.loads(body) == {"a": {"id": task_id}}
+
+
+# --- base URLs ---
+
+
+@pytest.mark.parametrize(
+    ("base_url", "target", "url"),
+    [
+        ("https://h", "/mj/task/1/fetch", "https://h/mj/task/1/fetch"),
+        ("https://h/", "/mj/task/1/fetch", "https://h/mj/task/1/fetch"),
+        ("https://h:8080/proxy", "/mj/task/1", "https://h:8080/proxy/mj/task/1"),
+        ("https://h/proxy//", "/mj/task/1", "https://h/proxy/mj/task/1"),
+        ("https://h/api", "/api/mj/task/1", "https://h/api/mj/task/1"),
+        ("https://h/api/mj/", "/api/mj/task/1", "https://h/api/mj/task/1"),
+        ("https://h/mj", "/mj/task/1", "https://h/mj/task/1"),
+        ("https://h/mj-fast/mj", "/mj/task/1", "https://h/mj-fast/mj/task/1"),
+        ("https://h/mj/mj", "/mj/task/1", "https://h/mj/mj/task/1"),
+        ("https://h/mj/api", "/mj/task/1", "https://h/mj/api/mj/task/1"),
+        ("https://h/m", "/mj/task/1", "https://h/m/mj/task/1"),
+        ("https://h/API", "/api/task/1", "https://h/API/api/task/1"),
+        ("https://h/api", "/fetch?jobId=/api/x?y", "https://h/api/fetch?jobId=/api/x?y"),
+        ("https://h/v1", "/mj/task//fetch", "https://h/v1/mj/task//fetch"),
+        ("https://h/v1", "/mj/task/a%2Fb/fetch/", "https://h/v1/mj/task/a%2Fb/fetch/"),
+        ("http://[::1]:9", "/task", "http://[::1]:9/task"),
+    ],
+)
+def test_join(base_url: str, target: str, url: str) -> None:
+    """A prefix stays, what stands on both sides stands once, and the target is not touched."""
+    assert join(base_url, target) == url
+
+
+STEPS = st.lists(st.sampled_from(["api", "mj", "mj-fast", "v1"]), max_size=3)
+
+
+@given(STEPS, STEPS, STEPS)
+def test_join_doubles_nothing(prefix: list[str], shared: list[str], rest: list[str]) -> None:
+    """Whatever the base URL repeats of the path, the target ends the URL and nothing before it is new."""
+    base = "https://h" + "".join(f"/{step}" for step in (*prefix, *shared))
+    target = "".join(f"/{step}" for step in (*shared, *rest, "task"))
+    url = join(base, target)
+    assert url.endswith(target)
+    assert url.startswith("https://h/")
+    assert len(url) <= len(base) + len(target) - len("".join(f"/{step}" for step in shared))
+    assert base.startswith(url.removesuffix(target))
+    assert join(base + "/", target) == url
+
+
+def test_the_longest_part_in_common_counts() -> None:
+    """A base URL that ends in the whole beginning of the path does not keep half of it."""
+    assert join("https://h/mj/mj", "/mj/mj/task") == "https://h/mj/mj/task"
+
+
+# --- nothing shows a secret ---
+
+
+def test_repr_shows_no_secret(file: Path) -> None:
+    """Neither a request that carries a secret nor anything on the way to it shows one."""
+    secret = "sk-0123456789"
+    base: dict[str, Any] = {"target": f"/task?token={secret}", "body": secret.encode()}
+    shown = [repr(Request("GET", headers=(("X", secret),), **base))]
+    shown += [
+        repr(Contract.load(file).request("1").authenticated(one, secret)) for one in (BEARER, TOKEN, COOKIE)
+    ]
+    shown += [repr(one) for one in Contract.load(file).credentials]
+    assert secret not in "\n".join(shown)
