@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mjrelay_codegen import _meanings
 from mjrelay_codegen._linter import GATES, RULES, Violation, lint, lint_overlay
+from ruamel.yaml import YAML
 
-from mjrelay._contract import Contract
 from mjrelay._reader import compile_reader
-from mjrelay._yaml import load, plain
+from mjrelay._yaml import plain
 from mjrelay.errors import ContractError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -85,7 +86,7 @@ paths:
                   value: {id: "1", status: NEW, action: DRAW}
                 succeeded:
                   x-evidence: {source: somewhere, date: "2026-01-31"}
-                  value: {id: "2", status: DONE, progress: 100%, at: 5, image: "https://a/2.png", buttons: [{custom: u}]}
+                  value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
         "401":
           description: Refused.
         "404":
@@ -193,30 +194,740 @@ components:
           type: [string]
           description: The reason.
 """
-WORDS = "enum: [NEW, DONE]"
-ACTION = 'type: [string, "null"]\n          description: The job.'
-AT = "type: [integer]\n          description: When."
-BATCH = "batch: {operation: listTasks, ids: $request.body#/ids, items:"
-EVIDENCE = 'x-evidence: {source: somewhere, date: "2026-01-31"}'
-SECRET = "- secret: []"
+# What stands in the base (-) and what instead (+); the line to be named (>, or @ where it is another); what is
+# wrong there, and the mend (!). A case is called after the rule that it breaks.
+CASES = r"""
+# json-date
+-   version: "2026-01-31"
+>   version: 2026-01-31
+! a date in YAML; quotes
+
+# json-evidence-date
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: somewhere, date: 2026-01-31}
+! a date; quotes
+
+# json-key
+-         "401":
+>         401:
+! the key 401 is a number; quotes
+
+# json-nan
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
+>                   value: {id: "2", status: DONE, progress: 100%, at: .nan, image: 2.png, buttons: [{custom: u}]}
+! nan is no number; leave it out
+
+# json-alias
+- openapi: 3.1.0
++ &all
++ openapi: 3.1.0
+> x-all: *all
+! the alias leads back; write it out
+
+# reference-external
+-             $ref: "#/components/schemas/Button"
+>             $ref: https://a.example/Button.json
+! does not lead to a component of this contract; write #/components/schemas/Name
+
+# reference-file
+-             $ref: "#/components/schemas/Button"
+>             $ref: other.yaml#/Button
+! does not lead to a component of this contract; write #/components/schemas/Name
+
+# reference-dangling
+-             $ref: "#/components/schemas/Button"
+>             $ref: "#/components/schemas/Buton"
+! there is no component Buton; known are Task, Button, Word, Ids, Refusal
+
+# reference-siblings
+-             - $ref: "#/components/schemas/Word"
++             - $ref: "#/components/schemas/Word"
+>               title: W
+! title beside a $ref is dropped; inside anyOf
+
+# reference-response
+-         "401":
+-           description: Refused.
++         "401":
+>           $ref: "#/components/responses/No"
+! a response is not referred to; write it out here
+
+# reference-component
+-     Button:
++     Alias:
+>       $ref: "#/components/schemas/Task"
++     Button:
+! more than a reference; refer to #/components/schemas/Task itself
+
+# openapi-version
+- openapi: 3.1.0
+> openapi: 3.2.0
+! OpenAPI 3.2.0; write openapi: 3.1.0
+
+# openapi-unknown-key
+-           description: Refused.
++           descripton: Refused.
+@ "401":
+! description; correct it as OpenAPI 3.1
+
+# openapi-schema
+-           type: [integer]
+-           description: When.
+>           type: [intger]
++           description: When.
+! intger; correct it as
+
+# openapi-duplicate-id
+-       operationId: listTasks
++       operationId: fetchTask
+@ post:
+! 'fetchTask' for 'post' in '/tasks' is not unique; correct it
+
+# openapi-path-parameter
+-   /task/{id}:
+-     get:
++   /task:
+>     get:
+! Path parameter 'id'; correct it
+
+# operation-id
+-       operationId: fetchTask
+>       operationId: fetch_task
+! no operationId that names it; such as fetchTask
+
+# operation-no-id
+-     get:
+-       operationId: fetchTask
+>     get:
+! no operationId; such as fetchTask
+
+# operation-no-tag
+-     get:
+-       operationId: fetchTask
+-       tags: [task]
+>     get:
++       operationId: fetchTask
+! a package of the tag; write exactly one
+
+# operation-two-tags
+-       tags: [task]
+>       tags: [task, more]
+! a package of the tag; write exactly one
+
+# operation-chinese-tag
+-       tags: [task]
+>       tags: [任务]
+! a package of the tag; small ASCII letters
+
+# operation-no-401
+-         - {}
+-       requestBody:
+-         content:
+-           application/json:
+-             schema:
+-               $ref: "#/components/schemas/Ids"
+-       responses:
++         - secret: []
++       requestBody:
++         content:
++           application/json:
++             schema:
++               $ref: "#/components/schemas/Ids"
+>       responses:
+! has no 401; describe it
+
+# operation-no-example
+-         "401":
+-           description: Refused.
++         "401":
++           description: Refused.
+>           content: {application/json: {schema: {$ref: "#/components/schemas/Refusal"}}}
+! no example of this body; write one under examples
+
+# operation-external-example
+-                 missing:
+>                 other: {externalValue: "https://a.example/x"}
++                 missing:
+! stands elsewhere; inline
+
+# security-missing
+-     post:
+-       operationId: listTasks
+-       tags: [task]
+-       security:
+-         - {}
+>     post:
++       operationId: listTasks
++       tags: [task]
+! how to authenticate; [{}] where the server is open
+
+# security-empty
+-       security:
+-         - {}
+>       security: []
+! says nothing; write [{}]
+
+# security-both
+-         - bearer: []
+-         - secret: []
+>         - bearer: []
++           secret: []
+! bearer and secret are asked for at once; alternatives
+
+# security-unknown
+-         - secret: []
+>         - token: []
+! no security scheme token; define it
+
+# security-kind
+-     bearer:
+-       type: http
+-       scheme: bearer
+>     bearer:
++       type: http
++       scheme: digest
+! bearer is of a kind; write type http
+
+# convention-server-path
+-   - url: https://relay.example
+>   - url: https://relay.example/api
+! scheme and host; into each path
+
+# convention-scalar-component
+-     Button:
++     Id:
+>       type: string
++     Button:
+! this is neither; a component is an object
+
+# convention-required
+-     Ids:
+-       type: object
++     Ids:
++       type: object
+>       required: [ides]
+! names ides; correct one
+
+# convention-description
+-         action:
+-           type: [string, "null"]
+-           description: The job.
+>         action:
++           type: [string, "null"]
+! not described; give it a description
+
+# convention-plain-type
+-           type: [integer]
+-           description: When.
+>           type: integer
++           description: When.
+! not a list; type: [string]
+
+# convention-inline-object
+-     Ids:
+-       type: object
+-       properties:
++     Ids:
++       type: object
++       properties:
+>         of: {type: [object], description: Whose.}
+! not a list of what may stand inline; type: [string]
+
+# convention-inline-enum
+-           type: [string, "null"]
+-           description: The job.
++           type: [string, "null"]
++           description: The job.
+>           enum: [DRAW]
+! enum has no place; component of its own
+
+# convention-default
+-           type: [string, "null"]
+-           description: The job.
++           type: [string, "null"]
++           description: The job.
+>           default: A
+! default has no place; in the description
+
+# convention-const
+-           type: [string, "null"]
+-           description: The job.
++           type: [string, "null"]
++           description: The job.
+>           const: DRAW
+! const has no place; enumeration of one word
+
+# convention-one-of
+-           type: [string, "null"]
+-           description: The job.
++           description: The job.
+>           oneOf: [{type: string}]
++           type: [string, "null"]
+! oneOf has no place; write anyOf
+
+# convention-unknown-keyword
+-           type: [integer]
+-           description: When.
++           type: [integer]
++           description: When.
+>           minimun: 0
+! minimun has no place; a property has
+
+# convention-inline-any-of
+-             - type: "null"
++             - type: "null"
++             - type: string
+@ anyOf:
+! only {type: "null"}; refers to components
+
+# convention-items
+-           items:
+-             type: string
++           items:
+>             type: [string]
+! not one plain type; $ref to a component
+
+# convention-no-items
+-         ids:
+-           type: [array]
+-           description: The ids.
+-           items:
+-             type: string
+>         ids:
++           type: [array]
++           description: The ids.
+! items with an array; write both
+
+# convention-body
+-               schema:
+-                 type: array
+-                 items:
+-                   $ref: "#/components/schemas/Task"
+>               schema:
++                 type: array
+! this is neither; a body is a $ref
+
+# convention-parameter
+-             type: string
+-           example: "1"
+>             type: [string]
++           example: "1"
+! not one plain type; a parameter has
+
+# convention-enum-title
+-         - type: string
+-           title: Word
+>         - type: string
+! misnamed; write title: Word
+
+# convention-enum-open
+-           enum: [NEW, DONE]
+-         - type: string
++           enum: [NEW, DONE]
+>         - type: integer
+! what opens the list; write {type: string}
+
+# convention-enum-bare
+-         - type: string
+-           title: Word
+-           enum: [NEW, DONE]
+-         - type: string
+>         - type: string
+! no closed list; an enumeration is written
+
+# convention-enum-case
+-           enum: [NEW, DONE]
+>           enum: [NEW, DONE, done]
+! differ only in case; x-enum-varnames
+
+# convention-enum-empty-word
+-           enum: [NEW, DONE]
+>           enum: [NEW, DONE, ""]
+! begin with a letter; x-enum-varnames
+
+# convention-enum-names
+-           enum: [NEW, DONE]
++           enum: [NEW, DONE]
+>           x-enum-varnames: [A]
+! 2 words and 1 names; one for each
+
+# dropped-security
+- tags:
+-   - name: task
+> security: [{bearer: []}]
++ tags:
++   - name: task
+! drops security; on each operation
+
+# dropped-webhooks
+- tags:
+-   - name: task
+> webhooks: {}
++ tags:
++   - name: task
+! drops webhooks; leave them out
+
+# dropped-discriminator
+-     Button:
++     Button:
+>       discriminator: {propertyName: custom}
+! drops discriminator; leave it out
+
+# dropped-response-headers
+-           description: Refused.
++           description: Refused.
+>           headers: {X-A: {schema: {type: string}}}
+! drops headers; say it in the description
+
+# dropped-explode
+-           required: true
++           required: true
+>           explode: true
+! drops explode; leave it out
+
+# dropped-style
+-           required: true
++           required: true
+>           style: label
+! drops style; leave it out
+
+# dropped-shared-responses
+-   securitySchemes:
+>   responses: {No: {description: No.}}
++   securitySchemes:
+! drops responses; write them out
+
+# dropped-servers
+-       operationId: listTasks
++       operationId: listTasks
+>       servers: [{url: https://b.example}]
+! drops servers; at the root
+
+# dropped-boolean-schema
+-             - type: "null"
++             - type: "null"
+>             - true
+! boolean schemas; write what
+
+# dropped-mixed-enum
+-           enum: [NEW, DONE]
+>           enum: [NEW, DONE, 3]
+! more than one type; one enumeration for each
+
+# dropped-null-enum
+-           enum: [NEW, DONE]
+>           enum: [NEW, DONE, null]
+! null among the words; write {type: "null"}
+
+# dropped-title
+-           type: [string, "null"]
+-           description: The job.
++           type: [string, "null"]
++           description: The job.
+>           title: 任务
+! name of a class; ASCII
+
+# dropped-auth-parameter
+-       parameters:
++       parameters:
+>         - {name: x-secret, in: header, schema: {type: string}}
+! no parameter but a credential; leave it to security
+
+# dropped-authorization
+-       parameters:
++       parameters:
+>         - {name: Authorization, in: header, schema: {type: string}}
+! no parameter but a credential; leave it to security
+
+# dropped-extension
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidnce: {source: somewhere, date: "2026-01-31"}
+! nothing reads x-evidnce; known are x-enum-varnames, x-evidence, x-mj-task
+
+# evidence-source
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: " ", date: "2026-01-31"}
+! names no source; write where
+
+# evidence-no-date
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: somewhere}
+! has no date; YYYY-MM-DD
+
+# evidence-no-day
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: somewhere, date: "2026-02-30"}
+! has no date; YYYY-MM-DD
+
+# evidence-week
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: somewhere, date: "2026-W01-1"}
+! has no date; YYYY-MM-DD
+
+# evidence-key
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: {source: here, date: "2026-01-31", url: a}
+! has no url; source, date and assumed
+
+# evidence-assumed
+-               x-evidence: {source: somewhere, date: "2026-01-31", assumed: true}
+>               x-evidence: {source: somewhere, date: "2026-01-31", assumed: false}
+! true or left out; delete it
+
+# evidence-text
+-                   x-evidence: {source: somewhere, date: "2026-01-31"}
+>                   x-evidence: somewhere
+! is an object; write {source
+
+# example-body
+-                   value: {code: 4, reason: none}
+>                   value: {code: 4, reason: 5}
+! 5 is not of type 'string'; correct
+
+# example-extra-key
+-                   value: {code: 4, reason: none}
+>                   value: {code: 4, reason: none, x: 1}
+! Additional properties; correct
+
+# example-enum
+-           type: [string, "null"]
+-           description: The job.
++           description: The job.
++           anyOf: [{$ref: "#/components/schemas/Word"}]
+>           examples: [7]
+! the example breaks its schema; correct
+
+# example-parameter
+-           example: "1"
+>           example: 1
+! 1 is not of type 'string'; correct
+
+# example-property
+-           examples: ["1"]
+>           examples: [1]
+! 1 is not of type 'string'; correct
+
+# example-format
+-           description: The id.
+-           examples: ["1"]
++           description: The id.
++           examples: ["1"]
++           format: regex
+>           example: "("
+! is not a 'regex'; correct
+
+# extension-unknown-key
+-         kind: $.action
++         knd: $.action
+@ x-mj-task:
+! knd is unknown; kind
+
+# extension-shape
+-         progress: {path: $.progress, format: percent}
+>         progress: {path: $.progress, format: percents}
+! "percents" does not belong; percent or fraction
+
+# extension-missing
+-         id: $.id
+@ x-mj-task:
+! 'id' is a required property; write it
+
+# extension-version
+-         version: 1
+>         version: 2
+! 2 does not belong; The number 1
+
+# extension-state
+-           queued: [NEW]
++           queud: [NEW]
+@ states:
+! "queud" does not belong; One of queued
+
+# extension-jsonpath
+-         kind: $.action
+>         kind: "$.a["
+! is not a JSONPath; correct it
+
+# extension-regexp
+-           - {status: 404, content: application/json, where: {$.code: 4}}
++           - {status: 404, content: application/json, where: {$.code: {match: "("}}}
+@ missing:
+! is not a regular expression; correct it
+
+# extension-ask
+-         ask: $request.path.id
+>         ask: $request.query.id
+! the query parameter id; declare it
+
+# extension-ask-body
+-         ask: $request.path.id
+>         ask: $request.body#/id
+! names the body; declare it
+
+# extension-operation
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTask, ids: $request.body#/ids, items: "$[*]", limit: 10}
+! no operation is called listTask; correct the operationId
+
+# extension-word-twice
+-           succeeded: [DONE]
+>           succeeded: [DONE, NEW]
+! 'NEW' means queued already; delete one
+
+# extension-relation-twice
+-         relations:
++         relations:
++           - {id: image-names-task, left: {path: $.id}, equals: {path: $.id}}
+@ - id: image-names-task
+! names another relation; rename one
+
+# extension-two
+-       operationId: listTasks
++       operationId: listTasks
+>       x-mj-task: {version: 1}
+! another operation has x-mj-task; keep the one
+
+# jsonpath-top
+-         kind: $.action
+>         kind: $.acton
+! $.acton selects nothing; correct it, or add
+
+# jsonpath-times
+-         times: {submitted: $.at, format: s}
+>         times: {submitted: $.when, format: s}
+! $.when selects nothing; correct it
+
+# jsonpath-media
+-         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
+>         images: [$.imageUrl, {path: $.image, unless: {$.action: [TEXT]}}]
+! $.imageUrl selects nothing; correct it
+
+# jsonpath-predicate
+-         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
+>         images: [$.image, {path: $.image, unless: {$.acton: [TEXT]}}]
+! $.acton selects nothing; correct it
+
+# jsonpath-error
+-         error: {code: [$.code], message: [$.reason]}
+>         error: {code: [$.cod], message: [$.reason]}
+! $.cod selects nothing; correct it
+
+# jsonpath-button
+-         buttons: {items: "$.buttons[*]", id: custom}
+>         buttons: {items: "$.buttons[*]", id: customId}
+! $.buttons[*]["customId"] selects nothing; correct it
+
+# jsonpath-batch
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTasks, ids: $request.body#/ids, items: "$.list[*]", limit: 10}
+! $.list[*] selects nothing; correct it
+
+# jsonpath-predicate-of-a-state
+-           queued: [NEW]
+>           queued: [NEW, {where: {$.ok: [true, null]}}]
+! $.ok selects nothing; correct it
+
+# jsonpath-count
+-         relations:
++         relations:
+>           - {id: at, left: {path: $.at}, equals: {count: "$.bottons[*]"}, within: 9}
+! $.bottons[*] selects nothing; correct it
+
+# state-name
+-                   value: {id: "1", status: NEW, action: DRAW}
+>                   value: {id: "1", status: null, action: DRAW}
+! queued reads as unknown; correct it, or states
+
+# state-missing
+-                 queued:
++                 waiting:
+@ queued: [NEW]
+! no example of a 200; add one called queued
+
+# state-accept
+-         accept: {$.code: {present: false}}
++         accept: {$.image: {present: true}}
+@ value: {id: "1", status: NEW, action: DRAW}
+! not what accept asks for; correct one
+
+# state-complete
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
+>                   value: {id: "2", status: DONE, progress: 99%, at: 5, image: 2.png, buttons: [{custom: u}]}
+! the example has no progress; or complete
+
+# matcher-status
+-         unauthorized: {status: 401}
+>         unauthorized: {status: 402}
+! no response 402; describe it there
+
+# matcher-content
+-           - {status: 404, content: application/json, where: {$.code: 4}}
+>           - {status: 404, content: text/html}
+! no content text/html; describe it there
+
+# matcher-where
+-           - {status: 404, content: application/json, where: {$.code: 4}}
+>           - {status: 404, content: application/json, where: {$.code: 5}}
+! no example of the response 404; add the example
+
+# matcher-empty
+-           - {status: 200, body: empty}
+>           - {status: 404, body: empty}
+! 404 has a body; take its content out
+
+# relation-broken
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
++                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 1.png, buttons: [{custom: u}]}
+@ - id: image-names-task
+! does not hold; correct one
+
+# relation-idle
+-             left: {path: $.image}
++             left: {path: $.image, capture: "(x+)"}
+@ - id: image-names-task
+! no value on one side; correct its capture
+"""
 
 
-def broken(folder: Path, old: str, new: str) -> Path:
-    """The base with its first ``old`` replaced, in a file of its own."""
-    assert old in BASE
-    path = folder / "relay.yaml"
-    path.write_text(BASE.replace(old, new, 1), encoding="utf-8")
+@frozen
+class Case:
+    """One way of breaking the base, and what is to be said of it."""
+
+    rule: str
+    contract: str
+    line: int
+    wrong: str
+    mend: str
+
+    @classmethod
+    def read(cls, block: str) -> Case:
+        """The case that a block of the table above denotes."""
+        name, *rest = block.splitlines()
+        lines = [(text[0], text[2:]) for text in rest]
+        old = "\n".join(text for mark, text in lines if mark == "-")
+        new = [(mark, text) for mark, text in lines if mark in "+>"]
+        assert old in BASE, block
+        contract = BASE.replace(old, "\n".join(text for _, text in new), 1)
+        elsewhere = [text for mark, text in lines if mark == "@"]
+        if elsewhere:
+            before, _, _ = contract.partition(elsewhere[0])
+            line = before.count("\n") + 1
+        else:
+            line = BASE.partition(old)[0].count("\n") + 1 + [mark for mark, _ in new].index(">")
+        wrong, _, mend = lines[-1][1].partition("; ")
+        return cls(name.removeprefix("# ").partition("-")[0], contract, line, wrong, mend)
+
+
+def write(folder: Path, contract: str, name: str = "relay.yaml") -> Path:
+    """A contract in a file of its own."""
+    path = folder / name
+    path.write_text(contract, encoding="utf-8")
     return path
-
-
-def line_of(path: Path, text: str) -> int:
-    """The line (from 1) where a text stands first."""
-    return path.read_text(encoding="utf-8").partition(text)[0].count("\n") + 1
 
 
 def test_the_base_is_clean(tmp_path: Path) -> None:
     """What the cases below find is what each of them broke."""
-    assert lint(broken(tmp_path, "openapi:", "openapi:")) == []
+    assert lint(write(tmp_path, BASE)) == []
 
 
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
@@ -231,883 +942,265 @@ def test_our_overlays_are_clean(path: Path) -> None:
     assert [str(violation) for violation in lint_overlay(path)] == []
 
 
-# rule; what stands there, and what instead; where it is found; what is wrong; the mend
-CASES = {
-    "json-date": (
-        "json",
-        'version: "2026-01-31"',
-        "version: 2026-01-31",
-        "version: 2026",
-        "a date in YAML",
-        "quotes",
-    ),
-    "json-evidence-date": (
-        "json",
-        'date: "2026-01-31"}',
-        "date: 2026-01-31}",
-        "date: 2026",
-        "a date",
-        "quotes",
-    ),
-    "json-key": ("json", '"401":', "401:", "401:", "the key 401 is a number", "quotes"),
-    "json-nan": ("json", "at: 5", "at: .nan", 'value: {id: "2"', "nan is no number", "leave it out"),
-    "json-alias": (
-        "json",
-        "- url: https://relay.example",
-        "&a\n  - *a",
-        "- *a",
-        "leads back",
-        "write it out",
-    ),
-    "reference-external": (
-        *("reference", '$ref: "#/components/schemas/Button"', "$ref: https://a.example/Button.json"),
-        *(
-            "$ref: https://a",
-            "does not lead to a component of this contract",
-            "write #/components/schemas/Name",
-        ),
-    ),
-    "reference-file": (
-        *("reference", '$ref: "#/components/schemas/Button"', "$ref: other.yaml#/Button"),
-        *("$ref: other", "does not lead to a component of this contract", "write #/components/schemas/Name"),
-    ),
-    "reference-dangling": (
-        *("reference", '$ref: "#/components/schemas/Button"', '$ref: "#/components/schemas/Buton"'),
-        *("schemas/Buton", "there is no component Buton", "known are Task, Button, Word, Ids, Refusal"),
-    ),
-    "reference-siblings": (
-        *(
-            "reference",
-            '$ref: "#/components/schemas/Word"',
-            '$ref: "#/components/schemas/Word"\n              title: W',
-        ),
-        *("title: W\n", "title beside a $ref is dropped", "inside anyOf"),
-    ),
-    "reference-response": (
-        *(
-            "reference",
-            '"401":\n          description: Refused.',
-            '"401":\n          $ref: "#/components/responses/No"',
-        ),
-        *("#/components/responses/No", "a response is not referred to", "write it out here"),
-    ),
-    "reference-component": (
-        *("reference", "    Button:\n", '    Alias:\n      $ref: "#/components/schemas/Task"\n    Button:\n'),
-        *(
-            '      $ref: "#/components/schemas/Task"\n    Button',
-            "more than a reference",
-            "refer to #/components/schemas/Task itself",
-        ),
-    ),
-    "openapi-version": (
-        "openapi",
-        "openapi: 3.1.0",
-        "openapi: 3.2.0",
-        "openapi:",
-        "OpenAPI 3.2.0",
-        "write openapi: 3.1.0",
-    ),
-    "openapi-unknown-key": (
-        "openapi",
-        "description: Refused.",
-        "descripton: Refused.",
-        '"401":',
-        "description",
-        "correct it as OpenAPI 3.1",
-    ),
-    "openapi-schema": (
-        "openapi",
-        "type: [integer]\n          description: When.",
-        "type: [intger]\n          description: When.",
-        "type: [intger]",
-        "intger",
-        "correct it as",
-    ),
-    "openapi-duplicate-id": (
-        "openapi",
-        "operationId: listTasks",
-        "operationId: fetchTask",
-        "post:",
-        "'fetchTask' for 'post' in '/tasks' is not unique",
-        "correct it",
-    ),
-    "openapi-path-parameter": (
-        "openapi",
-        "/task/{id}:",
-        "/task/{task}:",
-        "get:",
-        "Path parameter 'id'",
-        "correct it",
-    ),
-    "operation-id": (
-        "operation",
-        "operationId: fetchTask",
-        "operationId: fetch_task",
-        "operationId:",
-        "no operationId that names it",
-        "such as fetchTask",
-    ),
-    "operation-no-id": (
-        "operation",
-        "      operationId: fetchTask\n",
-        "",
-        "get:",
-        "no operationId",
-        "such as fetchTask",
-    ),
-    "operation-no-tag": (
-        "operation",
-        "      tags: [task]\n",
-        "",
-        "get:",
-        "a package of the tag",
-        "write exactly one",
-    ),
-    "operation-two-tags": (
-        "operation",
-        "tags: [task]",
-        "tags: [task, more]",
-        "tags: [task",
-        "a package of the tag",
-        "write exactly one",
-    ),
-    "operation-chinese-tag": (
-        "operation",
-        "tags: [task]",
-        "tags: [任务]",
-        "tags: [任务",
-        "a package of the tag",
-        "small ASCII letters",
-    ),
-    "operation-no-401": (
-        "operation",
-        '        "401":\n          description: Refused.\n',
-        "",
-        "responses:",
-        "has no 401",
-        "describe it",
-    ),
-    "operation-no-example": (
-        *(
-            "operation",
-            "              examples:\n                missing:\n                  value: {code: 4, reason: none}\n  /tasks",
-            "  /tasks",
-        ),
-        *("PLACEHOLDER", "no example of this body", "write one under examples"),
-    ),
-    "operation-external-example": (
-        "operation",
-        'two:\n                  value: [{id: "1", status: NEW}, {id: "2"}]',
-        "two:\n                  externalValue: https://a.example/x",
-        "two:",
-        "stands elsewhere",
-        "inline",
-    ),
-    "security-missing": (
-        "security",
-        "      security:\n        - {}\n",
-        "",
-        "post:",
-        "how to authenticate",
-        "[{}] where the server is open",
-    ),
-    "security-empty": (
-        "security",
-        "      security:\n        - {}\n",
-        "      security: []\n",
-        "security: []",
-        "says nothing",
-        "write [{}]",
-    ),
-    "security-both": (
-        "security",
-        "- bearer: []\n        - secret: []",
-        "- bearer: []\n          secret: []",
-        "- bearer: []",
-        "bearer and secret are asked for at once",
-        "alternatives",
-    ),
-    "security-unknown": (
-        "security",
-        SECRET,
-        "- token: []",
-        "- token",
-        "no security scheme token",
-        "define it",
-    ),
-    "security-kind": (
-        "security",
-        "scheme: bearer",
-        "scheme: digest",
-        "    bearer:\n",
-        "bearer is of a kind",
-        "write type http",
-    ),
-    "evidence-source": (
-        "evidence",
-        EVIDENCE,
-        'x-evidence: {source: " ", date: "2026-01-31"}',
-        "x-evidence:",
-        "names no source",
-        "write where",
-    ),
-    "evidence-no-date": (
-        "evidence",
-        EVIDENCE,
-        "x-evidence: {source: somewhere}",
-        "x-evidence:",
-        "has no date",
-        "YYYY-MM-DD",
-    ),
-    "evidence-no-day": (
-        "evidence",
-        EVIDENCE,
-        'x-evidence: {source: somewhere, date: "2026-02-30"}',
-        "x-evidence:",
-        "has no date",
-        "YYYY-MM-DD",
-    ),
-    "evidence-week": (
-        "evidence",
-        EVIDENCE,
-        'x-evidence: {source: somewhere, date: "2026-W01-1"}',
-        "x-evidence:",
-        "has no date",
-        "YYYY-MM-DD",
-    ),
-    "evidence-key": (
-        "evidence",
-        EVIDENCE,
-        'x-evidence: {source: here, date: "2026-01-31", url: a}',
-        "x-evidence:",
-        "has no url",
-        "source, date and assumed",
-    ),
-    "evidence-assumed": (
-        "evidence",
-        "assumed: true",
-        "assumed: false",
-        "assumed:",
-        "true or left out",
-        "delete it",
-    ),
-    "evidence-text": (
-        "evidence",
-        EVIDENCE,
-        "x-evidence: somewhere",
-        "x-evidence:",
-        "is an object",
-        "write {source",
-    ),
-    "dropped-security": (
-        "dropped",
-        "tags:\n  - name",
-        "security: [{bearer: []}]\ntags:\n  - name",
-        "security:",
-        "drops security",
-        "on each operation",
-    ),
-    "dropped-webhooks": (
-        "dropped",
-        "tags:\n  - name",
-        "webhooks: {}\ntags:\n  - name",
-        "webhooks:",
-        "drops webhooks",
-        "leave them out",
-    ),
-    "dropped-discriminator": (
-        "dropped",
-        "    Button:\n",
-        "    Button:\n      discriminator: {propertyName: custom}\n",
-        "discriminator:",
-        "drops discriminator",
-        "leave it out",
-    ),
-    "dropped-response-headers": (
-        "dropped",
-        "description: Refused.",
-        "description: Refused.\n          headers: {X-A: {schema: {type: string}}}",
-        "headers:",
-        "drops headers",
-        "say it in the description",
-    ),
-    "dropped-explode": (
-        "dropped",
-        "required: true\n",
-        "required: true\n          explode: true\n",
-        "explode:",
-        "drops explode",
-        "leave it out",
-    ),
-    "dropped-style": (
-        "dropped",
-        "required: true\n",
-        "required: true\n          style: label\n",
-        "style:",
-        "drops style",
-        "leave it out",
-    ),
-    "dropped-shared-responses": (
-        "dropped",
-        "  securitySchemes:\n",
-        "  responses: {No: {description: No.}}\n  securitySchemes:\n",
-        "responses: {No",
-        "drops responses",
-        "write them out",
-    ),
-    "dropped-servers": (
-        "dropped",
-        "operationId: listTasks",
-        "operationId: listTasks\n      servers: [{url: https://b.example}]",
-        "servers: [",
-        "drops servers",
-        "at the root",
-    ),
-    "dropped-boolean-schema": (
-        "dropped",
-        '- type: "null"',
-        '- type: "null"\n            - true',
-        "- true",
-        "boolean schemas",
-        "write what",
-    ),
-    "dropped-mixed-enum": (
-        "dropped",
-        WORDS,
-        "enum: [NEW, DONE, 3]",
-        "enum: [NEW",
-        "more than one type",
-        "one enumeration for each",
-    ),
-    "dropped-null-enum": (
-        "dropped",
-        WORDS,
-        "enum: [NEW, DONE, null]",
-        "enum: [NEW",
-        "null among the words",
-        'write {type: "null"}',
-    ),
-    "dropped-title": (
-        "dropped",
-        ACTION,
-        ACTION + "\n          title: 任务",
-        "title: 任务",
-        "name of a class",
-        "ASCII",
-    ),
-    "dropped-auth-parameter": (
-        "dropped",
-        "      parameters:\n",
-        "      parameters:\n        - {name: x-secret, in: header, schema: {type: string}}\n",
-        "- {name: x-secret",
-        "no parameter but a credential",
-        "leave it to security",
-    ),
-    "dropped-authorization": (
-        "dropped",
-        "      parameters:\n",
-        "      parameters:\n        - {name: Authorization, in: header, schema: {type: string}}\n",
-        "- {name: Auth",
-        "no parameter but a credential",
-        "leave it to security",
-    ),
-    "dropped-extension": (
-        "dropped",
-        EVIDENCE,
-        EVIDENCE.replace("evidence", "evidnce"),
-        "x-evidnce:",
-        "nothing reads x-evidnce",
-        "known are x-enum-varnames, x-evidence, x-mj-task",
-    ),
-    "convention-server-path": (
-        "convention",
-        "https://relay.example",
-        "https://relay.example/api",
-        "url:",
-        "scheme and host",
-        "into each path",
-    ),
-    "convention-scalar-component": (
-        "convention",
-        "    Button:\n",
-        "    Id:\n      type: string\n    Button:\n",
-        "type: string\n    Button",
-        "this is neither",
-        "a component is an object",
-    ),
-    "convention-required": (
-        "convention",
-        "required: [id]",
-        "required: [id, ide]",
-        "required: [id",
-        "names ide",
-        "correct one",
-    ),
-    "convention-description": (
-        "convention",
-        ACTION,
-        'type: [string, "null"]',
-        "        action:\n",
-        "not described",
-        "give it a description",
-    ),
-    "convention-plain-type": (
-        "convention",
-        AT,
-        AT.replace("[integer]", "integer"),
-        "type: integer",
-        "not a list",
-        "type: [string]",
-    ),
-    "convention-inline-object": (
-        "convention",
-        AT,
-        AT.replace("[integer]", "[object]"),
-        "type: [object]",
-        "may stand inline",
-        "type: [string]",
-    ),
-    "convention-inline-enum": (
-        "convention",
-        ACTION,
-        ACTION + "\n          enum: [A, B]",
-        "enum: [A",
-        "enum has no place",
-        "component of its own",
-    ),
-    "convention-default": (
-        "convention",
-        ACTION,
-        ACTION + "\n          default: A",
-        "default: A",
-        "default has no place",
-        "in the description",
-    ),
-    "convention-const": (
-        "convention",
-        ACTION,
-        ACTION + "\n          const: A",
-        "const: A",
-        "const has no place",
-        "enumeration of one word",
-    ),
-    "convention-one-of": (
-        "convention",
-        ACTION,
-        'description: The job.\n          oneOf: [{type: string}]\n          type: [string, "null"]',
-        "oneOf:",
-        "oneOf has no place",
-        "write anyOf",
-    ),
-    "convention-unknown-keyword": (
-        "convention",
-        AT,
-        AT + "\n          minimun: 0",
-        "minimun: 0",
-        "minimun has no place",
-        "a property has",
-    ),
-    "convention-inline-any-of": (
-        "convention",
-        '- type: "null"',
-        '- type: "null"\n            - type: string',
-        "anyOf:",
-        'only {type: "null"}',
-        "refers to components",
-    ),
-    "convention-items": (
-        "convention",
-        "          items:\n            type: string",
-        "          items:\n            type: [string]",
-        "type: [string]\n    Refusal",
-        "not one plain type",
-        "$ref to a component",
-    ),
-    "convention-no-items": (
-        "convention",
-        "          items:\n            type: string\n",
-        "",
-        "        ids:\n",
-        "items with an array",
-        "write both",
-    ),
-    "convention-body": (
-        "convention",
-        'type: array\n                items:\n                  $ref: "#/components/schemas/Task"',
-        "type: array",
-        "              schema:\n                type: array",
-        "this is neither",
-        "a body is a $ref",
-    ),
-    "convention-parameter": (
-        "convention",
-        "            type: string\n          example",
-        "            type: [string]\n          example",
-        "type: [string]\n          example",
-        "not one plain type",
-        "a parameter has",
-    ),
-    "convention-enum-title": (
-        "convention",
-        "          title: Word\n",
-        "",
-        "- type: string",
-        "misnamed",
-        "write title: Word",
-    ),
-    "convention-enum-open": (
-        "convention",
-        "enum: [NEW, DONE]\n        - type: string",
-        "enum: [NEW, DONE]\n        - type: integer",
-        "- type: integer",
-        "what opens the list",
-        "write {type: string}",
-    ),
-    "convention-enum-bare": (
-        "convention",
-        "        - type: string\n          title: Word\n          " + WORDS + "\n",
-        "",
-        "- type: string\n    Ids",
-        "no closed list",
-        "an enumeration is written",
-    ),
-    "convention-enum-case": (
-        "convention",
-        WORDS,
-        "enum: [NEW, DONE, done]",
-        "enum: [NEW",
-        "differ only in case",
-        "x-enum-varnames",
-    ),
-    "convention-enum-empty-word": (
-        "convention",
-        WORDS,
-        'enum: [NEW, DONE, ""]',
-        "enum: [NEW",
-        "begin with a letter",
-        "x-enum-varnames",
-    ),
-    "convention-enum-names": (
-        "convention",
-        WORDS,
-        WORDS + "\n          x-enum-varnames: [A]",
-        "x-enum-varnames",
-        "2 words and 1 names",
-        "one for each",
-    ),
-    "example-body": (
-        "example",
-        "value: {code: 4, reason: none}",
-        "value: {code: 4, reason: 5}",
-        "value: {code",
-        "5 is not of type 'string'",
-        "correct",
-    ),
-    "example-extra-key": (
-        "example",
-        "value: {code: 4, reason: none}",
-        "value: {code: 4, reason: none, x: 1}",
-        "value: {code",
-        "Additional properties",
-        "correct",
-    ),
-    "example-enum": (
-        "example",
-        ACTION,
-        'description: The job.\n          anyOf: [{$ref: "#/components/schemas/Word"}]\n          examples: [7]',
-        "examples: [7]",
-        "the example breaks its schema",
-        "correct",
-    ),
-    "example-parameter": (
-        "example",
-        'example: "1"',
-        "example: 1",
-        "example: 1",
-        "1 is not of type 'string'",
-        "correct",
-    ),
-    "example-property": (
-        "example",
-        'examples: ["1"]',
-        "examples: [1]",
-        "examples: [1]",
-        "1 is not of type 'string'",
-        "correct",
-    ),
-    "example-format": (
-        "example",
-        ACTION,
-        ACTION + "\n          format: date-time\n          examples: [2026-01-31 08:00]",
-        "examples: [2026",
-        "is not a 'date-time'",
-        "correct",
-    ),
-    "extension-unknown-key": (
-        "extension",
-        "kind: $.action",
-        "knd: $.action",
-        "x-mj-task:",
-        "knd is unknown",
-        "kind",
-    ),
-    "extension-shape": (
-        "extension",
-        "format: percent",
-        "format: percents",
-        "format: percents",
-        '"percents" does not belong',
-        "percent or fraction",
-    ),
-    "extension-missing": (
-        "extension",
-        "        id: $.id\n",
-        "",
-        "x-mj-task:",
-        "'id' is a required property",
-        "write it",
-    ),
-    "extension-version": (
-        "extension",
-        "        version: 1\n",
-        "        version: 2\n",
-        "version: 2\n",
-        "2 does not belong",
-        "The number 1",
-    ),
-    "extension-state": (
-        "extension",
-        "queued: [NEW]",
-        "queud: [NEW]",
-        "states:",
-        '"queud" does not belong',
-        "One of queued",
-    ),
-    "extension-jsonpath": (
-        "extension",
-        "kind: $.action",
-        'kind: "$.a["',
-        'kind: "$.a["',
-        "is not a JSONPath",
-        "correct it",
-    ),
-    "extension-regexp": (
-        "extension",
-        "$.code: 4}",
-        '$.code: {match: "("}}',
-        "missing:",
-        "is not a regular expression",
-        "correct it",
-    ),
-    "extension-ask": (
-        "extension",
-        "ask: $request.path.id",
-        "ask: $request.query.id",
-        "ask:",
-        "the query parameter id",
-        "declare it",
-    ),
-    "extension-ask-body": (
-        "extension",
-        "ask: $request.path.id",
-        "ask: $request.body#/id",
-        "ask:",
-        "names the body",
-        "declare it",
-    ),
-    "extension-operation": (
-        "extension",
-        "operation: listTasks",
-        "operation: listTask",
-        "batch:",
-        "no operation is called listTask",
-        "correct the operationId",
-    ),
-    "extension-word-twice": (
-        "extension",
-        "succeeded: [DONE]",
-        "succeeded: [DONE, NEW]",
-        "succeeded: [DONE, NEW]",
-        "'NEW' means queued already",
-        "delete one",
-    ),
-    "extension-relation-twice": (
-        *(
-            "extension",
-            "        relations:\n",
-            "        relations:\n          - {id: image-names-task, left: {path: $.id}, equals: {path: $.id}}\n",
-        ),
-        *("          - id: image-names-task", "names another relation", "rename one"),
-    ),
-    "extension-two": (
-        "extension",
-        "operationId: listTasks",
-        "operationId: listTasks\n      x-mj-task: {version: 1}",
-        "x-mj-task: {version",
-        "another operation has x-mj-task",
-        "keep the one",
-    ),
-    "jsonpath-top": (
-        "jsonpath",
-        "kind: $.action",
-        "kind: $.acton",
-        "kind:",
-        "$.acton selects nothing",
-        "correct it, or add",
-    ),
-    "jsonpath-times": (
-        "jsonpath",
-        "submitted: $.at",
-        "submitted: $.when",
-        "times:",
-        "$.when selects nothing",
-        "correct it",
-    ),
-    "jsonpath-media": (
-        "jsonpath",
-        "images: [$.image,",
-        "images: [$.imageUrl,",
-        "images:",
-        "$.imageUrl selects nothing",
-        "correct it",
-    ),
-    "jsonpath-predicate": (
-        "jsonpath",
-        "unless: {$.action",
-        "unless: {$.acton",
-        "images:",
-        "$.acton selects nothing",
-        "correct it",
-    ),
-    "jsonpath-accept": (
-        "jsonpath",
-        "$.code: {present: false}",
-        "$.code: {present: false}, $.ok: [true, null]",
-        "accept:",
-        "$.ok selects nothing",
-        "correct it",
-    ),
-    "jsonpath-error": (
-        "jsonpath",
-        "code: [$.code]",
-        "code: [$.cod]",
-        "error:",
-        "$.cod selects nothing",
-        "correct it",
-    ),
-    "jsonpath-button": (
-        "jsonpath",
-        "id: custom}",
-        "id: customId}",
-        "buttons:",
-        '$.buttons[*]["customId"] selects nothing',
-        "correct it",
-    ),
-    "jsonpath-batch": (
-        "jsonpath",
-        'items: "$[*]"',
-        'items: "$.list[*]"',
-        "batch:",
-        "$.list[*] selects nothing",
-        "correct it",
-    ),
-    "jsonpath-relation": (
-        "jsonpath",
-        "left: {path: $.image}",
-        "left: {count: $.images}",
-        "left:",
-        "$.images selects nothing",
-        "correct it",
-    ),
-    "state-name": (
-        "state",
-        "status: NEW, action: DRAW",
-        "status: null, action: DRAW",
-        'value: {id: "1", status: null',
-        "queued reads as unknown",
-        "correct it, or states",
-    ),
-    "state-missing": (
-        "state",
-        "                queued:\n",
-        "                waiting:\n",
-        "queued: [NEW]",
-        "no example of a 200",
-        "add one called queued",
-    ),
-    "state-accept": (
-        "state",
-        "{$.code: {present: false}}",
-        "{$.image: {present: true}}",
-        'value: {id: "1", status: NEW',
-        "not what accept asks for",
-        "correct one",
-    ),
-    "state-complete": (
-        "state",
-        "progress: 100%",
-        "progress: 99%",
-        'value: {id: "2"',
-        "the example has no progress",
-        "or complete",
-    ),
-    "matcher-status": (
-        "matcher",
-        "unauthorized: {status: 401}",
-        "unauthorized: {status: 402}",
-        "unauthorized:",
-        "no response 402",
-        "describe it there",
-    ),
-    "matcher-content": (
-        "matcher",
-        "content: application/json, where: {$.code: 4}",
-        "content: text/html",
-        "{status: 404",
-        "no content text/html",
-        "describe it there",
-    ),
-    "matcher-where": (
-        "matcher",
-        "where: {$.code: 4}",
-        "where: {$.code: 5}",
-        "{status: 404",
-        "no example of the response 404",
-        "add the example",
-    ),
-    "matcher-empty": (
-        "matcher",
-        "{status: 200, body: empty}",
-        "{status: 404, body: empty}",
-        "{status: 404, body",
-        "404 has a body",
-        "take its content out",
-    ),
-    "relation-broken": (
-        "relation",
-        "https://a/2.png",
-        "https://a/1.png",
-        "- id: image-names-task",
-        "does not hold",
-        "correct one",
-    ),
-    "relation-idle": (
-        "relation",
-        "left: {path: $.image}",
-        'left: {path: $.image, capture: "(x+)"}',
-        "- id: image-names-task",
-        "no value on one side",
-        "correct its capture",
-    ),
-}
+BLOCKS = {block.partition("\n")[0].removeprefix("# "): block for block in CASES.strip().split("\n\n")}
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_broken_contract_breaks_exactly_its_rule(case: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_a_broken_contract_breaks_exactly_its_rule(block: str, tmp_path: Path) -> None:
     """One thing wrong gives one violation: its rule, its line, what is wrong and the mend."""
-    rule, old, new, place, wrong, mend = case
-    path = broken(tmp_path, old, new)
-    violations = lint(path)
-    assert [(v.rule, v.line) for v in violations] == [(rule, line_of(path, place))], violations
-    assert wrong in violations[0].message.partition(";")[0]
-    assert mend in violations[0].message.partition(";")[2]
+    case = Case.read(block)
+    violations = lint(write(tmp_path, case.contract))
+    assert [(violation.rule, violation.line) for violation in violations] == [(case.rule, case.line)], (
+        violations
+    )
+    wrong, _, mend = violations[0].message.partition("; ")
+    assert case.wrong in wrong
+    assert case.mend in mend
+
+
+def test_every_rule_has_a_case() -> None:
+    """No rule is there that nothing shows to bite; the name's rule has tests of its own."""
+    assert {Case.read(block).rule for block in BLOCKS.values()} == {*GATES, *RULES} - {"name"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Relay.yaml", "my-relay.yaml", "1relay.yaml", "relay_2.yaml", "runtime.yaml"]
+)
+def test_a_name_that_is_no_package_is_refused(name: str, tmp_path: Path) -> None:
+    """A relay is called after its file, so the file's name must do as a package and an argument."""
+    (violation,) = lint(write(tmp_path, BASE, name))
+    assert (violation.rule, violation.line) == ("name", 1)
+    assert "small letters and digits" in violation.message
+
+
+def test_the_fetch_operation_must_be_named(tmp_path: Path) -> None:
+    """Without any x-mj-task nothing would say which operation fetches a task."""
+    start, end = BASE.index("      x-mj-task:"), BASE.index("      responses:")
+    path = write(tmp_path, BASE[:start] + BASE[end:])
+    (violation,) = lint(path)
+    assert (violation.rule, violation.pointer) == ("extension", "/paths")
+    assert "put it on the one that fetches a task" in violation.message
+
+
+def test_a_violation_reads_like_a_compiler_s_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File (from here), line, rule and message stand on one line, and the pointer names the node."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openapi").mkdir()
+    path = write(tmp_path / "openapi", BASE.replace("kind: $.action", "kind: $.acton"))
+    (violation,) = lint(path)
+    assert violation.pointer == "/paths/~1task~1{id}/get/x-mj-task/kind"
+    assert str(violation) == (
+        "openapi/relay.yaml:28: jsonpath: $.acton selects nothing in any example that it is about; correct it, "
+        "or add an example"
+    )
+
+
+def test_all_violations_come_by_line(tmp_path: Path) -> None:
+    """Whoever mends a file works through it once, whatever the rules' order is."""
+    text = BASE.replace("kind: $.action", "kind: $.acton").replace("title: Word", "title: Wort")
+    text = text.replace("tags: [task]", "tags: []", 1).replace("reason: none", "reason: 1")
+    found = [(violation.line, violation.rule) for violation in lint(write(tmp_path, text))]
+    assert found == [(12, "operation"), (28, "jsonpath"), (71, "example"), (146, "convention")]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "line"),
+    [
+        ("openapi: [", "yaml", 1),
+        ("openapi: 3.1.0\ninfo: {}\ninfo: {}\n", "yaml", 3),
+        ("", "json", 1),
+        ("- openapi\n", "json", 1),
+        ("openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths: []\n", "openapi", 3),
+        ("openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths: {}\n", "extension", 3),
+        (
+            "openapi: 3.1.0\ninfo: {title: A, version: '1'}\ncomponents: {schemas: 3}\npaths: {}\n",
+            "openapi",
+            3,
+        ),
+    ],
+)
+def test_what_is_no_contract_at_all_is_told_so(text: str, rule: str, line: int, tmp_path: Path) -> None:
+    """Any text gives violations, never a traceback."""
+    violations = lint(write(tmp_path, text))
+    assert [(violation.rule, violation.line) for violation in violations] == [(rule, line)]
+
+
+def test_a_file_that_is_not_there_is_a_violation(tmp_path: Path) -> None:
+    """The message says it without repeating the path."""
+    (violation,) = lint(tmp_path / "relay.yaml")
+    assert violation == Violation(
+        str(tmp_path / "relay.yaml"), 1, "", "yaml", "there is no such file; check the path"
+    )
+
+
+def locations(value: Any, here: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Where everything stands in a document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here, *(place for key, item in items for place in locations(item, (*here, key)))]
+
+
+def changed(document: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """A copy with another value at one place, or nothing there where the value is ``...``."""
+    document = copy.deepcopy(document)
+    if not place:
+        return document if value is ... else value
+    holder = document
+    for step in place[:-1]:
+        holder = holder[step]
+    if value is ...:
+        del holder[place[-1]]
+    else:
+        holder[place[-1]] = value
+    return document
+
+
+JUNK = st.sampled_from(
+    [..., None, True, 0, 3.5, "", "junk", [], ["junk"], [{}], {}, {"junk": 1}, {"$.a": {}}]
+)
+
+
+@given(place=st.sampled_from(locations(plain(YAML().load(BASE)))), value=JUNK)
+def test_no_damage_makes_the_linter_stumble(
+    place: tuple[str | int, ...], value: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever one place of a contract holds, the answer is a list of violations, each with a mend."""
+    path = tmp_path_factory.mktemp("contract") / "relay.yaml"
+    path.write_text(json.dumps(changed(plain(YAML().load(BASE)), place, value)), encoding="utf-8")
+    assert all(";" in violation.message for violation in lint(path))
+
+
+# Every form of x-mj-task once.
+FULL: dict[str, Any] = {
+    "version": 1,
+    "ask": "$request.body#/task/id",
+    "accept": {"$.code": 0},
+    "id": "$.id",
+    "kind": "$.kind",
+    "prompt": "$.prompt",
+    "status": "$.status",
+    "states": {
+        "queued": [None, "", "NEW"],
+        "running": [{"where": {"$.status": ["a", 1]}}],
+        "needs-input": ["ASK"],
+        "succeeded": [2, True],
+        "failed": ["NO"],
+        "cancelled": ["OFF"],
+    },
+    "progress": {"path": "$.progress", "format": "fraction"},
+    "times": {
+        "submitted": "$.a",
+        "started": "$.b",
+        "finished": "$.c",
+        "format": "iso8601",
+        "zone": "+08:00",
+        "unset": [0, "-"],
+    },
+    "images": ["$.image", {"path": "$.image", "where": {"$.a": {"match": "b.*"}}, "unless": {"$.c": "d"}}],
+    "videos": ["$.videos[*].url"],
+    "inputs": [{"path": "$.image", "where": {"$.a": {"present": True}}}],
+    "buttons": {"items": "$.buttons[*]", "id": "$", "label": "label", "emoji": "emoji"},
+    "failure": ["$.reason"],
+    "error": {"code": ["$.code"], "message": ["$.message", "$.error.message"]},
+    "complete": {
+        "progress": True,
+        "media": {"unless": {"$.kind": ["TEXT"]}},
+        "finished": {"where": {"$.kind": "DRAW"}},
+    },
+    "missing": [{"status": 404, "content": "application/json", "where": {"$.code": 4}}, {"status": 400}],
+    "unauthorized": {"status": 401},
+    "forbidden": [{"status": 403}],
+    "elsewhere": {"status": 200, "content": "text/html", "body": "empty"},
+    "refresh": 15,
+    "batch": {"operation": "listTasks", "ids": "$request.query.ids", "items": "$[*]", "limit": 100},
+    "seed": {"operation": "fetchSeed", "value": "$.result"},
+    "relations": [
+        {
+            "id": "at-finish",
+            "description": "Signed then.",
+            "level": "must",
+            "left": {"path": "$.image", "capture": "is=([0-9a-f]+)", "base": 16, "times": 1000, "plus": 1},
+            "equals": {"path": "$.c"},
+            "within": 1000,
+        },
+        {"id": "named", "left": {"count": "$.videos[*]"}, "contains": {"path": "$.id"}},
+    ],
+}
+SCHEMA = Draft202012Validator(_meanings.schema())
+
+
+def compiles(form: Any) -> bool:
+    """Whether there is a reader for a form."""
+    try:
+        compile_reader(form)
+    except ContractError:
+        return False
+    return True
+
+
+def test_the_schema_is_one_and_takes_every_form() -> None:
+    """The schema is valid by its own dialect, and each form of the extension is valid by the schema."""
+    Draft202012Validator.check_schema(_meanings.schema())
+    assert _meanings.schema()["$id"] == "urn:mjrelay:x-mj-task:1"
+    assert SCHEMA.is_valid(FULL)
+    assert compiles(FULL)
+
+
+def test_the_schema_and_the_reader_know_the_same_keys() -> None:
+    """A key that one of the two does not know cannot come into use through the other."""
+    assert set(FULL) == set(_meanings.schema()["properties"])
+    for key in FULL:
+        assert compiles(FULL | {key: FULL[key]})
+    assert not compiles(FULL | {"junk": 1})
+
+
+@pytest.mark.parametrize("key", FULL)
+def test_the_schema_and_the_reader_need_the_same_keys(key: str) -> None:
+    """What may be left out by the one may be left out by the other; a status is needed for its words alone."""
+    form = {name: value for name, value in FULL.items() if name != key}
+    assert SCHEMA.is_valid(form) is (compiles(form) and key != "status")
+
+
+def test_states_by_predicate_need_no_status() -> None:
+    """Where every state is a predicate there may be no word to read."""
+    form = changed(changed(FULL, ("states",), {"running": [{"where": {"$.a": 1}}]}), ("status",), ...)
+    assert SCHEMA.is_valid(form)
+    assert compiles(form)
+
+
+@given(place=st.sampled_from(locations(FULL)), value=JUNK)
+def test_what_the_schema_takes_the_reader_takes(place: tuple[str | int, ...], value: Any) -> None:
+    """Damage that the schema lets pass does not stop the reader either."""
+    form = changed(FULL, place, value)
+    if SCHEMA.is_valid(form):
+        assert compiles(form)
+
+
+@pytest.mark.parametrize("place", [place for place in locations(FULL)[1:]], ids=str)
+def test_the_schema_is_closed(place: tuple[str | int, ...]) -> None:
+    """A misspelt key is found wherever it stands."""
+    value = FULL
+    for step in place:
+        value = value[step]
+    if isinstance(value, dict):
+        assert not SCHEMA.is_valid(changed(FULL, (*place, "junk"), 1))
+
+
+def test_an_overlay_that_cannot_be_read_is_a_violation(tmp_path: Path) -> None:
+    """What the applier raises comes with file, line and rule, as with contracts."""
+    path = write(tmp_path, "overlay: 1.1.0\ninfo: {title: T, version: '1'}\nactions:\n  - target: $.a\n")
+    (violation,) = lint_overlay(path)
+    assert (violation.rule, violation.line) == ("overlay", 4)
+    assert violation.message.startswith("the action changes nothing;")
+
+
+def test_an_action_says_why(tmp_path: Path) -> None:
+    """An action without a description is found, and its neighbour with one is not."""
+    path = write(
+        tmp_path,
+        "overlay: 1.1.0\ninfo: {title: T, version: '1'}\nactions:\n"
+        "  - {target: $.a, remove: true, description: It is gone.}\n"
+        "  - {target: $.b, remove: true, description: ' '}\n",
+    )
+    (violation,) = lint_overlay(path)
+    assert (violation.rule, violation.line, violation.pointer) == ("overlay", 5, "/actions/1")
+    assert "say there why" in violation.message

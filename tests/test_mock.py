@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance._answer import Call, Route
-from mjrelay_conformance._faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
-from mjrelay_conformance._mock import Answer, MockRelay
-from mjrelay_conformance._permit import ABSENT, permits
-from mjrelay_conformance._server import Server, ServerError, serve
+from mjrelay_conformance.mock._answer import Call, Route
+from mjrelay_conformance.mock._faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
+from mjrelay_conformance.mock._permit import ABSENT, permits
+from mjrelay_conformance.mock._relay import Answer, MockRelay
+from mjrelay_conformance.mock._server import Server, ServerError, serve
 
 from mjrelay._contract import Contract
 from mjrelay._exchange import Exchange, NotJSONError, parse
@@ -751,8 +751,8 @@ def test_serving_ends_when_it_is_interrupted() -> None:
     program = (
         "from pathlib import Path\n"
         "from mjrelay._contract import Contract\n"
-        "from mjrelay_conformance import _mock, _server\n"
-        f"relay = _mock.MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
+        "from mjrelay_conformance.mock import _relay, _server\n"
+        f"relay = _relay.MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
         "_server.serve(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
         "print('ended')\n"
     )

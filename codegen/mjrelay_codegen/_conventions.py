@@ -298,8 +298,9 @@ def _property(node: Node) -> Iterator[Found]:
         yield Found(node.location, "the property is not described; give it a description")
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _PROPERTY)
-        members = [member for member in node.value["anyOf"] if member != {"type": "null"}]
-        if not members or not all(isinstance(member, dict) and "$ref" in member for member in members):
+        # A boolean schema is dropped, and said to be by that rule.
+        members = [one for one in node.value["anyOf"] if isinstance(one, dict) and one != {"type": "null"}]
+        if not members or not all("$ref" in member for member in members):
             yield Found(
                 (*node.location, "anyOf"), f'beside $refs only {{type: "null"}} stands here; {_PROPERTY}'
             )

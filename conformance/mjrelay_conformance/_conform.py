@@ -13,13 +13,12 @@ from mjrelay._redaction import Redactor
 from mjrelay.errors import MjrelayError
 from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
 from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance._mock import MockRelay
 from mjrelay_conformance._plan import CAP, KnownTask, read_plan
 from mjrelay_conformance._probe import Probe
 from mjrelay_conformance._record import Record
 from mjrelay_conformance._runner import Runner
-from mjrelay_conformance._server import Server
 from mjrelay_conformance._verdict import worst
+from mjrelay_conformance.mock import MockRelay, Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -58,6 +58,7 @@ class Runner:
             self._wait()
             self._observe(step, self.probe.send(step.request))
         fuzzed = self._fuzz(plan, cases, seed) if cases and not self._spent() else None
+        self.probe.close()
         self._close()
         found = features(self.contract, self._observations)
         said = verdict(found, self._observations, self._rows, strict=self.strict)

@@ -51,12 +51,7 @@ class Contract:
     @classmethod
     def load(cls, path: Path) -> Contract:
         """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        try:
-            document = _yaml.plain(_yaml.load(path))
-        except RecursionError as error:
-            raise ContractError(
-                "is nested too deeply, or an alias stands inside itself", source=path
-            ) from error
+        document = _yaml.plain(_yaml.load(path))
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=path)
         return cls(path.stem, document, path)
@@ -66,7 +61,8 @@ class Contract:
         """Where the fetch operation stands: the one with `x-mj-task`."""
         for path, item in self.document["paths"].items():
             for method in _METHODS:
-                if isinstance(item, dict) and "x-mj-task" in (item.get(method) or ()):
+                operation = item.get(method) if isinstance(item, dict) else None
+                if isinstance(operation, dict) and "x-mj-task" in operation:
                     return "paths", path, method
         raise ContractError(
             "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
@@ -120,7 +116,7 @@ class Contract:
     @property
     def open(self) -> bool:
         """Whether the relay may answer without any credential."""
-        return not all(self._security)
+        return not self._security or not all(self._security)
 
     @property
     def _security(self) -> list[dict[str, Any]]:

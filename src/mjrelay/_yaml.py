@@ -42,6 +42,8 @@ def load(path: Path) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         problem = str(error.problem).partition("\n")[0]
         raise ContractError(f"is not YAML: {problem}", source=path, line=line) from error
+    except RecursionError as error:
+        raise ContractError("is nested too deeply", source=path) from error
     except YAMLError as error:
         raise ContractError(f"is not YAML: {error}", source=path) from error
 

@@ -30,12 +30,10 @@ def mock(
     It knows one task in each state, and two that go on living: one succeeds after 30 seconds, one fails.
     The key it wants is MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
-    faults = load("mjrelay_conformance._faults", "mock")
-    mocks = load("mjrelay_conformance._mock", "mock")
-    server = load("mjrelay_conformance._server", "mock")
+    mocks = load("mjrelay_conformance.mock", "mock")
     contract = _contract.contract(relay)
     if list_faults:
-        for name, known in faults.FAULTS.items():
+        for name, known in mocks.FAULTS.items():
             if known.applies(contract):
                 typer.echo(f"{name:28}{known.summary}")
         return
@@ -54,4 +52,4 @@ def mock(
     def announce(base_url: str) -> None:
         typer.echo("\n".join([f"{contract.name} at {base_url}{contract.path}", *lines]), err=True)
 
-    server.serve(app, "127.0.0.1", port, announce=announce)
+    mocks.serve(app, "127.0.0.1", port, announce=announce)

@@ -24,10 +24,10 @@ from mjrelay._jsonpath import Path
 from mjrelay._predicate import same
 from mjrelay._reader import State
 from mjrelay.errors import MjrelayError
-from mjrelay_conformance import _answer, _writer
-from mjrelay_conformance._answer import Answer, Call, Route
-from mjrelay_conformance._permit import ABSENT, kind, permits
 from mjrelay_conformance._plan import another
+from mjrelay_conformance.mock import _answer, _writer
+from mjrelay_conformance.mock._answer import Answer, Call, Route
+from mjrelay_conformance.mock._permit import ABSENT, kind, permits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -18,9 +18,9 @@ from attrs import evolve, frozen
 from mjrelay import _request
 from mjrelay._exchange import NotJSONError, parse
 from mjrelay._reader import State
-from mjrelay_conformance import _answer, _faults, _writer
-from mjrelay_conformance._answer import Answer, Call, Route
 from mjrelay_conformance._plan import another
+from mjrelay_conformance.mock import _answer, _faults, _writer
+from mjrelay_conformance.mock._answer import Answer, Call, Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence

@@ -68,9 +68,12 @@ def serve(app: Any, host: str, port: int, *, announce: Callable[[str], None] = l
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         raise ServerError(f"cannot listen on {host}, port {port}: {error}; choose another port") from error
+    # asyncio leaves this out for a listener it did not make; each answer would wait 40 ms for its body.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _url(listener: socket.socket) -> str:
