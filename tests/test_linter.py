@@ -1,4 +1,4 @@
-"""The linter: each rule finds what it is there for, at the right line, with the mend, and nothing else does."""
+"""The linter: each rule finds what it is there for, at its line and with the mend, and no other does."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ paths:
                   value: {id: "1", status: NEW, action: DRAW}
                 succeeded:
                   x-evidence: {source: somewhere, date: "2026-01-31"}
-                  value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
+                  value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
         "401":
           description: Refused.
         "404":
@@ -194,8 +194,8 @@ components:
           type: [string]
           description: The reason.
 """
-# What stands in the base (-) and what instead (+); the line to be named (>, or @ where it is another); what is
-# wrong there, and the mend (!). A case is called after the rule that it breaks.
+# What stands in the base (-) and what instead (+); the line to be named (>, or @ where it is another); what
+# is wrong there, and the mend (!). A case is called after the rule that it breaks.
 CASES = r"""
 # json-date
 -   version: "2026-01-31"
@@ -213,8 +213,8 @@ CASES = r"""
 ! the key 401 is a number; quotes
 
 # json-nan
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
->                   value: {id: "2", status: DONE, progress: 100%, at: .nan, image: 2.png, buttons: [{custom: u}]}
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
+>                   value: {id: "2", status: DONE, progress: 100%, at: .nan, image: 2.p, buttons: [{custom: u}]}
 ! nan is no number; leave it out
 
 # json-alias
@@ -851,8 +851,8 @@ CASES = r"""
 ! not what accept asks for; correct one
 
 # state-complete
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
->                   value: {id: "2", status: DONE, progress: 99%, at: 5, image: 2.png, buttons: [{custom: u}]}
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
+>                   value: {id: "2", status: DONE, progress: 99%, at: 5, image: 2.p, buttons: [{custom: u}]}
 ! the example has no progress; or complete
 
 # matcher-status
@@ -876,8 +876,8 @@ CASES = r"""
 ! 404 has a body; take its content out
 
 # relation-broken
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.png, buttons: [{custom: u}]}
-+                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 1.png, buttons: [{custom: u}]}
+-                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
++                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 1.p, buttons: [{custom: u}]}
 @ - id: image-names-task
 ! does not hold; correct one
 
@@ -990,8 +990,8 @@ def test_a_violation_reads_like_a_compiler_s_message(tmp_path: Path, monkeypatch
     (violation,) = lint(path)
     assert violation.pointer == "/paths/~1task~1{id}/get/x-mj-task/kind"
     assert str(violation) == (
-        "openapi/relay.yaml:28: jsonpath: $.acton selects nothing in any example that it is about; correct it, "
-        "or add an example"
+        "openapi/relay.yaml:29: jsonpath: $.acton selects nothing in any example that it is about; "
+        "correct it, or add an example"
     )
 
 
@@ -1054,7 +1054,7 @@ def changed(document: Any, place: tuple[str | int, ...], value: Any) -> Any:
     return document
 
 
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     [..., None, True, 0, 3.5, "", "junk", [], ["junk"], [{}], {}, {"junk": 1}, {"$.a": {}}]
 )
 
@@ -1148,14 +1148,12 @@ def test_the_schema_is_one_and_takes_every_form() -> None:
 def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     """A key that one of the two does not know cannot come into use through the other."""
     assert set(FULL) == set(_meanings.schema()["properties"])
-    for key in FULL:
-        assert compiles(FULL | {key: FULL[key]})
     assert not compiles(FULL | {"junk": 1})
 
 
 @pytest.mark.parametrize("key", FULL)
 def test_the_schema_and_the_reader_need_the_same_keys(key: str) -> None:
-    """What may be left out by the one may be left out by the other; a status is needed for its words alone."""
+    """What may be left out by the one may be left out by the other; words need a status."""
     form = {name: value for name, value in FULL.items() if name != key}
     assert SCHEMA.is_valid(form) is (compiles(form) and key != "status")
 
@@ -1175,10 +1173,10 @@ def test_what_the_schema_takes_the_reader_takes(place: tuple[str | int, ...], va
         assert compiles(form)
 
 
-@pytest.mark.parametrize("place", [place for place in locations(FULL)[1:]], ids=str)
+@pytest.mark.parametrize("place", locations(FULL)[1:], ids=str)
 def test_the_schema_is_closed(place: tuple[str | int, ...]) -> None:
     """A misspelt key is found wherever it stands."""
-    value = FULL
+    value: Any = FULL
     for step in place:
         value = value[step]
     if isinstance(value, dict):

@@ -196,7 +196,7 @@ def judge(observation: Observation, number: int, checks: Iterable[Check]) -> lis
 
 
 def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -> Judgement:
-    if observation.exchange.status == 429 and one.id != "fetch/rate-limit":
+    if observation.exchange.status == 429 and one.kinds != frozenset(Kind):  # the others speak of any answer
         return Judgement(Outcome.INCONCLUSIVE, actual="429: the relay would not answer so many requests")
     blocking = [need for need in one.needs if outcomes.get(need) in _BLOCKING]
     if blocking:
