@@ -128,12 +128,8 @@ def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     """A file that is not there, a folder, and bytes that are no text are refused too."""
     (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
-    for name, message in {
-        "none.yaml": "no such file",
-        ".": "cannot be read",
-        "latin.yaml": "cannot be read",
-    }.items():
-        with pytest.raises(ContractError, match=message):
+    for name in ("none.yaml", ".", "latin.yaml"):
+        with pytest.raises(ContractError, match="no such file|cannot be read"):
             Contract.load(tmp_path / name)
 
 
@@ -155,9 +151,7 @@ def test_other_paths_may_be_anything(file: Path, item: str) -> None:
 def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
     """An error in the form leads to it."""
     mine = edited(file, "status: $.status", "status: status")
-    with pytest.raises(
-        ContractError, match=r"mine\.yaml:\d+: x-mj-task: status: 'status' is not a JSONPath"
-    ) as raised:
+    with pytest.raises(ContractError, match="x-mj-task: status: 'status' is not a JSONPath") as raised:
         _ = mine.reader
     line = CONTRACT.partition("x-mj-task")[0].count("\n") + 1
     assert (raised.value.source, raised.value.line) == (str(file), line)
@@ -533,7 +527,8 @@ def test_repr_shows_no_secret(file: Path) -> None:
     base: dict[str, Any] = {"target": f"/task?token={secret}", "body": secret.encode()}
     shown = [repr(Request("GET", headers=(("X", secret),), **base))]
     shown += [
-        repr(Contract.load(file).request("1").authenticated(one, secret)) for one in (BEARER, TOKEN, COOKIE)
+        repr(Contract.load(file).request("1").authenticated(one, secret))
+        for one in (BEARER, SECRET, TOKEN, COOKIE)
     ]
     shown += [repr(one) for one in Contract.load(file).credentials]
     assert secret not in "\n".join(shown)

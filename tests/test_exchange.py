@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mjrelay._exchange import Exchange, NotJSONError, parse
 from mjrelay._redaction import REDACTED, Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # --- JSON ---
 
@@ -208,7 +210,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON safe for HTML": lambda secret: (
         json.dumps(secret)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003E")
     ),
-    "JSON in JSON": lambda secret: json.dumps(json.dumps(secret))[1:-1],
+    "JSON in JSON": lambda secret: json.dumps(json.dumps(secret)[1:-1])[1:-1],
     "HTML": html.escape,
     "HTML by number": lambda secret: "".join(f"&#{ord(c)};" for c in secret),
     "HTML by hexadecimal number": lambda secret: "".join(f"&#x{ord(c):04x};" for c in secret),
@@ -237,13 +239,10 @@ def test_a_secret_within_base64(name: str, after: str) -> None:
     """Wherever in a group the secret begins and ends, nothing is left of it but a few bits at its edges."""
     secret = "0123456789-key"
     text = base64.b64encode(f"{name}:{secret}{after}".encode()).decode()
-    left, mark, right = Redactor(secret).text(f"Basic {text}").partition(REDACTED)
-    assert mark == REDACTED
-    assert (
-        len(base64.b64decode(left.removeprefix("Basic ") + "AAAA"[: -len(left.removeprefix("Basic ")) % 4]))
-        <= 6
-    )
-    assert len(right) <= 4
+    left = Redactor(secret).text(text)
+    assert REDACTED in left
+    gone = len(text) - len(left.replace(REDACTED, ""))
+    assert 6 * gone >= 8 * len(secret) - 10
 
 
 @pytest.mark.parametrize(
@@ -281,8 +280,11 @@ def test_redaction_takes_its_time_from_no_text() -> None:
 
 
 SECRETS = st.text(min_size=4, max_size=40)
+ASCII = st.characters(max_codepoint=127)
+BEYOND_ASCII = st.characters(min_codepoint=128, exclude_categories=["Cs"])
 
 
+@settings(deadline=None)
 @given(SECRETS, st.text(max_size=10), st.text(max_size=10), st.sampled_from(list(FORMS)))
 @example("reda", "", "", "raw")
 @example("\\\\\\\\", "\\", "\\", "JSON")
@@ -298,14 +300,14 @@ def test_no_secret_is_left_in_any_text(secret: str, before: str, after: str, for
     assert body == left.encode()
 
 
-@given(SECRETS, st.text())
+@settings(deadline=None)
+@given(st.text(ASCII, min_size=4), st.text(BEYOND_ASCII))
 def test_a_text_without_the_secret_is_left_alone(secret: str, text: str) -> None:
-    """Only what is a form of the secret is taken out."""
-    assume(not set(secret) & set(text))
-    assume(not set(text) & set("%\\&+=/") and not any(c.isascii() and c.isalnum() for c in text))
+    """Only what is a form of the secret is taken out, and no form of plain ASCII is beyond it."""
     assert Redactor(secret).text(text) == text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_redaction_never_raises(secret: str, text: str) -> None:
     """Half surrogates, in the secret or in the text, are no crash."""

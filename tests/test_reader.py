@@ -8,7 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -973,6 +973,7 @@ def _is_text_or_none(value: object) -> bool:
     return value is None or (isinstance(value, str) and value != "")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(READERS), DOCUMENTS | TASKS)
 @example(READERS[0], {"progress": 10**400, "t": 10**400, "code": 10**4299})
 @example(READERS[1], {"progress": 1e308, "t": -1e308, "buttons": [10**4299, math.nan]})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mjrelay_codegen._draft import Draft
 
 _REFERENCE = re.compile("#/components/schemas/([A-Za-z0-9._-]+)")
+_OPENAPI = dict(schema_v31)
 _CHECKER = Draft202012Validator.FORMAT_CHECKER
 
 
@@ -105,45 +106,35 @@ def openapi(draft: Draft) -> Iterator[Found]:
     if not isinstance(version, str) or not re.fullmatch(r"3\.1\.[0-9]+", version):
         yield Found(("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0")
         return
-    # The second pass takes for granted what the first makes sure of. The first is not left to the package,
-    # which would take whichever validator is installed, and so give other messages.
-    structure = Draft202012Validator(dict(schema_v31))
-    faults = [best_match([error]) for error in structure.iter_errors(draft.document)]
-    told = set()
-    for fault in faults or OpenAPIV31SpecValidator(draft.document).iter_errors():
-        place = _place(draft, fault)
-        if place not in told:
-            told.add(place)
-            yield Found(place, f"{_short(fault.message)}; correct it as OpenAPI 3.1 asks")
+    # The last pass takes for granted what the two before make sure of. They are not left to the package, which
+    # would take whichever validator is installed, and give the paths in a schema from that schema on.
+    faults = list(_faults(_OPENAPI, (), draft.document)) or [
+        fault
+        for node in draft.of("component", "body", "value")
+        for fault in _faults(Draft202012Validator.META_SCHEMA, node.location, node.value)
+    ]
+    faults = faults or [
+        Found(_operation(draft, error.message), error.message)
+        for error in OpenAPIV31SpecValidator(draft.document).iter_errors()
+    ]
+    first = {place: message for place, message in reversed(faults)}
+    for place, message in first.items():
+        yield Found(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
 
 
-def _place(draft: Draft, fault: Any) -> Location:
-    """
-    Where a validator's error stands.
+def _faults(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Found]:
+    for error in Draft202012Validator(schema).iter_errors(value):
+        fault = best_match([error])
+        yield Found((*start, *fault.absolute_path), fault.message)
 
-    It gives paths from the root, paths from a schema, and for what JSON Schema cannot see a sentence that
-    quotes an operation's path and method.
-    """
-    path: Location = tuple(fault.absolute_path)
-    if isinstance(fault.validator, str):
-        for start in ((), *(node.location for node in draft.of(*SCHEMAS))):
-            if _at(draft.document, (*start, *path)) is fault.instance:
-                return (*start, *path)
-        return ()
+
+def _operation(draft: Draft, message: str) -> Location:
+    """Where the operation stands whose path and method a sentence quotes."""
     for node in draft.of("operation"):
-        _, template, method = node.location
-        if f"'{template}'" in fault.message and f"'{method}'" in fault.message:
+        _, path, method = node.location
+        if f"'{path}'" in message and f"'{method}'" in message:
             return node.location
     return ()
-
-
-def _at(value: Any, location: Location) -> Any:
-    for step in location:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value
 
 
 def _short(text: str) -> str:

@@ -118,8 +118,13 @@ class Schema:
             return  # the rows hold what it says, and more
 
     def _case(self, case: Generated, task_id: str | None, place: str, name: str) -> Case:
-        query = urlencode(case.query, doseq=True, quote_via=quote) if case.query else ""
-        headers: Headers = tuple((str(key), str(value)) for key, value in (case.headers or {}).items())
+        # A credential is the caller's to send: a generated one would be a bad one.
+        taken = {credential.field.lower() for credential in self.contract.credentials}
+        free = {key: value for key, value in (case.query or {}).items() if key.lower() not in taken}
+        query = urlencode(free, doseq=True, quote_via=quote)
+        headers: Headers = tuple(
+            (str(key), str(value)) for key, value in (case.headers or {}).items() if key.lower() not in taken
+        )
         body = b""
         if place == "body":
             body = json.dumps(case.body).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import re
 
 REDACTED = "[redacted]"
@@ -52,6 +53,8 @@ def _character(character: str) -> bytes:
         b"".join(b"\\\\{1,8}u(?i:%s)" % halves[i : i + 4].encode() for i in range(0, len(halves), 4)),
         b"&(?:amp;){0,3}#(?:0{0,6}%d|[xX]0{0,6}(?i:%x));" % (point, point),
     ]
+    if character in "\b\f\n\r\t":
+        forms.append(b"\\\\{1,8}" + json.dumps(character)[2:-1].encode())
     if (named := html.escape(character)) != character:
         forms.append(b"&(?:amp;){0,3}" + named.removeprefix("&").encode())
     if character == " ":
