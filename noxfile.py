@@ -17,6 +17,8 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
 # Trust whom the operating system trusts, so that installing works behind a company's proxy too.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
+# Compile once when installing: the tests start the command a hundred times.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 
 def group(name: str) -> list[str]:
