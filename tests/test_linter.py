@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_codegen import _meanings
+from mjrelay_codegen._draft import schema
 from mjrelay_codegen._linter import GATES, RULES, Violation, lint, lint_overlay
 from ruamel.yaml import YAML
 
@@ -1059,6 +1059,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a lint takes as long as it takes
 @given(place=st.sampled_from(locations(plain(YAML().load(BASE)))), value=JUNK)
 def test_no_damage_makes_the_linter_stumble(
     place: tuple[str | int, ...], value: Any, tmp_path_factory: pytest.TempPathFactory
@@ -1125,7 +1126,7 @@ FULL: dict[str, Any] = {
         {"id": "named", "left": {"count": "$.videos[*]"}, "contains": {"path": "$.id"}},
     ],
 }
-SCHEMA = Draft202012Validator(_meanings.schema())
+SCHEMA = Draft202012Validator(schema())
 
 
 def compiles(form: Any) -> bool:
@@ -1139,15 +1140,15 @@ def compiles(form: Any) -> bool:
 
 def test_the_schema_is_one_and_takes_every_form() -> None:
     """The schema is valid by its own dialect, and each form of the extension is valid by the schema."""
-    Draft202012Validator.check_schema(_meanings.schema())
-    assert _meanings.schema()["$id"] == "urn:mjrelay:x-mj-task:1"
+    Draft202012Validator.check_schema(schema())
+    assert schema()["$id"] == "urn:mjrelay:x-mj-task:1"
     assert SCHEMA.is_valid(FULL)
     assert compiles(FULL)
 
 
 def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     """A key that one of the two does not know cannot come into use through the other."""
-    assert set(FULL) == set(_meanings.schema()["properties"])
+    assert set(FULL) == set(schema()["properties"])
     assert not compiles(FULL | {"junk": 1})
 
 

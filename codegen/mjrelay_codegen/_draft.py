@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import json
+from functools import cache, cached_property
+from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import define, field, frozen
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from mjrelay import _yaml
 from mjrelay._contract import Contract
@@ -173,7 +176,7 @@ class Draft:
     @cached_property
     def reader(self) -> Reader | None:
         """The reader, or None where there is none, which the rule `extension` then reports."""
-        if len(self.fetches) != 1 or not isinstance(self.extension[1], dict):
+        if len(self.fetches) != 1 or not Draft202012Validator(schema()).is_valid(self.extension[1]):
             return None
         try:
             return compile_reader(self.extension[1])
@@ -201,6 +204,14 @@ class Draft:
     def operation(self, name: str) -> Node | None:
         """The operation with an operationId."""
         return next((node for node in self.of("operation") if node.value.get("operationId") == name), None)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `x-mj-task`."""
+    text = (resources.files("mjrelay") / "x-mj-task.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 def is_json(media_type: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -14,7 +12,7 @@ from mjrelay._jsonpath import Path
 from mjrelay._predicate import compile_predicate
 from mjrelay._reader import State, compile_reader
 from mjrelay.errors import ContractError
-from mjrelay_codegen._draft import Found, is_json
+from mjrelay_codegen._draft import Found, is_json, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,14 +29,6 @@ _PATHS = {
     *("images", "videos", "inputs", "items", "value", "failure", "code", "message"),
 }
 _PREDICATES = {"accept", "where", "unless"}
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema of `x-mj-task`."""
-    text = (resources.files("mjrelay") / "x-mj-task.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
 
 
 def extension(draft: Draft) -> Iterator[Found]:

@@ -123,6 +123,7 @@ class Reader:
     image_media: tuple[Media, ...]
     video_media: tuple[Media, ...]
     input_media: tuple[Media, ...]
+    failure_paths: tuple[Path, ...]
     missing: tuple[Matcher, ...]
     unauthorized: tuple[Matcher, ...]
     forbidden: tuple[Matcher, ...]
@@ -137,7 +138,6 @@ class Reader:
     _wheres: tuple[tuple[Predicate, State], ...] = field(repr=False)
     _progress_scale: int = field(repr=False)
     _buttons: Callable[[Any], tuple[Button, ...]] = field(repr=False)
-    failure_paths: tuple[Path, ...]
     _error_code: tuple[Path, ...] = field(repr=False)
     _error_message: tuple[Path, ...] = field(repr=False)
     _complete: Mapping[str, Predicate] = field(repr=False)

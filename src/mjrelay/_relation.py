@@ -9,13 +9,14 @@ from attrs import field, frozen
 
 from mjrelay._format import is_number
 from mjrelay._jsonpath import Path
-from mjrelay._predicate import compile_pattern, same
+from mjrelay._predicate import Predicate, compile_pattern, compile_scope, same
 from mjrelay.errors import ContractError
 
 Operand = Callable[[Any], list[Any]]
 """The values that one side of a relation takes from a document."""
 
-_KEYS = {"id", "description", "level", "left", "equals", "contains", "within"}
+_SCOPE = {"where", "unless"}
+_KEYS = {"id", "description", "level", "left", "equals", "contains", "within"} | _SCOPE
 _LEVELS = ("must", "should", "info")
 _OPERAND_KEYS = {"path", "capture", "base", "times", "plus"}
 
@@ -35,6 +36,7 @@ class Relation:
     _right: Operand = field(repr=False, eq=False)
     _within: float | None = field(repr=False)
     _contains: bool = field(repr=False)
+    _scope: Predicate = field(repr=False, eq=False)
 
     @classmethod
     def compile(cls, form: Mapping[str, Any]) -> Relation:
@@ -55,21 +57,19 @@ class Relation:
             right=_operand(form[side]),
             within=_parameter(form, "within", None),
             contains=side == "contains",
+            scope=compile_scope({key: form[key] for key in form.keys() & _SCOPE} or True),
         )
 
     def breach(self, document: Any) -> tuple[Any, Any] | None:
-        """The values of left and right that do not go together, or None where all do or one side is unset."""
-        right = self._right(document)
-        if not right:
+        """The values of left and right that do not go together; None where all do, or it does not apply."""
+        if not self.applies(document):
             return None
-        for left in self._left(document):
-            if not self._holds(left, right[0]):
-                return left, right[0]
-        return None
+        right = self._right(document)[0]
+        return next(((left, right) for left in self._left(document) if not self._holds(left, right)), None)
 
     def applies(self, document: Any) -> bool:
-        """Whether both sides have a value here."""
-        return bool(self._left(document) and self._right(document))
+        """Whether it speaks of this document, and both sides have a value there."""
+        return bool(self._scope(document) and self._left(document) and self._right(document))
 
     def _holds(self, left: Any, right: Any) -> bool:
         if self._contains:
