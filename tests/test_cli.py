@@ -19,8 +19,8 @@ from mjrelay_conformance.mock import MockRelay, Server
 from mjrelay._contract import contract, relays
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 KEY = "sk-never-to-be-seen-4711"
 SUCCEEDED = "1730621826053455"
@@ -117,8 +117,8 @@ def test_a_relay_on_loopback_is_judged(relay: tuple[Counting, str]) -> None:
 @pytest.mark.parametrize("relay", [("failure-without-reason",)], indirect=True)
 def test_strict_lets_every_finding_count(relay: tuple[Counting, str]) -> None:
     """A broken SHOULD is exit code 0, and 1 with --strict."""
-    arguments = ("conform", "zhongzhuan", "--base-url", relay[1], "--no-fuzz")
-    arguments += ("--task", f"{SUCCEEDED}=succeeded", "--task", f"{FAILED}=failed")
+    arguments = ["conform", "zhongzhuan", "--base-url", relay[1], "--no-fuzz"]
+    arguments += ["--task", f"{SUCCEEDED}=succeeded", "--task", f"{FAILED}=failed"]
     assert mjrelay(*arguments).returncode == 0
     assert mjrelay(*arguments, "--strict").returncode == 1
 
@@ -187,8 +187,8 @@ def test_the_secret_is_in_no_output(relay: tuple[Counting, str], tmp_path: Path)
 def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path) -> None:
     """--key-file serves instead of the environment; an empty or missing one is a clear error."""
     path = tmp_path / "key"
-    arguments = ("conform", "zhongzhuan", "--base-url", relay[1], "--task", f"{SUCCEEDED}=succeeded")
-    arguments += ("--no-fuzz", "--key-file", str(path))
+    arguments = ["conform", "zhongzhuan", "--base-url", relay[1], "--task", f"{SUCCEEDED}=succeeded"]
+    arguments += ["--no-fuzz", "--key-file", str(path)]
     assert "cannot be read" in mjrelay(*arguments, key=None).stderr
     path.write_text("\n", encoding="utf-8")
     assert "holds no key" in mjrelay(*arguments, key=None).stderr

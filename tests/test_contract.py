@@ -113,7 +113,7 @@ def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
         ("paths: []\n", "no paths", None),
         ("- paths\n", "no paths", None),
         ("", "no paths", None),
-        ("paths: " + "[" * 5000, "nested too deeply", None),
+        ("paths: " + "[" * 500, "nested too deeply", None),
     ],
 )
 def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     """A file that is not there, a folder, and bytes that are no text are refused too."""
     (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
     for name in ("none.yaml", ".", "latin.yaml"):
-        with pytest.raises(ContractError, match="no such file|cannot be read"):
+        with pytest.raises(ContractError, match=r"no such file|cannot be read"):
             Contract.load(tmp_path / name)
 
 

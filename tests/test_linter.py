@@ -86,7 +86,7 @@ paths:
                   value: {id: "1", status: NEW, action: DRAW}
                 succeeded:
                   x-evidence: {source: somewhere, date: "2026-01-31"}
-                  value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
+                  value: {id: "2", status: DONE, progress: 100, at: 5, image: 2.png, buttons: [{custom: u}]}
         "401":
           description: Refused.
         "404":
@@ -149,7 +149,7 @@ components:
           type: [string, "null"]
           description: The job.
         progress:
-          type: [string]
+          type: [integer]
           description: How far it is.
         at:
           type: [integer]
@@ -213,8 +213,8 @@ CASES = r"""
 ! the key 401 is a number; quotes
 
 # json-nan
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
->                   value: {id: "2", status: DONE, progress: 100%, at: .nan, image: 2.p, buttons: [{custom: u}]}
+-                   value: {code: 4, reason: none}
+>                   value: {code: .nan, reason: none}
 ! nan is no number; leave it out
 
 # json-alias
@@ -258,6 +258,12 @@ CASES = r"""
 >       $ref: "#/components/schemas/Task"
 +     Button:
 ! more than a reference; refer to #/components/schemas/Task itself
+
+# reference-path
+-   /tasks:
++   /tasks:
+>     $ref: "#/paths/~1other"
+! a path is not referred to; write it out here
 
 # openapi-version
 - openapi: 3.1.0
@@ -544,6 +550,16 @@ CASES = r"""
 -           enum: [NEW, DONE]
 >           enum: [NEW, DONE, ""]
 ! begin with a letter; x-enum-varnames
+
+# convention-enum-type
+-     Ids:
++     Kind:
++       anyOf:
+>         - type: integer
++           title: Kind
++           enum: [A, B]
++     Ids:
+! no word is of type integer; correct the type
 
 # convention-enum-names
 -           enum: [NEW, DONE]
@@ -851,8 +867,8 @@ CASES = r"""
 ! not what accept asks for; correct one
 
 # state-complete
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
->                   value: {id: "2", status: DONE, progress: 99%, at: 5, image: 2.p, buttons: [{custom: u}]}
+-                   value: {id: "2", status: DONE, progress: 100, at: 5, image: 2.png, buttons: [{custom: u}]}
+>                   value: {id: "2", status: DONE, progress: 99, at: 5, image: 2.png, buttons: [{custom: u}]}
 ! the example has no progress; or complete
 
 # matcher-status
@@ -876,8 +892,8 @@ CASES = r"""
 ! 404 has a body; take its content out
 
 # relation-broken
--                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 2.p, buttons: [{custom: u}]}
-+                   value: {id: "2", status: DONE, progress: 100%, at: 5, image: 1.p, buttons: [{custom: u}]}
+-                   value: {id: "2", status: DONE, progress: 100, at: 5, image: 2.png, buttons: [{custom: u}]}
++                   value: {id: "2", status: DONE, progress: 100, at: 5, image: 1.png, buttons: [{custom: u}]}
 @ - id: image-names-task
 ! does not hold; correct one
 
@@ -1000,7 +1016,7 @@ def test_all_violations_come_by_line(tmp_path: Path) -> None:
     text = BASE.replace("kind: $.action", "kind: $.acton").replace("title: Word", "title: Wort")
     text = text.replace("tags: [task]", "tags: []", 1).replace("reason: none", "reason: 1")
     found = [(violation.line, violation.rule) for violation in lint(write(tmp_path, text))]
-    assert found == [(12, "operation"), (28, "jsonpath"), (71, "example"), (146, "convention")]
+    assert found == [(13, "operation"), (29, "jsonpath"), (72, "example"), (147, "convention")]
 
 
 @pytest.mark.parametrize(

@@ -634,6 +634,17 @@ def test_a_relation_needs_both_its_sides(document: Any) -> None:
     assert equal.breach(document) is None
 
 
+def test_a_relation_may_be_limited() -> None:
+    """A task that the relation's own scope leaves out is not judged."""
+    equal = relation("""
+        {id: r, left: {path: $.a}, equals: {path: $.b}, where: {$.kind: IMAGINE}, unless: {$.old: true}}
+    """)
+    assert equal.breach({"a": 1, "b": 2, "kind": "IMAGINE"}) == (1, 2)
+    for document in ({"a": 1, "b": 2}, {"a": 1, "b": 2, "kind": "IMAGINE", "old": True}):
+        assert not equal.applies(document)
+        assert equal.breach(document) is None
+
+
 def test_relations_survive_any_number() -> None:
     """Numbers that no arithmetic can hold are compared as they are."""
     equal = relation(

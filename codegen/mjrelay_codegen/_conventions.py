@@ -37,7 +37,7 @@ _DROPPED: dict[str, dict[str, str]] = {
         ),
         "write them out where they are used; only schemas and securitySchemes are shared",
     ),
-    "path": {"$ref": "write the operations out here", "servers": "write them at the root"},
+    "path": {"servers": "write them at the root"},
     "operation": {
         "servers": "write them at the root",
         "callbacks": "leave them out; what a callback's body means is x-mj-task's business",
@@ -86,12 +86,12 @@ def operation(draft: Draft) -> Iterator[Found]:
         name, tags = node.value.get("operationId"), node.value.get("tags", [])
         if name is None or not re.fullmatch("[a-z]+([A-Z][a-z0-9]*)+", name):
             yield Found(
-                (*node.location, "operationId") if name else node.location,
+                (*node.location, "operationId"),
                 "the operation has no operationId that names it; write verb and object, such as fetchTask",
             )
         if len(tags) != 1 or not re.fullmatch("[a-z][a-z0-9_-]*", tags[0]):
             yield Found(
-                (*node.location, "tags") if tags else node.location,
+                (*node.location, "tags"),
                 "the generator makes a package of the tag; write exactly one, in small ASCII letters",
             )
         responses = node.value.get("responses", {})
@@ -268,7 +268,9 @@ def _enumeration(node: Node) -> Iterator[Found]:
         yield Found(here, f"this is no closed list of words; {_ENUMERATION}")
         return
     if first.get("title") != node.location[-1]:
-        yield Found(here, f"the class would be misnamed; write title: {node.location[-1]} beside the enum")
+        yield Found(
+            (*here, "title"), f"the class would be misnamed; write title: {node.location[-1]} beside the enum"
+        )
     for key in sorted(first.keys() - {"type", "enum", "x-enum-varnames", "x-evidence"} - _NOTES):
         yield Found((*here, key), f"{key} has no place in an enumeration; {_MENDS.get(key, _ENUMERATION)}")
     if rest and rest != [{"type": first["type"]}]:
@@ -277,19 +279,23 @@ def _enumeration(node: Node) -> Iterator[Found]:
             f"beside the words stands only what opens the list; write {{type: {first['type']}}}",
         )
     words, names = first["enum"], first.get("x-enum-varnames")
+    if {type(word) for word in words} == {int if first["type"] == "string" else str}:
+        yield Found(
+            (*here, "type"), f"no word is of type {first['type']}; correct the type, or quote the words"
+        )
     texts = [word for word in words if isinstance(word, str)]
-    if names is None and (
-        len({text.upper() for text in texts}) < len(texts)
-        or not all(re.match("[A-Za-z]", text) for text in texts)
-    ):
+    nameable = len({text.upper() for text in texts}) == len(texts)
+    nameable = nameable and all(re.match("[A-Za-z]", text) for text in texts)
+    if names is None and not nameable:
         yield Found(
             (*here, "enum"),
             "some words differ only in case or do not begin with a letter; add x-enum-varnames, one for each",
         )
-    if names is not None and len(set(names)) != len(words):
+    given = {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
+    if names is not None and len(given) != len(words):
         yield Found(
             (*here, "x-enum-varnames"),
-            f"there are {len(words)} words and {len(set(names))} names; write one for each",
+            f"there are {len(words)} words and {len(given)} names; write one for each",
         )
 
 

@@ -106,8 +106,8 @@ def openapi(draft: Draft) -> Iterator[Found]:
     if not isinstance(version, str) or not re.fullmatch(r"3\.1\.[0-9]+", version):
         yield Found(("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0")
         return
-    # The last pass takes for granted what the two before make sure of. They are not left to the package, which
-    # would take whichever validator is installed, and give the paths in a schema from that schema on.
+    # The last pass takes for granted what the two before make sure of. They are not left to the package: it
+    # would take whichever validator is installed, and give paths in a schema from that schema on.
     faults = list(_faults(_OPENAPI, (), draft.document)) or [
         fault
         for node in draft.of("component", "body", "value")
@@ -117,8 +117,7 @@ def openapi(draft: Draft) -> Iterator[Found]:
         Found(_operation(draft, error.message), error.message)
         for error in OpenAPIV31SpecValidator(draft.document).iter_errors()
     ]
-    first = {place: message for place, message in reversed(faults)}
-    for place, message in first.items():
+    for place, message in dict(reversed(faults)).items():  # of each place the first, which is the plainest
         yield Found(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
 
 

@@ -45,6 +45,7 @@ class Options:
     relay: str | None = None
     base_url: str | None = None
     tasks: tuple[str, ...] = ()
+    profile: str = "read"
     fuzz: bool | None = None
     strict: bool = False
     dry_run: bool = False
@@ -159,7 +160,7 @@ def _record(options: Options, mode: str, redactor: Redactor) -> Record:
     path = None if options.report_dir is None or options.dry_run else options.report_dir / "results.json"
     said = {
         "mode": mode,
-        "profile": "read",
+        "profile": options.profile,
         "fuzz": options.fuzz is not False,
         "strict": options.strict,
         "checks": list(options.globs),

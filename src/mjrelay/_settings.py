@@ -40,10 +40,15 @@ def base_url(given: str | None, contract_default: str | None, relay: str) -> str
 
     Raises `SettingError` where nobody says, or what is said is no http or https URL.
     """
-    url = given or os.environ.get("MJRELAY_BASE_URL") or contract_default
+    url = given or environment_url() or contract_default
     if url is None:
         raise SettingError(f"the contract of {relay} names no host; give one with --base-url or base_url=")
     return checked_url(url)
+
+
+def environment_url() -> str | None:
+    """The base URL that ``MJRELAY_BASE_URL`` gives, if it does."""
+    return os.environ.get("MJRELAY_BASE_URL") or None
 
 
 def checked_url(url: str) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from mjrelay import _settings
 from mjrelay.cli._output import FormatOption, is_pretty, load, write_json
+
+
+class Profile(StrEnum):
+    """How much of a relay is tried."""
+
+    READ = "read"
 
 
 def conform(
@@ -16,7 +24,8 @@ def conform(
         str | None, typer.Argument(help="The relay's name; without it, the mocks of all.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(envvar="MJRELAY_BASE_URL", help="The relay to judge; without it, its mock.")
+        str | None,
+        typer.Option(help="The relay to judge, or MJRELAY_BASE_URL beside a name; without either, its mock."),
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -24,6 +33,7 @@ def conform(
             metavar="ID[=STATE]", help="A task that is there, and its state; may be given several times."
         ),
     ] = None,
+    profile: Annotated[Profile, typer.Option(help="What is tried; read asks for tasks only.")] = Profile.READ,
     fuzz: Annotated[
         bool | None,
         typer.Option(
@@ -63,7 +73,8 @@ def conform(
         return
     options = suite.Options(
         relay=relay,
-        base_url=base_url,
+        base_url=base_url or (_settings.environment_url() if relay else None),
+        profile=profile.value,
         tasks=tuple(task or ()),
         fuzz=fuzz,
         strict=strict,

@@ -1,0 +1,88 @@
+"""What the README promises, it keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from mjrelay_conformance._verdict import Verdict
+from mjrelay_conformance.mock import MockRelay, Server
+
+from mjrelay._contract import contract, relays
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCED = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_two_commands_set_everything_up() -> None:
+    """The first two fenced blocks are one line each: the main job, and the tests."""
+    (_, main), (_, tests) = FENCED[:2]
+    for line, session in ((main, "conformance"), (tests, "tests")):
+        assert line.count("\n") == 1
+        assert line.endswith(f"nox -s {session}\n")
+
+
+@pytest.mark.parametrize("program", [text for language, text in FENCED if language == "python"])
+def test_the_programs_run(program: str) -> None:
+    """Each program of the README runs as it stands against the mock, and prints the image."""
+    mock = MockRelay(contract("zhongzhuan"))
+    with Server(mock) as base_url:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program.replace("http://127.0.0.1:8080", base_url)],
+            env={**os.environ, "MJRELAY_API_KEY": "mock-key", "MJRELAY_BASE_URL": base_url},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "https://cdnmjp.oneabc.org/attachments/" in done.stdout
+
+
+def test_the_exit_codes_are_those_of_the_verdicts() -> None:
+    """The README's table of exit codes is the code's."""
+    table = dict(re.findall(r"^\| (\d) \| ([a-z-]+) \|", README, re.MULTILINE))
+    assert {int(code): word for code, word in table.items()} == {one.exit_code: one.value for one in Verdict}
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of the documents is a file of the project."""
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def test_the_package_holds_what_it_needs() -> None:
+    """The built package carries contracts, overlays, schemas, templates and the typing markers."""
+    held = {str(path) for path in metadata.files("mjrelay") or ()}
+    if any(path.endswith(".pth") for path in held):
+        pytest.skip("installed in place, nothing was built")
+    wanted = {f"mjrelay/openapi/{name}.yaml" for name in relays()}
+    wanted |= {f"mjrelay_clients/{name}/contract.json" for name in relays()}
+    wanted |= {"mjrelay/x-mj-task.schema.json", "mjrelay_conformance/results.schema.json"}
+    wanted |= {
+        f"mjrelay/overlays/{path.relative_to(ROOT / 'overlays')}" for path in ROOT.glob("overlays/*/*.yaml")
+    }
+    wanted |= {
+        f"{name}/py.typed"
+        for name in ("mjrelay", "mjrelay_clients", "mjrelay_codegen", "mjrelay_conformance")
+    }
+    wanted |= {
+        "mjrelay_codegen/templates/model.py.jinja",
+        "mjrelay_codegen/templates/LICENSE-openapi-python-client",
+    }
+    assert wanted <= held
+
+
+def test_the_lock_names_no_machine() -> None:
+    """The lock and the contracts hold paths of the project only."""
+    lock = json.loads((ROOT / "generated" / "mjrelay_clients" / "LOCK.json").read_text(encoding="utf-8"))
+    for path in lock["inputs"]:
+        assert (ROOT / path).is_file()
