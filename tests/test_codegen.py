@@ -222,8 +222,8 @@ def test_a_name_that_makes_no_package_is_refused(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("scheme", "security", "message"),
     [
-        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one is neither"),
-        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one is neither"),
+        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one is of a kind that no relay uses"),
+        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one is of a kind that no relay uses"),
         ({"type": "http", "scheme": "bearer"}, [{"one": [], "two": []}], "one and two"),
         ({"type": "http", "scheme": "bearer"}, [{"two": []}], "names two"),
     ],

@@ -43,7 +43,7 @@ class UnknownRelayError(MjrelayError):
 
     def __init__(self, name: str, known: list[str], near: list[str]) -> None:
         self.name, self.known, self.near = name, known, near
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
         super().__init__(f"no relay is called {name!r}; {hint} List them with: mjrelay relays")
 
 
