@@ -12,8 +12,8 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_codegen._draft import schema
-from mjrelay_codegen._linter import GATES, RULES, Violation, lint, lint_overlay
+from mjrelay_codegen.linter import GATES, RULES, Violation, lint, lint_overlay
+from mjrelay_codegen.linter._draft import schema
 from ruamel.yaml import YAML
 
 from mjrelay._reader import compile_reader

@@ -1,4 +1,4 @@
-"""The command behind `nox -s generate` and `nox -s drift`."""
+"""The command behind `nox -s generate`, `nox -s drift` and `nox -s lint`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mjrelay.errors import MjrelayError
 
 try:
     from mjrelay_codegen import _generator
+    from mjrelay_codegen.linter import lint, lint_overlay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
 
@@ -18,16 +19,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0 where all is well, 1 where it is not, 2 for a wrong call."""
     parser = argparse.ArgumentParser(prog="python -m mjrelay_codegen", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    runs = {"generate": _generate, "drift": _drift, "lint": _lint}
     for name, text in {
         "generate": "write the clients of all relays into generated/",
         "drift": "fail where generated/ is not what generate writes",
+        "lint": "fail where a contract or an overlay is not as it has to be",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--root", type=Path, help="the repository (default: found from here upwards)")
     options = parser.parse_args(arguments)
     try:
         root = options.root or _generator.find_root(Path.cwd())
-        return _generate(root) if options.command == "generate" else _drift(root)
+        return runs[options.command](root)
     except MjrelayError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command talks
         return 1
@@ -46,6 +49,14 @@ def _drift(root: Path) -> int:
         return 0
     _say(*differences, f"generated/ is not what the contracts give; run: {_generator.COMMAND}")
     return 1
+
+
+def _lint(root: Path) -> int:
+    contracts, overlays = sorted(root.glob("openapi/*.yaml")), sorted(root.glob("overlays/*/*.yaml"))
+    violations = [violation for path in contracts for violation in lint(path)]
+    violations += [violation for path in overlays for violation in lint_overlay(path)]
+    _say(*violations, f"{len(contracts)} contracts, {len(overlays)} overlays: {len(violations)} violations")
+    return 1 if violations else 0
 
 
 def _say(*lines: object) -> None:

@@ -19,7 +19,7 @@ class AuthError(Model):
     Why the token was refused.
 
     Attributes:
-        error
+        error: The reason.
     """
 
     error: AuthErrorDetail | None | Unset = UNSET

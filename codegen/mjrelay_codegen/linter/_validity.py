@@ -11,13 +11,13 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.schemas import schema_v31
 
-from mjrelay_codegen._draft import SCHEMAS, Found
+from mjrelay_codegen.linter._draft import SCHEMAS, Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mjrelay._yaml import Location
-    from mjrelay_codegen._draft import Draft
+    from mjrelay_codegen.linter._draft import Draft
 
 _REFERENCE = re.compile("#/components/schemas/([A-Za-z0-9._-]+)")
 _OPENAPI = dict(schema_v31)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay._credential import Credential
 from mjrelay.errors import ContractError
-from mjrelay_codegen._draft import SCHEMAS, Found, is_json
+from mjrelay_codegen.linter._draft import SCHEMAS, Found, is_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mjrelay_codegen._draft import Draft, Node
+    from mjrelay_codegen.linter._draft import Draft, Node
 
 _EXTENSIONS = {"x-evidence", "x-mj-task", "x-enum-varnames"}
 _SCALARS = {"string", "integer", "number", "boolean"}

@@ -10,8 +10,8 @@ from attrs import frozen
 from mjrelay import _yaml
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
-from mjrelay_codegen import _conventions, _meanings, _validity
-from mjrelay_codegen._draft import Draft
+from mjrelay_codegen.linter import _conventions, _meanings, _validity
+from mjrelay_codegen.linter._draft import Draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

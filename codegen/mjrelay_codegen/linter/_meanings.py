@@ -12,14 +12,14 @@ from mjrelay._jsonpath import Path
 from mjrelay._predicate import compile_predicate
 from mjrelay._reader import State, compile_reader
 from mjrelay.errors import ContractError
-from mjrelay_codegen._draft import Found, is_json, schema
+from mjrelay_codegen.linter._draft import Found, is_json, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mjrelay._reader import Reader
     from mjrelay._yaml import Location
-    from mjrelay_codegen._draft import Draft, Node
+    from mjrelay_codegen.linter._draft import Draft, Node
 
 _EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
 _REFUSALS = ("missing", "unauthorized", "forbidden")
