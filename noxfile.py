@@ -60,9 +60,8 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests against the built package, and measure their branch coverage."""
     session.install(".[all]", *group("tests"))
-    env = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "PYTHONWARNDEFAULTENCODING": "1"}
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -200,13 +200,28 @@ def test_a_clause_points_at_the_line_of_the_contract() -> None:
 
 
 class Limited(MockRelay):
-    """A mock that answers three requests and then no more."""
+    """A mock that answers a number of requests and then no more."""
+
+    allowed = 3
 
     def answer(self, *request: Any) -> Any:
         """The mock's answer, or 429."""
-        self.asked = getattr(self, "asked", 0) + 1
+        self.allowed -= 1
         answer = super().answer(*request)
-        return type(answer)(429, (("retry-after", "60"),)) if self.asked > 3 else answer
+        return answer if self.allowed >= 0 else type(answer)(429, (("retry-after", "60"),))
+
+
+def test_the_property_based_phase_stops_when_limited() -> None:
+    """A 429 in the property-based phase ends it, is a finding, and leaves the plan's verdict alone."""
+    mock = Limited(contract("mjdjourney"), key=KEY)
+    record, probe = Record(None, Redactor(KEY)), Direct(mock)
+    plan = read_plan(contract("mjdjourney"), [KnownTask(id_, one) for one, id_ in mock.known.items()], KEY)
+    mock.allowed = len(plan) + 5
+    judging: Any = probe
+    verdict = Runner(contract("mjdjourney"), judging, record, select(()), (KEY,)).run(plan, cases=20)
+    assert verdict is Verdict.CONFORMANT
+    assert probe.sent == len(plan) + 6
+    assert findings(record.document()) == {"fetch/rate-limit": "info"}
 
 
 def test_a_limited_relay_is_left_alone() -> None:

@@ -16,7 +16,7 @@ from mjrelay_codegen.linter import GATES, RULES, Violation, lint, lint_overlay
 from mjrelay_codegen.linter._draft import schema
 from ruamel.yaml import YAML
 
-from mjrelay._reader import compile_reader
+from mjrelay._compiler import compile_reader
 from mjrelay._yaml import plain
 from mjrelay.errors import ContractError
 

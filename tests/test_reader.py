@@ -12,11 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from mjrelay._compiler import compile_reader
 from mjrelay._exchange import Exchange, Headers
 from mjrelay._format import is_number, percent
 from mjrelay._jsonpath import Path
 from mjrelay._predicate import compile_predicate, compile_scope, same
-from mjrelay._reader import Button, Reader, State, compile_reader
+from mjrelay._reader import Button, Reader, State
 from mjrelay._relation import Relation
 from mjrelay.errors import ContractError
 

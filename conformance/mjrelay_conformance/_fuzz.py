@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hypothesis
 from hypothesis import strategies as st
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from mjrelay._exchange import Exchange
     from mjrelay._request import Request
-    from mjrelay_conformance._check import Row
     from mjrelay_conformance._probe import Probe
     from mjrelay_conformance._schema import Case, Schema
 
@@ -20,16 +19,17 @@ if TYPE_CHECKING:
 def run(
     schema: Schema,
     probe: Probe,
-    judge: Callable[[str, Exchange], list[Row]],
+    judge: Callable[[str, Exchange], list[str]],
     *,
     ids: Sequence[str],
     credential: Callable[[Request], Request],
     cases: int,
     seed: int,
     pace: Callable[[], None],
+    spent: Callable[[], bool],
 ) -> int:
     """
-    The number of cases sent, ``cases`` at most, the same ones for the same seed.
+    The number of cases sent, ``cases`` at most and none once the relay is ``spent``; the same for a seed.
 
     Four of five ask for one of the known ``ids``, so that most cases reach a task; the others ask for
     whatever fits the schema. Nothing is shrunk or sent twice: each case is one request.
@@ -51,14 +51,14 @@ def run(
         verbosity=hypothesis.Verbosity.quiet,
     )
     @hypothesis.given(strategy)
-    def phase(case: Any) -> None:
+    def phase(case: Case) -> None:
         nonlocal sent
-        if sent >= cases:
+        if sent >= cases or spent():
             return
         sent += 1
         pace()
         exchange = probe.send(credential(case.request))
-        schema.hook(case, exchange, judge)
+        schema.hook(case, exchange, lambda: judge(case.task_id, exchange))
 
     phase()
     return sent

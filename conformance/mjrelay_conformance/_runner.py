@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mjrelay_conformance import _fuzz
-from mjrelay_conformance._check import Kind, Observation, Outcome, Row, judge
+from mjrelay_conformance._check import Kind, Level, Observation, Outcome, Row, judge
 from mjrelay_conformance._schema import schema_of
 from mjrelay_conformance._verdict import features, verdict
 
@@ -46,6 +46,7 @@ class Runner:
     _schema: Schema = field(init=False, repr=False)
     _observations: list[Observation] = field(factory=list, init=False, repr=False)
     _rows: list[Row] = field(factory=list, init=False, repr=False)
+    _statuses: list[int | None] = field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._schema = schema_of(self.contract)
@@ -74,6 +75,7 @@ class Runner:
         observation = self._observation(step.kind, step.task_id, exchange, step)
         rows = judge(observation, self.record.next_number(), self.checks)
         self._observations.append(observation)
+        self._statuses.append(exchange.status)
         self._rows += rows
         self.record.add(observation, rows, driver="plan")
 
@@ -97,9 +99,10 @@ class Runner:
         found = {row.check for row in self._rows if row.finding}
         reached = 0
 
-        def judged(task_id: str, exchange: Exchange) -> list[Row]:
+        def judged(task_id: str, exchange: Exchange) -> list[str]:
             nonlocal reached
             reached += exchange.status == 200
+            self._statuses.append(exchange.status)
             kind = Kind.KNOWN if task_id in known else Kind.ODD
             observation = self._observation(kind, task_id, exchange, known.get(task_id))
             rows = judge(observation, self.record.next_number(), self.checks)
@@ -110,7 +113,7 @@ class Runner:
                 found.update(row.check for row in new)
                 self._rows += new
                 self.record.add(observation, new, driver="fuzz")
-            return new
+            return [row.check for row in new if row.level is Level.MUST]
 
         sent = _fuzz.run(
             self._schema,
@@ -121,6 +124,7 @@ class Runner:
             cases=cases,
             seed=seed,
             pace=self._wait,
+            spent=self._spent,
         )
         return {"cases": sent, "reached_200": reached, "seed": seed}
 
@@ -141,8 +145,7 @@ class Runner:
         self.record.add_rows(rows)
 
     def _spent(self) -> bool:
-        statuses = [o.exchange.status for o in self._observations]
-        return 429 in statuses or statuses[-2:] == [None, None]
+        return 429 in self._statuses or self._statuses[-2:] == [None, None]
 
     def _wait(self) -> None:
         if self.pause and self.probe.sent:

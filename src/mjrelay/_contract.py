@@ -13,11 +13,12 @@ from urllib.parse import unquote
 from attrs import define, field, frozen
 
 from mjrelay import _request, _yaml
+from mjrelay._compiler import compile_reader
 from mjrelay._credential import Credential
-from mjrelay._reader import Reader, compile_reader
 from mjrelay.errors import ContractError, UnknownRelayError
 
 if TYPE_CHECKING:
+    from mjrelay._reader import Reader
     from mjrelay._request import Request
     from mjrelay._yaml import Location
 

@@ -81,3 +81,10 @@ def _zone(name: str) -> tzinfo:
         return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ContractError(f"{name!r} is no time zone; write +08:00 or Asia/Shanghai") from error
+
+
+def text(value: Any) -> str | None:
+    """Text as text, numbers as their digits; unset and everything else is None."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if is_number(value) else None

@@ -1,27 +1,26 @@
 """
-What a relay's documents mean: `x-mj-task`, compiled once into plain closures.
+What a relay's documents mean, read by what its contract says in `x-mj-task`.
 
 Everything here is read from the contract. `null` and `""` are unset everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay import _request
-from mjrelay._format import PROGRESS_FORMATS, compile_time, is_number, percent
-from mjrelay._jsonpath import Path
-from mjrelay._matcher import Matcher
-from mjrelay._predicate import Predicate, compile_predicate, compile_scope, same
-from mjrelay._relation import Relation
-from mjrelay.errors import ContractError
+from mjrelay._format import percent, text
+from mjrelay._predicate import Predicate, same
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
+
+    from mjrelay._jsonpath import Path
+    from mjrelay._matcher import Matcher
+    from mjrelay._relation import Relation
 
 VERSION = 1
 """The version of `x-mj-task` that this reader speaks."""
@@ -168,11 +167,11 @@ class Reader:
 
     def kind(self, document: Any) -> str | None:
         """What kind of job it is, in the relay's own word."""
-        return _text(None if self._kind is None else self._kind.first(document))
+        return text(None if self._kind is None else self._kind.first(document))
 
     def prompt(self, document: Any) -> str | None:
         """The prompt."""
-        return _text(None if self.prompt_path is None else self.prompt_path.first(document))
+        return text(None if self.prompt_path is None else self.prompt_path.first(document))
 
     def percent(self, document: Any) -> float | None:
         """The progress in percent as the relay means it, out of range or not; None where it is no number."""
@@ -215,227 +214,6 @@ class Reader:
         return scope is not None and scope(document)
 
 
-def compile_reader(form: Mapping[str, Any]) -> Reader:
-    """
-    The reader that an `x-mj-task` denotes.
-
-    Raises `ContractError`, naming the key, where a form cannot be compiled.
-    """
-    if not isinstance(form, Mapping):
-        raise ContractError(f"x-mj-task: {form!r} is no mapping")
-    if not same(form.get("version"), VERSION):
-        raise ContractError(
-            f"x-mj-task: version {form.get('version')!r} is not known; this reader speaks {VERSION}"
-        )
-    compilers: dict[str, Callable[[], Any]] = {
-        "ask": lambda: _ask(form["ask"]),
-        "id": lambda: Path.compile(form["id"]),
-        "accept": lambda: compile_predicate(form.get("accept", {})),
-        "kind": lambda: _path(form.get("kind")),
-        "prompt": lambda: _path(form.get("prompt")),
-        "status": lambda: _path(form.get("status")),
-        "states": lambda: _states(form["states"]),
-        "progress": lambda: _progress(form.get("progress")),
-        "times": lambda: _times(form.get("times", {})),
-        "images": lambda: _media(form.get("images", ())),
-        "videos": lambda: _media(form.get("videos", ())),
-        "inputs": lambda: _media(form.get("inputs", ())),
-        "buttons": lambda: _compile_buttons(form.get("buttons")),
-        "failure": lambda: _paths(form.get("failure", ())),
-        "error": lambda: _members(_paths, form.get("error", {}), "code", "message"),
-        "complete": lambda: _members(
-            compile_scope, form.get("complete", {}), "progress", "media", "finished"
-        ),
-        "missing": lambda: _matchers(form.get("missing", ())),
-        "unauthorized": lambda: _matchers(form.get("unauthorized", ())),
-        "forbidden": lambda: _matchers(form.get("forbidden", ())),
-        "elsewhere": lambda: _matchers(form.get("elsewhere", ())),
-        "relations": lambda: tuple(map(Relation.compile, _list(form.get("relations", ())))),
-        "refresh": lambda: _positive(form.get("refresh")),
-        "batch": lambda: _batch(form.get("batch")),
-        "seed": lambda: _seed(form.get("seed")),
-    }
-    try:
-        _known(form, "version", *compilers)
-    except ContractError as error:
-        raise ContractError(f"x-mj-task: {error}") from error
-    parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
-    words, wheres = parts["states"]
-    if words and parts["status"] is None:
-        raise ContractError(f"x-mj-task: status is missing: where else would {words[0][0]!r} stand?")
-    progress_path, progress_scale = parts["progress"]
-    return Reader(
-        ask=parts["ask"],
-        id_path=parts["id"],
-        status_path=parts["status"],
-        progress_path=progress_path,
-        prompt_path=parts["prompt"],
-        submitted=parts["times"].get("submitted"),
-        started=parts["times"].get("started"),
-        finished=parts["times"].get("finished"),
-        image_media=parts["images"],
-        video_media=parts["videos"],
-        input_media=parts["inputs"],
-        missing=parts["missing"],
-        unauthorized=parts["unauthorized"],
-        forbidden=parts["forbidden"],
-        elsewhere=parts["elsewhere"],
-        relations=parts["relations"],
-        refresh=parts["refresh"],
-        batch=parts["batch"],
-        seed=parts["seed"],
-        accept=parts["accept"],
-        kind=parts["kind"],
-        words=words,
-        wheres=wheres,
-        progress_scale=progress_scale,
-        buttons=parts["buttons"],
-        failure_paths=parts["failure"],
-        error_code=parts["error"].get("code", ()),
-        error_message=parts["error"].get("message", ()),
-        complete=parts["complete"],
-    )
-
-
-def _compile(key: str, compiler: Callable[[], Any]) -> Any:
-    try:
-        return compiler()
-    except ContractError as error:
-        raise ContractError(f"x-mj-task: {key}: {error}") from error
-    except KeyError as error:
-        raise ContractError(f"x-mj-task: {key}: {error} is missing") from error
-    except (TypeError, AttributeError) as error:
-        raise ContractError(
-            f"x-mj-task: {key} does not have the shape that its schema asks for: {error}"
-        ) from error
-
-
-def _known(form: Mapping[str, Any], *keys: str) -> None:
-    unknown = form.keys() - set(keys)
-    if unknown:
-        raise ContractError(f"unknown key {min(unknown, key=str)!r}; the keys are {', '.join(keys)}")
-
-
-def _list(form: Any) -> Iterable[Any]:
-    if not isinstance(form, list | tuple):
-        raise ContractError(f"{form!r} is no list")
-    return form
-
-
-def _members(compiler: Callable[[Any], Any], form: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    _known(form, *keys)
-    return {key: compiler(member) for key, member in form.items()}
-
-
-def _positive(value: Any) -> Any:
-    if value is not None and not (is_number(value) and value > 0):
-        raise ContractError(f"{value!r} is no number above 0")
-    return value
-
-
-def _ask(expression: str) -> str:
-    _request.ask(expression)
-    return expression
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path.compile(text)
-
-
-def _paths(texts: Iterable[str]) -> tuple[Path, ...]:
-    return tuple(Path.compile(text) for text in _list(texts))
-
-
-def _states(
-    form: Mapping[str, Any],
-) -> tuple[tuple[tuple[Any, State], ...], tuple[tuple[Predicate, State], ...]]:
-    words: list[tuple[Any, State]] = []
-    wheres: list[tuple[Predicate, State]] = []
-    known = [state.value for state in State if state is not State.UNKNOWN]
-    for name, entries in form.items():
-        if name not in known:
-            raise ContractError(f"{name!r} is no state; the states are {', '.join(known)}")
-        for entry in _list(entries):
-            if isinstance(entry, Mapping):
-                _known(entry, "where")
-                wheres.append((compile_predicate(entry["where"]), State(name)))
-            else:
-                words.append((entry, State(name)))
-    return tuple(words), tuple(wheres)
-
-
-def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
-    if form is None:
-        return None, 1
-    _known(form, "path", "format")
-    if form["format"] not in PROGRESS_FORMATS:
-        raise ContractError(f"{form['format']!r} is no format; write one of {', '.join(PROGRESS_FORMATS)}")
-    return Path.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
-
-
-def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
-    if not form:
-        return {}
-    moments = ("submitted", "started", "finished")
-    _known(form, *moments, "format", "zone", "unset")
-    read = compile_time(form["format"], form.get("zone"))
-    unset = tuple(_list(form.get("unset", ())))
-    return {name: Timestamp(Path.compile(form[name]), unset, read) for name in moments if name in form}
-
-
-def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
-    return tuple(
-        Media(Path.compile(form), compile_scope(True))
-        if isinstance(form, str)
-        else Media(
-            Path.compile(form["path"]),
-            compile_scope({key: form[key] for key in form if key != "path"} or True),
-        )
-        for form in _list(forms)
-    )
-
-
-def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:
-    if form is None:
-        return lambda _: ()
-    _known(form, "items", "id", "label", "emoji")
-    items, members = Path.compile(form["items"]), {"id": form["id"], "label": None, "emoji": None, **form}
-
-    def member(item: Any, key: str) -> str | None:
-        name = members[key]
-        if name == "$":
-            return _text(item)
-        return _text(item.get(name)) if isinstance(item, Mapping) and name is not None else None
-
-    def buttons(document: Any) -> tuple[Button, ...]:
-        return tuple(
-            Button(id_, member(item, "label"), member(item, "emoji"))
-            for item in items.find(document)
-            if (id_ := member(item, "id")) is not None
-        )
-
-    return buttons
-
-
-def _matchers(forms: Any) -> tuple[Matcher, ...]:
-    return tuple(Matcher.compile(form) for form in (forms if isinstance(forms, list | tuple) else [forms]))
-
-
-def _batch(form: Mapping[str, Any] | None) -> Batch | None:
-    if form is None:
-        return None
-    _known(form, "operation", "ids", "items", "limit")
-    _ask(form["ids"])
-    return Batch(form["operation"], form["ids"], Path.compile(form["items"]), _positive(form.get("limit")))
-
-
-def _seed(form: Mapping[str, Any] | None) -> Seed | None:
-    if form is None:
-        return None
-    _known(form, "operation", "value")
-    return Seed(form["operation"], Path.compile(form["value"]))
-
-
 def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(url for one in media for url in one.urls(document)))
 
@@ -443,13 +221,6 @@ def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
 def _first(paths: tuple[Path, ...], document: Any) -> str | None:
     for path in paths:
         for value in path.find(document):
-            if (text := _text(value)) is not None:
-                return text
+            if (found := text(value)) is not None:
+                return found
     return None
-
-
-def _text(value: Any) -> str | None:
-    """Text as text, numbers as their digits; unset and everything else is None."""
-    if isinstance(value, str):
-        return value or None
-    return str(value) if is_number(value) else None

@@ -11,8 +11,8 @@ from attrs import define, field, frozen
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from mjrelay import _yaml
+from mjrelay._compiler import compile_reader
 from mjrelay._contract import Contract
-from mjrelay._reader import compile_reader
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
+from mjrelay._compiler import compile_reader
 from mjrelay._jsonpath import Path
 from mjrelay._predicate import compile_predicate
-from mjrelay._reader import State, compile_reader
+from mjrelay._reader import State
 from mjrelay.errors import ContractError
 from mjrelay_codegen.linter._draft import Found, is_json, schema
 
