@@ -98,7 +98,7 @@ class Schema:
         return strategy.map(lambda case: self._case(case, task_id, place, name))
 
     def hook(self, case: Case, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
-        """Judge the answer to a case inside schemathesis, as one of its checks; ``judge`` says what is broken."""
+        """Judge the answer to a case as one of schemathesis's checks; ``judge`` says what is broken."""
 
         def check(_context: Any, _response: Any, _case: Any) -> None:
             broken = judge()
