@@ -61,7 +61,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the built package, and measure their branch coverage."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses", "auto", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

@@ -34,6 +34,10 @@ from mjrelay_clients.zhongzhuan.api.task import fetch_task
 from mjrelay_clients.zhongzhuan.models import AuthError, Task, TaskError, TaskStatus
 from mjrelay_codegen import _generator
 from mjrelay_codegen._relay import Relay
+from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.mock import Server as MockServer
+
+from mjrelay import State, _contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -772,3 +776,35 @@ def test_a_body_that_swells_is_given_up(server: Server, client: AuthenticatedCli
                 await fetch_task.asyncio("1", client=client)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+def test_a_task_is_fetched_from_each_mock(relay: str) -> None:
+    """Over a socket, sync and async, each relay's client gets the documented task from its mock."""
+    module: Any = importlib.import_module(f"mjrelay_clients.{relay}")
+    operation: Any = importlib.import_module(f"mjrelay_clients.{relay}.api.task.fetch_task")
+    mock = MockRelay(_contract.contract(relay), key=TOKEN)
+    task_id, document = mock.known[State.SUCCEEDED], _contract.contract(relay).examples["succeeded"]
+
+    async def awaited(base_url: str) -> Any:
+        async with module.AuthenticatedClient(base_url=base_url, token=TOKEN) as client:
+            with pytest.raises(module.UnexpectedStatus):
+                await operation.asyncio("0", client=client)
+            detailed = await operation.asyncio_detailed(task_id, client=client)
+            assert detailed.status_code == 200
+            return await operation.asyncio(task_id, client=client)
+
+    with MockServer(mock) as base_url:
+        with module.AuthenticatedClient(base_url=base_url, token=TOKEN) as client:
+            task = operation.sync(task_id, client=client)
+            assert operation.sync_detailed("0", client=client).status_code in {400, 404}
+        assert asyncio.run(awaited(base_url)) == task
+        for scheme in module.client.SCHEMES:
+            with module.AuthenticatedClient(base_url=base_url, token=TOKEN, scheme=scheme) as client:
+                assert operation.sync(task_id, client=client) == task
+        with module.AuthenticatedClient(base_url=base_url, token="wrong") as client:
+            with pytest.raises(module.UnexpectedStatus) as refused:
+                operation.sync(task_id, client=client)
+            assert refused.value.status_code == 401
+    assert task.to_dict() == document
+    assert not task.additional_properties

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -1219,3 +1222,27 @@ def test_an_action_says_why(tmp_path: Path) -> None:
     (violation,) = lint_overlay(path)
     assert (violation.rule, violation.line, violation.pointer) == ("overlay", 5, "/actions/1")
     assert "say there why" in violation.message
+
+
+def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
+    """The command behind nox -s lint prints each violation with its place, and exits with 1."""
+    repository = Path(__file__).parent.parent
+    for folder in ("openapi", "overlays"):
+        shutil.copytree(repository / folder, tmp_path / folder)
+    (tmp_path / "pyproject.toml").touch()
+    command = [sys.executable, "-m", "mjrelay_codegen", "lint"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False
+        )
+
+    assert run().returncode == 0
+    contract = tmp_path / "openapi" / "zhongzhuan.yaml"
+    contract.write_text(
+        contract.read_text(encoding="utf-8").replace("format: ms", "format: hours"), encoding="utf-8"
+    )
+    done = run()
+    assert done.returncode == 1
+    assert "openapi/zhongzhuan.yaml:5" in done.stderr
+    assert "extension: " in done.stderr

@@ -203,3 +203,11 @@ def test_no_log_holds_the_secret(caplog: pytest.LogCaptureFixture) -> None:
         relay.fetch(mock.known[State.SUCCEEDED])
     assert caplog.records
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["sk-with a space", "sk-line\nbreak", "sk-ключ"])
+def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
+    """A key that was copied with more than itself is told so before anything is sent, and not repeated."""
+    with pytest.raises(SettingError, match="copy it once more") as caught:
+        Relay("zhongzhuan", key)
+    assert key not in str(caught.value)

@@ -151,7 +151,7 @@ def _key(options: Options, contract: Contract) -> str:
         raise ConformError(
             f"no key for {contract.name}: set {variable} or MJRELAY_API_KEY, or give --key-file"
         )
-    return key or ""
+    return "" if key is None else _settings.checked_key(key)
 
 
 def _record(options: Options, mode: str, redactor: Redactor) -> Record:

@@ -104,7 +104,7 @@ class Probe:
             if not fresh and status is None:  # the relay had closed an idle connection, which it may
                 return self._exchange(request, target, fields, until)
             return status, headers, body, _reason(error)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             self.close()
             return status, headers, body, _reason(error)
         if failure is not None or response.will_close:

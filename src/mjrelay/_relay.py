@@ -44,6 +44,8 @@ class Relay:
                 f"no key for {self._contract.name}: set {_settings.key_variable(self._contract.name)} or "
                 "MJRELAY_API_KEY, or give api_key="
             )
+        if self._key is not None:
+            _settings.checked_key(self._key)
         url = _settings.base_url(base_url, self._contract.base_url, self._contract.name)
         self._wire = Wire(url, Redactor(self._key or ""), timeout)
 

@@ -23,6 +23,15 @@ def key_variable(relay: str) -> str:
     return f"MJRELAY_{relay.upper()}_API_KEY"
 
 
+def checked_key(key: str) -> str:
+    """The key; raises `SettingError`, without it, for one that no header field can carry."""
+    if not key or not all("!" <= character <= "~" for character in key):
+        raise SettingError(
+            "the key is empty or holds white space or characters beyond ASCII; copy it once more"
+        )
+    return key
+
+
 def read_key(path: Path) -> str:
     """The secret in a file, without the line's end; raises `SettingError` where there is none."""
     try:
