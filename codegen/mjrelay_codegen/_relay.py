@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay import _yaml
+from mjrelay._contract import METHODS
 from mjrelay._credential import Credential
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @frozen
@@ -88,7 +87,7 @@ class Overlooked:
                 ]
                 for path, item in document["paths"].items()
                 for method, operation in item.items()
-                if method in _METHODS
+                if method in METHODS
             },
         )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mjrelay._request import Request
     from mjrelay._yaml import Location
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @frozen
@@ -61,7 +61,7 @@ class Contract:
     def location(self) -> Location:
         """Where the fetch operation stands: the one with `x-mj-task`."""
         for path, item in self.document["paths"].items():
-            for method in _METHODS:
+            for method in METHODS:
                 operation = item.get(method) if isinstance(item, dict) else None
                 if isinstance(operation, dict) and "x-mj-task" in operation:
                     return "paths", path, method

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from mjrelay import _yaml
 from mjrelay._compiler import compile_reader
-from mjrelay._contract import Contract
+from mjrelay._contract import METHODS, Contract
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mjrelay._reader import Reader
     from mjrelay._yaml import Location
 
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 SCHEMAS = ("component", "property", "items", "member", "extra", "body", "value")
 """The kinds of schemas, by where they stand: `body` in a media type, `value` in a parameter."""
 

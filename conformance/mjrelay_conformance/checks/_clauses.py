@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mjrelay_conformance._check import Level
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from mjrelay._contract import Clause, Contract
-    from mjrelay._matcher import Matcher
+    from mjrelay._contract import Clause
     from mjrelay_conformance._check import Observation
 
 
@@ -37,24 +34,3 @@ def security(o: Observation) -> Clause:
 def document(name: str) -> Callable[[Observation], str]:
     """A section of a public standard."""
     return lambda _: name
-
-
-def weight(contract: Contract, matchers: Iterable[Matcher]) -> Level:
-    """
-    How much it weighs when an answer is none of those described.
-
-    The strongest evidence counts: a response that the page documents makes it a MUST, one that was observed
-    a SHOULD, one that is only assumed INFO.
-    """
-    levels = {_evidence(contract, matcher.status) for matcher in matchers}
-    return next((level for level in Level if level in levels), Level.INFO)
-
-
-def _evidence(contract: Contract, status: int) -> Level:
-    found = contract.response(status)
-    if found is None:
-        return Level.INFO
-    evidence = found[1].get("x-evidence")
-    if evidence is None:
-        return Level.MUST
-    return Level.INFO if evidence.get("assumed") else Level.SHOULD

@@ -10,11 +10,9 @@ from mjrelay_conformance._check import (
     Observation,
     check,
     failed,
-    not_applicable,
     shorten,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.status import came
+from mjrelay_conformance.checks import _answers, _clauses
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 
 _REFUSED = "auth/wrong/refused"
@@ -35,9 +33,7 @@ def refused(o: Observation) -> Judgement:
 )
 def no_server_error(o: Observation) -> Judgement:
     """A wrong credential is the caller's mistake, never a server error."""
-    if o.exchange.status is not None and o.exchange.status >= 500:
-        return failed("a status below 500", came(o))
-    return PASSED
+    return _answers.below_500(o)
 
 
 @check(
@@ -49,9 +45,4 @@ def no_server_error(o: Observation) -> Judgement:
 )
 def answer(o: Observation) -> Judgement:
     """A wrong credential is refused as the contract says."""
-    matchers = o.reader.unauthorized
-    if not matchers:
-        return not_applicable("the contract does not say how a refusal looks")
-    if any(matcher.matches(o.exchange) for matcher in matchers):
-        return PASSED
-    return failed(" or ".join(map(str, matchers)), came(o), level=_clauses.weight(o.contract, matchers))
+    return _answers.as_described(o, o.reader.unauthorized)

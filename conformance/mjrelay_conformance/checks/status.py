@@ -10,10 +10,9 @@ from mjrelay_conformance._check import (
     Observation,
     check,
     failed,
-    not_applicable,
     shorten,
 )
-from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks import _answers, _clauses
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 
 KNOWN = "fetch/known/status"
@@ -27,7 +26,7 @@ def known(o: Observation) -> Judgement:
     """A task that is there is answered with 200."""
     if o.exchange.status == 200:
         return PASSED
-    return failed("200", came(o))
+    return failed("200", _answers.came(o))
 
 
 @check(
@@ -39,9 +38,7 @@ def known(o: Observation) -> Judgement:
 )
 def no_server_error(o: Observation) -> Judgement:
     """An id that nobody has is the caller's mistake, never a server error."""
-    if o.exchange.status is not None and o.exchange.status >= 500:
-        return failed("a status below 500", came(o))
-    return PASSED
+    return _answers.below_500(o)
 
 
 @check(_NO_TASK, Level.MUST, on=_UNKNOWN, needs=[TRANSFER], clause=_clauses.extension("id"))
@@ -64,17 +61,4 @@ def no_task(o: Observation) -> Judgement:
 )
 def missing(o: Observation) -> Judgement:
     """A task that is not there is answered as the contract says."""
-    matchers = o.reader.missing
-    if not matchers:
-        return not_applicable("the contract does not say how a missing task is answered")
-    if any(matcher.matches(o.exchange) for matcher in matchers):
-        return PASSED
-    return failed(" or ".join(map(str, matchers)), came(o), level=_clauses.weight(o.contract, matchers))
-
-
-def came(o: Observation) -> str:
-    """What came, in one line: status, media type and the beginning of the body."""
-    exchange = o.exchange
-    head = f"{exchange.status} {exchange.media_type}".strip()
-    body = exchange.body[:400].decode("utf-8", "replace").strip()
-    return f"{head}: {shorten(body, 120)}" if body else f"{head} with an empty body"
+    return _answers.as_described(o, o.reader.missing)
