@@ -316,3 +316,14 @@ def test_the_mock_is_served_until_interrupted() -> None:
         assert process.returncode == 0
     assert state in {"queued", "running"}
     assert KEY not in "".join(lines)
+
+
+def test_a_mistake_of_our_own_is_no_verdict() -> None:
+    """An exception that nobody foresaw ends with exit code 5, which no relay's answer leads to."""
+    program = (
+        "import sys; sys.argv = ['mjrelay', 'relays']; "
+        "from mjrelay import _contract, cli; _contract.relays = lambda: 1 / 0; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "ZeroDivisionError" in done.stderr

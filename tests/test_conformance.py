@@ -349,3 +349,21 @@ def test_selecting_checks_takes_what_they_need() -> None:
     assert "fetch/transfer" in ids
     assert "auth/wrong/refused" not in ids
     assert select(()) == list(CHECKS.values())
+
+
+@pytest.mark.parametrize("before", range(65_536 - 40, 65_536 + 4200, 37))
+def test_a_long_body_is_cut_without_showing_a_part_of_the_secret(before: int) -> None:
+    """Wherever a secret stands in a body too long to keep, no part of it is kept."""
+    secret = "sk-0123456789abcdef0123456789abcdef"
+    record = Record(None, Redactor(secret))
+    body = b"." * before + secret.encode() + b"." * 9000
+    exchange = Exchange("GET", "http://relay.test/", status=200, body=body)
+    observation = Observation(
+        contract("apiai"), schema_of(contract("apiai")), Kind.ODD, "1", exchange, secrets=(secret,)
+    )
+    record.add(observation, [], driver="plan")
+    kept = record.document()["exchanges"][0]["body"]
+    assert kept["size"] == len(body)
+    assert len(kept["text"]) <= 65_536
+    assert "sk-" not in kept["text"]
+    assert "0123" not in kept["text"]

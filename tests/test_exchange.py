@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mjrelay._exchange import Exchange, NotJSONError, parse
@@ -284,7 +284,6 @@ ASCII = st.characters(max_codepoint=127)
 BEYOND_ASCII = st.characters(min_codepoint=128, exclude_categories=["Cs"])
 
 
-@settings(deadline=None)
 @given(SECRETS, st.text(max_size=10), st.text(max_size=10), st.sampled_from(list(FORMS)))
 @example("reda", "", "", "raw")
 @example("\\\\\\\\", "\\", "\\", "JSON")
@@ -300,14 +299,12 @@ def test_no_secret_is_left_in_any_text(secret: str, before: str, after: str, for
     assert body == left.encode()
 
 
-@settings(deadline=None)
 @given(st.text(ASCII, min_size=4), st.text(BEYOND_ASCII))
 def test_a_text_without_the_secret_is_left_alone(secret: str, text: str) -> None:
     """Only what is a form of the secret is taken out, and no form of plain ASCII is beyond it."""
     assert Redactor(secret).text(text) == text
 
 
-@settings(deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_redaction_never_raises(secret: str, text: str) -> None:
     """Half surrogates, in the secret or in the text, are no crash."""

@@ -26,6 +26,8 @@ FORMAT = "urn:mjrelay:results:1"
 """The identity of the record's JSON Schema, `results.schema.json` beside this module."""
 LARGEST_BODY = 65_536
 """Bytes of a body that the record keeps; the rest is counted only."""
+_MARGIN = 4096
+"""Bytes that are longer than any form of a secret."""
 
 
 def _now() -> str:
@@ -126,7 +128,10 @@ class Record:
         draft.replace(self.path)
 
     def _body(self, body: bytes) -> dict[str, Any]:
-        kept = self.redactor.bytes(body)[:LARGEST_BODY]
+        kept = self.redactor.bytes(body[: LARGEST_BODY + _MARGIN])
+        if len(body) > LARGEST_BODY + _MARGIN:
+            kept = kept[:-_MARGIN]  # which may hold a part of a secret that the cut went through
+        kept = kept[:LARGEST_BODY]
         try:
             content = {"text": kept.decode("utf-8")}
         except UnicodeDecodeError:
