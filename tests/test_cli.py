@@ -130,6 +130,25 @@ def test_a_run_that_proves_little_is_partial(relay: tuple[Counting, str]) -> Non
     assert "name one with --task ID=succeeded" in done.stdout
 
 
+def test_a_refused_key_is_not_the_relays_fault(relay: tuple[Counting, str]) -> None:
+    """A key of the caller's that is wrong proves nothing: one request, exit code 3, and the question."""
+    arguments = ["conform", "zhongzhuan", "--base-url", relay[1], "--task", f"{SUCCEEDED}=succeeded"]
+    done = mjrelay(*arguments, "--format", "pretty", key="sk-of-somebody-else")
+    assert done.returncode == 3
+    assert "inconclusive: the relay refused the caller's own key: is it right?" in done.stdout
+    assert "MUST" not in done.stdout
+    assert relay[0].asked == 1
+
+
+def test_a_wrong_id_is_doubted(relay: tuple[Counting, str]) -> None:
+    """A task that the caller calls known, and the relay does not know, is a finding that asks about the id."""
+    done = mjrelay("conform", "zhongzhuan", "--base-url", relay[1], "--task", "17", "--no-fuzz")
+    assert done.returncode == 1
+    (row, *_) = [row for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"]
+    assert row["check"] == "fetch/known/status"
+    assert "is the id right?" in row["actual"]
+
+
 def test_an_absent_relay_is_unreachable() -> None:
     """Where nothing answers the exit code is 4; a live relay's requests are counted before."""
     done = mjrelay("conform", "zhongzhuan", "--base-url", NOWHERE, "--task", f"{SUCCEEDED}=succeeded")

@@ -77,6 +77,18 @@ class Observation:
         return self.exchange.object if self.exchange.status == 200 else None
 
     @cached_property
+    def inconclusive(self) -> str | None:
+        """Why this exchange proves nothing for or against the relay, if so."""
+        if self.exchange.status == 429:
+            return "429: the relay would not answer so many requests"
+        if self.kind is Kind.BAD_CREDENTIAL:
+            return None
+        refused = any(matcher.matches(self.exchange) for matcher in self.reader.unauthorized)
+        if self.exchange.status == 401 or refused:
+            return "the relay refused the caller's own key: is it right?"
+        return None
+
+    @cached_property
     def violations(self) -> list[Violation]:
         """Where the document does not fit the contract's schema."""
         return self.schema.violations(self.exchange)
@@ -196,8 +208,8 @@ def judge(observation: Observation, number: int, checks: Iterable[Check]) -> lis
 
 
 def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -> Judgement:
-    if observation.exchange.status == 429 and one.kinds != frozenset(Kind):  # the others speak of any answer
-        return Judgement(Outcome.INCONCLUSIVE, actual="429: the relay would not answer so many requests")
+    if observation.inconclusive and one.kinds != frozenset(Kind):  # those of all kinds speak of any answer
+        return Judgement(Outcome.INCONCLUSIVE, actual=observation.inconclusive)
     blocking = [need for need in one.needs if outcomes.get(need) in _BLOCKING]
     if blocking:
         return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {', '.join(blocking)} did not pass")

@@ -31,8 +31,8 @@ class Runner:
     """
     Judges one relay: sends, judges, records, and says the verdict.
 
-    ``pause`` is the time between two requests in seconds. A relay that answers 429, or twice nothing at all,
-    is left alone from then on: what is not sent stays unproven.
+    ``pause`` is the time between two requests in seconds. A relay that answers 429, twice nothing at all, or
+    refuses the caller's key is left alone from then on: what is not sent stays unproven.
     """
 
     contract: Contract
@@ -145,7 +145,9 @@ class Runner:
         self.record.add_rows(rows)
 
     def _spent(self) -> bool:
-        return 429 in self._statuses or self._statuses[-2:] == [None, None]
+        # A key that is refused before anything came is not tried again: each try is one more bad one.
+        refused = any(o.inconclusive for o in self._observations) and 200 not in self._statuses
+        return refused or 429 in self._statuses or self._statuses[-2:] == [None, None]
 
     def _wait(self) -> None:
         if self.pause and self.probe.sent:

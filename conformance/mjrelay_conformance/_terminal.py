@@ -81,11 +81,9 @@ def _unproven(relay: dict[str, Any], rows: list[dict[str, Any]], console: Consol
     extended = [feature["name"] for feature in lacking if not feature["core"]]
     if extended:
         console.print(Text(f"{relay['relay']}: not exercised either: {', '.join(extended)}", style="dim"))
-    limited = [row for row in rows if row["outcome"] == Outcome.INCONCLUSIVE.value]
-    if limited:
-        console.print(
-            Text(f"{relay['relay']}: {len(limited)} judgements are inconclusive: 429", style="yellow")
-        )
+    reasons = {row["actual"] for row in rows if row["outcome"] == Outcome.INCONCLUSIVE.value}
+    for reason in sorted(reasons):
+        console.print(Text(f"{relay['relay']}: inconclusive: {_printable(reason)}", style="yellow"))
 
 
 def _summary(document: dict[str, Any]) -> Table:

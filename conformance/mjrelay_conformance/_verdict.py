@@ -64,7 +64,7 @@ def features(contract: Contract, observations: Sequence[Observation]) -> list[Fe
         if o.kind is Kind.KNOWN and o.task is not None:
             tasks = read.setdefault(o.reader.state(o.task), {})
             tasks[o.task_id] = tasks.get(o.task_id, 0) + 1
-    answered = {o.kind for o in observations if o.exchange.status not in {None, 429}}
+    answered = {o.kind for o in observations if o.exchange.status is not None and o.inconclusive is None}
     twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
     core = [
         Feature("a succeeded task, read twice", True, twice, "name one with --task ID=succeeded"),
