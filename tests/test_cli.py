@@ -141,7 +141,7 @@ def test_a_refused_key_is_not_the_relays_fault(relay: tuple[Counting, str]) -> N
 
 
 def test_a_wrong_id_is_doubted(relay: tuple[Counting, str]) -> None:
-    """A task that the caller calls known, and the relay does not know, is a finding that asks about the id."""
+    """A task that the relay does not know, though the caller does, is a finding that asks about the id."""
     done = mjrelay("conform", "zhongzhuan", "--base-url", relay[1], "--task", "17", "--no-fuzz")
     assert done.returncode == 1
     (row, *_) = [row for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"]
