@@ -70,5 +70,4 @@ def tests(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Judge relays: the embedded mocks of all, or what the arguments after -- say."""
     session.install(".[conformance]")
-    arguments = session.posargs or ["--format", "pretty", "--report-dir", "reports"]
-    session.run("mjrelay", "conform", *arguments)
+    session.run("mjrelay", "conform", "--format", "pretty", "--report-dir", "reports", *session.posargs)

@@ -96,9 +96,6 @@ class Direct:
             failure="the connection ended before the body did" if cut else None,
         )
 
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def run(relay: str, *faults: str, cases: int = 0, strict: bool = False) -> tuple[Verdict, dict[str, Any]]:
     """The verdict and the record of judging a relay's mock."""
@@ -178,11 +175,12 @@ def test_a_finding_below_must_counts_when_strict() -> None:
     assert run("apiai", "failure-without-reason", strict=True)[0] is Verdict.NON_CONFORMANT
 
 
-@pytest.mark.parametrize("relay", relays())
-def test_the_level_follows_the_evidence(relay: str) -> None:
+@pytest.mark.parametrize(
+    ("relay", "level"), [("apiai", "must"), ("zhongzhuan", "should"), ("mjdjourney", "info")]
+)
+def test_the_level_follows_the_evidence(relay: str, level: str) -> None:
     """How a missing task is answered weighs as much as the contract knows of it."""
     _, document = run(relay, "missing-task-wrong-status")
-    level = {"apiai": "must", "zhongzhuan": "should", "mjdjourney": "info"}[relay]
     assert findings(document) == {"fetch/missing/answer": level}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -71,10 +72,7 @@ def send(wire: Wire, *scripts: Callable[[socket.socket, bytes], None], deadline:
     """The exchange of one request with a server that follows the scripts."""
     wire.scripts = list(scripts)
     probe = Probe(wire.url, Redactor("sk-secret-4711"), deadline=deadline)
-    try:
-        return probe.send(TASK)
-    finally:
-        probe.close()
+    return probe.send(TASK)
 
 
 def says(data: bytes) -> Callable[[socket.socket, bytes], None]:
@@ -87,7 +85,7 @@ def test_what_is_sent_is_what_was_asked_for(wire: Wire) -> None:
     exchange = send(wire, says(ANSWER))
     assert wire.asked[0].startswith(b"GET /mj/task/1/fetch HTTP/1.1\r\nHost: 127.0.0.1:")
     assert b"Authorization: Bearer sk-secret-4711\r\n" in wire.asked[0]
-    assert b"Accept-Encoding: identity\r\n" in wire.asked[0]
+    assert b"Accept-Encoding: identity\r\nConnection: close\r\n" in wire.asked[0]
     assert (exchange.status, exchange.body, exchange.failure) == (200, b"{}", None)
     assert ("Authorization", "Bearer [redacted]") in exchange.request_headers
     assert exchange.url == wire.url + "/mj/task/1/fetch"
@@ -98,7 +96,6 @@ def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
     wire.scripts = [says(ANSWER)]
     probe = Probe(wire.url, Redactor())
     probe.send(Request("POST", "/fetch", (("Content-Type", "application/json"),), b'{"id": "1"}'))
-    probe.close()
     assert b"Content-Length: 11\r\n" in wire.asked[0]
 
 
@@ -178,15 +175,40 @@ def test_a_body_without_end_is_bounded_in_size(wire: Wire, monkeypatch: pytest.M
     assert "larger than 1000 bytes" in (exchange.failure or "")
 
 
-def test_an_idle_connection_may_close(wire: Wire) -> None:
-    """A relay may close a connection between two requests: the next opens another."""
-    wire.scripts = [says(ANSWER), says(ANSWER)]
+def test_nothing_is_sent_twice(wire: Wire) -> None:
+    """Each request has a connection of its own and is sent once, whatever becomes of it."""
+    wire.scripts = [says(ANSWER), says(b""), says(ANSWER)]
     probe = Probe(wire.url, Redactor())
-    first, second = probe.send(TASK), probe.send(TASK)
-    probe.close()
-    assert (first.failure, second.failure, second.status) == (None, None, 200)
-    assert len(wire.asked) == 2
-    assert probe.sent == 2
+    answers = [probe.send(TASK) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, None, 200]
+    assert len(wire.asked) == probe.sent == 3
+
+
+def test_headers_that_trickle_are_bounded_in_time(wire: Wire) -> None:
+    """A relay that keeps sending header lines does not stretch the deadline either."""
+    stop = threading.Event()
+
+    def trickle(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not stop.wait(0.02):
+            try:
+                connection.sendall(b"X: y\r\n")
+            except OSError:
+                return
+
+    exchange = send(wire, trickle, deadline=0.3)
+    stop.set()
+    assert exchange.failure == "the answer did not end in time"
+    assert exchange.elapsed < 5
+
+
+def test_a_body_that_was_compressed_unasked_is_read(wire: Wire) -> None:
+    """A relay that compresses in spite of identity is judged by what it says, within the bound of size."""
+    body = gzip.compress(b"{}" + b" " * 10_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    exchange = send(wire, says(head.encode() + body))
+    assert exchange.body.startswith(b"{}")
+    assert len(exchange.body) <= _probe.LARGEST_BODY
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -36,7 +35,6 @@ def test_the_programs_run(program: str) -> None:
     with Server(mock) as base_url:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program.replace("http://127.0.0.1:8080", base_url)],
-            env={**os.environ, "MJRELAY_API_KEY": "mock-key", "MJRELAY_BASE_URL": base_url},
             capture_output=True,
             text=True,
             encoding="utf-8",

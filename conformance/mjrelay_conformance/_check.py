@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
 from mjrelay._exchange import NotJSONError
+from mjrelay._redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from mjrelay._exchange import Exchange
     from mjrelay._reader import Reader, State
     from mjrelay_conformance._schema import Schema, Violation
+
+
+_MARGIN = 4096
+"""Characters that are longer than any form of a secret."""
+
+
+@cache
+def _redactor(secrets: tuple[str, ...]) -> Redactor:
+    return Redactor(*secrets)
 
 
 class Level(StrEnum):
@@ -53,8 +63,8 @@ class Observation:
     """
     One exchange, and all that a check may know of it.
 
-    ``earlier`` holds the observations of the same task that came before, oldest first. ``secrets`` are the
-    caller's own, which no answer may hold.
+    ``earlier`` holds the observations of the same task that came before, oldest first, ``accepted`` says
+    whether the caller's key got an answer before. ``secrets`` are the caller's own, which no answer may hold.
     """
 
     contract: Contract
@@ -64,6 +74,7 @@ class Observation:
     exchange: Exchange
     expected: State | None = None
     earlier: tuple[Observation, ...] = ()
+    accepted: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -76,17 +87,36 @@ class Observation:
         """The document where a 200 holds a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None
 
+    @property
+    def redactor(self) -> Redactor:
+        """Takes the caller's secrets out of what is shown."""
+        return _redactor(self.secrets)
+
+    def show(self, value: Any, limit: int = 200) -> str:
+        """A value of the answer for people: without secrets, and then cut where it is long."""
+        text = value if isinstance(value, str) else repr(value)
+        shown = self.redactor.text(text[: limit + _MARGIN])
+        return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
+
     @cached_property
     def inconclusive(self) -> str | None:
         """Why this exchange proves nothing for or against the relay, if so."""
         if self.exchange.status == 429:
             return "429: the relay would not answer so many requests"
-        if self.kind is Kind.BAD_CREDENTIAL:
-            return None
-        refused = any(matcher.matches(self.exchange) for matcher in self.reader.unauthorized)
-        if self.exchange.status == 401 or refused:
-            return "the relay refused the caller's own key: is it right?"
+        if self.refused:
+            return "the relay refused the caller's own key: is it right, and may it do this?"
+        missing = any(matcher.matches(self.exchange) for matcher in self.reader.missing)
+        if self.kind is Kind.KNOWN and missing and not any(before.task for before in self.earlier):
+            return "the relay has no such task: is the id right?"
         return None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the caller's own key was refused, before it was ever accepted."""
+        if self.kind is Kind.BAD_CREDENTIAL or self.accepted:
+            return False
+        matchers = (*self.reader.unauthorized, *self.reader.forbidden)
+        return self.exchange.status == 401 or any(matcher.matches(self.exchange) for matcher in matchers)
 
     @cached_property
     def violations(self) -> list[Violation]:
@@ -219,12 +249,6 @@ def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -
         return not_applicable(f"the answer is not JSON: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is ours and not the relay's
         return Judgement(Outcome.ERROR, actual=f"the check itself failed: {type(error).__name__}: {error}")
-
-
-def shorten(value: Any, limit: int = 200) -> str:
-    """A value for people: its JSON-like form, cut where it is long."""
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def redacted(row: Row, redact: Callable[[str], str]) -> Row:

@@ -156,12 +156,17 @@ def _key(options: Options, contract: Contract) -> str:
 
 def _record(options: Options, mode: str, redactor: Redactor) -> Record:
     if options.report_dir is not None:
-        options.report_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            options.report_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConformError(
+                f"--report-dir {options.report_dir}: {error.strerror}; name a directory"
+            ) from error
     path = None if options.report_dir is None or options.dry_run else options.report_dir / "results.json"
     said = {
         "mode": mode,
         "profile": options.profile,
-        "fuzz": options.fuzz is not False,
+        "fuzz": bool(options.fuzz) if mode == "live" else options.fuzz is not False,
         "strict": options.strict,
         "checks": list(options.globs),
         "seed": options.seed,

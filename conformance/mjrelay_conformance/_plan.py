@@ -37,6 +37,8 @@ class KnownTask:
     def parse(cls, text: str) -> KnownTask:
         """The task that ``ID`` or ``ID=STATE`` names; raises `PlanError` for a state that is none."""
         task_id, mark, word = text.rpartition("=")
+        if not text:
+            raise PlanError("--task: the id is empty; write ID or ID=STATE")
         if not mark:
             return cls(text)
         states = [state.value for state in State if state is not State.UNKNOWN]
@@ -90,9 +92,9 @@ def read_plan(contract: Contract, known: Sequence[KnownTask], secret: str, *, se
 
     first = [step(Kind.KNOWN, task, secret) for task in known]
     pattern = known[0].task_id if known else contract.reader.id(next(iter(contract.examples.values()), None))
-    first.append(
-        step(Kind.MISSING, KnownTask(another(str(pattern), chance, {t.task_id for t in known})), secret)
-    )
+    # Short ids may count upwards: a made-up one has to be too long to be somebody's.
+    unknown = another(str(pattern).ljust(12, "0"), chance, {task.task_id for task in known})
+    first.append(step(Kind.MISSING, KnownTask(unknown), secret))
     room = CAP - len(first) - closing
     again = sorted(known, key=lambda task: task.state not in {State.SUCCEEDED, None})[:room]
     second = [step(Kind.KNOWN, task, secret) for task in known if task in again]

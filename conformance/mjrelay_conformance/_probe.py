@@ -6,10 +6,13 @@ A client library would decode, follow, retry and tidy up; a judge must not.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
+import zlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,24 +27,25 @@ if TYPE_CHECKING:
     from mjrelay._redaction import Redactor
     from mjrelay._request import Request
 
-LARGEST_BODY = 8 * 1024 * 1024
+LARGEST_BODY = 2 * 1024 * 1024
 """Bytes of a body that are read; a relay's answer is a few kilobytes."""
+LATE = "the answer did not end in time"
 
 
 @define
 class Probe:
     """
-    Sends requests to one relay, one after another on one connection, and never follows a redirect.
+    Sends requests to one relay, each on a connection of its own, and never a second time.
 
-    ``deadline`` bounds each exchange in seconds, a body that trickles included. Exchanges come back with
-    the secrets taken out of URL and request headers; status, headers and body are as they came.
+    No redirect is followed. ``deadline`` bounds each exchange in seconds, headers or a body that trickle
+    included. Exchanges come back with the secrets taken out of URL and request headers; status, headers and
+    body are as they came.
     """
 
     base_url: str
     redactor: Redactor = field(repr=False)
     deadline: float = 30.0
     sent: int = 0
-    _connection: http.client.HTTPConnection | None = field(default=None, init=False, repr=False)
 
     def send(self, request: Request) -> Exchange:
         """The exchange that a request leads to; trouble on the way is in it, not raised."""
@@ -51,11 +55,12 @@ class Probe:
             ("Host", url.netloc.rpartition("@")[2]),
             ("User-Agent", f"mjrelay/{__version__} conformance"),
             ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
             *request.headers,
         )
-        started = time.monotonic()
-        status, headers, body, failure = self._exchange(request, target, fields, started + self.deadline)
         self.sent += 1
+        started = time.monotonic()
+        status, headers, body, failure = self._exchange(request, target, fields)
         return Exchange(
             method=request.method,
             url=self.redactor.text(url.geturl()),
@@ -68,70 +73,68 @@ class Probe:
             failure=None if failure is None else self.redactor.text(failure),
         )
 
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _exchange(
-        self, request: Request, target: str, fields: Headers, until: float
+        self, request: Request, target: str, fields: Headers
     ) -> tuple[int | None, Headers, bytes, str | None]:
-        fresh = self._connection is None
         status: int | None = None
         headers: Headers = ()
         body = b""
+        late = threading.Event()
         try:
-            connection = self._connect(until)
-            connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-            for name, value in fields:
-                connection.putheader(name, value.encode("utf-8"))
-            if request.body:
-                connection.putheader("Content-Length", str(len(request.body)))
-            connection.endheaders(request.body or None)
-            response = connection.getresponse()
-            status, headers = response.status, tuple(response.getheaders())
-            while len(body) <= LARGEST_BODY:
-                _arm(connection, until)
-                piece = response.read1(65_536)
-                if not piece:
-                    break
-                body += piece
-            failure = _shortfall(response, body)
-            response.close()  # http.client leaves one that was read in pieces open
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
-            self.close()
-            if not fresh and status is None:  # the relay had closed an idle connection, which it may
-                return self._exchange(request, target, fields, until)
-            return status, headers, body, _reason(error)
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            return status, headers, body, _reason(error)
-        if failure is not None or response.will_close:
-            self.close()
+            with contextlib.closing(self._connect()) as connection:
+                timer = threading.Timer(self.deadline, _end, (connection.sock, late))
+                timer.daemon = True
+                timer.start()
+                try:
+                    _put(connection, request, target, fields)
+                    response = connection.getresponse()
+                    status, headers = response.status, tuple(response.getheaders())
+                    while len(body) <= LARGEST_BODY and (piece := response.read1(65_536)):
+                        body += piece
+                    failure = LATE if late.is_set() else _shortfall(response, body)
+                    response.close()
+                finally:
+                    timer.cancel()
+            body = _inflated(headers, body)
+        except (OSError, UnicodeError, http.client.HTTPException, zlib.error) as error:
+            failure = LATE if late.is_set() else _reason(error)
         return status, headers, body, failure
 
-    def _connect(self, until: float) -> http.client.HTTPConnection:
-        if self._connection is None:
-            url = urlsplit(self.base_url)
-            host, port = url.hostname or "", url.port
-            timeout = max(0.001, until - time.monotonic())
-            if url.scheme == "https":
-                context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-            else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=timeout)
-            self._connection.connect()
-        _arm(self._connection, until)
-        return self._connection
+    def _connect(self) -> http.client.HTTPConnection:
+        url = urlsplit(self.base_url)
+        host, port = url.hostname or "", url.port
+        connection: http.client.HTTPConnection
+        if url.scheme == "https":
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(host, port, timeout=self.deadline, context=context)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self.deadline)
+        connection.connect()
+        return connection
 
 
-def _arm(connection: http.client.HTTPConnection, until: float) -> None:
-    remaining = until - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError("the answer did not end in time")
-    if connection.sock is not None:
-        connection.sock.settimeout(remaining)
+def _put(connection: http.client.HTTPConnection, request: Request, target: str, fields: Headers) -> None:
+    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in fields:
+        connection.putheader(name, value.encode("utf-8"))
+    if request.body:
+        connection.putheader("Content-Length", str(len(request.body)))
+    connection.endheaders(request.body or None)
+
+
+def _end(connection: socket.socket, late: threading.Event) -> None:
+    """End an exchange from outside: whoever waits for a byte of it is woken."""
+    late.set()
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _inflated(headers: Headers, body: bytes) -> bytes:
+    """A body that a relay compressed though nobody asked, as far as it may be large."""
+    codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
+    if codings not in (["gzip"], ["x-gzip"]):
+        return body
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, LARGEST_BODY)
 
 
 def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:
@@ -145,7 +148,7 @@ def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:
 def _reason(error: Exception) -> str:
     match error:
         case TimeoutError():
-            return "the answer did not end in time"
+            return LATE
         case http.client.IncompleteRead():
             return "the connection ended before the body did"
         case ConnectionRefusedError():

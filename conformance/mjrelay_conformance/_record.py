@@ -69,7 +69,7 @@ class Record:
                 "target": exchange.url.partition("://")[2].partition("/")[2].join(("/", "")),
                 "request_headers": [list(pair) for pair in exchange.request_headers if pair[0] != "Host"],
                 "status": exchange.status,
-                "headers": [[name, self.redactor.text(value)] for name, value in exchange.headers],
+                "headers": [[*map(self.redactor.text, pair)] for pair in exchange.headers],
                 "body": self._body(exchange.body),
                 "elapsed_ms": round(exchange.elapsed * 1000, 1),
                 "failure": exchange.failure,

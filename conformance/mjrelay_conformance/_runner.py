@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mjrelay_conformance import _fuzz
-from mjrelay_conformance._check import Kind, Level, Observation, Outcome, Row, judge
+from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, Row, judge
 from mjrelay_conformance._schema import schema_of
 from mjrelay_conformance._verdict import features, verdict
 
@@ -59,10 +59,10 @@ class Runner:
             self._wait()
             self._observe(step, self.probe.send(step.request))
         fuzzed = self._fuzz(plan, cases, seed) if cases and not self._spent() else None
-        self.probe.close()
         self._close()
         found = features(self.contract, self._observations)
-        said = verdict(found, self._observations, self._rows, strict=self.strict)
+        whole = len(self.checks) == len(CHECKS)
+        said = verdict(found, self._observations, self._rows, strict=self.strict, whole=whole)
         contract = {
             "relay": self.contract.name,
             "contract": self.contract.clause().file,
@@ -90,6 +90,7 @@ class Runner:
             exchange=exchange,
             expected=None if step is None else step.expected,
             earlier=tuple(o for o in self._observations if o.kind is Kind.KNOWN and o.task_id == task_id),
+            accepted=200 in self._statuses,
             secrets=self.secrets,
         )
 
@@ -146,8 +147,13 @@ class Runner:
 
     def _spent(self) -> bool:
         # A key that is refused before anything came is not tried again: each try is one more bad one.
-        refused = any(o.inconclusive for o in self._observations) and 200 not in self._statuses
-        return refused or 429 in self._statuses or self._statuses[-2:] == [None, None]
+        refused = any(o.refused for o in self._observations)
+        return (
+            refused
+            or self._statuses[-2:] == [401, 401]
+            or 429 in self._statuses
+            or self._statuses[-2:] == [None, None]
+        )
 
     def _wait(self) -> None:
         if self.pause and self.probe.sent:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _REQUEST = requests.Request("GET", "http://localhost/").prepare()
 Generated: TypeAlias = schemathesis.Case[Any]
+_MANY = 20
+"""Violations of one document that are worth telling apart."""
 _CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
 
 
@@ -77,11 +79,7 @@ class Schema:
             self._operation.validate_response(_response(exchange))
         except (Failure, FailureGroup) as error:  # one comes alone, several in a group
             failures = error.exceptions if isinstance(error, FailureGroup) else (error,)
-            return [
-                self._violation(failure, exchange.status)
-                for failure in failures
-                if isinstance(failure, JsonSchemaError)
-            ]
+            return [self._violation(failure, exchange.status) for failure in failures[:_MANY]]
         return []
 
     def cases(self, task_id: str | None) -> SearchStrategy[Case]:
@@ -95,7 +93,10 @@ class Schema:
                 else {_CONTAINERS[place]: {name: task_id}}
             )
         strategy: SearchStrategy[Generated] = self._operation.as_strategy(**pinned)
-        return strategy.map(lambda case: self._case(case, task_id, place, name))
+        cases = strategy.map(lambda case: self._case(case, task_id, place, name))
+        # schemathesis likes the contract's own examples, whose ids may well be there.
+        shown = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
+        return cases if task_id is not None else cases.filter(lambda case: case.task_id not in shown)
 
     def hook(self, case: Case, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
         """Judge the answer to a case as one of schemathesis's checks; ``judge`` says what is broken."""
@@ -132,13 +133,20 @@ class Schema:
             task_id = str((getattr(case, _CONTAINERS[place]) or {}).get(name))
         return Case(task_id or "", Request(case.method.upper(), target, headers, body), case)
 
-    def _violation(self, failure: JsonSchemaError, status: int) -> Violation:
+    def _violation(self, failure: BaseException, status: int) -> Violation:
+        if not isinstance(failure, JsonSchemaError):  # it cannot read what is nested too deeply
+            place = self._descend(status, ())[0]
+            return Violation((), place, "is not what the schema describes, and too deep to say where", ())
         location = tuple(failure.instance_path)
         schema, node = self._descend(status, location)
         words = tuple(_words(self.contract, node))
         known = {type(word) for word in words}
         message = failure._raw_message  # noqa: SLF001 - the rendered one repeats the whole schema
         return Violation(location, schema, message, words if type(failure.instance) in known else ())
+
+    def documents(self, status: int, location: Location) -> bool:
+        """Whether the contract says anything of a place in a document."""
+        return not location or self._descend(status, location)[0] != self._descend(status, location[:-1])[0]
 
     def _descend(self, status: int, location: Location) -> tuple[Location, Any]:
         """The schema that judges a place of a document, and where in the contract it stands."""

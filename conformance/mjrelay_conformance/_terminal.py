@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from mjrelay.cli._output import printable
 from mjrelay_conformance._check import CHECKS, Outcome
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def _findings(rows: list[dict[str, Any]], exchanges: list[dict[str, Any]], conso
         times = f" ({len(group)} exchanges)" if len(group) > 1 else ""
         lines = {
             "says": CHECKS[row["check"]].sentence,
-            "expected": _printable(row["expected"] or ""),
-            "came": _printable(row["actual"] or ""),
-            "asked": f"{exchange['method']} {_printable(exchange['target'])}, {exchange['kind']}{times}",
+            "expected": printable(row["expected"] or ""),
+            "came": printable(row["actual"] or ""),
+            "asked": f"{exchange['method']} {printable(exchange['target'])}, {exchange['kind']}{times}",
             "clause": row["clause"].partition("#")[0],
         }
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -83,7 +84,7 @@ def _unproven(relay: dict[str, Any], rows: list[dict[str, Any]], console: Consol
         console.print(Text(f"{relay['relay']}: not exercised either: {', '.join(extended)}", style="dim"))
     reasons = {row["actual"] for row in rows if row["outcome"] == Outcome.INCONCLUSIVE.value}
     for reason in sorted(reasons):
-        console.print(Text(f"{relay['relay']}: inconclusive: {_printable(reason)}", style="yellow"))
+        console.print(Text(f"{relay['relay']}: inconclusive: {printable(reason)}", style="yellow"))
 
 
 def _summary(document: dict[str, Any]) -> Table:
@@ -109,10 +110,3 @@ def _summary(document: dict[str, Any]) -> Table:
             *(("-", "-") if fuzz is None else (str(fuzz["cases"]), str(fuzz["reached_200"]))),
         )
     return table
-
-
-def _printable(text: str) -> str:
-    """Text without what would steer a terminal."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )

@@ -89,8 +89,14 @@ def verdict(
     rows: Iterable[Row],
     *,
     strict: bool = False,
+    whole: bool = True,
 ) -> Verdict:
-    """The word for one relay; with ``strict`` every finding counts, not only a broken MUST."""
+    """
+    The word for one relay.
+
+    With ``strict`` every finding counts, not only a broken MUST; without the ``whole`` of the checks a relay
+    is conformant at best in part.
+    """
     rows = list(rows)
     if any(row.outcome is Outcome.ERROR for row in rows):
         return Verdict.ERROR
@@ -98,7 +104,7 @@ def verdict(
         return Verdict.UNREACHABLE
     if any(row.finding and (strict or row.level is Level.MUST) for row in rows):
         return Verdict.NON_CONFORMANT
-    if not all(feature.exercised for feature in features if feature.core):
+    if not whole or not all(feature.exercised for feature in features if feature.core):
         return Verdict.PARTIAL
     return Verdict.CONFORMANT
 

@@ -12,7 +12,7 @@ from mjrelay.errors import ContractError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NUMBER = re.compile(r"\s*(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(%?)\s*", re.ASCII)
+_NUMBER = re.compile(r"(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s?(%?)", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})", re.ASCII)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
@@ -32,7 +32,7 @@ def percent(value: Any, scale: int) -> float | None:
     A number with a percent sign is a percentage whatever the format says.
     """
     if isinstance(value, str):
-        number = _NUMBER.fullmatch(value)
+        number = _NUMBER.fullmatch(value.strip())
         if number is None:
             return None
         value, scale = float(number[1]), 1 if number[2] else scale

@@ -69,7 +69,7 @@ class Relay:
         found = self._contract.reader.id(document)
         if str(found) != task_id:
             raise self._error(
-                WrongTaskError, f"asked for task {task_id}, but got {found!r}", exchange, task_id
+                WrongTaskError, f"asked for task {task_id}, but got {self._shown(found)}", exchange, task_id
             )
         return Task.read(self.name, self._contract.reader, document)
 
@@ -116,12 +116,15 @@ class Relay:
             raise self._error(AnswerError, f"a 200 without a task{self._said(exchange)}", exchange, task_id)
         return document
 
+    def _shown(self, value: Any) -> str:
+        return self._wire.redactor.text(repr(value)[:5000])[:200]
+
     def _said(self, exchange: Exchange) -> str:
         code, message = (
             (None, None) if exchange.object is None else self._contract.reader.error(exchange.object)
         )
         text = ": ".join(part for part in (code, message) if part)
-        return f" ({self._wire.redactor.text(text)[:200]})" if text else ""
+        return f" ({self._wire.redactor.text(text[:5000])[:200]})" if text else ""
 
     def _error(self, kind: type[RelayError], message: str, exchange: Exchange, task_id: str) -> RelayError:
         return kind(message, relay=self.name, task_id=task_id, exchange=exchange)

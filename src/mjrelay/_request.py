@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import evolve, field, frozen
 
-from mjrelay.errors import ContractError
+from mjrelay.errors import ContractError, SettingError
 
 if TYPE_CHECKING:
     from mjrelay._credential import Credential
@@ -57,9 +57,14 @@ def build(method: str, path: str, expression: str, task_id: str) -> Request:
     """
     The request that asks for one task, whose id goes where the runtime expression says.
 
-    Raises `ContractError` where that leaves a parameter of the path without a value.
+    Raises `ContractError` where that leaves a parameter of the path without a value, and `SettingError` for
+    an id that cannot be sent.
     """
     place, name = ask(expression)
+    try:
+        task_id.encode("utf-8")
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
     if place == "path":
         path = path.replace(f"{{{name}}}", _segment(task_id))
     if "{" in path:

@@ -29,6 +29,8 @@ def checked_key(key: str) -> str:
         raise SettingError(
             "the key is empty or holds white space or characters beyond ASCII; copy it once more"
         )
+    if len(key) < 4:
+        raise SettingError("the key has fewer than 4 characters, too few to be kept out of what is shown")
     return key
 
 
@@ -69,6 +71,11 @@ def checked_url(url: str) -> str:
         raise SettingError(f"{url!r} is no URL ({error}); write https://host") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise SettingError(f"{url!r} is no http or https URL; write https://host")
+    try:
+        url.strip().encode("ascii")
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise SettingError(f"{url!r} is no URL as it is sent; write host and path in ASCII") from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingError(
             f"{parts.hostname}: a base URL holds no credentials, query or fragment; leave them out"

@@ -42,7 +42,11 @@ class Wire:
     def send(self, request: Request) -> Exchange:
         """The exchange; trouble on the way is in it, not raised."""
         url = _request.join(self.base_url, request.target)
-        fields: Headers = (("User-Agent", f"mjrelay/{__version__}"), *request.headers)
+        fields: Headers = (
+            ("User-Agent", f"mjrelay/{__version__}"),
+            ("Accept-Encoding", "gzip"),
+            *request.headers,
+        )
         started = time.monotonic()
         status: int | None = None
         headers: Headers = ()
@@ -54,6 +58,8 @@ class Wire:
             ) as response:
                 status = response.status_code
                 headers = tuple(response.headers.multi_items())
+                if "," in response.headers.get("content-encoding", ""):  # a few bytes may become gigabytes
+                    raise httpx.DecodingError("compressed more than once")
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > LARGEST_BODY:

@@ -150,6 +150,7 @@ class Client:
         response = client.send(request, stream=True, follow_redirects=False)
         body = bytearray()
         try:
+            _check_coding(response)
             for piece in response.iter_bytes():
                 _grow(body, piece, response)
         except httpx.DecodingError as error:
@@ -167,6 +168,7 @@ class Client:
         response = await client.send(request, stream=True, follow_redirects=False)
         body = bytearray()
         try:
+            _check_coding(response)
             async for piece in response.aiter_bytes():
                 _grow(body, piece, response)
         except httpx.DecodingError as error:
@@ -185,7 +187,7 @@ class Client:
         return {
             "base_url": self.base_url,
             "timeout": self.timeout,
-            "headers": self.headers,
+            "headers": {"Accept-Encoding": "gzip", **self.headers},
             "verify": self.verify,
             "limits": LIMITS,
             **self.httpx_args,
@@ -267,6 +269,11 @@ def success(response: Response[Any], responses: Responses) -> Any:
 
 def _documented(status: int, responses: Responses) -> tuple[int, int, BodyDecoder | None] | None:
     return next((entry for entry in responses if entry[0] <= status <= entry[1]), None)
+
+
+def _check_coding(response: httpx.Response) -> None:
+    if "," in response.headers.get("content-encoding", ""):  # a few bytes may become gigabytes
+        raise httpx.DecodingError("compressed more than once")
 
 
 def _grow(body: bytearray, piece: bytes, response: httpx.Response) -> None:

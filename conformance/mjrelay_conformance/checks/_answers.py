@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mjrelay_conformance._check import PASSED, Judgement, Level, Observation, failed, not_applicable, shorten
+from mjrelay._exchange import NotJSONError
+from mjrelay._reader import State
+from mjrelay_conformance._check import PASSED, Judgement, Level, Observation, failed, not_applicable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mjrelay._contract import Contract
     from mjrelay._matcher import Matcher
@@ -18,6 +20,38 @@ def below_500(o: Observation) -> Judgement:
     if o.exchange.status is not None and o.exchange.status >= 500:
         return failed("a status below 500", came(o))
     return PASSED
+
+
+def task_inside(o: Observation) -> str | None:
+    """
+    A task that stands anywhere in an answer, whatever its status says, in a few words; None without one.
+
+    An error document may well repeat an id: a task also has a state, media or times.
+    """
+    try:
+        document = o.exchange.document
+    except NotJSONError:
+        return None
+    for inner in _inside(document, 3):
+        signs = [
+            isinstance(o.reader.status(inner), str) and o.reader.state(inner) is not State.UNKNOWN,
+            bool(o.reader.images(inner) or o.reader.videos(inner)),
+            o.reader.submitted is not None and o.reader.submitted.raw(inner) is not None,
+        ]
+        found = o.reader.id(inner)
+        named = found not in (None, "")
+        if sum(signs) >= 2 or (named and (any(signs) or (o.task is inner and o.reader.accepts(inner)))):
+            return f"the task with id {o.show(found)}"
+    return None
+
+
+def _inside(document: Any, depth: int) -> Iterator[dict[str, Any]]:
+    """The objects in a document, the outer before the inner, as far as relays wrap them."""
+    if isinstance(document, dict):
+        yield document
+    if depth and isinstance(document, dict | list):
+        for inner in document.values() if isinstance(document, dict) else document[:100]:
+            yield from _inside(inner, depth - 1)
 
 
 def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
@@ -33,8 +67,8 @@ def came(o: Observation) -> str:
     """What came, in one line: status, media type and the beginning of the body."""
     exchange = o.exchange
     head = f"{exchange.status} {exchange.media_type}".strip()
-    body = exchange.body[:400].decode("utf-8", "replace").strip()
-    return f"{head}: {shorten(body, 120)}" if body else f"{head} with an empty body"
+    body = exchange.body[:8000].decode("utf-8", "replace").strip()
+    return f"{head}: {o.show(body, 120)}" if body else f"{head} with an empty body"
 
 
 def _weight(contract: Contract, matchers: Sequence[Matcher]) -> Level:

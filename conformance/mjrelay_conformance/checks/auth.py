@@ -10,7 +10,6 @@ from mjrelay_conformance._check import (
     Observation,
     check,
     failed,
-    shorten,
 )
 from mjrelay_conformance.checks import _answers, _clauses
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
@@ -23,9 +22,8 @@ _ON = [Kind.BAD_CREDENTIAL]
 @check(_REFUSED, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.security)
 def refused(o: Observation) -> Judgement:
     """A wrong credential never gets to see a task."""
-    if o.task is None or o.reader.id(o.task) in (None, "") or not o.reader.accepts(o.task):
-        return PASSED
-    return failed("a refusal", f"the task with id {shorten(o.reader.id(o.task))}")
+    found = _answers.task_inside(o)
+    return PASSED if found is None else failed("a refusal", f"{o.exchange.status} with {found}")
 
 
 @check(

@@ -11,7 +11,6 @@ from mjrelay_conformance._check import (
     check,
     failed,
     not_applicable,
-    shorten,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.representation import JSON
@@ -25,9 +24,9 @@ def accept(o: Observation) -> Judgement:
     if o.task is None:
         return not_applicable("the document is no object")
     code, message = o.reader.error(o.task)
-    said = f"error {shorten(code)}" + (f": {shorten(message)}" if message else "")
+    said = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
     if not o.reader.accepts(o.task):
         return failed("a task", said, clause=_clauses.extension("accept")(o))
     if o.reader.id(o.task) is None and o.reader.status(o.task) is None:
-        return failed("a task", said if code else f"a document without any task: {shorten(o.task)}")
+        return failed("a task", said if code else f"a document without any task: {o.show(o.task)}")
     return PASSED

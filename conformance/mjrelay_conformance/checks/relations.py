@@ -12,7 +12,6 @@ from mjrelay_conformance._check import (
     check,
     failed,
     not_applicable,
-    shorten,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.task import FINISHED, ID, MEDIA, ORDER
@@ -40,7 +39,7 @@ def relations(o: Observation) -> Judgement:
             left, right = breach
             return failed(
                 f"{relation.id}: {relation.description}",
-                f"{shorten(left)} against {shorten(right)}",
+                f"{o.show(left)} against {o.show(right)}",
                 level=Level(relation.level),
                 clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
             )

@@ -12,7 +12,6 @@ from mjrelay_conformance._check import (
     Outcome,
     check,
     failed,
-    shorten,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.status import KNOWN
@@ -30,7 +29,7 @@ def media_type(o: Observation) -> Judgement:
     said = o.exchange.header("content-type")
     return failed(
         f"Content-Type: {' or '.join(documented)}",
-        "no Content-Type" if said is None else f"Content-Type: {shorten(said)}",
+        "no Content-Type" if said is None else f"Content-Type: {o.show(said)}",
     )
 
 

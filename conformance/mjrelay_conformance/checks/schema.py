@@ -14,7 +14,6 @@ from mjrelay_conformance._check import (
     check,
     failed,
     not_applicable,
-    shorten,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.envelope import ACCEPT
@@ -38,7 +37,7 @@ def schema(o: Observation) -> Judgement:
     more = f" (and {len(violations) - 1} more places)" if len(violations) > 1 else ""
     return failed(
         "a document that fits the schema",
-        f"{_pointer(first.location)}: {shorten(first.message)}{more}",
+        f"{_pointer(first.location)}: {o.show(first.message)}{more}",
         clause=o.contract.clause(*first.schema),
     )
 
@@ -50,7 +49,7 @@ def enum(o: Observation) -> Judgement:
         if violation.words:
             return failed(
                 f"one of {', '.join(map(str, violation.words))}",
-                f"{_pointer(violation.location)}: {shorten(violation.message)}",
+                f"{_pointer(violation.location)}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )
     return PASSED
@@ -79,7 +78,7 @@ def status_word(o: Observation) -> Judgement:
         return not_applicable("the document is no object")
     if o.reader.state(o.task) is not State.UNKNOWN:
         return PASSED
-    return failed("a word that the contract's states hold", shorten(o.reader.status(o.task)))
+    return failed("a word that the contract's states hold", o.show(o.reader.status(o.task)))
 
 
 def _pointer(location: Location) -> str:

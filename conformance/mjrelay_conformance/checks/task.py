@@ -18,7 +18,6 @@ from mjrelay_conformance._check import (
     check,
     failed,
     not_applicable,
-    shorten,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
@@ -35,6 +34,8 @@ EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
 """Midjourney did not draw for anybody before."""
 GRACE = timedelta(minutes=5)
 """How far two clocks may be apart."""
+_NO_CLOCK = datetime(9998, 1, 1, tzinfo=UTC)
+"""What stands for the time where the relay does not tell it, or tells nonsense."""
 
 _NO_TASK = "the document is no task"
 _NOT_ASKED = "the contract asks it of succeeded tasks of certain kinds, and this is none"
@@ -48,7 +49,7 @@ def id_(o: Observation) -> Judgement:
     found = o.reader.id(o.task)
     if str(found) == o.task_id:
         return PASSED
-    return failed(f"the id {o.task_id}", f"the id {shorten(found)}")
+    return failed(f"the id {o.task_id}", f"the id {o.show(found)}")
 
 
 @check(
@@ -66,7 +67,7 @@ def state(o: Observation) -> Judgement:
     regressed = any(before.task and o.reader.state(before.task) is o.expected for before in o.earlier)
     if found is o.expected or regressed:
         return PASSED
-    return failed(o.expected.value, f"{found.value} ({shorten(o.reader.status(o.task))})")
+    return failed(o.expected.value, f"{found.value} ({o.show(o.reader.status(o.task))})")
 
 
 @check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("times"))
@@ -82,7 +83,7 @@ def times(o: Observation) -> Judgement:
             meaning = "no time at all" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
             return failed(
                 f"a time between {EARLIEST:%Y-%m-%d} and {latest:%Y-%m-%d %H:%M} UTC",
-                f"{name} is {shorten(raw)}, which reads as {meaning}",
+                f"{name} is {o.show(raw)}, which reads as {meaning}",
                 clause=_clauses.extension("times", name)(o),
             )
     return PASSED
@@ -117,7 +118,7 @@ def progress(o: Observation) -> Judgement:
     value = o.reader.percent(o.task)
     if value is None or 0 <= value <= 100:
         return PASSED
-    return failed("0 to 100", shorten(o.reader.progress_path.first(o.task)))
+    return failed("0 to 100", o.show(o.reader.progress_path.first(o.task)))
 
 
 @check(
@@ -133,7 +134,7 @@ def succeeded_progress(o: Observation) -> Judgement:
         return not_applicable(_NOT_ASKED)
     if o.reader.percent(o.task) == 100:
         return PASSED
-    return failed("100", shorten(o.reader.progress_path.first(o.task)))
+    return failed("100", o.show(o.reader.progress_path.first(o.task)))
 
 
 @check(
@@ -149,7 +150,7 @@ def succeeded_finished(o: Observation) -> Judgement:
         return not_applicable(_NOT_ASKED)
     if o.reader.finished.raw(o.task) is not None:
         return PASSED
-    return failed("a time of finishing", shorten(o.reader.finished.path.first(o.task)))
+    return failed("a time of finishing", o.show(o.reader.finished.path.first(o.task)))
 
 
 @check(
@@ -166,7 +167,7 @@ def succeeded_media(o: Observation) -> Judgement:
     urls = (*o.reader.images(o.task), *o.reader.videos(o.task))
     if any(_absolute(url) for url in urls):
         return PASSED
-    return failed("an absolute URL", shorten(", ".join(urls)) if urls else "none")
+    return failed("an absolute URL", o.show(", ".join(urls)) if urls else "none")
 
 
 @check(
@@ -199,8 +200,9 @@ def _now(o: Observation) -> datetime:
     try:
         moment = parsedate_to_datetime(o.exchange.header("date") or "")
     except (ValueError, TypeError, OverflowError):
-        return datetime(9999, 1, 1, tzinfo=UTC) - GRACE
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return _NO_CLOCK
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment if EARLIEST <= moment <= _NO_CLOCK else _NO_CLOCK
 
 
 def _completes(o: Observation, part: str) -> bool:

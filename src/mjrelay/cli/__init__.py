@@ -15,6 +15,7 @@ from typing import NoReturn
 import typer
 
 from mjrelay.cli import conform, fetch, mock, relays
+from mjrelay.cli._output import printable
 from mjrelay.errors import MjrelayError, RelayError
 
 app = typer.Typer(
@@ -48,5 +49,5 @@ def main() -> NoReturn:
 
 
 def _told(error: MjrelayError, code: int) -> int:
-    typer.echo(f"mjrelay: {error}", err=True)
+    typer.echo(f"mjrelay: {printable(str(error))}", err=True)
     return code

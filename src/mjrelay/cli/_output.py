@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,10 @@ from mjrelay.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, but a terminal may act upon."""
 
 
 class Format(StrEnum):
@@ -35,7 +40,16 @@ def is_pretty(chosen: Format | None) -> bool:
 
 def write_json(document: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    sys.stdout.write(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def printable(text: str) -> str:
+    """Text of a relay's without what would steer a terminal; line ends and tabs become spaces."""
+    spaced = re.sub(r"[\t\r\n]+", " ", text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in spaced
+    )
 
 
 def load(module: str, extra: str) -> ModuleType:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mjrelay._relay import Relay
-from mjrelay.cli._output import FormatOption, is_pretty, write_json
+from mjrelay.cli._output import FormatOption, is_pretty, printable, write_json
 
 
 def fetch(
@@ -36,6 +36,7 @@ def fetch(
     for name, value in task.to_dict().items():
         if value not in (None, [], ""):
             lines = [button["label"] or button["emoji"] for button in value] if name == "buttons" else value
-            shown = "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
-            table.add_row(Text(name, style="bold"), Text(shown))
+            several = lines if isinstance(lines, list) else [lines]
+            shown = "\n".join(printable(str(line)) for line in several)
+            table.add_row(Text(name, style="bold"), Text(shown, overflow="fold"))
     Console().print(table)
