@@ -345,3 +345,32 @@ def test_a_mistake_of_our_own_is_no_verdict() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 5
     assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("format_", ["pretty", "json"])
+def test_a_relay_cannot_steer_the_terminal(format_: str) -> None:
+    """Escape sequences in what a relay sends reach neither stdout nor stderr, as data or as an error."""
+    evil = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202egnp"
+    app = Counting(contract("zhongzhuan"), key=KEY)
+    task = {**contract("zhongzhuan").examples["succeeded"], "prompt": evil}
+    answer = app.answer("GET", f"/mj/task/{SUCCEEDED}/fetch", {"Authorization": f"Bearer {KEY}"})
+    bodies = {SUCCEEDED: (200, task), "1": (500, {"code": 1, "description": evil})}
+
+    def answers(_method: str, target: str, *_: Any) -> Any:
+        status, document = bodies[target.split("/")[3]]
+        return type(answer)(status, answer.headers, json.dumps(document).encode())
+
+    app.answer = answers  # type: ignore[method-assign]
+    with Server(app) as base_url:
+        for task_id in bodies:
+            done = mjrelay("fetch", "zhongzhuan", task_id, "--base-url", base_url, "--format", format_)
+            assert not set("\x1b\x07\x9b\u202e") & set(done.stdout + done.stderr)
+            assert "pwned" in done.stdout + done.stderr
+
+
+def test_a_report_directory_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    """Where results.json cannot be written, nothing is judged, and the option is named."""
+    (tmp_path / "file").touch()
+    done = mjrelay("conform", "--report-dir", str(tmp_path / "file"))
+    assert done.returncode == 2
+    assert "name a directory" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from typing import TYPE_CHECKING, Any
@@ -365,3 +366,140 @@ def test_a_long_body_is_cut_without_showing_a_part_of_the_secret(before: int) ->
     assert len(kept["text"]) <= 65_536
     assert "sk-" not in kept["text"]
     assert "0123" not in kept["text"]
+
+
+def observed(
+    relay: str, kind: Kind, task_id: str, document: Any, status: int = 200, **more: Any
+) -> Observation:
+    """An observation of one answer to a request for a task."""
+    headers = (("Content-Type", "application/json"), *more.pop("headers", ()))
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    exchange = Exchange("GET", "http://relay.test/mj/task/1/fetch", status=status, headers=headers, body=body)
+    return Observation(contract(relay), schema_of(contract(relay)), kind, task_id, exchange, **more)
+
+
+def judged(observation: Observation) -> dict[str, Outcome]:
+    """The outcome of every check that speaks of an observation."""
+    return {row.check: row.outcome for row in judge(observation, 1, CHECKS.values())}
+
+
+@pytest.mark.parametrize("status", [200, 203, 401, 404])
+@pytest.mark.parametrize(
+    "wrap", [lambda t: t, lambda t: [t], lambda t: {"code": 1, "data": t}], ids=["", "[]", "{}"]
+)
+@pytest.mark.parametrize("relay", relays())
+def test_a_task_is_found_wherever_it_stands(relay: str, wrap: Any, status: int) -> None:
+    """Somebody's task in an answer that should hold none is found, whatever status or wrapper it comes in."""
+    document = wrap(contract(relay).examples["succeeded"])
+    missing = judged(observed(relay, Kind.MISSING, "1", document, status, accepted=True))
+    assert missing["fetch/unknown/no-task"] is Outcome.FAIL
+    wrong = judged(observed(relay, Kind.BAD_CREDENTIAL, "1", document, status))
+    assert wrong["auth/wrong/refused"] is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"id": "1", "error": "no such task"}, {"error": {"id": "r-7", "code": 4}}, [], None, {"code": 4}],
+)
+def test_an_error_that_repeats_an_id_is_no_task(document: Any) -> None:
+    """An error document may name ids without being a task."""
+    outcomes = judged(observed("zhongzhuan", Kind.MISSING, "1", document, 404, accepted=True))
+    assert outcomes["fetch/unknown/no-task"] is Outcome.PASS
+
+
+@pytest.mark.parametrize("known", [[], [State.QUEUED]])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_contracts_own_ids_are_not_taken_for_unknown_ones(known: list[State], seed: int) -> None:
+    """A correct relay that has the contract's example tasks is not blamed for showing them."""
+    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    record = Record(None, Redactor(KEY))
+    plan = read_plan(contract("zhongzhuan"), [KnownTask(mock.known[state], state) for state in known], KEY)
+    probe: Any = Direct(mock)
+    runner = Runner(contract("zhongzhuan"), probe, record, select(()), (KEY,))
+    assert runner.run(plan, cases=40, seed=seed) is Verdict.PARTIAL
+    assert findings(record.document()) == {}
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        {"headers": (("X-Debug", f"Bearer {KEY}"),)},
+        {"headers": ((f"X-{KEY}", "1"),)},
+        {"document": {"seen": base64.b64encode(KEY.encode()).decode()}},
+        {"document": {"seen": "".join(f"%{byte:02X}" for byte in KEY.encode())}},
+        {"document": f"<p>{KEY}</p>".encode()},
+    ],
+)
+def test_the_secret_is_found_in_every_form(echo: dict[str, Any]) -> None:
+    """A relay that shows the caller's key is found out, however it is written, and no row repeats it."""
+    observation = observed(
+        "apiai", Kind.MISSING, "1", **{"document": {}, "status": 404, "secrets": (KEY,)} | echo
+    )
+    assert judged(observation)["fetch/secret"] is Outcome.FAIL
+    for row in judge(observation, 1, CHECKS.values()):
+        assert KEY not in str(row)
+
+
+@pytest.mark.parametrize("length", range(120, 200, 7))
+def test_no_row_cuts_through_a_secret(length: int) -> None:
+    """What came is shown without the secret and then cut, so that no part of the secret is left."""
+    observation = observed("apiai", Kind.KNOWN, "1", b"y" * (length - 60) + KEY.encode(), 500, secrets=(KEY,))
+    (row,) = [row for row in judge(observation, 1, CHECKS.values()) if row.check == "fetch/known/status"]
+    assert row.outcome is Outcome.FAIL
+    assert "the-k" not in (row.actual or "")
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("http://[evil", Outcome.FAIL),
+        ("//elsewhere.test/", Outcome.FAIL),
+        ("https://relay.test/", Outcome.FAIL),
+        ("http://RELAY.TEST:80/x", Outcome.PASS),
+        ("/mj/task/1/fetch/", Outcome.PASS),
+    ],
+)
+def test_redirects_are_compared_by_origin(location: str, outcome: Outcome) -> None:
+    """Another host, port or scheme is elsewhere; case and the usual port make no difference."""
+    observation = observed("apiai", Kind.KNOWN, "1", b"", 302, headers=(("Location", location),))
+    assert judged(observation)["fetch/redirect"] is outcome
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", ""]
+)
+def test_a_clock_that_is_wrong_is_no_clock(date: str) -> None:
+    """A Date that cannot be is as if there were none: the task's times are not in its future."""
+    task = contract("zhongzhuan").examples["succeeded"]
+    observation = observed("zhongzhuan", Kind.KNOWN, task["id"], task, headers=(("Date", date),))
+    assert judged(observation)["fetch/200/times"] is Outcome.PASS
+
+
+def test_what_is_too_deep_to_read_does_not_fit_the_schema() -> None:
+    """A value nested beyond what the validator reads is a violation, and hides no other."""
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    task = {**contract("zhongzhuan").examples["succeeded"], "buttons": 5, "state": deep}
+    outcomes = judged(observed("zhongzhuan", Kind.KNOWN, task["id"], task))
+    assert outcomes["fetch/200/schema"] is Outcome.FAIL
+
+
+def test_a_request_number_in_the_envelope_may_change() -> None:
+    """What the contract does not know may be new at each reading; what it knows may not."""
+    task = contract("mjdjourney").examples["succeeded"]
+    task_id = task["data"]["taskId"]
+    first = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "a"})
+    same = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "b"}, earlier=(first,))
+    assert judged(same)["sequence/content"] is Outcome.PASS
+    changed = {**task, "data": {**task["data"], "width": 1}}
+    other = observed("mjdjourney", Kind.KNOWN, task_id, changed, earlier=(first,))
+    assert judged(other)["sequence/content"] is Outcome.FAIL
+
+
+def test_a_key_that_was_accepted_cannot_be_refused_later() -> None:
+    """A 401 proves nothing as long as the key may be wrong, and is the relay's own once it was accepted."""
+    first = judged(observed("apiai", Kind.MISSING, "1", b"", 401))
+    assert first["fetch/missing/answer"] is Outcome.INCONCLUSIVE
+    later = judged(observed("apiai", Kind.MISSING, "1", b"", 401, accepted=True))
+    assert later["fetch/missing/answer"] is Outcome.FAIL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -211,3 +213,48 @@ def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
     with pytest.raises(SettingError, match="copy it once more") as caught:
         Relay("zhongzhuan", key)
     assert key not in str(caught.value)
+
+
+def _answering(body: bytes, **headers: str) -> Callable[..., Any]:
+    """An application with one answer to everything."""
+    fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+def test_what_was_compressed_twice_is_given_up() -> None:
+    """A few bytes that would unpack to gigabytes are not unpacked."""
+    bomb = gzip.compress(gzip.compress(b" " * 50_000_000))
+    app = _answering(bomb, content_encoding="gzip, gzip")
+    with (
+        Server(app) as base_url,
+        Relay("apiai", KEY, base_url=base_url) as relay,
+        pytest.raises(TransportError, match="compressed more than once"),
+    ):
+        relay.fetch("1")
+
+
+def test_an_id_that_is_a_secret_is_not_repeated() -> None:
+    """Whatever a relay puts in the place of an id, the message shows neither the key nor a megabyte."""
+    for wrong in (KEY, "x" * 1_000_000):
+        app = _answering(json.dumps({"id": wrong, "status": "SUCCESS"}).encode())
+        with (
+            Server(app) as base_url,
+            Relay("apiai", KEY, base_url=base_url) as relay,
+            pytest.raises(WrongTaskError) as caught,
+        ):
+            relay.fetch("1")
+        assert KEY not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("task_id", ["\ud800", 5, None])
+def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
+    """What is no text of Unicode is refused before anything is sent."""
+    with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError, match="as the relay returned it"):
+        relay.fetch(task_id)
