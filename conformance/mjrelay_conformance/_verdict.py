@@ -68,10 +68,10 @@ def features(contract: Contract, observations: Sequence[Observation]) -> list[Fe
     twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
     core = [
         Feature("a succeeded task, read twice", True, twice, "name one with --task ID=succeeded"),
-        Feature("a task that is not there", True, Kind.MISSING in answered, "the relay did not answer it"),
+        Feature("a task that is not there", True, Kind.MISSING in answered, "it was not sent, or not answered"),
     ]
     if not contract.open:
-        hint = "the relay did not answer it"
+        hint = "it was not sent, or not answered"
         core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, hint))
     extended = [
         Feature(
