@@ -66,12 +66,12 @@ def features(contract: Contract, observations: Sequence[Observation]) -> list[Fe
             tasks[o.task_id] = tasks.get(o.task_id, 0) + 1
     answered = {o.kind for o in observations if o.exchange.status is not None and o.inconclusive is None}
     twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
+    hint = "it was not sent, or not answered"
     core = [
         Feature("a succeeded task, read twice", True, twice, "name one with --task ID=succeeded"),
-        Feature("a task that is not there", True, Kind.MISSING in answered, "it was not sent, or not answered"),
+        Feature("a task that is not there", True, Kind.MISSING in answered, hint),
     ]
     if not contract.open:
-        hint = "it was not sent, or not answered"
         core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, hint))
     extended = [
         Feature(
