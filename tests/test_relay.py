@@ -78,7 +78,7 @@ def test_a_task_is_typed() -> None:
         ("error-envelope-200", AnswerError, "a 200 without a task"),
         ("body-is-array", AnswerError, "a 200 without a task"),
         ("status-500", AnswerError, "answered 500"),
-        ("redirect-to-other-host", AnswerError, "answered 302"),
+        ("redirect-to-other-host", AnswerError, "answered 302; check the base URL"),
         ("wrong-id", WrongTaskError, "but got"),
         ("connection-reset", TransportError, ""),
     ],
@@ -258,3 +258,23 @@ def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
     """What is no text of Unicode is refused before anything is sent."""
     with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError, match="as the relay returned it"):
         relay.fetch(task_id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        ("status-500", "; try again later"),
+        ("status-418", "; check the base URL"),
+        ("redirect-to-other-host", "; check the base URL"),
+    ],
+)
+def test_an_unexpected_status_says_what_to_do(fault: str, hint: str) -> None:
+    """A status that the contract does not explain ends the message with the next step."""
+    mock = MockRelay(contract("zhongzhuan"), key=KEY, faults=[fault])
+    with (
+        Server(mock) as base_url,
+        Relay("zhongzhuan", KEY, base_url=base_url) as relay,
+        pytest.raises(AnswerError) as caught,
+    ):
+        relay.fetch(mock.known[State.SUCCEEDED])
+    assert str(caught.value).endswith(hint)

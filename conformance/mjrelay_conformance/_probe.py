@@ -126,7 +126,8 @@ def _end(connection: socket.socket, late: threading.Event) -> None:
     """End an exchange from outside: whoever waits for a byte of it is woken."""
     late.set()
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # The plain socket's, for that of TLS would take its state away beneath the reader.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _inflated(headers: Headers, body: bytes) -> bytes:

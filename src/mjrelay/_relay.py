@@ -103,9 +103,8 @@ class Relay:
             )
             raise self._error(UnauthorizedError, f"the key was refused; {ways}", exchange, task_id)
         if exchange.status != 200:
-            raise self._error(
-                AnswerError, f"answered {exchange.status}{self._said(exchange)}", exchange, task_id
-            )
+            said = f"answered {exchange.status}{self._said(exchange)}; {_hint(exchange.status)}"
+            raise self._error(AnswerError, said, exchange, task_id)
         try:
             document = exchange.document
         except NotJSONError as error:
@@ -128,3 +127,10 @@ class Relay:
 
     def _error(self, kind: type[RelayError], message: str, exchange: Exchange, task_id: str) -> RelayError:
         return kind(message, relay=self.name, task_id=task_id, exchange=exchange)
+
+
+def _hint(status: int | None) -> str:
+    """What to do about a status that is neither a task nor a refusal that the contract knows."""
+    if status == 429 or (status is not None and status >= 500):
+        return "try again later"
+    return "check what the key may do" if status == 403 else "check the base URL"
