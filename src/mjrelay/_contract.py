@@ -123,9 +123,9 @@ class Contract:
     def _security(self) -> list[dict[str, Any]]:
         return list(self.operation.get("security", self.document.get("security", [])))
 
-    def request(self, task_id: str) -> Request:
-        """The request that asks for a task, without a credential."""
-        return _request.build(self.method, self.path, self.reader.ask, task_id)
+    def request(self, task_id: str, path: str | None = None) -> Request:
+        """The request that asks for a task, without a credential; ``path`` stands for the contract's own."""
+        return _request.build(self.method, path or self.path, self.reader.ask, task_id)
 
     def response(self, status: int) -> tuple[Location, dict[str, Any]] | None:
         """The Response Object for a status and where it stands: the exact code, its range, or the default."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import evolve, field, frozen
 
+from mjrelay._redaction import REDACTED
 from mjrelay.errors import ContractError, SettingError
 
 if TYPE_CHECKING:
@@ -20,26 +22,33 @@ _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?
 
 @frozen
 class Request:
-    """What is sent. ``target`` is path and query, percent-encoded; nothing in it is shown by `repr`."""
+    """
+    What is sent. ``target`` is path and query, percent-encoded; nothing in it is shown by `repr`.
+
+    ``shown`` is the same without the secrets, where it holds any.
+    """
 
     method: str
     target: str = field(repr=False)
     headers: Headers = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    shown: Request | None = field(default=None, repr=False)
 
     def authenticated(self, credential: Credential, secret: str) -> Request:
         """The same request with a secret where the credential belongs."""
-        value = credential.value(secret)
-        match credential.place:
-            case "header":
-                return evolve(self, headers=(*self.headers, (credential.field, value)))
-            case "cookie":
-                cookie = f"{credential.field}={quote(value, safe='')}"
-                return evolve(self, headers=(*self.headers, ("Cookie", cookie)))
-            case _:
-                return evolve(self, target=_with_query(self.target, credential.field, value))
+        return _holding(self, credential, secret, _holding(self.shown or self, credential, REDACTED))
+
+    def with_headers(self, secrets: Headers) -> Request:
+        """The same request with header fields of the caller's own, whose values are not for show."""
+        if not secrets:
+            return self
+        seen = self.shown or self
+        hidden = tuple((name, REDACTED) for name, _ in secrets)
+        shown = Request(seen.method, seen.target, (*seen.headers, *hidden), seen.body)
+        return evolve(self, headers=(*self.headers, *secrets), shown=shown)
 
 
+@cache
 def ask(expression: str) -> tuple[str, str]:
     """
     Where a request carries the id: ``path``, ``query`` or ``header`` and a name, ``body`` and a pointer.
@@ -97,6 +106,11 @@ def join(base_url: str, target: str) -> str:
     A base URL keeps its own path as a prefix, but what it ends with and the target begins with stands once:
     ``https://host/api`` and ``/api/task`` make ``https://host/api/task``.
     """
+    return "".join(locate(base_url, target))
+
+
+def locate(base_url: str, target: str) -> tuple[str, str]:
+    """The two halves of what `join` makes: scheme and host, and the target behind the base URL's own path."""
     base = urlsplit(base_url)
     prefix = [part for part in base.path.split("/") if part]
     path, mark, query = target.partition("?")
@@ -105,7 +119,20 @@ def join(base_url: str, target: str) -> str:
         if prefix[-overlap:] == steps[:overlap]:
             prefix = prefix[:-overlap]
             break
-    return f"{base.scheme}://{base.netloc}/" + "/".join([*prefix, *steps]) + mark + query
+    return f"{base.scheme}://{base.netloc}", "/" + "/".join([*prefix, *steps]) + mark + query
+
+
+def _holding(request: Request, credential: Credential, secret: str, shown: Request | None = None) -> Request:
+    value = credential.value(secret)
+    target, headers = request.target, request.headers
+    match credential.place:
+        case "header":
+            headers = (*headers, (credential.field, value))
+        case "cookie":
+            headers = (*headers, ("Cookie", f"{credential.field}={quote(value, safe='')}"))
+        case _:
+            target = _with_query(target, credential.field, value)
+    return Request(request.method, target, headers, request.body, shown)
 
 
 def _segment(value: str) -> str:
