@@ -2,80 +2,139 @@
 
 from __future__ import annotations
 
+import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from mjrelay import _contract, _settings
-from mjrelay._exchange import NotJSONError
-from mjrelay._redaction import Redactor
-from mjrelay._task import Task
-from mjrelay._wire import Wire
-from mjrelay.errors import (
-    AnswerError,
-    MissingTaskError,
-    RelayError,
-    SettingError,
-    TransportError,
-    UnauthorizedError,
-    WrongTaskError,
-)
+from mjrelay._face import Collector, Face, expected
+from mjrelay._waiting import Ask, Lost
+from mjrelay._wire import Link, Wire, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from os import PathLike
     from types import TracebackType
 
-    from mjrelay._exchange import Exchange
+    from mjrelay._download import Download
+    from mjrelay._face import Answer
+    from mjrelay._task import Task
+    from mjrelay._waiting import Event, Waiting
+    from mjrelay.errors import RelayError
 
 
-class Relay:
+class Relay(Face[Wire]):
     """
-    One relay, by the name of its contract.
+    One relay, by the name of its contract. Threads may share it.
 
-    The key comes from ``MJRELAY_<RELAY>_API_KEY`` or ``MJRELAY_API_KEY`` where it is not given, the base URL
-    from ``MJRELAY_BASE_URL`` or the contract; ``timeout`` bounds one request in seconds. Raises
-    `UnknownRelayError` and `SettingError`.
+    The key comes from ``MJRELAY_<RELAY>_API_KEY`` or ``MJRELAY_API_KEY`` where ``api_key`` is not given, the
+    base URL from ``MJRELAY_BASE_URL`` or the contract; a path in it is put before the contract's. ``scheme``
+    chooses among the contract's ways to authenticate. ``timeout`` bounds one request in seconds, its answer
+    included. ``headers`` go with each request, ``user_agent`` ("app/3") behind our own. ``proxy`` is a URL,
+    else the environment's; ``verify`` is a file of certificates, an `ssl.SSLContext`, or False. ``client`` is
+    an `httpx.Client` to use instead of connections of our own, ``fast`` takes those of the extra of that
+    name. ``retries`` is how many troubles in a row are borne while waiting.
+
+    Raises `UnknownRelayError`, `SettingError` and `MissingExtraError`.
     """
-
-    def __init__(
-        self, name: str, api_key: str | None = None, *, base_url: str | None = None, timeout: float = 30.0
-    ) -> None:
-        self._contract = _contract.contract(name)
-        self._key = api_key or _settings.api_key(self._contract.name)
-        if self._key is None and not self._contract.open:
-            raise SettingError(
-                f"no key for {self._contract.name}: set {_settings.key_variable(self._contract.name)} or "
-                "MJRELAY_API_KEY, or give api_key="
-            )
-        if self._key is not None:
-            _settings.checked_key(self._key)
-        url = _settings.base_url(base_url, self._contract.base_url, self._contract.name)
-        self._wire = Wire(url, Redactor(self._key or ""), timeout)
-
-    @property
-    def name(self) -> str:
-        """The relay's name."""
-        return self._contract.name
 
     def fetch(self, task_id: str) -> Task:
         """
         The task as it stands now; one request.
 
-        Raises `UnauthorizedError`, `MissingTaskError`, `TransportError`, `WrongTaskError` and `AnswerError`,
-        all of them `RelayError`.
+        Raises a `RelayError`: `TransportError`, `UnauthorizedError`, `ForbiddenError`, `RateLimitedError`,
+        `UnavailableError`, `MissingTaskError` or `AnswerError`, or one of their kinds.
         """
-        request = self._contract.request(task_id)
-        if self._key is not None and self._contract.credentials:
-            request = request.authenticated(self._contract.credentials[0], self._key)
-        exchange = self._wire.send(request)
-        document = self._document(exchange, task_id)
-        found = self._contract.reader.id(document)
-        if str(found) != task_id:
-            raise self._error(
-                WrongTaskError, f"asked for task {task_id}, but got {self._shown(found)}", exchange, task_id
-            )
-        return Task.read(self.name, self._contract.reader, document)
+        exchange = self._wire.send(self._asking((task_id,)), self._options.timeout)
+        return self._answers.task(exchange, task_id)
+
+    def wait(
+        self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
+    ) -> Task:
+        """
+        The task once it has succeeded, failed or was cancelled, or needs input: look at its ``state``.
+
+        It is asked for at once, then as seldom as its progress allows. ``on_progress`` gets each change, the
+        last one too. Troubles that may pass are borne, up to ``retries`` in a row. Raises `WaitTimeoutError`
+        after ``timeout`` seconds, with the task as it was last seen, and what `fetch` raises.
+        """
+        try:
+            for task in self.watch(task_id, timeout=timeout):
+                if on_progress is not None:
+                    on_progress(task)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"task {task_id} goes on at {self.name}; go on waiting with wait({task_id!r})")
+            raise
+        return task
+
+    def watch(self, task_id: str, *, timeout: float = 600.0) -> Iterator[Task]:
+        """The task whenever it was seen to have changed, as it ended last; raises what `wait` raises."""
+        for event in self._run(self._waiting([task_id], timeout)):
+            if isinstance(event, Lost):
+                raise event.error
+            yield event.task
+
+    def wait_all(
+        self,
+        ids: Iterable[str],
+        *,
+        timeout: float = 900.0,
+        concurrency: int = 16,
+        rate: float | None = 10.0,
+        on_progress: Callable[[Task], object] | None = None,
+        on_error: Callable[[RelayError], object] | None = None,
+    ) -> Iterator[Task]:
+        """
+        The tasks as they end, each id once, as `wait` gives them; thousands of ids are fine.
+
+        Several are asked for in one request where the relay's contract knows how. ``rate`` bounds requests
+        per second, ``concurrency`` those in flight. A task that is not had never loses the others: its error
+        goes to ``on_error``, else `SomeTasksError` is raised once the others have ended.
+        """
+        waiting = self._waiting(ids, timeout, concurrency=concurrency, rate=rate, batch=True)
+        return self._collected(waiting, Collector(on_progress, on_error))
+
+    def fetch_all(
+        self,
+        ids: Iterable[str],
+        *,
+        timeout: float = 900.0,
+        concurrency: int = 16,
+        rate: float | None = 10.0,
+        on_error: Callable[[RelayError], object] | None = None,
+    ) -> Iterator[Task]:
+        """The tasks as they stand now, in the order in which they come; otherwise as `wait_all`."""
+        waiting = self._waiting(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
+        return self._collected(waiting, Collector(None, on_error))
+
+    def download(
+        self,
+        task: Task,
+        folder: str | PathLike[str],
+        *,
+        previews: bool = False,
+        allow_private: bool = False,
+        on_progress: Callable[[Download], object] | None = None,
+    ) -> list[Path]:
+        """
+        Download the images and videos of a task into a folder; the paths of the files.
+
+        A file that is there is kept, one that broke off is gone on with where its server allows. The key is
+        not sent. Addresses within private networks are refused unless ``allow_private``, other than the
+        relay's own. Raises `DownloadError`, which holds the files that were had.
+        """
+        media = self._media(task, previews=previews)
+        return self._download(
+            task, Path(folder), media, self._downloader(allow_private=allow_private), on_progress
+        )
 
     def close(self) -> None:
-        """Close the connections."""
-        self._wire.close()
+        """Close the connections, unless they are somebody else's."""
+        if self._owner:
+            self._wire.close()
 
     def __enter__(self) -> Self:
         return self
@@ -85,52 +144,41 @@ class Relay:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"Relay({self.name!r}, base_url={self._wire.base_url!r})"
+    def _connect(self, link: Link, *, fast: bool, client: Any) -> Wire:
+        return connect(link, fast=fast, client=client)
 
-    def _document(self, exchange: Exchange, task_id: str) -> Any:
-        """The document of an answer that is a task, whoever's; everything else is raised."""
-        reader = self._contract.reader
-        if exchange.failure is not None:
-            raise self._error(TransportError, exchange.failure, exchange, task_id)
-        if any(matcher.matches(exchange) for matcher in reader.missing):
-            hint = "check the id, and that the key belongs to whoever submitted it"
-            raise self._error(MissingTaskError, f"there is no task {task_id}; {hint}", exchange, task_id)
-        if exchange.status == 401 or any(matcher.matches(exchange) for matcher in reader.unauthorized):
-            tried, *others = map(str, self._contract.credentials or ["nothing"])
-            ways = f"it was sent as {tried}" + (
-                f"; the contract also allows {' or '.join(others)}" if others else ""
-            )
-            raise self._error(UnauthorizedError, f"the key was refused; {ways}", exchange, task_id)
-        if exchange.status != 200:
-            said = f"answered {exchange.status}{self._said(exchange)}; {_hint(exchange.status)}"
-            raise self._error(AnswerError, said, exchange, task_id)
+    def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:
+        with closing(self._run(waiting)) as events:  # threads end with the caller's interest
+            for event in events:
+                yield from collector.take(event)
+        collector.finish()
+
+    def _run(self, waiting: Waiting) -> Iterator[Event]:
+        """Send and sleep as the machine says; where it asks for several at once, in threads."""
+        clock, flying = self._options.clock, 0
+        answers: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+
+        def ask(step: Ask, timeout: float) -> None:
+            try:
+                answers.put((step, self._told(step, self._wire.send(self._asking(step.ids), timeout))))
+            except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
+                answers.put((step, error))
+
+        crew = ThreadPoolExecutor(waiting.concurrency, "mjrelay")
+        start = ask if waiting.concurrency == 1 else partial(crew.submit, ask)
         try:
-            document = exchange.document
-        except NotJSONError as error:
-            page = "html" in exchange.media_type or exchange.body.lstrip()[:1] == b"<"
-            hint = "this looks like a web page: is the base URL right?" if page else f"no JSON came: {error}"
-            raise self._error(AnswerError, hint, exchange, task_id) from error
-        if not reader.accepts(document) or reader.id(document) is None:
-            raise self._error(AnswerError, f"a 200 without a task{self._said(exchange)}", exchange, task_id)
-        return document
-
-    def _shown(self, value: Any) -> str:
-        return self._wire.redactor.text(repr(value)[:5000])[:200]
-
-    def _said(self, exchange: Exchange) -> str:
-        code, message = (
-            (None, None) if exchange.object is None else self._contract.reader.error(exchange.object)
-        )
-        text = ": ".join(part for part in (code, message) if part)
-        return f" ({self._wire.redactor.text(text[:5000])[:200]})" if text else ""
-
-    def _error(self, kind: type[RelayError], message: str, exchange: Exchange, task_id: str) -> RelayError:
-        return kind(message, relay=self.name, task_id=task_id, exchange=exchange)
-
-
-def _hint(status: int | None) -> str:
-    """What to do about a status that is neither a task nor a refusal that the contract knows."""
-    if status == 429 or (status is not None and status >= 500):
-        return "try again later"
-    return "check what the key may do" if status == 403 else "check the base URL"
+            while not waiting.done:
+                step = waiting.next(now := clock.now())
+                if isinstance(step, Ask):
+                    start(step, self._patience(waiting))
+                    flying += 1
+                elif flying:
+                    with suppress(Empty):
+                        asked, answer = answers.get(timeout=None if math.isinf(step) else max(step - now, 0))
+                        flying -= 1
+                        waiting.answered(asked, expected(answer), clock.now())
+                elif step < math.inf:
+                    clock.sleep(step - now)
+                yield from waiting.events()
+        finally:
+            crew.shutdown(wait=False, cancel_futures=True)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from mjrelay._redaction import REDACTED
 from mjrelay.errors import ContractError, SettingError
@@ -38,14 +38,11 @@ class Request:
         """The same request with a secret where the credential belongs."""
         return _holding(self, credential, secret, _holding(self.shown or self, credential, REDACTED))
 
-    def with_headers(self, secrets: Headers) -> Request:
-        """The same request with header fields of the caller's own, whose values are not for show."""
-        if not secrets:
-            return self
+    def with_headers(self, fields: Headers, shown: Headers) -> Request:
+        """The same request with more header fields, and what stands in their place when it is shown."""
         seen = self.shown or self
-        hidden = tuple((name, REDACTED) for name, _ in secrets)
-        shown = Request(seen.method, seen.target, (*seen.headers, *hidden), seen.body)
-        return evolve(self, headers=(*self.headers, *secrets), shown=shown)
+        shown_request = Request(seen.method, seen.target, (*seen.headers, *shown), seen.body)
+        return Request(self.method, self.target, (*self.headers, *fields), self.body, shown_request)
 
 
 @cache

@@ -1,0 +1,419 @@
+"""What `Relay` and `AsyncRelay` share: everything but the sending and the sleeping."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
+from urllib.parse import urlsplit
+
+from attrs import evolve, field, frozen
+
+from mjrelay import _contract, _request, _settings
+from mjrelay._answers import Answers
+from mjrelay._clock import Clock
+from mjrelay._download import Downloader, DownloadFaults
+from mjrelay._exchange import parse
+from mjrelay._reader import State
+from mjrelay._redaction import REDACTED, Redactor
+from mjrelay._request import Request
+from mjrelay._schedule import Rhythm
+from mjrelay._task import Task
+from mjrelay._version import __version__
+from mjrelay._waiting import GRACE, Ask, Changed, Ended, Event, Lost, Waiting, ends
+from mjrelay._wire import Link
+from mjrelay.errors import (
+    DownloadError,
+    PlainHTTPWarning,
+    RelayError,
+    SettingError,
+    SomeTasksError,
+)
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from mjrelay._contract import Contract
+    from mjrelay._exchange import Exchange, Headers
+
+    Answer = Mapping[str, Task | RelayError] | Exception
+    """What becomes of a request: a `RelayError` is the relay's doing, every other exception our own."""
+
+W = TypeVar("W")
+"""The wire."""
+
+_LEAST = 1.0
+"""Seconds that a request may take at least, however near the deadline of a whole wait is."""
+
+_TELLING = 16
+"""Characters from which on a header's value may be a secret, and is no common word."""
+
+_warned: set[str] = set()
+
+
+@frozen(kw_only=True)
+class Options:
+    """What a relay is used with; `Relay` says what each means."""
+
+    api_key: str | None = field(repr=False)
+    base_url: str
+    scheme: str | None
+    timeout: float
+    headers: Mapping[str, str] = field(repr=False)
+    user_agent: str | None
+    proxy: str | None = field(repr=False)
+    verify: bool | str | ssl.SSLContext
+    client: Any
+    fast: bool
+    connections: int
+    retries: int
+    clock: Clock
+
+
+class Changes(TypedDict, total=False):
+    """What `with_options` can change."""
+
+    api_key: str
+    base_url: str
+    scheme: str | None
+    timeout: float
+    headers: Mapping[str, str]
+    user_agent: str | None
+    proxy: str | None
+    verify: bool | str | ssl.SSLContext
+    fast: bool
+    connections: int
+    retries: int
+
+
+_WIRED = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
+"""Changes that need connections of their own; the key is among them for what is kept out of logs."""
+
+
+class Face(Generic[W]):
+    """A relay by its contract, and the meaning of what it sends; how to send is the subclass's."""
+
+    _wire: W
+
+    def __init__(
+        self,
+        name: str,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        scheme: str | None = None,
+        timeout: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        user_agent: str | None = None,
+        proxy: str | None = None,
+        verify: bool | str | ssl.SSLContext = True,
+        client: Any = None,
+        fast: bool = False,
+        connections: int = 100,
+        retries: int = 8,
+        clock: Clock | None = None,
+    ) -> None:
+        contract = _contract.contract(name)
+        options = Options(
+            api_key=api_key or _settings.api_key(contract.name),
+            base_url=_settings.base_url(base_url, contract.base_url, contract.name),
+            scheme=scheme,
+            timeout=timeout,
+            headers=headers or {},
+            user_agent=user_agent,
+            proxy=proxy,
+            verify=verify,
+            client=client,
+            fast=fast,
+            connections=connections,
+            retries=retries,
+            clock=clock or Clock(),
+        )
+        self._set_up(contract, options, Rhythm(contract.reader.refresh))
+        self._wire, self._owner = self._connect(self._link(), fast=fast, client=client), True
+
+    @property
+    def name(self) -> str:
+        """The relay's name."""
+        return self._contract.name
+
+    @property
+    def base_url(self) -> str:
+        """Where the relay is, as it was given."""
+        return self._options.base_url
+
+    def read(self, body: bytes) -> Task:
+        """
+        The task in a body that the relay sent by itself, to a callback for instance.
+
+        Nothing proves who sent it: take it for a hint, and `fetch` the task. Raises `UndecodableError` and
+        `EnvelopeError`.
+        """
+        return self._answers.read(body)
+
+    def with_options(self, **changes: Unpack[Changes]) -> Self:
+        """
+        The same relay with other options; the connections are shared where the change allows it.
+
+        Closing it leaves shared connections open: they are closed with the relay that opened them.
+        """
+        unknown = changes.keys() - Changes.__annotations__.keys()
+        if unknown:
+            known = ", ".join(Changes.__annotations__)
+            raise SettingError(f"{min(unknown)} is no option that can be changed; these are: {known}")
+        wired = changes.keys() & _WIRED
+        if wired and self._options.client is not None:
+            raise SettingError(f"{min(wired)} cannot be changed: the connections are those of client=")
+        if "base_url" in changes:
+            changes["base_url"] = _settings.checked_url(changes["base_url"])
+        other = object.__new__(type(self))
+        other._set_up(self._contract, evolve(self._options, **changes), self._rhythm)
+        other._wire, other._owner = self._wire, False
+        if wired:
+            options = other._options
+            other._wire = other._connect(other._link(), fast=options.fast, client=None)
+            other._owner = True
+        return other
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
+
+    def _connect(self, link: Link, *, fast: bool, client: Any) -> W:
+        """The wire along which requests go."""
+        raise NotImplementedError
+
+    def _set_up(self, contract: Contract, options: Options, rhythm: Rhythm) -> None:
+        """Take the options; raises `SettingError` for what cannot be used."""
+        key = options.api_key
+        if key is not None:
+            _settings.checked_key(key)
+        elif not contract.open:
+            raise SettingError(
+                f"no key for {contract.name}: set {_settings.key_variable(contract.name)} or "
+                "MJRELAY_API_KEY, or give api_key="
+            )
+        _checked(options)
+        self._contract, self._options, self._rhythm = contract, options, rhythm
+        self._credential = None if key is None else _chosen(contract, options.scheme)
+        self._redactor = Redactor(*_secrets(options))
+        self._answers = Answers(contract, self._redactor, self._credential)
+        self._origin, self._path = _request.locate(options.base_url, contract.path)
+        agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
+        sent = Request("GET", "/", (("User-Agent", agent),)).with_headers(
+            tuple(options.headers.items()), tuple((name, REDACTED) for name in options.headers)
+        )
+        self._in_query = self._credential is not None and self._credential.place == "query"
+        if key is not None and self._credential is not None and not self._in_query:
+            sent = sent.authenticated(self._credential, key)
+        self._fields: Headers = sent.headers
+        self._shown: Headers = sent.headers if sent.shown is None else sent.shown.headers
+        if key is not None:
+            _warn_of_plain_http(self._origin)
+
+    def _link(self) -> Link:
+        options = self._options
+        return Link(
+            origin=self._origin,
+            redactor=self._redactor,
+            proxy=options.proxy,
+            verify=options.verify,
+            connections=options.connections,
+        )
+
+    def _asking(self, ids: tuple[str, ...]) -> Request:
+        """The request for one task, or for several at once."""
+        if len(ids) == 1:
+            request = self._contract.request(ids[0], self._path)
+        else:
+            request = self._contract.batch_request(ids, self._batch_path)
+        request = request.with_headers(self._fields, self._shown)
+        if self._in_query and self._credential is not None and self._options.api_key is not None:
+            request = request.authenticated(self._credential, self._options.api_key)
+        return request
+
+    @property
+    def _batch_path(self) -> str | None:
+        path = self._contract.batch_path
+        return None if path is None else _request.locate(self.base_url, path)[1]
+
+    def _told(self, ask: Ask, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
+        """What an answer says of each id, or why it says nothing."""
+        try:
+            if len(ask.ids) > 1:
+                return self._answers.tasks(exchange, ask.ids)
+            return {ask.ids[0]: self._answers.task(exchange, ask.ids[0])}
+        except RelayError as error:
+            return error
+
+    def _waiting(
+        self,
+        ids: Iterable[str],
+        timeout: float,
+        *,
+        concurrency: int = 1,
+        rate: float | None = None,
+        batch: bool = False,
+        once: bool = False,
+    ) -> Waiting:
+        """The machine that waits for these tasks; with ``once`` any state of them will do."""
+        clock, reader = self._options.clock, self._contract.reader
+        if isinstance(ids, str):
+            raise SettingError("ids is one text; give a list of ids")
+        ids = [_checked_id(task_id) for task_id in ids]
+        for name, value in (("timeout", timeout), ("concurrency", concurrency), ("rate", rate)):
+            if value is not None and not 0 < value < math.inf:
+                raise SettingError(f"{name} is {value!r}; give a number above 0, and not an infinite one")
+        now = clock.now()
+        return Waiting(
+            relay=self.name,
+            ids=ids,
+            rhythm=self._rhythm,
+            redactor=self._redactor,
+            restore=lambda body: Task(self._contract, parse(body)),
+            started=now,
+            epoch=clock.time() - now,
+            deadline=now + timeout,
+            retries=self._options.retries,
+            concurrency=concurrency,
+            rate=rate,
+            batch=int(reader.batch.limit or len(ids) or 1) if batch and reader.batch else None,
+            until=(lambda _: True) if once else ends,
+            grace=0.0 if once else GRACE,
+        )
+
+    def _patience(self, waiting: Waiting) -> float:
+        """Seconds that the next request of a wait may take."""
+        left = waiting.deadline - self._options.clock.now()
+        return min(self._options.timeout, max(left, _LEAST))
+
+    def _downloader(self, *, allow_private: bool) -> Downloader:
+        options = self._options
+        return Downloader(
+            home=self._origin, allow_private=allow_private, proxy=options.proxy, verify=options.verify
+        )
+
+    def _media(self, task: Task, *, previews: bool) -> tuple[str, ...]:
+        """The URLs of what a task made; raises `DownloadError` where it made nothing yet."""
+        media = (*task.images, *task.videos, *(task.previews if previews else ()))
+        if not media and task.state is not State.SUCCEEDED:
+            raise DownloadError(
+                f"task {task.id} is {task.state} and made nothing yet; wait for it, or take its previews",
+                failures={},
+                paths=(),
+                relay=self.name,
+                task=task,
+            )
+        return media
+
+    def _download(
+        self,
+        downloader: Downloader,
+        task: Task,
+        media: tuple[str, ...],
+        folder: Path,
+        **events: Any,
+    ) -> list[Path]:
+        try:
+            return downloader.download(task.id, media, folder, **events)
+        except DownloadFaults as faults:
+            failures = {fault.url: fault.message for fault in faults.faults}
+            told = "; ".join(failures.values())
+            raise DownloadError(
+                f"task {task.id}: {self._redactor.text(told)}",
+                failures=failures,
+                paths=faults.paths,
+                relay=self.name,
+                task=task,
+            ) from faults
+
+
+def expected(answer: Answer) -> Mapping[str, Task | RelayError] | RelayError:
+    """The answer; raises it where it is an error of our own."""
+    if isinstance(answer, Exception) and not isinstance(answer, RelayError):
+        raise answer
+    return answer
+
+
+class Collector:
+    """Hands out tasks as they end, and keeps what went wrong until the others are done."""
+
+    def __init__(
+        self,
+        on_progress: Callable[[Task], object] | None = None,
+        on_error: Callable[[RelayError], object] | None = None,
+    ) -> None:
+        self._on_progress, self._on_error = on_progress, on_error
+        self._errors: list[RelayError] = []
+
+    def take(self, event: Event) -> Iterator[Task]:
+        """The task, where one has ended."""
+        match event:
+            case Ended(task) | Changed(task):
+                if self._on_progress is not None:
+                    self._on_progress(task)
+                if isinstance(event, Ended):
+                    yield task
+            case Lost(error):
+                (self._on_error or self._errors.append)(error)
+
+    def finish(self) -> None:
+        """Raise `SomeTasksError` where an error was given to nobody."""
+        if self._errors:
+            raise SomeTasksError(self._errors)
+
+
+def _chosen(contract: Contract, scheme: str | None) -> Any:
+    """The way to authenticate: the one of that name, else the relay's own first."""
+    ways = contract.credentials
+    if scheme is None:
+        return ways[0] if ways else None
+    for way in ways:
+        if way.scheme == scheme:
+            return way
+    known = ", ".join(repr(way.scheme) for way in ways) or "none"
+    raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract knows {known}")
+
+
+def _secrets(options: Options) -> Iterator[str]:
+    """What is kept out of everything shown: the key, a proxy's password, and header values of some length."""
+    if options.api_key is not None:
+        yield options.api_key
+    if options.proxy is not None and (password := urlsplit(options.proxy).password):
+        yield password
+    yield from (value for value in options.headers.values() if len(value) >= _TELLING)
+
+
+def _checked(options: Options) -> None:
+    if not 0 < options.timeout < math.inf:
+        raise SettingError(
+            f"timeout is {options.timeout!r}; give seconds above 0, and not an infinite number"
+        )
+    if options.connections < 1 or options.retries < 0:
+        raise SettingError("connections must be 1 or more, and retries 0 or more")
+    if options.client is not None and (options.fast or options.proxy or options.verify is not True):
+        raise SettingError("client= brings its own connections; leave out fast, proxy and verify")
+    agent = {} if options.user_agent is None else {"User-Agent": options.user_agent}
+    for name, value in {**options.headers, **agent}.items():
+        if not (name and value and name.isascii() and name.isprintable() and " " not in name):
+            raise SettingError(f"{name!r} is no header field that can be sent")
+        if not all(character == "\t" or " " <= character <= "~" for character in value):
+            raise SettingError(f"the value of the header {name} holds what cannot be sent; write it in ASCII")
+
+
+def _checked_id(task_id: str) -> str:
+    if not isinstance(task_id, str) or not task_id:
+        raise SettingError(f"{task_id!r} is no id of a task; give it as text, as the relay returned it")
+    try:
+        task_id.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
+    return task_id
+
+
+def _warn_of_plain_http(origin: str) -> None:
+    if origin.startswith("http:") and not _settings.loopback(origin) and origin not in _warned:
+        _warned.add(origin)
+        message = f"the key goes to {origin} unencrypted; give https:// if the relay speaks it"
+        warnings.warn(message, PlainHTTPWarning, stacklevel=5)
