@@ -54,6 +54,8 @@ def typing(session: nox.Session) -> None:
     """Check the types of everything that is written or generated."""
     session.install("-e", ".[all]", *group("typing"))
     session.run("mypy", *session.posargs)
+    session.run("mypy", "tests/typing")
+    session.run("pyright", "tests/typing")
 
 
 @nox.session
@@ -71,3 +73,10 @@ def conformance(session: nox.Session) -> None:
     """Judge relays: the embedded mocks of all, or what the arguments after -- say."""
     session.install(".[conformance]")
     session.run("mjrelay", "conform", "--format", "pretty", "--report-dir", "reports", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the face against what its users would use instead; prints ratios, judges nothing."""
+    session.install(".[all]", *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -132,7 +132,7 @@ class Answers:
             return self._missing(MissingTaskError, answered, exchange, task_id)
         elif 300 <= status < 400:
             target = self._quoted(exchange.header("location") or "nowhere")
-            message = f"answered {status}, to {target}; none is followed: if that is right, it is the base URL"
+            message = f"answered {status}, to {target}; none is followed: if it is right, give it as base URL"
         else:
             message = f"{answered}; check the base URL"
         return self._error(kind, message, exchange, task_id)

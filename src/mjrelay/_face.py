@@ -16,7 +16,6 @@ from mjrelay._download import Downloader, DownloadFaults
 from mjrelay._exchange import parse
 from mjrelay._reader import State
 from mjrelay._redaction import REDACTED, Redactor
-from mjrelay._request import Request
 from mjrelay._schedule import Rhythm
 from mjrelay._task import Task
 from mjrelay._version import __version__
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Exchange, Headers
+    from mjrelay._request import Request
 
     Answer = Mapping[str, Task | RelayError] | Exception
     """What becomes of a request: a `RelayError` is the relay's doing, every other exception our own."""
@@ -200,15 +200,10 @@ class Face(Generic[W]):
         self._redactor = Redactor(*_secrets(options))
         self._answers = Answers(contract, self._redactor, self._credential)
         self._origin, self._path = _request.locate(options.base_url, contract.path)
+        self._batch_path = contract.batch_path and _request.locate(options.base_url, contract.batch_path)[1]
         agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
-        sent = Request("GET", "/", (("User-Agent", agent),)).with_headers(
-            tuple(options.headers.items()), tuple((name, REDACTED) for name in options.headers)
-        )
-        self._in_query = self._credential is not None and self._credential.place == "query"
-        if key is not None and self._credential is not None and not self._in_query:
-            sent = sent.authenticated(self._credential, key)
-        self._fields: Headers = sent.headers
-        self._shown: Headers = sent.headers if sent.shown is None else sent.shown.headers
+        self._fields: Headers = (("User-Agent", agent), *options.headers.items())
+        self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
         if key is not None:
             _warn_of_plain_http(self._origin)
 
@@ -229,14 +224,9 @@ class Face(Generic[W]):
         else:
             request = self._contract.batch_request(ids, self._batch_path)
         request = request.with_headers(self._fields, self._shown)
-        if self._in_query and self._credential is not None and self._options.api_key is not None:
+        if self._credential is not None and self._options.api_key is not None:
             request = request.authenticated(self._credential, self._options.api_key)
         return request
-
-    @property
-    def _batch_path(self) -> str | None:
-        path = self._contract.batch_path
-        return None if path is None else _request.locate(self.base_url, path)[1]
 
     def _told(self, ask: Ask, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
         """What an answer says of each id, or why it says nothing."""
@@ -416,4 +406,4 @@ def _warn_of_plain_http(origin: str) -> None:
     if origin.startswith("http:") and not _settings.loopback(origin) and origin not in _warned:
         _warned.add(origin)
         message = f"the key goes to {origin} unencrypted; give https:// if the relay speaks it"
-        warnings.warn(message, PlainHTTPWarning, stacklevel=5)
+        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

@@ -1,0 +1,116 @@
+"""Against a relay on loopback that errs in every way there is: nothing is lost, doubled or hung."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mjrelay_conformance.mock import FAULTS, MockRelay, Server
+
+from mjrelay import AsyncRelay, Relay, RelayError, State, Task
+from mjrelay._clock import Clock
+from mjrelay._contract import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+TASKS = 500
+OUTCOMES = (State.SUCCEEDED, State.FAILED)
+SLOW = {"connection-reset", "stalls-mid-body"}
+"""Faults that cost the time of a timeout or a connection each; they come, but seldom."""
+
+
+class Leap(Clock):
+    """A clock whose sleeps take no time: it leaps."""
+
+    def __init__(self) -> None:
+        self._now, self._lock = 1_000.0, threading.Lock()
+
+    def now(self) -> float:
+        return self._now
+
+    def time(self) -> float:
+        return self._now + 1_700_000_000
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._now += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+
+class Hostile:
+    """An ASGI application that answers as a mock without faults, or, at random, as one with them."""
+
+    def __init__(self, name: str, clock: Clock, seed: int) -> None:
+        known = contract(name)
+        faults = [[]] + [[fault] for fault, one in FAULTS.items() if one.applies(known)]
+        self.mocks = {
+            "+".join(fault): MockRelay(known, faults=fault, clock=clock.time, seed=seed) for fault in faults
+        }
+        self.chance = random.Random(seed)
+        self.met: Counter[str] = Counter()
+
+    def submit(self, task_id: str, duration: float, outcome: State) -> None:
+        for mock in self.mocks.values():
+            mock.submit(duration, outcome=outcome, task_id=task_id)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        fault = self.chance.choice(list(self.mocks)) if self.chance.random() < 0.3 else ""
+        if fault in SLOW and self.chance.random() < 0.9:
+            fault = ""
+        self.met[fault] += 1
+        await self.mocks[fault](scope, receive, send)
+
+
+def told(name: str, seed: int, *, fast: bool, twin: bool) -> tuple[dict[str, State], list[Task | RelayError]]:
+    """What a relay's tasks are to become, and what the face says that they became."""
+    clock, chance = Leap(), random.Random(seed)
+    app = Hostile(name, clock, seed)
+    wanted = {}
+    for number in range(TASKS):
+        task_id = str(1_730_000_000_000_000 + number)
+        wanted[task_id] = chance.choice(OUTCOMES)
+        app.submit(task_id, chance.uniform(0, 300), wanted[task_id])
+    options: dict[str, Any] = {"timeout": 2.0, "clock": clock, "fast": fast}
+    limits: dict[str, Any] = {"timeout": 3600.0, "concurrency": 24, "rate": None}
+    had: list[Task | RelayError] = []
+
+    async def run(base_url: str) -> None:
+        async with AsyncRelay(name, "mock-key", base_url=base_url, **options) as relay:
+            async for task in relay.wait_all(wanted, on_error=had.append, **limits):
+                had.append(task)
+
+    with Server(app) as base_url:
+        if twin:
+            asyncio.run(run(base_url))
+        else:
+            with Relay(name, "mock-key", base_url=base_url, **options) as relay:
+                had += relay.wait_all(wanted, on_error=had.append, **limits)
+    assert app.met.keys() == app.mocks.keys(), "a fault was never met"
+    return wanted, had
+
+
+@pytest.mark.parametrize("twin", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("fast", [False, True], ids=["default", "fast"])
+@pytest.mark.parametrize("name", ["apiai", "zhongzhuan"])
+def test_each_task_ends_as_it_did_or_in_an_error_of_the_family(name: str, fast: bool, twin: bool) -> None:
+    """2,000 tasks a wire: each id is told of once, in its true terminal state or with a RelayError."""
+    if fast:
+        pytest.importorskip("pyreqwest", reason="the extra fast is not installed")
+    wanted, had = told(name, seed=len(name) + twin, fast=fast, twin=twin)
+    ids = [one.task_id if isinstance(one, RelayError) else one.id for one in had]
+    assert sorted(map(str, ids)) == sorted(wanted)
+    tasks = [one for one in had if isinstance(one, Task)]
+    assert all(task.state is wanted[task.id] for task in tasks)
+    assert len(tasks) > TASKS / 2

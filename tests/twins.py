@@ -1,0 +1,82 @@
+"""`Relay` and `AsyncRelay` behind one set of names, so that a test of the one is a test of both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from mjrelay import AsyncRelay, Relay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from mjrelay import Task
+
+
+class Sync:
+    """A `Relay`; what comes one by one is a list."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.face: Any = Relay(*args, **options)
+
+    def fetch(self, task_id: str) -> Task:
+        return self.face.fetch(task_id)
+
+    def wait(self, task_id: str, **options: Any) -> Task:
+        return self.face.wait(task_id, **options)
+
+    def watch(self, task_id: str, **options: Any) -> list[Task]:
+        return list(self.face.watch(task_id, **options))
+
+    def wait_all(self, ids: Any, **options: Any) -> list[Task]:
+        return list(self.face.wait_all(ids, **options))
+
+    def fetch_all(self, ids: Any, **options: Any) -> list[Task]:
+        return list(self.face.fetch_all(ids, **options))
+
+    def download(self, task: Task, folder: Path, **options: Any) -> list[Path]:
+        return self.face.download(task, folder, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.face.close()
+
+
+class Async:
+    """An `AsyncRelay` on a loop of its own, looked at from outside."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.runner = asyncio.Runner()
+        self.face: Any = AsyncRelay(*args, **options)
+
+    def fetch(self, task_id: str) -> Task:
+        return self.runner.run(self.face.fetch(task_id))
+
+    def wait(self, task_id: str, **options: Any) -> Task:
+        return self.runner.run(self.face.wait(task_id, **options))
+
+    def watch(self, task_id: str, **options: Any) -> list[Task]:
+        return self.runner.run(_all(self.face.watch(task_id, **options)))
+
+    def wait_all(self, ids: Any, **options: Any) -> list[Task]:
+        return self.runner.run(_all(self.face.wait_all(ids, **options)))
+
+    def fetch_all(self, ids: Any, **options: Any) -> list[Task]:
+        return self.runner.run(_all(self.face.fetch_all(ids, **options)))
+
+    def download(self, task: Task, folder: Path, **options: Any) -> list[Path]:
+        return self.runner.run(self.face.download(task, folder, **options))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.run(self.face.aclose())
+        self.runner.close()
+
+
+async def _all(tasks: AsyncIterator[Task]) -> list[Task]:
+    return [task async for task in tasks]
