@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -322,6 +323,21 @@ def test_a_plan_is_small_and_reads_only() -> None:
         assert right == [True] * (len(plan) - 1) + [False]
     with pytest.raises(PlanError, match="name 10 tasks or fewer"):
         read_plan(one, [KnownTask(str(n)) for n in range(CAP - 1)], KEY)
+
+
+def test_no_other_operation_is_asked() -> None:
+    """Generated requests too are for the fetch operation alone, though the contract has others."""
+    one = contract("zhongzhuan")
+    assert one.batch_path
+    assert one.seed_path
+    mock = MockRelay(one, key=KEY)
+    probe = Direct(mock)
+    plan = read_plan(one, [KnownTask(id_, state) for state, id_ in mock.known.items()], KEY)
+    judging: Any = probe
+    Runner(one, judging, Record(None, Redactor(KEY)), select(()), (KEY,)).run(plan, cases=40)
+    assert len(probe.requests) >= len(plan) + 40
+    asked = {f"{request.method} {request.target}" for request in probe.requests}
+    assert [one for one in asked if not re.fullmatch("GET /mj/task/[^/]+/fetch", one)] == []
 
 
 def test_a_known_task_is_named_with_its_state() -> None:

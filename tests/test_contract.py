@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mjrelay._contract import Clause, Contract, contract, relays
 from mjrelay._credential import Credential
 from mjrelay._reader import State
-from mjrelay._request import Request, ask, build, join, nested
-from mjrelay.errors import ContractError, UnknownRelayError
+from mjrelay._request import Request, ask, build, build_many, join, nested
+from mjrelay.errors import ContractError, MjrelayError, SettingError, UnknownRelayError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -466,6 +466,84 @@ def test_any_id_comes_back_out_of_its_request(task_id: str) -> None:
     assert parse_qsl(urlsplit(query).query, keep_blank_values=True) == [("id", task_id)]
     body = build("POST", "/fetch", "$request.body#/a/id", task_id).body
     assert json.loads(body) == {"a": {"id": task_id}}
+
+
+# --- several tasks, and seeds ---
+
+
+def test_the_request_for_several_tasks() -> None:
+    """The ids stand as a list where the contract says, in the order given; there is no credential yet."""
+    relay = contract("zhongzhuan")
+    assert relay.batch_path == "/mj/task/list-by-condition"
+    request = relay.batch_request(["2", "1"])
+    assert (request.method, request.target) == ("POST", "/mj/task/list-by-condition")
+    assert json.loads(request.body) == {"ids": ["2", "1"]}
+    assert dict(request.headers) == {"Accept": "application/json", "Content-Type": "application/json"}
+    assert relay.batch_request(["1"], "/fast/mj/list").target == "/fast/mj/list"
+
+
+def test_the_request_for_a_seed() -> None:
+    """The id goes where it goes when the task is fetched, into another path."""
+    relay = contract("zhongzhuan")
+    assert relay.seed_path == "/mj/task/{id}/image-seed"
+    request = relay.seed_request("a/b")
+    assert (request.method, request.target, request.body) == ("GET", "/mj/task/a%2Fb/image-seed", b"")
+    assert relay.seed_request("1", "/fast/{id}/seed").target == "/fast/1/seed"
+
+
+def test_a_relay_with_neither(file: Path) -> None:
+    """What the form does not name there is no request for, and the error says what is left."""
+    mine = Contract.load(file)
+    assert (mine.batch_path, mine.seed_path) == (None, None)
+    with pytest.raises(ContractError, match="no batch in x-mj-task; ask for one task at a time"):
+        mine.batch_request(["1"])
+    with pytest.raises(ContractError, match="no seed in x-mj-task"):
+        mine.seed_request("1")
+
+
+def test_an_operation_that_there_is_none_of(file: Path) -> None:
+    """A misspelt operationId is named."""
+    mine = edited(
+        file, "version: 1\n        ask", "version: 1\n        seed: {operation: x, value: $.s}\n        ask"
+    )
+    with pytest.raises(ContractError, match="no operation is called x; correct the operationId"):
+        mine.seed_request("1")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_any_ids_come_back_out_of_their_request(ids: list[str]) -> None:
+    """Whatever the ids are, body and query carry exactly them, in order."""
+    body = build_many("POST", "/list", "$request.body#/filter/ids", ids).body
+    assert json.loads(body) == {"filter": {"ids": ids}}
+    query = build_many("GET", "/list?all=0", "$request.query.id", ids).target
+    assert parse_qsl(urlsplit(query).query, keep_blank_values=True)[1:] == [("id", one) for one in ids]
+
+
+@pytest.mark.parametrize(
+    ("path", "expression", "error", "message"),
+    [
+        ("/list/{of}", "$request.body#/ids", ContractError, "does not fill"),
+        ("/list/{ids}", "$request.path.ids", ContractError, "does not fill"),
+        ("/list", "$request.header.X-Ids", ContractError, "room for one id"),
+        ("/list", "$request.body#/ids", SettingError, "no text that can be sent"),
+    ],
+)
+def test_ids_that_find_no_place(path: str, expression: str, error: type[MjrelayError], message: str) -> None:
+    """A path that stays a template, a place for one id, and an id that is no text are refused."""
+    ids = ["1", "\ud800"] if error is SettingError else ["1"]
+    with pytest.raises(error, match=message):
+        build_many("POST", path, expression, ids)
+
+
+def test_answers_of_another_operation() -> None:
+    """Where an operation is named, its responses are read and not the fetch operation's."""
+    relay = contract("zhongzhuan")
+    assert relay.batch is not None
+    assert list(relay.content(400, relay.batch)) == ["text/plain"]
+    assert list(relay.content(400)) == ["application/json"]
+    found = relay.response(200, relay.seed)
+    assert found is not None
+    assert found[0] == ("paths", "/mj/task/{id}/image-seed", "get", "responses", "200")
 
 
 # --- base URLs ---

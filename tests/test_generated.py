@@ -30,8 +30,16 @@ from mjrelay_clients.zhongzhuan import (
     UnexpectedStatus,
     Unset,
 )
-from mjrelay_clients.zhongzhuan.api.task import fetch_task
-from mjrelay_clients.zhongzhuan.models import AuthError, Task, TaskError, TaskStatus
+from mjrelay_clients.zhongzhuan.api.task import fetch_seed, fetch_task, list_tasks
+from mjrelay_clients.zhongzhuan.models import (
+    AuthError,
+    SeedProperties,
+    Task,
+    TaskError,
+    TaskIds,
+    TaskSeed,
+    TaskStatus,
+)
 from mjrelay_codegen import _generator
 from mjrelay_codegen._relay import Relay
 from mjrelay_conformance.mock import MockRelay
@@ -54,13 +62,21 @@ def contract(relay: str) -> Any:
 
 
 def examples(relay: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each documented JSON answer of a relay, with the name of its schema."""
-    for item in contract(relay)["paths"].values():
-        for operation in item.values():
-            for response in operation["responses"].values():
-                content = response.get("content", {}).get("application/json", {})
-                for example in content.get("examples", {}).values():
-                    yield content["schema"]["$ref"].rpartition("/")[2], example["value"]
+    """Each documented answer of a relay, or each item of one that is an array, with its schema's name."""
+    responses = [
+        response
+        for item in contract(relay)["paths"].values()
+        for operation in item.values()
+        for response in operation["responses"].values()
+    ]
+    for response in responses:
+        for media in response.get("content", {}).values():
+            for example in media.get("examples", {}).values():
+                schema, value = media.get("schema", {}), example["value"]
+                for document in value if "items" in schema else [value]:
+                    reference = schema.get("items", schema).get("$ref")
+                    if reference is not None:
+                        yield reference.rpartition("/")[2], document
 
 
 SUCCEEDED: dict[str, Any] = next(
@@ -808,3 +824,44 @@ def test_a_task_is_fetched_from_each_mock(relay: str) -> None:
             assert refused.value.status_code == 401
     assert task.to_dict() == document
     assert not task.additional_properties
+
+
+def test_several_tasks_and_a_seed_are_fetched_from_the_mock() -> None:
+    """Over a socket, sync and async, both operations are typed, and so are their refusals."""
+    mock = MockRelay(_contract.contract("zhongzhuan"), key=TOKEN)
+    known = mock.known[State.SUCCEEDED]
+    ids = TaskIds(ids=["0", known, mock.known[State.QUEUED]])
+    refusal = TaskError(code=4, description="do_request_failed ", type_="upstream_error")
+
+    async def awaited(base_url: str) -> tuple[list[Task], TaskSeed]:
+        async with AuthenticatedClient(base_url=base_url, token=TOKEN) as client:
+            refused = await list_tasks.asyncio_detailed(client=client, body=numbers())
+            assert (refused.status_code, refused.parsed) == (400, refusal)
+            with pytest.raises(UnexpectedStatus):
+                await fetch_seed.asyncio("0", client=client)
+            listed = await list_tasks.asyncio(client=client, body=ids)
+            return listed, await fetch_seed.asyncio(known, client=client)
+
+    with MockServer(mock) as base_url:
+        with AuthenticatedClient(base_url=base_url, token=TOKEN) as client:
+            tasks = list_tasks.sync(client=client, body=ids)
+            seed = fetch_seed.sync(known, client=client)
+            refused = list_tasks.sync_detailed(client=client, body=numbers())
+            assert refused.headers["content-type"] == "text/plain"
+            assert refused.parsed == refusal
+            assert isinstance(fetch_seed.sync_detailed("0", client=client).parsed, TaskError)
+            assert list_tasks.sync(client=client, body=TaskIds()) == []
+        with AuthenticatedClient(base_url=base_url, token="wrong", scheme="secret") as client:
+            assert isinstance(list_tasks.sync_detailed(client=client, body=ids).parsed, AuthError)
+            assert isinstance(fetch_seed.sync_detailed(known, client=client).parsed, AuthError)
+        assert asyncio.run(awaited(base_url)) == (tasks, seed)
+    assert {task.id: task.status for task in tasks} == {known: TaskStatus.SUCCESS, ids.ids[2]: ""}
+    assert isinstance(seed.result, str)
+    assert seed.result.isdecimal()
+    assert isinstance(seed.properties, SeedProperties)
+
+
+def numbers() -> TaskIds:
+    """Ids as no server takes them."""
+    ids: Any = [1730621826053455]
+    return TaskIds(ids=ids)

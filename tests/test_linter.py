@@ -73,6 +73,7 @@ paths:
           - {status: 200, body: empty}
         unauthorized: {status: 401}
         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+        seed: {operation: fetchSeed, value: $.seed}
         relations:
           - id: image-names-task
             left: {path: $.image}
@@ -106,7 +107,8 @@ paths:
       operationId: listTasks
       tags: [task]
       security:
-        - {}
+        - secret: []
+        - bearer: []
       requestBody:
         content:
           application/json:
@@ -124,6 +126,42 @@ paths:
               examples:
                 two:
                   value: [{id: "1", status: NEW}, {id: "2"}]
+        "401":
+          description: Refused.
+  /seed/{id}:
+    get:
+      operationId: fetchSeed
+      tags: [task]
+      security:
+        - bearer: []
+        - secret: []
+      parameters:
+        - name: id
+          in: path
+          required: true
+          schema:
+            type: string
+      responses:
+        "200":
+          description: The seed.
+          content:
+            application/json:
+              schema:
+                $ref: "#/components/schemas/Seed"
+              examples:
+                seed:
+                  value: {seed: 7, more: {}}
+        "401":
+          description: Refused.
+  /about:
+    get:
+      operationId: fetchAbout
+      tags: [task]
+      security:
+        - {}
+      responses:
+        "200":
+          description: Words.
 components:
   securitySchemes:
     bearer:
@@ -186,6 +224,12 @@ components:
           description: The ids.
           items:
             type: string
+    Seed:
+      type: object
+      properties:
+        seed:
+          type: [integer]
+          description: The seed.
     Refusal:
       type: object
       additionalProperties: false
@@ -240,7 +284,7 @@ CASES = r"""
 # reference-dangling
 -             $ref: "#/components/schemas/Button"
 >             $ref: "#/components/schemas/Buton"
-! there is no component Buton; known are Task, Button, Word, Ids, Refusal
+! there is no component Buton; known are Task, Button, Word, Ids, Seed, Refusal
 
 # reference-siblings
 -             - $ref: "#/components/schemas/Word"
@@ -329,19 +373,15 @@ CASES = r"""
 ! a package of the tag; small ASCII letters
 
 # operation-no-401
+-       operationId: fetchAbout
+-       tags: [task]
+-       security:
 -         - {}
--       requestBody:
--         content:
--           application/json:
--             schema:
--               $ref: "#/components/schemas/Ids"
 -       responses:
++       operationId: fetchAbout
++       tags: [task]
++       security:
 +         - secret: []
-+       requestBody:
-+         content:
-+           application/json:
-+             schema:
-+               $ref: "#/components/schemas/Ids"
 >       responses:
 ! has no 401; describe it
 
@@ -360,13 +400,13 @@ CASES = r"""
 ! stands elsewhere; inline
 
 # security-missing
--     post:
--       operationId: listTasks
+-     get:
+-       operationId: fetchAbout
 -       tags: [task]
 -       security:
 -         - {}
->     post:
-+       operationId: listTasks
+>     get:
++       operationId: fetchAbout
 +       tags: [task]
 ! how to authenticate; [{}] where the server is open
 
@@ -377,15 +417,43 @@ CASES = r"""
 ! says nothing; write [{}]
 
 # security-both
--         - bearer: []
--         - secret: []
+-       operationId: fetchAbout
+-       tags: [task]
+-       security:
+-         - {}
++       operationId: fetchAbout
++       tags: [task]
++       security:
 >         - bearer: []
 +           secret: []
+-       responses:
+-         "200":
+-           description: Words.
++       responses:
++         "200":
++           description: Words.
++         "401":
++           description: Refused.
 ! bearer and secret are asked for at once; alternatives
 
 # security-unknown
--         - secret: []
+-       operationId: fetchAbout
+-       tags: [task]
+-       security:
+-         - {}
++       operationId: fetchAbout
++       tags: [task]
++       security:
++         - {}
 >         - token: []
+-       responses:
+-         "200":
+-           description: Words.
++       responses:
++         "200":
++           description: Words.
++         "401":
++           description: Refused.
 ! no security scheme token; define it
 
 # security-kind
@@ -410,12 +478,12 @@ CASES = r"""
 ! this is neither; a component is an object
 
 # convention-required
--     Ids:
+-     Seed:
 -       type: object
-+     Ids:
++     Seed:
 +       type: object
->       required: [ides]
-! names ides; correct one
+>       required: [more]
+! names more; correct one
 
 # convention-description
 -         action:
@@ -497,14 +565,14 @@ CASES = r"""
 ! not one plain type; $ref to a component
 
 # convention-no-items
--         ids:
+-         buttons:
 -           type: [array]
--           description: The ids.
+-           description: What next.
 -           items:
--             type: string
->         ids:
+-             $ref: "#/components/schemas/Button"
+>         buttons:
 +           type: [array]
-+           description: The ids.
++           description: What next.
 ! items with an array; write both
 
 # convention-body
@@ -522,6 +590,16 @@ CASES = r"""
 >             type: [string]
 +           example: "1"
 ! not one plain type; a parameter has
+
+# convention-array-in-a-path
+-           schema:
+-             type: string
+-           example: "1"
+>           schema:
++             type: array
++             items: {type: string}
++           example: ["1"]
+! only a query repeats a parameter; one plain type
 
 # convention-enum-title
 -         - type: string
@@ -905,6 +983,120 @@ CASES = r"""
 +             left: {path: $.image, capture: "(x+)"}
 @ - id: image-names-task
 ! no value on one side; correct its capture
+
+# batch-ids
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTasks, ids: $request.body#/idz, items: "$[*]", limit: 10}
+! $request.body#/idz is no list of texts in the request of listTasks; describe it there
+
+# batch-ids-numbers
+-           description: The ids.
+-           items:
+-             type: string
++           description: The ids.
++           items:
++             type: integer
+@ batch:
+! is no list of texts; describe it there
+
+# batch-ids-in-the-query
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTasks, ids: $request.query.ids, items: "$[*]", limit: 10}
+! $request.query.ids is no list of texts; describe it there
+
+# batch-path
+-   /tasks:
+-     post:
++   /tasks/{of}:
++     parameters:
++       - {name: of, in: path, required: true, schema: {type: string}}
++     post:
+@ batch:
+! no such request can be made; spell it out
+
+# batch-credentials
+-       operationId: listTasks
+-       tags: [task]
+-       security:
+-         - secret: []
++       operationId: listTasks
++       tags: [task]
+>       security:
+! not those of the operation that fetches a task; write the same security
+
+# batch-item
+-                   value: [{id: "1", status: NEW}, {id: "2"}]
+>                   value: [{id: "1", status: NEW}, {id: ""}]
+! no id at $.id; correct it, or items
+
+# extension-ids-in-the-header
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTasks, ids: $request.header.X-Ids, items: "$[*]", limit: 10}
+! "$request.header.X-Ids" does not belong; a place that holds many
+
+# extension-limit
+-         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 10}
+>         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 1.5}
+! 1.5 does not belong; A whole number
+
+# extension-seed-operation
+-         seed: {operation: fetchSeed, value: $.seed}
+>         seed: {operation: getSeed, value: $.seed}
+! no operation is called getSeed; correct the operationId
+
+# jsonpath-seed
+-         seed: {operation: fetchSeed, value: $.seed}
+>         seed: {operation: fetchSeed, value: $.sed}
+! $.sed selects nothing; correct it
+
+# seed-value
+-         seed: {operation: fetchSeed, value: $.seed}
+>         seed: {operation: fetchSeed, value: $.more}
+! $.more selects what is no text or number; correct it
+
+# seed-path
+-   /seed/{id}:
++   /seed/{id}/{of}:
++     parameters:
++       - {name: of, in: path, required: true, schema: {type: string}}
+@ seed:
+! no such request can be made; spell it out
+
+# seed-ask
+-   /seed/{id}:
+-     get:
+-       operationId: fetchSeed
+-       tags: [task]
+-       security:
+-         - bearer: []
+-         - secret: []
+-       parameters:
+-         - name: id
+-           in: path
+-           required: true
+-           schema:
+-             type: string
++   /seed:
++     get:
++       operationId: fetchSeed
++       tags: [task]
++       security:
++         - bearer: []
++         - secret: []
+@ seed:
+! names the path parameter id, which fetchSeed does not have; declare it there
+
+# seed-credentials
+-       operationId: fetchSeed
+-       tags: [task]
+-       security:
+-         - bearer: []
+-         - secret: []
++       operationId: fetchSeed
++       tags: [task]
+>       security:
++         - bearer: []
+! not those of the operation that fetches a task; write the same security
 """
 
 
@@ -977,6 +1169,18 @@ def test_a_broken_contract_breaks_exactly_its_rule(block: str, tmp_path: Path) -
     assert case.mend in mend
 
 
+@pytest.mark.parametrize(
+    ("schema", "rules"), [("{type: array, items: {type: string}}", []), ("{type: string}", ["batch"])]
+)
+def test_ids_may_go_into_the_query(schema: str, rules: list[str], tmp_path: Path) -> None:
+    """A parameter that a query repeats holds ids; a plain one holds but one."""
+    text = BASE.replace("$request.body#/ids", "$request.query.ids").replace(
+        "      requestBody:",
+        f"      parameters: [{{name: ids, in: query, schema: {schema}}}]\n      requestBody:",
+    )
+    assert [violation.rule for violation in lint(write(tmp_path, text))] == rules
+
+
 def test_every_rule_has_a_case() -> None:
     """No rule is there that nothing shows to bite; the name's rule has tests of its own."""
     assert {Case.read(block).rule for block in BLOCKS.values()} == {*GATES, *RULES} - {"name"}
@@ -1019,7 +1223,7 @@ def test_all_violations_come_by_line(tmp_path: Path) -> None:
     text = BASE.replace("kind: $.action", "kind: $.acton").replace("title: Word", "title: Wort")
     text = text.replace("tags: [task]", "tags: []", 1).replace("reason: none", "reason: 1")
     found = [(violation.line, violation.rule) for violation in lint(write(tmp_path, text))]
-    assert found == [(13, "operation"), (29, "jsonpath"), (72, "example"), (147, "convention")]
+    assert found == [(13, "operation"), (29, "jsonpath"), (73, "example"), (185, "convention")]
 
 
 @pytest.mark.parametrize(

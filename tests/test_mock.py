@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import http.client
+import json
 import os
 import re
 import signal
@@ -283,6 +284,140 @@ def test_the_examples_of_errors_are_served_whole() -> None:
 def test_an_answer_may_be_told_apart_by_its_document_alone() -> None:
     """Of several examples under one status the first that the matcher fits is the answer."""
     assert parse(ask(MockRelay(ODD), "1001", "wrong").body) == {"ok": False, "why": "no key"}
+
+
+MANY = PACKAGED["zhongzhuan"]
+
+
+def ask_many(relay: MockRelay, ids: Any, key: str = KEY) -> Answer:
+    """The answer to a request for several tasks; the ids may be anything that JSON can say."""
+    request = relay.contract.batch_request(["1"]).authenticated(relay.contract.credentials[0], key)
+    return relay.answer(request.method, request.target, request.headers, json.dumps({"ids": ids}).encode())
+
+
+def ask_seed(relay: MockRelay, task_id: str, key: str = KEY) -> Answer:
+    """The answer to a request for the seed of a task's image."""
+    request = relay.contract.seed_request(task_id).authenticated(relay.contract.credentials[0], key)
+    return relay.answer(request.method, request.target, request.headers, request.body)
+
+
+def test_several_tasks_are_listed() -> None:
+    """Each known task comes once, as when it is fetched, in another order; unknown ones are left out."""
+    relay = MockRelay(MANY)
+    ids = list(relay.known.values())
+    answer = ask_many(relay, [*ids, NOBODY, ids[0]])
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    documents = parse(answer.body)
+    assert [MANY.reader.id(document) for document in documents] == ids[::-1]
+    assert documents == [parse(ask(relay, task_id).body) for task_id in ids[::-1]]
+    for none in ([], None, [NOBODY]):
+        assert parse(ask_many(relay, none).body) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b'{"ids": [7]}', b'{"ids": "7"}', b'{"ids": {}}'])
+def test_ids_that_are_none_get_the_described_answer(body: bytes) -> None:
+    """A body without a list of texts is refused as the contract shows it, under its content type."""
+    request = MANY.batch_request([]).authenticated(MANY.credentials[0], KEY)
+    answer = MockRelay(MANY).answer(request.method, request.target, request.headers, body)
+    assert (answer.status, answer.content_type) == (400, "text/plain")
+    assert parse(answer.body)["description"] == "do_request_failed "
+
+
+def test_seeds_are_told() -> None:
+    """Each task has digits of its own that stay; a missing one gets the operation's own answer."""
+    relay = MockRelay(MANY)
+    seeds = [parse(ask_seed(relay, task_id).body)["result"] for task_id in relay.known.values()]
+    assert all(seed.isdecimal() for seed in seeds)
+    assert len(set(seeds)) == len(seeds)
+    assert parse(ask_seed(relay, relay.known[State.SUCCEEDED]).body) == {
+        "code": 1,
+        "description": "成功",
+        "properties": {},
+        "result": seeds[list(relay.known).index(State.SUCCEEDED)],
+    }
+    answer = ask_seed(relay, NOBODY)
+    assert (answer.status, parse(answer.body)["description"]) == (400, "task_no_found ")
+
+
+def test_lists_and_seeds_are_for_those_who_may() -> None:
+    """Without the right credential both answer as the fetch operation does."""
+    relay = MockRelay(MANY)
+    known = relay.known[State.SUCCEEDED]
+    assert ask_many(relay, [known], "wrong") == ask(relay, known, "wrong") == ask_seed(relay, known, "wrong")
+    lenient = MockRelay(MANY, faults=["wrong-auth-accepted"])
+    assert len(parse(ask_many(lenient, [known], "wrong").body)) == 1
+    assert parse(ask_seed(lenient, known, "wrong").body)["result"]
+
+
+def test_lists_and_seeds_take_their_own_method() -> None:
+    """Another method is as far off as an unknown path; HEAD goes wherever GET does."""
+    relay = MockRelay(MANY)
+    listing = MANY.batch_request(["1"]).authenticated(MANY.credentials[0], KEY)
+    for method in ("GET", "HEAD", "PUT"):
+        answer = relay.answer(method, listing.target, listing.headers, listing.body)
+        assert answer.content_type == "text/html"
+    seed = MANY.seed_request(relay.known[State.SUCCEEDED]).authenticated(MANY.credentials[0], KEY)
+    head = relay.answer("HEAD", seed.target, seed.headers)
+    assert (head.status, head.content_type, head.body) == (200, "application/json", b"")
+    assert relay.answer("POST", seed.target, seed.headers).content_type == "text/html"
+
+
+def test_faults_reach_into_lists() -> None:
+    """What is wrong with a task is wrong in a list, and what befalls an answer befalls a list with tasks."""
+    known = MockRelay(MANY).known
+
+    def listed(fault: str, *ids: str) -> Answer:
+        return ask_many(MockRelay(MANY, faults=[fault]), list(ids or known.values()))
+
+    assert all(isinstance(document["id"], int) for document in parse(listed("id-as-number").body))
+    assert {document["status"] for document in parse(listed("unknown-enum").body)} == {"WORD_OF_NO_RELAY"}
+    assert listed("status-500").status == 500
+    assert listed("html-200").body.startswith(b"<!DOCTYPE")
+    assert listed("connection-reset").cut
+    with pytest.raises(NotJSONError):
+        parse(listed("truncated-json").body)
+    for fault in ("status-500", "missing-task-500", "missing-task-other"):
+        assert listed(fault, NOBODY) == Answer(200, (("content-type", "application/json"),), b"[]")
+
+
+def test_reading_a_list_is_reading_its_tasks() -> None:
+    """A task that runs again when it is read again does so whichever way it was read first."""
+    relay = MockRelay(MANY, faults=["terminal-regression"])
+    known = relay.known[State.SUCCEEDED]
+    first, second = (parse(ask_many(relay, [known]).body)[0] for _ in range(2))
+    assert [MANY.reader.state(one) for one in (first, second)] == [State.SUCCEEDED, State.RUNNING]
+    assert MANY.reader.state(parse(ask(relay, known).body)) is State.RUNNING
+
+
+def test_lists_and_seeds_stand_where_the_contract_puts_them() -> None:
+    """Ids in a query, tasks within an envelope and a seed that is a number are served as they are shown."""
+    contract = varied(
+        "enveloped",
+        batch={"operation": "list", "ids": "$request.query.job", "items": "$.data.jobs[*]"},
+        seed={"operation": "seed", "value": "$.data.seed"},
+    )
+    running = ODD.examples["running"]
+    for path, name, example in (
+        ("/v1/list", "list", {"ok": True, "data": {"jobs": [running], "more": False}}),
+        ("/v1/seed", "seed", {"ok": True, "data": {"seed": 7}}),
+    ):
+        media = {"examples": {"empty": {"value": {"data": {"jobs": []}}}, "one": {"value": example}}}
+        response = {"description": "", "content": {"application/json": media}}
+        if name == "seed":
+            del media["examples"]["empty"]
+        contract.document["paths"][path] = {"get": {"operationId": name, "responses": {"200": response}}}
+    relay = MockRelay(contract)
+    listing = contract.batch_request(["1002", "1001", "9"]).authenticated(contract.credentials[0], KEY)
+    assert listing.target == f"/v1/list?job=1002&job=1001&job=9&key={KEY}"
+    assert parse(relay.answer(listing.method, listing.target).body) == {
+        "ok": True,
+        "data": {"jobs": [running, ODD.examples["succeeded"]], "more": False},
+    }
+    seed = contract.seed_request("1002").authenticated(contract.credentials[0], KEY)
+    assert seed.target == f"/v1/seed?jobId=1002&key={KEY}"
+    told = parse(relay.answer(seed.method, seed.target).body)
+    assert told["ok"] is True
+    assert isinstance(told["data"]["seed"], int)
 
 
 def test_elsewhere_is_what_the_contract_says() -> None:
@@ -673,6 +808,7 @@ _TARGETS = st.one_of(
     _TEXT,
     st.from_regex(r"/(mj|api/mj)/task/[^/]{0,20}/fetch(\?.{0,20})?", fullmatch=True),
     st.builds("/v1/jobs.json?jobId={}&key=mock-key".format, _TEXT),
+    st.sampled_from(["/mj/task/list-by-condition", "/mj/task/1730621826053455/image-seed"]),
     st.sampled_from(["http://x/mj/task/1/fetch", "*", "//", "/mj/task/%ff%zz/fetch", "/%", "\ud800"]),
 )
 _NAMES = st.sampled_from(["Authorization", "mj-api-secret", "cookie", "X-Job"]) | _TEXT

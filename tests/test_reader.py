@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from textwrap import dedent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jsonpath_rfc9535
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from ruamel.yaml import YAML
 
+from mjrelay import _jsonpath
 from mjrelay._compiler import compile_reader
+from mjrelay._contract import contract, relays
 from mjrelay._exchange import Exchange, Headers
 from mjrelay._format import is_number, percent
 from mjrelay._jsonpath import Path
-from mjrelay._predicate import compile_predicate, compile_scope, same
+from mjrelay._predicate import compile_predicate, compile_scope, same, table
 from mjrelay._reader import Button, Reader, State
 from mjrelay._relation import Relation
 from mjrelay.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def form(text: str = "") -> dict[str, Any]:
@@ -59,13 +69,110 @@ def test_missing_and_null_are_both_unset() -> None:
     assert path.first({"a": {"b": 0}}) == 0
 
 
-def test_a_path_of_names_agrees_with_the_general_query() -> None:
-    """The short way for plain names selects what the query itself selects."""
-    documents: list[Any] = [{"a": {"b": 1}}, {"a": [{"b": 1}]}, {"a": None}, [], 1, None, {"a": {"b": None}}]
-    for text in ("$", "$.a", "$.a.b", "$['a']['b']"):
-        path = Path.compile(text)
-        for document in documents:
-            assert path.find(document) == [node.value for node in path._query.finditer(document)]
+KEYS = ("a", "b", "", "0", "a b", "imageUrl", "\u00e9", "'", '"', "\\")
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=20,
+)
+SIMPLE = (".a", ".b", ".imageUrl", "['a']", '["b"]', "['']", "['0']", "['a b']", "[0]", "[1]", "[*]", ".*")
+OTHERS = (
+    ".\u00e9",
+    r"['\'']",
+    r"['\u0061']",
+    """['"']""",
+    "[-1]",
+    "[:2]",
+    "[0, 1]",
+    "..a",
+    "[?@.a]",
+    " .a",
+    "[ 'a' ]",
+)
+
+
+def assert_like_the_library(text: str, document: Any) -> None:
+    """The path selects the very values that the library's query selects."""
+    path = Path.compile(text)
+    selected = [node.value for node in jsonpath_rfc9535.find(text, document)]
+    assert [id(value) for value in path.find(document)] == [id(value) for value in selected]
+    assert path.first(document) is (selected[0] if selected else None)
+
+
+@given(st.lists(st.sampled_from(SIMPLE) | st.sampled_from(OTHERS), max_size=4), TREES)
+def test_a_path_selects_what_the_library_selects(steps: list[str], document: Any) -> None:
+    """A path that is read without the library means what RFC 9535 says, on whatever a relay sends."""
+    assert_like_the_library("".join(["$", *steps]), document)
+
+
+@given(st.from_regex(_jsonpath._SIMPLE, fullmatch=True), TREES, st.data())
+def test_a_path_that_needs_no_library_is_one_to_it(text: str, document: Any, data: st.DataObject) -> None:
+    """What is read without the library is RFC 9535 to it, and means the same on a document that it fits."""
+    for step in reversed(jsonpath_rfc9535.compile(text).segments):
+        [selector] = step.selectors
+        others = [data.draw(TREES)]
+        if isinstance(selector, NameSelector):
+            document = {"other": others[0], selector.name: document}
+        elif isinstance(selector, IndexSelector):
+            document = [*others * min(selector.index, 3), document]
+        else:
+            document = data.draw(st.sampled_from([[*others, document], {"a": document, "b": others[0]}]))
+    assert_like_the_library(text, document)
+
+
+def packaged_paths() -> list[str]:
+    """Every path in the packaged contracts' `x-mj-task`."""
+
+    def texts(form: Any) -> Iterator[str]:
+        match form:
+            case dict():
+                yield from form
+                for member in form.values():
+                    yield from texts(member)
+            case list():
+                for item in form:
+                    yield from texts(item)
+            case str():
+                yield form
+
+    found = {text for name in relays() for text in texts(contract(name).operation["x-mj-task"])}
+    return sorted(text for text in found if re.match(r"\$(?=[.\[])", text))
+
+
+@given(st.sampled_from(packaged_paths()), st.data())
+def test_the_packaged_paths_select_what_the_library_selects(text: str, data: st.DataObject) -> None:
+    """Each path of the packaged contracts means what RFC 9535 says, on documents that hold its names."""
+    names = [*re.findall(r"\w+", text), "other"]
+    documents = st.recursive(
+        st.none() | st.text(max_size=3) | st.integers(),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(names), inner, max_size=len(names))
+        ),
+        max_leaves=10,
+    )
+    assert_like_the_library(text, data.draw(documents))
+
+
+def test_the_packaged_contracts_need_no_library() -> None:
+    """Reading tasks costs no import of what only rare paths and zones need."""
+    script = (
+        "import sys\n"
+        "from mjrelay._contract import contract, relays\n"
+        "for name in relays():\n"
+        "    reader = contract(name).reader\n"
+        "    assert reader.state({'status': 'x'})\n"
+        "print(sorted({'jsonpath_rfc9535', 'regex', 'zoneinfo'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, encoding="utf-8", timeout=60
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_path_of_any_length() -> None:
+    """Thousands of steps are no crash."""
+    path = Path.compile("$" + "[*]" * 100_000)
+    assert path.find({"a": {"b": {}}}) == []
 
 
 def test_a_document_nested_too_deeply_selects_nothing() -> None:
@@ -465,6 +572,19 @@ def test_buttons_from_objects() -> None:
     assert reader().buttons({"buttons": buttons}) == ()
 
 
+def test_a_button_is_a_value() -> None:
+    """Two alike are one in a set, what it shows is what it holds, and none of it can be assigned."""
+    button = Button("MJ::1", "U1", None)
+    assert {button, Button("MJ::1", "U1", None), Button("MJ::1", "U1", "U1")} == {
+        button,
+        Button(id="MJ::1", label="U1", emoji="U1"),
+    }
+    assert repr(button) == "Button(id='MJ::1', label='U1', emoji=None)"
+    for name in ("id", "label", "emoji", "other"):
+        with pytest.raises(AttributeError):
+            setattr(button, name, "x")
+
+
 def test_buttons_from_plain_text() -> None:
     """Where a button is only a text, the text is its id."""
     read = reader('buttons: {items: "$.data.components[*]", id: $, label: $}')
@@ -739,6 +859,7 @@ def test_refresh_batch_and_seed() -> None:
         ("states: {running: [{when: {$.a: 1}}]}", "states"),
         ("states: {running: [{where: {$.a: 1}, unless: {$.b: 1}}]}", "states"),
         ("states: [queued]", "states"),
+        ("{status: $.s, states: {queued: [[SUBMITTED]]}}", "states"),
         ("states: {queued: [SUBMITTED]}", "status"),
         ("progress: $.progress", "progress"),
         ("progress: {path: $.p}", "progress"),
@@ -749,6 +870,7 @@ def test_refresh_batch_and_seed() -> None:
         ("times: {finished: $.t, format: rfc2822}", "times"),
         ("times: {finish: $.t, format: ms}", "times"),
         ("times: {finished: $.t, format: ms, unset: 0}", "times"),
+        ("times: {finished: $.t, format: ms, unset: [[0]]}", "times"),
         ("times: {finished: $.t, format: iso8601, zone: Moon/Sea}", "times"),
         ('times: {finished: $.t, format: iso8601, zone: "+25:00"}', "times"),
         ("times: {finished: $.t, format: iso8601, zone: ../etc}", "times"),
@@ -763,6 +885,7 @@ def test_refresh_batch_and_seed() -> None:
         ("buttons: {id: customId}", "buttons"),
         ('buttons: {items: "$.b[*]"}', "buttons"),
         ('buttons: {items: "$.b[*]", id: customId, text: label}', "buttons"),
+        ('buttons: {items: "$.b[*]", id: 0}', "buttons"),
         ("failure: $.failReason", "failure"),
         ("error: [$.code]", "error"),
         ("error: {code: $.code}", "error"),
@@ -1058,3 +1181,19 @@ def test_equality_is_by_json_type(left: Any, right: Any) -> None:
     assert same(left, right) == same(right, left)
     if isinstance(left, bool) != isinstance(right, bool):
         assert not same(left, right)
+
+
+@given(
+    st.lists(st.none() | st.booleans() | st.integers(-1, 2) | st.floats(-1, 2) | st.text("ab", max_size=1)),
+    SCALARS | st.integers(-1, 2) | st.text("ab", max_size=1) | DOCUMENTS,
+)
+def test_a_table_finds_the_first_that_is_the_same(scalars: list[Any], value: Any) -> None:
+    """Looking a value up is comparing it with each in turn."""
+    first = next((place for place, scalar in enumerate(scalars) if same(scalar, value)), None)
+    assert table((scalar, place) for place, scalar in enumerate(scalars))(value) == first
+
+
+@given(SCALARS.filter(lambda value: isinstance(value, str)) | st.from_regex(r"[0-9]{1,3}(\.[0-9])? ?%?"))
+def test_a_spelling_of_progress_means_the_same_at_any_length(value: str) -> None:
+    """Short spellings are remembered, long ones are not; white space around makes the one the other."""
+    assert percent(value, 100) == percent(f"{value}{' ' * 50}", 100)

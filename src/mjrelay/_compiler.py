@@ -9,7 +9,7 @@ from mjrelay import _request
 from mjrelay._format import PROGRESS_FORMATS, compile_time, is_number, text
 from mjrelay._jsonpath import Path
 from mjrelay._matcher import Matcher
-from mjrelay._predicate import Predicate, compile_predicate, compile_scope, same
+from mjrelay._predicate import Predicate, compile_predicate, compile_scope, same, table
 from mjrelay._reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
 from mjrelay._relation import Relation
 from mjrelay.errors import ContractError
@@ -60,7 +60,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
     except ContractError as error:
         raise ContractError(f"x-mj-task: {error}") from error
     parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
-    words, wheres = parts["states"]
+    words, meaning, wheres = parts["states"]
     if words and parts["status"] is None:
         raise ContractError(f"x-mj-task: status is missing: where else would {words[0][0]!r} stand?")
     progress_path, progress_scale = parts["progress"]
@@ -86,7 +86,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         seed=parts["seed"],
         accept=parts["accept"],
         kind=parts["kind"],
-        words=words,
+        meaning=meaning,
         wheres=wheres,
         progress_scale=progress_scale,
         buttons=parts["buttons"],
@@ -148,7 +148,8 @@ def _paths(texts: Iterable[str]) -> tuple[Path, ...]:
 
 def _states(
     form: Mapping[str, Any],
-) -> tuple[tuple[tuple[Any, State], ...], tuple[tuple[Predicate, State], ...]]:
+) -> tuple[list[tuple[Any, State]], Callable[[Any], State | None], tuple[tuple[Predicate, State], ...]]:
+    """The words, what says which state a word means, and the predicates."""
     words: list[tuple[Any, State]] = []
     wheres: list[tuple[Predicate, State]] = []
     known = [state.value for state in State if state is not State.UNKNOWN]
@@ -161,7 +162,7 @@ def _states(
                 wheres.append((compile_predicate(entry["where"]), State(name)))
             else:
                 words.append((entry, State(name)))
-    return tuple(words), tuple(wheres)
+    return words, table(words), tuple(wheres)
 
 
 def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
@@ -179,7 +180,7 @@ def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     moments = ("submitted", "started", "finished")
     _known(form, *moments, "format", "zone", "unset")
     read = compile_time(form["format"], form.get("zone"))
-    unset = tuple(_list(form.get("unset", ())))
+    unset = table((value, True) for value in (None, "", *_list(form.get("unset", ()))))
     return {name: Timestamp(Path.compile(form[name]), unset, read) for name in moments if name in form}
 
 
@@ -199,22 +200,35 @@ def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Bu
     if form is None:
         return lambda _: ()
     _known(form, "items", "id", "label", "emoji")
-    items, members = Path.compile(form["items"]), {"id": form["id"], "label": None, "emoji": None, **form}
-
-    def member(item: Any, key: str) -> str | None:
-        name = members[key]
-        if name == "$":
-            return text(item)
-        return text(item.get(name)) if isinstance(item, Mapping) and name is not None else None
+    items = Path.compile(form["items"]).find
+    id_, label, emoji = _member(form["id"]), _member(form.get("label")), _member(form.get("emoji"))
 
     def buttons(document: Any) -> tuple[Button, ...]:
         return tuple(
-            Button(id_, member(item, "label"), member(item, "emoji"))
-            for item in items.find(document)
-            if (id_ := member(item, "id")) is not None
+            [
+                Button(found, label(item), emoji(item))
+                for item in items(document)
+                if (found := id_(item)) is not None
+            ]
         )
 
     return buttons
+
+
+def _member(name: str | None) -> Callable[[Any], str | None]:
+    """What reads the text of a button's member; ``$`` is the button itself, where it is plain text."""
+    if name == "$":
+        return text
+    if not isinstance(name, str | None):
+        raise ContractError(f"{name!r} is no member's name; write a text")
+
+    def read(item: Any) -> str | None:
+        try:
+            return text(item[name])
+        except (KeyError, TypeError):  # no such member, or no object
+            return None
+
+    return read
 
 
 def _matchers(forms: Any) -> tuple[Matcher, ...]:

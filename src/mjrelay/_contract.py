@@ -18,6 +18,8 @@ from mjrelay._credential import Credential
 from mjrelay.errors import ContractError, UnknownRelayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from mjrelay._reader import Reader
     from mjrelay._request import Request
     from mjrelay._yaml import Location
@@ -60,11 +62,9 @@ class Contract:
     @cached_property
     def location(self) -> Location:
         """Where the fetch operation stands: the one with `x-mj-task`."""
-        for path, item in self.document["paths"].items():
-            for method in METHODS:
-                operation = item.get(method) if isinstance(item, dict) else None
-                if isinstance(operation, dict) and "x-mj-task" in operation:
-                    return "paths", path, method
+        for location, operation in self._operations():
+            if "x-mj-task" in operation:
+                return location
         raise ContractError(
             "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
         )
@@ -127,17 +127,66 @@ class Contract:
         """The request that asks for a task, without a credential; ``path`` stands for the contract's own."""
         return _request.build(self.method, path or self.path, self.reader.ask, task_id)
 
-    def response(self, status: int) -> tuple[Location, dict[str, Any]] | None:
-        """The Response Object for a status and where it stands: the exact code, its range, or the default."""
-        responses = self.operation.get("responses", {})
+    @cached_property
+    def batch(self) -> Location | None:
+        """Where the operation stands that asks for several tasks at once, if there is one."""
+        return None if self.reader.batch is None else self._called(self.reader.batch.operation)
+
+    @cached_property
+    def seed(self) -> Location | None:
+        """Where the operation stands that asks for the seed of a task's image, if there is one."""
+        return None if self.reader.seed is None else self._called(self.reader.seed.operation)
+
+    @property
+    def batch_path(self) -> str | None:
+        """The path of the operation for several tasks."""
+        return None if self.batch is None else str(self.batch[1])
+
+    @property
+    def seed_path(self) -> str | None:
+        """The path of the operation for a seed, as a template."""
+        return None if self.seed is None else str(self.seed[1])
+
+    def batch_request(self, ids: Sequence[str], path: str | None = None) -> Request:
+        """
+        The request that asks for several tasks at once, without a credential; ``path`` is as in `request`.
+
+        Raises `ContractError` where the relay has no such operation.
+        """
+        if self.reader.batch is None or self.batch is None:
+            raise ContractError("has no batch in x-mj-task; ask for one task at a time", source=self.source)
+        _, own, method = self.batch
+        return _request.build_many(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
+
+    def seed_request(self, task_id: str, path: str | None = None) -> Request:
+        """
+        The request that asks for the seed of a task's image; its id goes where `ask` says, here too.
+
+        Raises `ContractError` where the relay has no such operation.
+        """
+        if self.seed is None:
+            raise ContractError("has no seed in x-mj-task; the relay does not tell seeds", source=self.source)
+        _, own, method = self.seed
+        return _request.build(str(method).upper(), path or str(own), self.reader.ask, task_id)
+
+    def response(
+        self, status: int, operation: Location | None = None
+    ) -> tuple[Location, dict[str, Any]] | None:
+        """
+        The Response Object for a status and where it stands: the exact code, its range, or the default.
+
+        It is the fetch operation's unless another one's location is given.
+        """
+        _, path, method = location = operation or self.location
+        responses = self.document["paths"][path][method].get("responses", {})
         for key in (str(status), f"{status // 100}XX", "default"):
             if key in responses:
-                return (*self.location, "responses", key), self.resolve(responses[key])
+                return (*location, "responses", key), self.resolve(responses[key])
         return None
 
-    def content(self, status: int) -> dict[str, Any]:
+    def content(self, status: int, operation: Location | None = None) -> dict[str, Any]:
         """The Media Type Objects of a status by media type; empty where the contract gives it no body."""
-        found = self.response(status)
+        found = self.response(status, operation)
         content: dict[str, Any] = {} if found is None else found[1].get("content", {})
         return content
 
@@ -150,6 +199,21 @@ class Contract:
             for name, reference in media.get("examples", {}).items()
             if "value" in (example := self.resolve(reference))
         }
+
+    def _called(self, name: str) -> Location:
+        for location, operation in self._operations():
+            if operation.get("operationId") == name:
+                return location
+        raise ContractError(
+            f"no operation is called {name}; correct the operationId in x-mj-task", source=self.source
+        )
+
+    def _operations(self) -> Iterator[tuple[Location, dict[str, Any]]]:
+        for path, item in self.document["paths"].items():
+            for method in METHODS:
+                operation = item.get(method) if isinstance(item, dict) else None
+                if isinstance(operation, dict):
+                    yield ("paths", path, method), operation
 
     def resolve(self, node: Any) -> Any:
         """A node, or what its local ``$ref`` refers to; raises `ContractError` where that is nothing."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeGuard
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mjrelay.errors import ContractError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s?(%?)", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})", re.ASCII)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
+_REMEMBERED = 16
+"""Characters that a spelling of progress may have to be remembered: relays use a hundred over and over."""
 
 PROGRESS_FORMATS = {"percent": 1, "fraction": 100}
 TIME_FORMATS = (*_PER_SECOND, "iso8601")
@@ -22,7 +24,7 @@ TIME_FORMATS = (*_PER_SECOND, "iso8601")
 
 def is_number(value: Any) -> TypeGuard[int | float]:
     """Whether a JSON value is a number that arithmetic can hold: no boolean, not NaN, no thousand digits."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def percent(value: Any, scale: int) -> float | None:
@@ -32,12 +34,20 @@ def percent(value: Any, scale: int) -> float | None:
     A number with a percent sign is a percentage whatever the format says.
     """
     if isinstance(value, str):
-        number = _NUMBER.fullmatch(value.strip())
-        if number is None:
-            return None
-        value, scale = float(number[1]), 1 if number[2] else scale
-    # Rounded, because 0.29 * 100 is not 29.
-    return round(float(value) * scale, 9) if is_number(value) else None
+        return _remembered(value, scale) if len(value) <= _REMEMBERED else _spelled(value, scale)
+    return _scaled(value, scale) if is_number(value) else None
+
+
+def _spelled(value: str, scale: int) -> float | None:
+    number = _NUMBER.fullmatch(value.strip())
+    return None if number is None else _scaled(float(number[1]), 1 if number[2] else scale)
+
+
+_remembered = lru_cache(1024)(_spelled)
+
+
+def _scaled(value: float, scale: int) -> float:
+    return round(float(value) * scale, 9)  # 0.29 * 100 is not 29
 
 
 def compile_time(form: str, zone: str | None) -> Callable[[Any], datetime | None]:
@@ -47,18 +57,17 @@ def compile_time(form: str, zone: str | None) -> Callable[[Any], datetime | None
         return lambda value: _iso8601(value, naive)
     if form not in _PER_SECOND:
         raise ContractError(f"{form!r} is no time format; write one of {', '.join(TIME_FORMATS)}")
-    per_second = _PER_SECOND[form]
-    return lambda value: _unix(value, per_second)
+    return partial(_unix, _PER_SECOND[form])
 
 
-def _unix(value: Any, per_second: int) -> datetime | None:
+def _unix(per_second: int, value: Any) -> datetime | None:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 20:
         value = int(value)
-    if not is_number(value):
+    if isinstance(value, bool):
         return None
     try:
         return datetime.fromtimestamp(value / per_second, UTC)
-    except (ValueError, OverflowError, OSError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
 
 
@@ -76,10 +85,12 @@ def _zone(name: str) -> tzinfo:
     offset = _OFFSET.fullmatch(name)
     try:
         if offset is None:
+            from zoneinfo import ZoneInfo  # noqa: PLC0415 - only a contract that names a zone needs it
+
             return ZoneInfo(name)
         minutes = int(offset[2]) * 60 + int(offset[3])
         return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise ContractError(f"{name!r} is no time zone; write +08:00 or Asia/Shanghai") from error
 
 

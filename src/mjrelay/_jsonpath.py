@@ -1,18 +1,35 @@
-"""RFC 9535 JSONPath, compiled once and quick where a path is nothing but names."""
+"""RFC 9535 JSONPath, compiled once; a path of names, indexes and wildcards is read without the library."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import jsonpath_rfc9535
 from attrs import field, frozen
-from jsonpath_rfc9535.segments import JSONPathChildSegment
-from jsonpath_rfc9535.selectors import NameSelector
 
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
+    import jsonpath_rfc9535
+
     from mjrelay._yaml import Location
+
+_STEP = re.compile(
+    r"""\.([A-Za-z_]\w*)|\['([ -&(-\[\]-~]*)'\]|\["([ !#-\[\]-~]*)"\]|\[(0|[1-9]\d{0,8})\]|\.\*|\[\*\]""",
+    re.ASCII,
+)
+_SIMPLE = re.compile(rf"\$(?:{_STEP.pattern})*", re.ASCII)
+_INDEX = 4  # the group of _STEP that is no name
+
+_Selector = Callable[[Any], Iterable[Any]]
+_FirstAndFind = tuple[Callable[[Any], Any], Callable[[Any], list[Any]]]
+
+_NOTHING_THERE = (KeyError, TypeError)
+"""What `Path.first` and `Path.find` meet where a name is missing, or asked of what is no object."""
 
 
 @frozen
@@ -20,48 +37,108 @@ class Path:
     """A JSONPath query; compare `Path.first` where one value is meant and `Path.find` where many are."""
 
     text: str
-    _query: jsonpath_rfc9535.JSONPathQuery = field(repr=False, eq=False)
-    _names: tuple[str, ...] | None = field(repr=False, eq=False)
+
+    first: Callable[[Any], Any] = field(repr=False, eq=False)
+    """The first value selected in a document, or None where there is none: null and missing are unset."""
+
+    find: Callable[[Any], list[Any]] = field(repr=False, eq=False)
+    """Every value selected in a document, in its order; none where it is nested too deeply to search."""
 
     @classmethod
     def compile(cls, text: str) -> Path:
         """The path that a text denotes; raises `ContractError` where it is not RFC 9535."""
-        try:
-            query = jsonpath_rfc9535.compile(text)
-        except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
-            raise ContractError(f"{text!r} is not a JSONPath (RFC 9535): {error}") from error
-        return cls(text, query, _names(query))
+        if not _SIMPLE.fullmatch(text):
+            return cls(text, *_several(_search(_query(text))))
+        groups = [(step.lastindex, step[step.lastindex or 0]) for step in _STEP.finditer(text)]
+        if all(group is not None and group < _INDEX for group, _ in groups):
+            return cls(text, *_one([name for _, name in groups]))
+        selectors = [_selector(group, found) for group, found in groups]
+        return cls(text, *_several(lambda document: _select(selectors, document)))
 
-    def find(self, document: Any) -> list[Any]:
-        """Every selected value, in document order; none where the document is nested too deeply to search."""
-        if self._names is None:
-            try:
-                return [node.value for node in self._query.finditer(document)]
-            except (jsonpath_rfc9535.JSONPathError, RecursionError):
-                return []
-        for name in self._names:
-            if not isinstance(document, dict) or name not in document:
-                return []
-            document = document[name]
-        return [document]
-
-    def first(self, document: Any) -> Any:
-        """The first selected value, or None where nothing is selected: null and missing are both unset."""
-        values = self.find(document)
-        return values[0] if values else None
+    @property
+    def _query(self) -> jsonpath_rfc9535.JSONPathQuery:
+        return _query(self.text)
 
     def locate(self, document: Any) -> list[Location]:
         """Where the selected values stand."""
         return [node.location for node in self._query.finditer(document)]
 
 
-def _names(query: jsonpath_rfc9535.JSONPathQuery) -> tuple[str, ...] | None:
-    names = []
-    for segment in query.segments:
-        if not isinstance(segment, JSONPathChildSegment) or len(segment.selectors) != 1:
+def _one(names: list[str]) -> _FirstAndFind:
+    """How the one value that a list of names leads to is read."""
+    get: Callable[[Any], Any] = itemgetter(*names) if len(names) == 1 else lambda root: _descend(names, root)
+
+    # A JSON value other than an object has no item by a text, so nothing else needs to be asked of it.
+    def first(document: Any) -> Any:
+        try:
+            return get(document)
+        except _NOTHING_THERE:
             return None
-        selector = segment.selectors[0]
-        if not isinstance(selector, NameSelector):
-            return None
-        names.append(selector.name)
-    return tuple(names)
+
+    def find(document: Any) -> list[Any]:
+        try:
+            return [get(document)]
+        except _NOTHING_THERE:
+            return []
+
+    return first, find
+
+
+def _descend(names: list[str], value: Any) -> Any:
+    for name in names:
+        value = value[name]
+    return value
+
+
+def _several(find: Callable[[Any], list[Any]]) -> _FirstAndFind:
+    """How the values that a search yields are read."""
+
+    def first(document: Any) -> Any:
+        return next(iter(find(document)), None)
+
+    return first, find
+
+
+def _select(selectors: list[_Selector], document: Any) -> list[Any]:
+    values = [document]
+    for select in selectors:
+        values = list(chain.from_iterable(map(select, values)))
+    return values
+
+
+def _selector(group: int | None, found: str) -> _Selector:
+    """What a step selects of one value."""
+    if group is None:
+        return _children
+    if group == _INDEX:
+        index = int(found)
+        return lambda value: value[index : index + 1] if isinstance(value, list) else ()
+    return _one([found])[1]
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, list):
+        return value
+    return value.values() if isinstance(value, dict) else ()
+
+
+def _search(query: jsonpath_rfc9535.JSONPathQuery) -> Callable[[Any], list[Any]]:
+    from jsonpath_rfc9535 import JSONPathError  # noqa: PLC0415 - see _query
+
+    def find(document: Any) -> list[Any]:
+        try:
+            return [node.value for node in query.finditer(document)]
+        except (JSONPathError, RecursionError):
+            return []
+
+    return find
+
+
+@cache
+def _query(text: str) -> jsonpath_rfc9535.JSONPathQuery:
+    import jsonpath_rfc9535  # noqa: PLC0415 - it costs more than all the rest of a command, and is rarely needed
+
+    try:
+        return jsonpath_rfc9535.compile(text)
+    except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
+        raise ContractError(f"{text!r} is not a JSONPath (RFC 9535): {error}") from error

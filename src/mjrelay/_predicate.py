@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from mjrelay._jsonpath import Path
 from mjrelay.errors import ContractError
 
+T = TypeVar("T")
+
 Predicate = Callable[[Any], bool]
 """Says of a document whether it fits."""
+
+
+def always(_document: Any) -> bool:
+    """The predicate that limits nothing."""
+    return True
 
 
 def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
@@ -20,18 +27,14 @@ def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
     A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (a string, matched whole)
     or ``{present: bool}``. Where a path selects several values, one that fits is enough.
     """
-    tests = [(Path.compile(path), _condition(condition)) for path, condition in conditions.items()]
-
-    def holds(document: Any) -> bool:
-        return all(test(path.find(document)) for path, test in tests)
-
-    return holds
+    tests = [(Path.compile(path).find, _condition(condition)) for path, condition in conditions.items()]
+    return (lambda document: all(test(find(document)) for find, test in tests)) if tests else always
 
 
 def compile_scope(scope: Any) -> Predicate:
     """The predicate of ``{where: …}``, ``{unless: …}``, both, or true, as it stands beside what it limits."""
     if scope is True:
-        return lambda _: True
+        return always
     if not isinstance(scope, Mapping) or not scope or scope.keys() - {"where", "unless"}:
         raise ContractError(f"{scope!r} limits nothing; write true, {{where: …}} or {{unless: …}}")
     where = compile_predicate(scope.get("where", {}))
@@ -49,6 +52,26 @@ def same(left: Any, right: Any) -> bool:
         return False
 
 
+def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
+    """
+    What the first scalar that is the `same` as a value means, or None where there is none.
+
+    Raises `TypeError` where one of them is no scalar.
+    """
+    words: dict[Any, T] = {}
+    flags: dict[Any, T] = {}
+    for scalar, meaning in meanings:
+        (flags if isinstance(scalar, bool) else words).setdefault(scalar, meaning)
+
+    def look_up(value: Any) -> T | None:
+        try:
+            return (flags if value is True or value is False else words).get(value)
+        except TypeError:  # an array or an object, which is the same as no scalar
+            return None
+
+    return look_up
+
+
 def _condition(condition: Any) -> Callable[[list[Any]], bool]:
     match condition:
         case {"match": str(pattern)} if len(condition) == 1:
@@ -57,14 +80,15 @@ def _condition(condition: Any) -> Callable[[list[Any]], bool]:
         case {"present": bool(wanted)} if len(condition) == 1:
             return lambda values: bool(values) is wanted
         case list() if not any(isinstance(scalar, list | Mapping) for scalar in condition):
-            return lambda values: any(same(v, scalar) for v in values for scalar in condition)
+            fits = table((scalar, True) for scalar in condition)
+            return lambda values: any(map(fits, values))
         case list() | Mapping():
             raise ContractError(
                 f"{condition!r} is no condition; write a scalar, a list of scalars, {{match: regexp}} "
                 "or {present: true|false}"
             )
         case _:
-            return lambda values: any(same(v, condition) for v in values)
+            return _condition([condition])
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mjrelay._format import percent, text
-from mjrelay._predicate import Predicate, same
+from mjrelay._predicate import Predicate, always
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,13 +43,32 @@ class State(StrEnum):
         return self in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
 
 
-@frozen
+@define(unsafe_hash=True, repr=False)
 class Button:
     """An action that can be taken with a finished task; ``id`` is what to submit in order to press it."""
 
-    id: str
-    label: str | None
-    emoji: str | None
+    # Read-only by its properties: a class that refuses every assignment takes three times as long to fill.
+    _id: str
+    _label: str | None
+    _emoji: str | None
+
+    @property
+    def id(self) -> str:
+        """What to submit in order to press it."""
+        return self._id
+
+    @property
+    def label(self) -> str | None:
+        """What is written on it."""
+        return self._label
+
+    @property
+    def emoji(self) -> str | None:
+        """What is drawn on it."""
+        return self._emoji
+
+    def __repr__(self) -> str:
+        return f"Button(id={self._id!r}, label={self._label!r}, emoji={self._emoji!r})"
 
 
 @frozen
@@ -61,7 +80,7 @@ class Media:
 
     def urls(self, document: Any) -> list[str]:
         """The URLs that stand there; text of any kind counts, for the suite judges it."""
-        if not self._scope(document):
+        if self._scope is not always and not self._scope(document):
             return []
         return [value for value in self.path.find(document) if isinstance(value, str) and value]
 
@@ -71,13 +90,13 @@ class Timestamp:
     """One moment in a document: a path, and how it is written."""
 
     path: Path
-    _unset: tuple[Any, ...] = field(repr=False)
+    _unset: Callable[[Any], bool | None] = field(repr=False, eq=False)
     _read: Callable[[Any], datetime | None] = field(repr=False, eq=False)
 
     def raw(self, document: Any) -> Any:
         """The value as sent, or None where it is unset."""
         value = self.path.first(document)
-        return None if value in (None, "") or any(same(value, word) for word in self._unset) else value
+        return None if self._unset(value) else value
 
     def read(self, document: Any) -> datetime | None:
         """The moment, aware; None where it is unset or cannot be read."""
@@ -133,7 +152,7 @@ class Reader:
     seed: Seed | None
     _accept: Predicate = field(repr=False)
     _kind: Path | None = field(repr=False)
-    _words: tuple[tuple[Any, State], ...] = field(repr=False)
+    _meaning: Callable[[Any], State | None] = field(repr=False)
     _wheres: tuple[tuple[Predicate, State], ...] = field(repr=False)
     _progress_scale: int = field(repr=False)
     _buttons: Callable[[Any], tuple[Button, ...]] = field(repr=False)
@@ -159,10 +178,7 @@ class Reader:
             if predicate(document):
                 return state
         if self.status_path is not None:
-            status = self.status_path.first(document)
-            for word, state in self._words:
-                if same(word, status):
-                    return state
+            return self._meaning(self.status_path.first(document)) or State.UNKNOWN
         return State.UNKNOWN
 
     def kind(self, document: Any) -> str | None:
@@ -215,7 +231,10 @@ class Reader:
 
 
 def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(url for one in media for url in one.urls(document)))
+    urls: list[str] = []
+    for one in media:
+        urls += one.urls(document)
+    return tuple(urls if len(urls) < 2 else dict.fromkeys(urls))
 
 
 def _first(paths: tuple[Path, ...], document: Any) -> str | None:

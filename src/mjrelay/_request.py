@@ -1,4 +1,4 @@
-"""A request as plain data, built from a contract's operation, a task's id and a credential."""
+"""A request as plain data, built from a contract's operation, the ids of tasks and a credential."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from mjrelay._redaction import REDACTED
 from mjrelay.errors import ContractError, SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mjrelay._credential import Credential
     from mjrelay._exchange import Headers
 
 _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?:/[^/]+)+))")
+_ACCEPT: Headers = (("Accept", "application/json"),)
 
 
 @frozen
@@ -67,28 +70,43 @@ def build(method: str, path: str, expression: str, task_id: str) -> Request:
     an id that cannot be sent.
     """
     place, name = ask(expression)
-    try:
-        task_id.encode("utf-8")
-    except (AttributeError, UnicodeEncodeError) as error:
-        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
+    _check(task_id)
     if place == "path":
         path = path.replace(f"{{{name}}}", _segment(task_id))
-    if "{" in path:
-        raise ContractError(f"{path!r} has a parameter that {expression} does not fill; spell it out")
-    headers: Headers = (("Accept", "application/json"),)
+    _check_filled(path, expression)
     match place:
         case "path":
-            return Request(method, path, headers)
+            return Request(method, path, _ACCEPT)
         case "query":
-            return Request(method, _with_query(path, name, task_id), headers)
+            return Request(method, _with_query(path, name, task_id), _ACCEPT)
         case "header":
-            return Request(method, path, (*headers, (name, task_id)))
+            return Request(method, path, (*_ACCEPT, (name, task_id)))
         case _:
-            body = json.dumps(nested(name, task_id)).encode()
-            return Request(method, path, (*headers, ("Content-Type", "application/json")), body)
+            return _with_body(method, path, nested(name, task_id))
 
 
-def nested(pointer: str, value: str) -> Any:
+def build_many(method: str, path: str, expression: str, ids: Sequence[str]) -> Request:
+    """
+    The request that asks for several tasks: an array of ids in the body, or a query parameter for each.
+
+    Raises what `build` does, and `ContractError` where the expression names another place.
+    """
+    place, name = ask(expression)
+    for task_id in ids:
+        _check(task_id)
+    _check_filled(path, expression)
+    match place:
+        case "query":
+            for task_id in ids:
+                path = _with_query(path, name, task_id)
+            return Request(method, path, _ACCEPT)
+        case "body":
+            return _with_body(method, path, nested(name, list(ids)))
+        case _:
+            raise ContractError(f"{expression} has room for one id; name a place in the body or the query")
+
+
+def nested(pointer: str, value: Any) -> Any:
     """The smallest document that holds a value at a JSON Pointer through objects."""
     document: Any = value
     for step in reversed(pointer.split("/")[1:]):
@@ -117,6 +135,23 @@ def locate(base_url: str, target: str) -> tuple[str, str]:
             prefix = prefix[:-overlap]
             break
     return f"{base.scheme}://{base.netloc}", "/" + "/".join([*prefix, *steps]) + mark + query
+
+
+def _check(task_id: str) -> None:
+    try:
+        task_id.encode("utf-8")
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
+
+
+def _check_filled(path: str, expression: str) -> None:
+    if "{" in path:
+        raise ContractError(f"{path!r} has a parameter that {expression} does not fill; spell it out")
+
+
+def _with_body(method: str, path: str, document: Any) -> Request:
+    headers = (*_ACCEPT, ("Content-Type", "application/json"))
+    return Request(method, path, headers, json.dumps(document).encode())
 
 
 def _holding(request: Request, credential: Credential, secret: str, shown: Request | None = None) -> Request:

@@ -10,7 +10,7 @@ from attrs import frozen
 from mjrelay import _yaml
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
-from mjrelay_codegen.linter import _conventions, _meanings, _validity
+from mjrelay_codegen.linter import _companions, _conventions, _meanings, _validity
 from mjrelay_codegen.linter._draft import Draft
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ RULES: dict[str, Rule] = {
     "state": _meanings.state,
     "matcher": _meanings.matcher,
     "relation": _meanings.relation,
+    "batch": _companions.batch,
+    "seed": _companions.seed,
 }
 """All others."""
 

@@ -77,7 +77,7 @@ _PROPERTY = (
 )
 _ITEMS = "items have one plain type (type: string), or are a $ref to a component"
 _BODY = "a body is a $ref to a component, or {type: array, items: …}"
-_VALUE = "a parameter has one plain type (type: string)"
+_VALUE = "a parameter has one plain type (type: string), or is an array of it that a query repeats"
 
 
 def operation(draft: Draft) -> Iterator[Found]:
@@ -233,6 +233,10 @@ def convention(draft: Draft) -> Iterator[Found]:
                 (*node.location, "url"),
                 "a server is scheme and host, without variables; write the path's beginning into each path",
             )
+    for node in draft.of("parameter"):
+        schema = node.value.get("schema")
+        if isinstance(schema, dict) and schema.get("type") == "array" and node.value["in"] != "query":
+            yield Found((*node.location, "schema"), f"only a query repeats a parameter; {_VALUE}")
     forms = {
         "component": _component,
         "property": _property,
@@ -327,7 +331,10 @@ def _items(node: Node) -> Iterator[Found]:
 
 
 def _value(node: Node) -> Iterator[Found]:
-    yield from _scalar(node, _VALUE)
+    if node.value.get("type") == "array" and "items" in node.value:
+        yield from _only(node, {"type", "items", *_LIMITS}, _VALUE)
+    else:
+        yield from _scalar(node, _VALUE)
 
 
 def _scalar(node: Node, form: str) -> Iterator[Found]:

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mjrelay import _yaml
 from mjrelay._compiler import compile_reader
 from mjrelay._contract import METHODS, Contract
+from mjrelay._request import ask
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
@@ -199,6 +200,19 @@ class Draft:
         """The documented bodies of the fetch operation's 200."""
         found = self.contract.response(200)
         return [] if found is None else self.answers(self.fetches[0], str(found[0][-1]))
+
+    def parameters(self, operation: Node) -> list[Node]:
+        """The parameters of an operation, its own and those of its path."""
+        places = (operation.location, operation.location[:-1])
+        return [node for node in self.of("parameter") if node.location[:-2] in places]
+
+    def undeclared(self, operation: Node, expression: str) -> str | None:
+        """What a runtime expression names and the operation does not have, in words."""
+        place, name = ask(expression)
+        if place == "body":
+            return None if "requestBody" in operation.value else "the body"
+        declared = {(node.value["in"], node.value["name"]) for node in self.parameters(operation)}
+        return None if (place, name) in declared else f"the {place} parameter {name}"
 
     def operation(self, name: str) -> Node | None:
         """The operation with an operationId."""

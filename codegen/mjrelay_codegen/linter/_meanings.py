@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mjrelay._reader import Reader
     from mjrelay._yaml import Location
-    from mjrelay_codegen.linter._draft import Draft, Node
+    from mjrelay_codegen.linter._draft import Draft
 
 _EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
 _REFUSALS = ("missing", "unauthorized", "forbidden")
@@ -76,7 +76,7 @@ def _told(fault: Any, form: Mapping[str, Any]) -> str:
 
 def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Found]:
     """What the form refers to and there is not, or says twice."""
-    place = _without_place(draft.fetches[0], draft, form["ask"])
+    place = draft.undeclared(draft.fetches[0], form["ask"])
     if place:
         yield Found(
             (*here, "ask"),
@@ -105,20 +105,6 @@ def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[F
                 (*here, "relations", index, "id"), f"{relation['id']} names another relation; rename one"
             )
         ids.add(relation["id"])
-
-
-def _without_place(node: Node, draft: Draft, expression: str) -> str | None:
-    if expression.startswith("$request.body"):
-        return None if "requestBody" in node.value else "the body"
-    _, place, name = expression.split(".", 2)
-    declared = [
-        parameter.value
-        for parameter in draft.of("parameter")
-        if parameter.location[:-2] in (node.location, node.location[:-1])
-    ]
-    if any(parameter["in"] == place and parameter["name"] == name for parameter in declared):
-        return None
-    return f"the {place} parameter {name}"
 
 
 def jsonpath(draft: Draft) -> Iterator[Found]:

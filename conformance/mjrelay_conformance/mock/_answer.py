@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from mjrelay._predicate import compile_predicate
+from mjrelay_conformance.mock import _writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Headers
     from mjrelay._matcher import Matcher
-    from mjrelay._reader import State
+    from mjrelay._reader import Batch, Seed, State
+    from mjrelay._yaml import Location
 
 PAGE = (
     b"<!DOCTYPE html>\n"
@@ -95,9 +99,37 @@ def task(contract: Contract, document: Any) -> Answer:
     return Answer(200, typed(media_type), encode(document))
 
 
-def missing(contract: Contract) -> Answer:
-    """The answer for a task that is not there."""
-    return _described(contract, contract.reader.missing, "missing") or Answer(404)
+def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
+    """The answer that holds several tasks, around them what the contract's example has there."""
+    for media_type, shown in _documents(contract, 200, contract.batch):
+        if places := batch.items.locate(shown):
+            around, place = copy.deepcopy(shown), places[0][:-1]
+            _writer.put(around, place, documents)
+            return Answer(200, typed(media_type), encode(around if place else documents))
+    return Answer(200, typed(JSON), encode(documents))
+
+
+def malformed(contract: Contract) -> Answer:
+    """The answer to ids that are none: the contract's own 400 where it has one."""
+    for media_type, shown in _documents(contract, 400, contract.batch):
+        return Answer(400, typed(media_type), _body(media_type, shown))
+    return Answer(400)
+
+
+def seed(contract: Contract, form: Seed, task_id: str) -> Answer:
+    """The answer that tells the seed of a task's image, the same each time; 404 where no example has it."""
+    digits = str(zlib.crc32(task_id.encode(errors="replace")))
+    for media_type, shown in _documents(contract, 200, contract.seed):
+        document = copy.deepcopy(shown)
+        value = _writer.id_like(form.value.first(shown), digits)
+        _writer.put_all(document, form.value.locate(shown), value)
+        return Answer(200, typed(media_type), _body(media_type, document))
+    return Answer(404)
+
+
+def missing(contract: Contract, operation: Location | None = None) -> Answer:
+    """The answer for a task that is not there, as an operation words it: the fetch operation or another."""
+    return _described(contract, contract.reader.missing, "missing", operation) or Answer(404)
 
 
 def refused(contract: Contract) -> Answer:
@@ -125,7 +157,16 @@ def error(contract: Contract) -> Answer:
     return Answer(500, typed(JSON), encode(document))
 
 
-def _described(contract: Contract, matchers: Iterable[Matcher], name: str) -> Answer | None:
+def _documents(contract: Contract, status: int, operation: Location | None) -> Iterator[tuple[str, Any]]:
+    """The example documents of an operation's answer, each with its media type."""
+    for media_type, media in contract.content(status, operation).items():
+        for value in _values(contract, media).values():
+            yield media_type, value
+
+
+def _described(
+    contract: Contract, matchers: Iterable[Matcher], name: str, operation: Location | None = None
+) -> Answer | None:
     """
     The first answer that is wholly described: by an empty body, or by an example that the matcher fits.
 
@@ -136,13 +177,13 @@ def _described(contract: Contract, matchers: Iterable[Matcher], name: str) -> An
         if matcher.empty:
             return Answer(matcher.status, typed(matcher.content))
         wanted = matcher.content and matcher.content.lower()
-        for media_type, media in contract.content(matcher.status).items():
+        for media_type, media in contract.content(matcher.status, operation).items():
             if wanted not in {None, media_type.partition(";")[0].strip().lower()}:
                 continue
             example = _example(contract, matcher, media, name)
             if example is not None:
                 return Answer(matcher.status, typed(media_type), _body(media_type, example[0]))
-        if matcher.where is None and not contract.content(matcher.status):
+        if matcher.where is None and not contract.content(matcher.status, operation):
             return Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
         partial = partial or Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
     return partial
@@ -150,13 +191,19 @@ def _described(contract: Contract, matchers: Iterable[Matcher], name: str) -> An
 
 def _example(contract: Contract, matcher: Matcher, media: dict[str, Any], name: str) -> tuple[Any] | None:
     """The example that stands for a matcher, in a tuple of its own since any value can be one."""
+    values = _values(contract, media)
+    fits = compile_predicate(matcher.where or {})
+    named = [values[name]] if name in values else []
+    return next(((value,) for value in (*named, *values.values()) if fits(value)), None)
+
+
+def _values(contract: Contract, media: dict[str, Any]) -> dict[str, Any]:
+    """The example documents of a Media Type Object by name."""
     examples = {key: contract.resolve(example) for key, example in media.get("examples", {}).items()}
     values = {key: example["value"] for key, example in examples.items() if "value" in example}
     if "example" in media:
         values.setdefault("example", media["example"])
-    fits = compile_predicate(matcher.where or {})
-    named = [values[name]] if name in values else []
-    return next(((value,) for value in (*named, *values.values()) if fits(value)), None)
+    return values
 
 
 def _body(media_type: str, example: Any) -> bytes:

@@ -10,23 +10,25 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote
 
 from attrs import evolve, frozen
 
 from mjrelay import _request
-from mjrelay._exchange import NotJSONError, parse
 from mjrelay._reader import State
 from mjrelay_conformance._plan import another
 from mjrelay_conformance.mock import _answer, _faults, _writer
 from mjrelay_conformance.mock._answer import Answer, Call, Route
+from mjrelay_conformance.mock._received import Received, compile_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 
     from mjrelay._contract import Contract
-    from mjrelay._credential import Credential
+    from mjrelay._reader import Batch, Seed
+    from mjrelay._yaml import Location
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,7 +67,7 @@ class MockRelay:
         self._clock = clock
         self._chance = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
         self._place, self._name = _request.ask(contract.reader.ask)
-        self._template = _compile_path(contract.path)
+        self._doors = tuple(self._open_doors())
         self._tasks: dict[str, _Shown | _Living] = {}
         self._reads: Counter[str] = Counter()
         for state in _STATES:
@@ -100,19 +102,19 @@ class MockRelay:
         """The answer to a request; whatever it is, this raises nothing."""
         fields = list(headers.items() if isinstance(headers, Mapping) else headers)
         path, _, query = _origin_form(target).partition("?")
-        route = self._template.fullmatch(path)
-        head = method == "HEAD" and self.contract.method == "GET"
-        if route is None or (method != self.contract.method and not head):
-            answer = _answer.elsewhere(self.contract) or self._nowhere(known_path=route is not None)
-            return _bodiless(answer) if method == "HEAD" else answer
-        request = _Request(route.groupdict(), parse_qsl(query, keep_blank_values=True), fields, body)
-        call = self._call(request)
-        for fault in self.faults:
-            call = fault.decided(call)
-        call, answer = self._answered(call, counting=not head)
-        for fault in self.faults:
-            answer = fault.finished(call, answer)
-        return _bodiless(answer) if head else answer
+        allowed: list[str] = []
+        for door in self._doors:
+            match = door.path.fullmatch(path)
+            if match is None:
+                continue
+            methods = ("GET", "HEAD") if door.method == "GET" else (door.method,)
+            if method in methods:
+                answer = door.answer(Received.at(match, query, fields, body), method != "HEAD")
+                break
+            allowed += methods
+        else:
+            answer = _answer.elsewhere(self.contract) or _nowhere(allowed)
+        return _bodiless(answer) if method == "HEAD" else answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI: HTTP and lifespan."""
@@ -162,41 +164,99 @@ class MockRelay:
             continue
         return drawn
 
-    def _call(self, request: _Request) -> Call:
-        task_id = request.values(self._place, self._name)
-        secrets = tuple(
-            secret for one in self.contract.credentials for secret in _presented(one, request) if secret
-        )
-        call = Call(
-            self.contract,
-            Route.TASK,
-            task_id=task_id[0] if task_id else "",
-            secrets=secrets,
-            tasks=tuple(self._tasks),
-        )
-        open_ = self.contract.open or not self.contract.credentials
-        if not open_ and self._key not in secrets:
-            return evolve(call, route=Route.REFUSED)
-        return call if call.task_id in self._tasks else evolve(call, route=Route.MISSING)
+    def _open_doors(self) -> Iterator[_Door]:
+        """The operations that the contract describes and uses, those with a fixed path first."""
+        contract, reader = self.contract, self.contract.reader
+        if reader.batch is not None and contract.batch is not None:
+            yield _Door.at(contract.batch, partial(self._list, reader.batch))
+        if reader.seed is not None and contract.seed is not None:
+            yield _Door.at(contract.seed, partial(self._tell_seed, reader.seed))
+        yield _Door.at(contract.location, self._fetch)
 
-    def _answered(self, call: Call, *, counting: bool) -> tuple[Call, Answer]:
-        """The answer before it is finished, and the call with what is known of the task."""
-        if call.route is Route.MISSING:
-            return call, _answer.missing(self.contract)
+    def _fetch(self, request: Received, counting: bool) -> Answer:
+        call = self._call(request)
+        answer = self._refusal(call)
+        if answer is None:
+            call, document = self._read(call, counting=counting)
+            answer = _answer.task(self.contract, document)
+        return self._finished(call, answer)
+
+    def _list(self, batch: Batch, request: Received, counting: bool) -> Answer:
+        call = self._call(request)
         if call.route is Route.REFUSED:
-            return call, _answer.refused(self.contract)
+            return self._finished(call, _answer.refused(self.contract))
+        ids = request.texts(*_request.ask(batch.ids))
+        if ids is None:
+            return _answer.malformed(self.contract)
+        wanted = set(ids)
+        read = [
+            self._read(evolve(call, route=Route.TASK, task_id=task_id), counting=counting)
+            for task_id in reversed(self._tasks)  # in an order of its own, for none is promised
+            if task_id in wanted
+        ]
+        answer = _answer.tasks(self.contract, batch, [document for _, document in read])
+        return self._finished(read[0][0], answer) if read else answer
+
+    def _tell_seed(self, seed: Seed, request: Received, _: bool) -> Answer:
+        call = self._call(request)
+        answer = self._refusal(call, self.contract.seed)
+        if answer is None:
+            call = evolve(call, state=self._tasks[call.task_id].at(_moment(self._clock()))[0])
+            answer = _answer.seed(self.contract, seed, call.task_id)
+        return self._finished(call, answer)
+
+    def _call(self, request: Received) -> Call:
+        """What becomes of a request; one that names no task is for a missing one."""
+        task_id = next(iter(request.values(self._place, self._name)), "")
+        secrets = tuple(
+            secret for one in self.contract.credentials for secret in request.presented(one) if secret
+        )
+        route = Route.TASK if task_id in self._tasks else Route.MISSING
+        if not self.contract.open and self.contract.credentials and self._key not in secrets:
+            route = Route.REFUSED
+        call = Call(self.contract, route, task_id=task_id, secrets=secrets, tasks=tuple(self._tasks))
+        for fault in self.faults:
+            call = fault.decided(call)
+        return call
+
+    def _refusal(self, call: Call, operation: Location | None = None) -> Answer | None:
+        """The answer to a call that gets no task, in the words of an operation."""
+        match call.route:
+            case Route.REFUSED:
+                return _answer.refused(self.contract)
+            case Route.MISSING:
+                return _answer.missing(self.contract, operation)
+            case _:
+                return None
+
+    def _read(self, call: Call, *, counting: bool) -> tuple[Call, Any]:
+        """The call with what is known of its task, and the task's document."""
         state, document = self._tasks[call.task_id].at(_moment(self._clock()))
         call = evolve(call, state=state, reads=self._reads[call.task_id])
         self._reads[call.task_id] += counting
         for fault in self.faults:
             document = fault.altered(call, document)
-        return call, _answer.task(self.contract, document)
+        return call, document
 
-    def _nowhere(self, *, known_path: bool) -> Answer:
-        if not known_path:
-            return Answer(404)
-        allowed = "GET, HEAD" if self.contract.method == "GET" else self.contract.method
-        return Answer(405, (("allow", allowed),))
+    def _finished(self, call: Call, answer: Answer) -> Answer:
+        for fault in self.faults:
+            answer = fault.finished(call, answer)
+        return answer
+
+
+@frozen
+class _Door:
+    """One operation: what leads to it, and what answers there, counting the reading or not."""
+
+    method: str
+    path: re.Pattern[str]
+    answer: Callable[[Received, bool], Answer]
+
+    @classmethod
+    def at(cls, location: Location, answer: Callable[[Received, bool], Answer]) -> _Door:
+        """The door to the operation at a place in the contract."""
+        _, path, method = location
+        return cls(str(method).upper(), compile_path(str(path)), answer)
 
 
 @frozen
@@ -244,74 +304,8 @@ class _Living:
         return _writer.write(self.contract, state, self.task_id, times, progress)
 
 
-@frozen
-class _Request:
-    """The parts of a request that may carry an id or a credential."""
-
-    path: Mapping[str, str]
-    query: Sequence[tuple[str, str]]
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-
-    def values(self, place: str, name: str) -> list[str]:
-        """What stands in a field of the request; nothing where there is no such field."""
-        match place:
-            case "path":
-                group = _group(name)
-                return [unquote(self.path[group], errors="replace")] if group in self.path else []
-            case "query":
-                return [value for key, value in self.query if key == name]
-            case "header":
-                return [value.strip() for key, value in self.headers if key.lower() == name.lower()]
-            case "cookie":
-                pairs = [
-                    pair.partition("=")
-                    for line in self.values("header", "cookie")
-                    for pair in line.split(";")
-                ]
-                return [
-                    unquote(value.strip(), errors="replace") for key, _, value in pairs if key.strip() == name
-                ]
-            case _:
-                return self._pointed(name)
-
-    def _pointed(self, pointer: str) -> list[str]:
-        try:
-            node = parse(self.body)
-        except NotJSONError:
-            return []
-        for step in pointer.split("/")[1:]:
-            name = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(node, dict) or name not in node:
-                return []
-            node = node[name]
-        return [] if isinstance(node, dict | list) or node is None else [str(node)]
-
-
 _STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))
 """The states that an example can have, the one that most is asked for first."""
-
-
-def _presented(credential: Credential, request: _Request) -> Iterable[str]:
-    """The secrets that a request holds where a credential belongs; a scheme's case does not matter."""
-    for value in request.values(credential.place, credential.field):
-        if value[: len(credential.prefix)].lower() == credential.prefix.lower():
-            yield value[len(credential.prefix) :].strip()
-
-
-def _compile_path(template: str) -> re.Pattern[str]:
-    """What a path must be to be the template's; each parameter is a segment, or a part of one."""
-    pieces = re.split(r"\{([^}]*)\}", template)
-    return re.compile(
-        "".join(
-            f"(?P<{_group(piece)}>[^/]+)" if index % 2 else re.escape(piece)
-            for index, piece in enumerate(pieces)
-        )
-    )
-
-
-def _group(name: str) -> str:
-    return "p_" + name.encode().hex()
 
 
 def _origin_form(target: str) -> str:
@@ -322,6 +316,11 @@ def _origin_form(target: str) -> str:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _nowhere(allowed: Sequence[str]) -> Answer:
+    """The answer where the contract says nothing of it: there is no such path, or it takes other methods."""
+    return Answer(405, (("allow", ", ".join(allowed)),)) if allowed else Answer(404)
 
 
 def _bodiless(answer: Answer) -> Answer:

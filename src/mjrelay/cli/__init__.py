@@ -1,34 +1,80 @@
 """
-The command ``mjrelay``: one module for each of its commands.
+The command ``mjrelay``: one module for each of its commands, imported when the command is run.
 
 Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, 2 wrong
-usage, 5 a mistake of our own; ``conform`` has more, see there.
+usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more, see there.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 import traceback
-from typing import NoReturn
+import warnings
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from mjrelay.cli import conform, fetch, mock, relays
-from mjrelay.cli._output import printable
+from mjrelay._version import __version__
+from mjrelay.cli._output import redacted, talk
 from mjrelay.errors import MjrelayError, RelayError
 
+_COMMANDS = ("relays", "fetch", "wait", "mock", "conform")
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class _Commands(TyperGroup):
+    """The commands by their names, each made when it is asked for."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own base
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        # Of a name that is none, all are made, for the nearest of them to be offered.
+        for name in (cmd_name,) if cmd_name in _COMMANDS else _COMMANDS:
+            if name not in self.commands:
+                self.add_command(_command(name), name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _command(name: str) -> Any:
+    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_CONTEXT)
+    function = getattr(import_module(f"mjrelay.cli.{name}"), name)
+    # A paragraph is a line, for typer keeps the breaks of lines.
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    one.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
+    return get_command(one)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="mjrelay",
     help="Fetch Midjourney tasks from any relay, and judge whether a relay keeps its contract.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_CONTEXT,
 )
-app.command("relays")(relays.relays)
-app.command("fetch")(fetch.fetch)
-app.command("mock")(mock.mock)
-app.command("conform")(conform.conform)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mjrelay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take what stands before the command's name."""
 
 
 def main() -> NoReturn:
@@ -36,18 +82,18 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    warnings.showwarning = lambda message, *_, **__: talk(str(message))
     try:
         app()
     except RelayError as error:
-        sys.exit(_told(error, 1))
+        talk(str(error))
+        sys.exit(1)
     except MjrelayError as error:
-        sys.exit(_told(error, 2))
+        talk(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception:  # noqa: BLE001 - no crash of ours may look like a verdict on a relay
-        traceback.print_exc()
+        sys.stderr.write(redacted(traceback.format_exc()))
         sys.exit(5)
     sys.exit(0)
-
-
-def _told(error: MjrelayError, code: int) -> int:
-    typer.echo(f"mjrelay: {printable(str(error))}", err=True)
-    return code

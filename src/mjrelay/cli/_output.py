@@ -1,9 +1,13 @@
-"""What the commands share: the output format, and parts of the package that an extra brings."""
+"""
+What the commands write, and the one way on which it goes: for people or as JSON, never with a secret in it,
+never with what would steer a terminal.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 from enum import StrEnum
@@ -11,9 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mjrelay._redaction import Redactor
 from mjrelay.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 
@@ -33,6 +39,48 @@ FormatOption = Annotated[
 ]
 
 
+class _Way:
+    """Where lines go, and what is kept out of them; a process has one, for it runs one command."""
+
+    redactor = Redactor()
+    above: Callable[[str], None] | None = None
+    above_stdout = False
+
+
+def keep_back(redactor: Redactor) -> None:
+    """From now on let nothing be written that holds these secrets, whatever relay sent it."""
+    _Way.redactor = redactor
+
+
+def write_above(write: Callable[[str], None] | None) -> None:
+    """
+    From now on let lines be written by this, above something that is drawn on stderr's terminal.
+
+    Where stdout is another file, its data still goes there.
+    """
+    _Way.above = write
+    _Way.above_stdout = write is not None and _same_terminal()
+
+
+def redacted(text: str) -> str:
+    """Text without the secrets."""
+    return _Way.redactor.text(text)
+
+
+def printable(text: str) -> str:
+    """Text of a relay's without secrets, and without what would steer a terminal; it becomes one line."""
+    spaced = re.sub(r"[\t\r\n]+", " ", redacted(text))
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in spaced
+    )
+
+
+def json_text(document: Any, *, indent: int | None = None) -> str:
+    """A document as JSON without the secrets; on one line, where it is not indented."""
+    text = json.dumps(_redacted_values(document), ensure_ascii=False, indent=indent)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def is_pretty(chosen: Format | None) -> bool:
     """Whether to write for people: as chosen, else where stdout is a terminal."""
     return sys.stdout.isatty() if chosen is None else chosen is Format.PRETTY
@@ -40,16 +88,26 @@ def is_pretty(chosen: Format | None) -> bool:
 
 def write_json(document: Any) -> None:
     """One JSON document on stdout."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    sys.stdout.write(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    write_line(json_text(document, indent=2))
 
 
-def printable(text: str) -> str:
-    """Text of a relay's without what would steer a terminal; line ends and tabs become spaces."""
-    spaced = re.sub(r"[\t\r\n]+", " ", text)
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in spaced
-    )
+def write_line(text: str) -> None:
+    """A line of data on stdout; it is there at once. The text has been through `printable` or `json_text`."""
+    if _Way.above is not None and _Way.above_stdout:
+        _Way.above(text)
+    else:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def talk(text: str) -> None:
+    """A line on stderr, in the command's name."""
+    line = f"mjrelay: {printable(text)}"
+    if _Way.above is not None:
+        _Way.above(line)
+    else:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def load(module: str, extra: str) -> ModuleType:
@@ -58,3 +116,27 @@ def load(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra, error.name or module) from error
+
+
+def _redacted_values(node: Any) -> Any:
+    # Value by value, for what is cut out of finished JSON might leave half an escape behind.
+    match node:
+        case str():
+            return redacted(node)
+        case dict():
+            return {redacted(str(name)): _redacted_values(value) for name, value in node.items()}
+        case list() | tuple():
+            return [_redacted_values(value) for value in node]
+        case int() | float() if not isinstance(node, bool):
+            shown = redacted(str(node))
+            return node if shown == str(node) else shown
+        case _:
+            return node
+
+
+def _same_terminal() -> bool:
+    """Whether stdout is the terminal that stderr is."""
+    try:
+        return sys.stdout.isatty() and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False

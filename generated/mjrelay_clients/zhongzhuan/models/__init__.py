@@ -5,19 +5,25 @@
 from .auth_error import AuthError
 from .auth_error_detail import AuthErrorDetail
 from .button import Button
+from .seed_properties import SeedProperties
 from .task import Task
 from .task_action import TaskAction
 from .task_error import TaskError
+from .task_ids import TaskIds
 from .task_properties import TaskProperties
+from .task_seed import TaskSeed
 from .task_status import TaskStatus
 
 __all__ = (
     "AuthError",
     "AuthErrorDetail",
     "Button",
+    "SeedProperties",
     "Task",
     "TaskAction",
     "TaskError",
+    "TaskIds",
     "TaskProperties",
+    "TaskSeed",
     "TaskStatus",
 )

@@ -1,0 +1,38 @@
+"""``python -m benchmarks [NAME…] [--quick] [--output FILE.json]``; no figure makes it fail."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine, table
+from benchmarks.rounds import FULL, QUICK
+
+NAMES = ("fetch", "flight", "decode", "start", "memory", "simulated")
+
+
+def main() -> None:
+    """Measure what is asked for, print the table, and write the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the face of mjrelay.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--output", type=Path, default=Path("bench.json"), help="the file for the JSON")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(NAMES):
+        parser.error(f"nothing is called {min(unknown)}; there are {', '.join(NAMES)}")
+    progress = Console(stderr=True)
+    rows = []
+    for name in arguments.names or NAMES:
+        progress.print(f"measuring {name} …", style="dim")
+        rows += importlib.import_module(f"benchmarks.{name}").measure(QUICK if arguments.quick else FULL)
+    facts = machine.facts()
+    table.show(rows, facts)
+    table.write(rows, facts, arguments.output)
+    progress.print(f"written to {arguments.output}", style="dim")
+
+
+if __name__ == "__main__":
+    main()

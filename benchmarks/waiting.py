@@ -1,0 +1,248 @@
+"""
+How many requests waiting takes, and how late it notices the end, against asking every five seconds.
+
+Nothing is sent and nothing sleeps: tasks, relay and clock are simulated. Run it with
+``python -m benchmarks.waiting [--seed N] [--tasks N]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+from bisect import bisect_left, bisect_right
+from random import Random
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from rich.console import Console
+from rich.table import Table
+
+from mjrelay._schedule import Rhythm, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+INTERVAL = 5.0  # seconds between two requests of what is compared with
+ARRIVING = 600.0  # seconds over which the tasks arrive
+BATCH, GAP = 100, 2.3  # ids in one request, and seconds between two where not more are due than fit
+
+# A law of progress is the corners of a line: fractions of a task's duration, and the percentages shown there.
+# Two corners above each other are a jump; no corners are a relay that tells nothing.
+Law = tuple[tuple[float, float], ...]
+
+
+def _stairs(steps: Iterable[int]) -> Law:
+    """Progress that jumps to each of these percentages when it is true."""
+    corners, shown = [(0.0, 0.0)], 0
+    for step in steps:
+        corners += [(step / 100, shown), (step / 100, step)]
+        shown = step
+    return (*corners, (1.0, shown))
+
+
+LAWS: Mapping[str, Callable[[Random], Law]] = {
+    "linear": lambda _: ((0, 0), (1, 100)),
+    "jumps": lambda _: _stairs((25, 50, 75)),
+    "random jumps": lambda random: _stairs(sorted(random.sample(range(3, 98), random.randint(2, 6)))),
+    "stalls": lambda random: ((0, 0), (random.uniform(0.5, 0.9), 93), (1, 93)),
+    "none": lambda _: (),
+    "zero": lambda _: ((0, 0), (1, 0)),
+}
+
+
+@frozen
+class Refreshing:
+    """How a relay refreshes its data: what its contract says, what is true, and by how much that wavers."""
+
+    says: float | None = None
+    takes: float | None = None
+    wavers: float = 0.0
+
+
+RELAYS: Mapping[str, Refreshing] = {"at once": Refreshing(), "every 15 s": Refreshing(15.0, 15.0)}
+
+
+@frozen
+class _Task:
+    arrival: float
+    duration: float
+    law: Law
+
+    def progress(self, age: float) -> int | None:
+        """The percentage shown at an age."""
+        if not self.law:
+            return None
+        fraction = age / self.duration
+        after = bisect_right(self.law, fraction, key=lambda corner: corner[0])
+        (left, low), (right, high) = self.law[after - 1], self.law[min(after, len(self.law) - 1)]
+        return int(low + (high - low) * (fraction - left) / (right - left) if right > left else low)
+
+
+@frozen
+class _Relay:
+    """When a simulated relay's data is made; without ticks it is made when it is asked for."""
+
+    ticks: list[float]
+
+    @classmethod
+    def draw(cls, refreshing: Refreshing, random: Random, until: float) -> _Relay:
+        ticks: list[float] = []
+        if refreshing.takes is not None:
+            ticks.append(-random.uniform(0, refreshing.takes))
+            while ticks[-1] < until:
+                ticks.append(ticks[-1] + refreshing.takes + random.uniform(0, refreshing.wavers))
+        return cls(ticks)
+
+    def made(self, moment: float) -> float:
+        """When the data was made that an answer at a moment holds."""
+        return self.ticks[bisect_right(self.ticks, moment) - 1] if self.ticks else moment
+
+    def knows(self, moment: float) -> float:
+        """When the data first tells of what happened at a moment."""
+        return self.ticks[bisect_left(self.ticks, moment)] if self.ticks else moment
+
+
+@frozen
+class _Watch:
+    """One task that is waited for, and what the last answer told of it."""
+
+    task: _Task
+    schedule: Schedule
+    told: list[tuple[int | None, bool]] = field(factory=list)
+
+    def answer(self, now: float, made: float) -> float:
+        """Pass an answer on to the schedule; the seconds until the next."""
+        started = made >= self.task.arrival
+        progress = self.task.progress(max(made - self.task.arrival, 0.0))
+        changed = bool(self.told) and self.told != [(progress, started)]
+        self.told[:] = [(progress, started)]
+        age = now - self.task.arrival if started else None
+        return self.schedule.observe(now, progress=progress, age=age, changed=changed)
+
+
+def simulate(
+    seed: int,
+    tasks: int = 1000,
+    *,
+    laws: Mapping[str, Callable[[Random], Law]] = LAWS,
+    relays: Mapping[str, Refreshing] = RELAYS,
+    size: int = 1,
+) -> list[dict[str, Any]]:
+    """
+    One row for each law on each relay, with requests and lag of the schedule and of the fixed interval.
+
+    Lag is the seconds from when the relay knows of a task's end until its caller does. With a ``size`` above
+    one, schedules ask in batches of at most so many ids; the fixed interval asks one by one regardless.
+    """
+    return [
+        {"law": law, "relay": name, "size": size, **_compare(seed, tasks, laws[law], relays[name], size)}
+        for name in relays
+        for law in laws
+    ]
+
+
+def _compare(
+    seed: int, count: int, law: Callable[[Random], Law], refreshing: Refreshing, size: int
+) -> dict[str, Any]:
+    random = Random(seed)  # noqa: S311 - a simulation is to be repeatable
+    tasks = sorted(
+        (_Task(random.uniform(0, ARRIVING), _duration(random), law(random)) for _ in range(count)),
+        key=lambda task: task.arrival,
+    )
+    end = max(task.arrival + task.duration for task in tasks)
+    relay = _Relay.draw(refreshing, random, end)
+    requests, lags = _wait(tasks, relay, Rhythm(refreshing.says), random, size)
+    fixed_requests, fixed_lags = _poll(tasks, relay)
+    return {
+        "requests": requests,
+        "fixed_requests": fixed_requests,
+        "ratio": requests / fixed_requests,
+        **_summary("", lags),
+        **_summary("fixed_", fixed_lags),
+    }
+
+
+def _duration(random: Random) -> float:
+    """A tenth takes exactly 600 s; the others are lognormal, with median 45 s and 95th percentile 180 s."""
+    return 600.0 if random.random() < 0.1 else random.lognormvariate(math.log(45), math.log(4) / 1.6449)
+
+
+def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
+    """Requests and lags of asking for each task at a fixed interval, at once first."""
+    requests, lags = 0, []
+    for task in tasks:
+        known = relay.knows(task.arrival + task.duration)
+        waits = math.ceil((known - task.arrival) / INTERVAL - 1e-9)  # an end at the very moment is noticed
+        requests += waits + 1
+        lags.append(max(task.arrival + waits * INTERVAL - known, 0.0))
+    return requests, lags
+
+
+def _wait(
+    tasks: Iterable[_Task], relay: _Relay, rhythm: Rhythm, random: Random, size: int
+) -> tuple[int, list[float]]:
+    """
+    Requests and lags of asking as the schedules say.
+
+    A request takes all tasks that are due, and those that will be due soonest if they fit. Single requests
+    are never put off; batches leave a gap, in which more falls due, unless more is due than fits.
+    """
+    coming = [
+        (task.arrival, number, _Watch(task, Schedule(rhythm, random.random)))
+        for number, task in enumerate(tasks)
+    ]
+    coming.reverse()
+    due: list[tuple[float, int, _Watch]] = []
+    requests, lags, now = 0, [], -math.inf
+    while coming or due:
+        gap = 0.0 if size == 1 or (due and due[0][0] <= now) else GAP
+        now = max(now + gap, min(pile[place][0] for pile, place in ((due, 0), (coming, -1)) if pile))
+        while coming and coming[-1][0] <= now:
+            heapq.heappush(due, coming.pop())
+        requests += 1
+        for _, number, watch in [heapq.heappop(due) for _ in range(min(size, len(due)))]:
+            known = relay.knows(watch.task.arrival + watch.task.duration)
+            if now >= known:
+                watch.schedule.conclude(now)
+                lags.append(now - known)
+            else:
+                heapq.heappush(due, (now + watch.answer(now, relay.made(now)), number, watch))
+    return requests, lags
+
+
+def _summary(prefix: str, lags: list[float]) -> dict[str, float]:
+    return {f"{prefix}median": median(lags), f"{prefix}p95": quantiles(lags, n=20, method="inclusive")[-1]}
+
+
+def _rows(seed: int, tasks: int) -> Iterator[dict[str, Any]]:
+    yield from simulate(seed, tasks)
+    yield from simulate(seed, tasks, size=BATCH)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", type=int, default=1000)
+    options = parser.parse_args()
+    table = Table(title=f"{options.tasks} tasks, seed {options.seed}; against a request every {INTERVAL:g} s")
+    for column in ("relay", "ids", "law", "requests", "fixed", "ratio", "median lag", "p95 lag"):
+        table.add_column(column, justify="left" if column in {"relay", "law"} else "right")
+    for row in _rows(options.seed, options.tasks):
+        table.add_row(
+            row["relay"],
+            str(row["size"]),
+            row["law"],
+            str(row["requests"]),
+            str(row["fixed_requests"]),
+            f"{row['ratio']:.3f}" if row["size"] == 1 else f"1/{1 / row['ratio']:.0f}",
+            f"{row['median']:.2f} / {row['fixed_median']:.2f} s",
+            f"{row['p95']:.2f} / {row['fixed_p95']:.2f} s",
+        )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

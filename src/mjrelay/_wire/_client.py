@@ -1,0 +1,255 @@
+"""
+The wire over httpx, for what it does and our own connections do not: proxies, and clients that users bring.
+
+It logs URLs and header fields, in which a relay may echo the key: they are taken out of what it logs.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+import weakref
+from asyncio import timeout as within
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from mjrelay._redaction import Redactor
+from mjrelay._wire import _route
+from mjrelay._wire._answer import Answer, GivenUpError, with_encoding
+from mjrelay.errors import SettingError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    from mjrelay._exchange import Exchange, Headers
+    from mjrelay._request import Request
+    from mjrelay._wire import Link
+
+_LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+
+_NEARLY = 0.01
+"""Seconds before the deadline at which httpx's own clocks may already have run out."""
+
+
+class _Discretion(logging.Filter):
+    """Takes the secrets of all living links out of what httpx and httpcore log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._redactors: weakref.WeakSet[Redactor] = weakref.WeakSet()
+
+    def heed(self, redactor: Redactor) -> None:
+        """Take the secrets of this one out too, as long as it lives."""
+        with self._lock:
+            self._redactors.add(redactor)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)  # once; adding it again does nothing
+
+    def text(self, text: str) -> str:
+        """The text without the secrets."""
+        with self._lock:
+            redactors = list(self._redactors)
+        for redactor in redactors:
+            text = redactor.text(text)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if (shown := self.text(message)) != message:
+            record.msg, record.args = shown, None
+        return True
+
+
+_discretion = _Discretion()
+
+
+class ClientWire:
+    """
+    `Wire` over an httpx client, within its own timeouts where they are shorter.
+
+    httpx bounds each wait but not their sum, so each exchange has a thread, which is not waited for longer
+    than the time that the exchange has.
+    """
+
+    def __init__(self, link: Link, client: httpx.Client) -> None:
+        self._link, self._client = link, client
+        _discretion.heed(link.redactor)
+
+    def send(self, request: Request, timeout: float) -> Exchange:
+        answer = Answer(self._link, request, timeout)
+        exchanges: SimpleQueue[Exchange] = SimpleQueue()
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._carry, request, answer, exchanges), daemon=True).start()
+        try:
+            return exchanges.get(timeout=max(0.0, timeout))
+        except Empty:
+            return answer.failed(answer.late)
+
+    def _carry(self, request: Request, answer: Answer, exchanges: SimpleQueue[Exchange]) -> None:
+        try:
+            sent = _built(self._client, self._link, request, answer)
+            response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
+            try:
+                if _begun(answer, response):
+                    answer.take(response.content)
+                else:
+                    for piece in response.iter_raw():
+                        answer.take(piece)
+            finally:
+                response.close()
+            exchange = answer.end()
+        except Exception as error:  # noqa: BLE001 - the transport of somebody's client may raise anything
+            exchange = answer.failed(_reason(answer, error))
+        exchanges.put(exchange)
+
+    def close(self) -> None:
+        """Leave the client open: it is its owner's."""
+
+
+class AsyncClientWire:
+    """The twin of `ClientWire`."""
+
+    def __init__(self, link: Link, client: httpx.AsyncClient) -> None:
+        self._link, self._client = link, client
+        _discretion.heed(link.redactor)
+
+    async def send(self, request: Request, timeout: float) -> Exchange:
+        answer = Answer(self._link, request, timeout)
+        try:
+            async with within(timeout):
+                sent = _built(self._client, self._link, request, answer)
+                response = await self._client.send(sent, stream=True, auth=None, follow_redirects=False)
+                try:
+                    if _begun(answer, response):
+                        answer.take(response.content)
+                    else:
+                        async for piece in response.aiter_raw():
+                            answer.take(piece)
+                finally:
+                    await response.aclose()
+            return answer.end()
+        except Exception as error:  # noqa: BLE001 - the transport of somebody's client may raise anything
+            return answer.failed(_reason(answer, error))
+
+    async def close(self) -> None:
+        """Leave the client open: it is its owner's."""
+
+
+class ProxyWire(ClientWire):
+    """`Wire` through a proxy."""
+
+    def __init__(self, link: Link) -> None:
+        self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
+        super().__init__(link, httpx.Client(**options))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class AsyncProxyWire(AsyncClientWire):
+    """The twin of `ProxyWire`."""
+
+    def __init__(self, link: Link) -> None:
+        self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
+        super().__init__(link, httpx.AsyncClient(**options))
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@contextmanager
+def download(
+    url: str, headers: Headers, *, timeout: float, proxy: str, verify: bool | str | ssl.SSLContext
+) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
+    """Status, header fields and the pieces of a body that comes through a proxy; raises `GivenUpError`."""
+    _hidden, options = _through(url, proxy, verify, 1)  # the name keeps it alive
+    with httpx.Client(**{**options, "timeout": timeout}) as client:
+        with _told():
+            sent = client.build_request("GET", url, headers=list(headers))
+            response = client.send(sent, stream=True, follow_redirects=False)
+        try:
+            yield response.status_code, _fields(response), _pieces(response)
+        finally:
+            response.close()
+
+
+def _pieces(response: httpx.Response) -> Iterator[bytes]:
+    with _told():
+        yield from response.iter_raw()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise GivenUpError(_discretion.text(str(error) or type(error).__name__)) from error
+
+
+def _through(
+    url: str, given: str | None, verify: bool | str | ssl.SSLContext, connections: int
+) -> tuple[Redactor, dict[str, Any]]:
+    """
+    What keeps a proxy's credentials out of logs and texts while it lives, and a client's options.
+
+    Raises `SettingError` for a proxy that cannot be used.
+    """
+    proxy, context = _route.proxy(url, given) or "", _route.context(verify)
+    try:
+        parts = urlsplit(proxy)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        made = httpx.Proxy(proxy)
+        httpx.HTTPTransport(proxy=made, verify=context, trust_env=False).close()  # says what it cannot do
+    except (ValueError, ImportError, httpx.InvalidURL):
+        raise SettingError(
+            "the proxy cannot be used; write http://host:port (for socks5:// install httpx[socks])"
+        ) from None  # what was raised may show its password
+    hidden = Redactor(password or user, f"{user}:{password}")
+    _discretion.heed(hidden)
+    return hidden, {
+        "proxy": made,
+        "verify": context,
+        "trust_env": False,
+        "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        "timeout": httpx.Timeout(None, connect=_route.CONNECT),
+    }
+
+
+def _built(
+    client: httpx.Client | httpx.AsyncClient, link: Link, request: Request, answer: Answer
+) -> httpx.Request:
+    left = answer.left()
+    bounds = {wait: min(left, bound or left) for wait, bound in client.timeout.as_dict().items()}
+    return client.build_request(
+        request.method,
+        link.origin + request.target,
+        headers=list(with_encoding(request.headers)),
+        content=request.body or None,
+        timeout=httpx.Timeout(**bounds),
+    )
+
+
+def _begun(answer: Answer, response: httpx.Response) -> bool:
+    """Tell the head; whether the body is there already, unpacked, as from a transport made for tests."""
+    answer.begin(response.status_code, _fields(response), unpacked=response.is_stream_consumed)
+    return response.is_stream_consumed
+
+
+def _fields(response: httpx.Response) -> Headers:
+    return tuple((str(name, "latin-1"), str(value, "latin-1")) for name, value in response.headers.raw)
+
+
+def _reason(answer: Answer, error: Exception) -> str | Exception:
+    if isinstance(error, (GivenUpError, TimeoutError)):
+        return error
+    if isinstance(error, httpx.TimeoutException) and answer.deadline - time.monotonic() < _NEARLY:
+        return answer.late
+    return _discretion.text(str(error) or type(error).__name__)

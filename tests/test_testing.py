@@ -1,0 +1,164 @@
+"""The mocks for users' tests: what a user's own tests see of them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mjrelay import SettingError, State, UnauthorizedError, UnknownRelayError
+from mjrelay.testing import Clock, NoWaitClock, mock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mjrelay.testing import Mock
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def zhongzhuan() -> Iterator[Mock]:
+    """A mock of one relay."""
+    with mock("zhongzhuan") as served:
+        yield served
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python with every warning an error."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_fixture_works_as_the_page_says(tmp_path: Path) -> None:
+    """The page's own conftest and tests, sync and async, pass under pytest with warnings as errors."""
+    (plugin,) = (block for block in BLOCKS if block.startswith("pytest_plugins"))
+    (tests,) = (block for block in BLOCKS if block.startswith("def test"))
+    # Whoever imports from the module in the same file is not told off for it.
+    (tmp_path / "conftest.py").write_text("from mjrelay.testing import Clock\n" + plugin, encoding="utf-8")
+    imports = "import asyncio\nfrom mjrelay import Relay, State\n\n"
+    (tmp_path / "test_page.py").write_text(imports + tests, encoding="utf-8")
+    done = python("-m", "pytest", "-q", "-pno:schemathesis", "-pno:cacheprovider", ".", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{tests.count('def test')} passed" in done.stdout
+
+
+def test_what_a_test_leaves_open_is_no_warning(tmp_path: Path) -> None:
+    """Relays that nobody closed, on a loop that has ended, leave no socket behind to be warned of."""
+    (tmp_path / "test_open.py").write_text(
+        "import asyncio, gc\n"
+        'pytest_plugins = ["mjrelay.testing"]\n'
+        "def test_open(mock_relay):\n"
+        '    mock = mock_relay("zhongzhuan")\n'
+        "    for _ in range(2):\n"
+        "        mock.relay().fetch(next(iter(mock.known.values())))\n"
+        "        relay = mock.async_relay()\n"
+        "        asyncio.run(relay.wait(mock.submit(5)))\n"
+        "        del relay\n"
+        "        gc.collect()\n",
+        encoding="utf-8",
+    )
+    done = python("-m", "pytest", "-q", "-pno:schemathesis", "-pno:cacheprovider", ".", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_wait_is_over_at_once_with_its_true_requests(zhongzhuan: Mock) -> None:
+    """Ten minutes pass in a moment of real time, in no fewer requests than they would have taken."""
+    begun = time.monotonic()
+    quick = zhongzhuan.relay().wait(zhongzhuan.submit(0.5))
+    few = zhongzhuan.requests
+    slow = zhongzhuan.relay().wait(zhongzhuan.submit(580, outcome=State.FAILED))
+    assert (quick.state, slow.state) == (State.SUCCEEDED, State.FAILED)
+    assert slow.finished is not None
+    assert slow.submitted is not None
+    assert (slow.finished - slow.submitted).total_seconds() == pytest.approx(580, abs=0.01)
+    assert zhongzhuan.clock.time() - time.time() == pytest.approx(580, abs=60)
+    assert time.monotonic() - begun < 20
+    assert 1 <= few < 6
+    assert 10 < zhongzhuan.requests - few < 200
+
+
+def test_the_twins_wait_alike(zhongzhuan: Mock) -> None:
+    """Both kinds of relay share the mock's clock, and both wait for nothing."""
+
+    async def main() -> list[State]:
+        async with zhongzhuan.async_relay() as relay:
+            return [task.state async for task in relay.wait_all([zhongzhuan.submit(n) for n in (9, 99)])]
+
+    begun = time.monotonic()
+    assert asyncio.run(main()) == [State.SUCCEEDED] * 2
+    tasks = zhongzhuan.relay().wait_all([zhongzhuan.submit(n) for n in (9, 99)])
+    assert [task.state for task in tasks] == [State.SUCCEEDED] * 2
+    assert time.monotonic() - begun < 20
+
+
+def test_a_mock_wants_its_key_and_options_pass_through(zhongzhuan: Mock) -> None:
+    """What is given for a relay is what it is made with: another key and unknown options are refused."""
+    with pytest.raises(UnauthorizedError):
+        zhongzhuan.relay(api_key="another-key").fetch(zhongzhuan.known[State.SUCCEEDED])
+    with pytest.raises(SettingError):
+        zhongzhuan.relay(timeout=-1)
+    with pytest.raises(TypeError):
+        zhongzhuan.relay(tiemout=1)
+    with pytest.raises(UnknownRelayError), mock("zhongzuan"):
+        raise AssertionError("entered")
+
+
+def test_time_passes_as_it_does_where_that_is_wanted() -> None:
+    """With the machine's own clock a task takes the time that it takes."""
+    with mock("zhongzhuan", clock=Clock()) as served:
+        task_id, begun = served.submit(1), time.monotonic()
+        served.relay().wait(task_id)
+        assert time.monotonic() - begun > 0.9
+
+
+def test_threads_may_share_a_clock() -> None:
+    """No sleep is lost between threads, and the clock moves by nothing else."""
+    clock = NoWaitClock()
+    before, unix = clock.now(), clock.time()
+
+    def sleep() -> None:
+        for _ in range(1000):
+            clock.sleep(0.5)
+
+    threads = [threading.Thread(target=sleep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    clock.sleep(-1)
+    assert clock.now() - before == pytest.approx(2000)
+    assert clock.time() - unix == pytest.approx(2000)
+
+
+@pytest.mark.parametrize(
+    ("missing", "program", "said"),
+    [
+        ("pytest", "with mock('zhongzhuan') as m: print(m.relay().fetch(m.submit(0)).state)", "succeeded"),
+        ("uvicorn", "with mock('zhongzhuan'): pass", "pip install 'mjrelay[mock]'"),
+    ],
+)
+def test_what_is_not_installed_is_not_needed_or_named(
+    missing: str, program: str, said: str, tmp_path: Path
+) -> None:
+    """Without pytest the mocks still serve; without the extra it is said what to install."""
+    hidden = f"import sys; sys.modules[{missing!r}] = None\nfrom mjrelay.testing import mock\n{program}\n"
+    done = python("-c", hidden, cwd=tmp_path)
+    assert said in (done.stdout + done.stderr)
+    assert (done.returncode == 0) == (missing == "pytest")
