@@ -8,25 +8,32 @@ Nothing is sent and nothing sleeps: tasks, relay and clock are simulated. Run it
 from __future__ import annotations
 
 import argparse
-import heapq
 import math
 from bisect import bisect_left, bisect_right
+from collections import deque
+from datetime import UTC, datetime
 from random import Random
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from attrs import field, frozen
+from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 
-from mjrelay._schedule import Rhythm, Schedule
+from mjrelay._reader import State
+from mjrelay._redaction import Redactor
+from mjrelay._schedule import Rhythm
+from mjrelay._waiting import Ask, Ended, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from mjrelay._task import Task
+    from mjrelay.errors import RelayError
+
 INTERVAL = 5.0  # seconds between two requests of what is compared with
 ARRIVING = 600.0  # seconds over which the tasks arrive
-BATCH, GAP = 100, 2.3  # ids in one request, and seconds between two where not more are due than fit
+BATCH = 100  # ids in one request
 
 # A law of progress is the corners of a line: fractions of a task's duration, and the percentages shown there.
 # Two corners above each other are a jump; no corners are a relay that tells nothing.
@@ -70,6 +77,11 @@ class _Task:
     duration: float
     law: Law
 
+    @property
+    def end(self) -> float:
+        """When it is done."""
+        return self.arrival + self.duration
+
     def progress(self, age: float) -> int | None:
         """The percentage shown at an age."""
         if not self.law:
@@ -103,23 +115,36 @@ class _Relay:
         """When the data first tells of what happened at a moment."""
         return self.ticks[bisect_left(self.ticks, moment)] if self.ticks else moment
 
+    def answer(self, task_id: str, task: _Task, now: float) -> _Answer:
+        """What is told of a task at a moment."""
+        made = self.made(now)
+        if now >= self.knows(task.end):
+            state = State.SUCCEEDED
+        else:
+            state = State.RUNNING if made >= task.arrival else State.QUEUED
+        return _Answer(
+            id=task_id,
+            state=state,
+            progress=task.progress(max(made - task.arrival, 0.0)),
+            started=None if state is State.QUEUED else datetime.fromtimestamp(task.arrival, UTC),
+            document={"id": task_id},
+        )
+
 
 @frozen
-class _Watch:
-    """One task that is waited for, and what the last answer told of it."""
+class _Answer:
+    """What waiting reads of a task."""
 
-    task: _Task
-    schedule: Schedule
-    told: list[tuple[int | None, bool]] = field(factory=list)
-
-    def answer(self, now: float, made: float) -> float:
-        """Pass an answer on to the schedule; the seconds until the next."""
-        started = made >= self.task.arrival
-        progress = self.task.progress(max(made - self.task.arrival, 0.0))
-        changed = bool(self.told) and self.told != [(progress, started)]
-        self.told[:] = [(progress, started)]
-        age = now - self.task.arrival if started else None
-        return self.schedule.observe(now, progress=progress, age=age, changed=changed)
+    id: str
+    state: State
+    progress: int | None
+    started: datetime | None
+    document: dict[str, str]
+    status: str | None = None
+    images: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    previews: tuple[str, ...] = ()
+    exchange: None = None
 
 
 def simulate(
@@ -151,7 +176,7 @@ def _compare(
         (_Task(random.uniform(0, ARRIVING), _duration(random), law(random)) for _ in range(count)),
         key=lambda task: task.arrival,
     )
-    end = max(task.arrival + task.duration for task in tasks)
+    end = max(task.end for task in tasks)
     relay = _Relay.draw(refreshing, random, end)
     requests, lags = _wait(tasks, relay, Rhythm(refreshing.says), random, size)
     fixed_requests, fixed_lags = _poll(tasks, relay)
@@ -173,7 +198,7 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
     """Requests and lags of asking for each task at a fixed interval, at once first."""
     requests, lags = 0, []
     for task in tasks:
-        known = relay.knows(task.arrival + task.duration)
+        known = relay.knows(task.end)
         waits = math.ceil((known - task.arrival) / INTERVAL - 1e-9)  # an end at the very moment is noticed
         requests += waits + 1
         lags.append(max(task.arrival + waits * INTERVAL - known, 0.0))
@@ -183,32 +208,33 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
 def _wait(
     tasks: Iterable[_Task], relay: _Relay, rhythm: Rhythm, random: Random, size: int
 ) -> tuple[int, list[float]]:
-    """
-    Requests and lags of asking as the schedules say.
-
-    A request takes all tasks that are due, and those that will be due soonest if they fit. Single requests
-    are never put off; batches leave a gap, in which more falls due, unless more is due than fits.
-    """
-    coming = [
-        (task.arrival, number, _Watch(task, Schedule(rhythm, random.random)))
-        for number, task in enumerate(tasks)
-    ]
-    coming.reverse()
-    due: list[tuple[float, int, _Watch]] = []
-    requests, lags, now = 0, [], -math.inf
-    while coming or due:
-        gap = 0.0 if size == 1 or (due and due[0][0] <= now) else GAP
-        now = max(now + gap, min(pile[place][0] for pile, place in ((due, 0), (coming, -1)) if pile))
-        while coming and coming[-1][0] <= now:
-            heapq.heappush(due, coming.pop())
-        requests += 1
-        for _, number, watch in [heapq.heappop(due) for _ in range(min(size, len(due)))]:
-            known = relay.knows(watch.task.arrival + watch.task.duration)
-            if now >= known:
-                watch.schedule.conclude(now)
-                lags.append(now - known)
-            else:
-                heapq.heappush(due, (now + watch.answer(now, relay.made(now)), number, watch))
+    """Requests and lags of asking as `Waiting` says, which hears of each task when it arrives."""
+    known = {str(number): task for number, task in enumerate(tasks)}
+    waiting = Waiting(
+        relay="simulated",
+        rhythm=rhythm,
+        redactor=Redactor(),
+        restore=lambda _: cast("Task", None),  # is for tasks that are lost, and none is without a deadline
+        started=0.0,
+        epoch=0.0,
+        concurrency=len(known),
+        batch=size if size > 1 else None,
+        chance=random.random,
+    )
+    coming = deque(known.items())
+    requests, lags, now = 0, [], 0.0
+    while coming or not waiting.done:
+        step = waiting.next(now)
+        if isinstance(step, Ask):
+            requests += 1
+            answers = {task_id: relay.answer(task_id, known[task_id], now) for task_id in step.ids}
+            waiting.answered(step, cast("dict[str, Task | RelayError]", answers), now)
+            ended = [event.task.id for event in waiting.events() if isinstance(event, Ended)]
+            lags += [now - relay.knows(known[task_id].end) for task_id in ended]
+            continue
+        now = min(step, coming[0][1].arrival) if coming else step
+        while coming and coming[0][1].arrival <= now:
+            waiting.add(coming.popleft()[0], now)
     return requests, lags
 
 

@@ -46,9 +46,8 @@ def task(task_id: str, state: str = "running", **changes: Any) -> Task:
 
 def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Waiting:
     """A machine that begins at moment 0, without chance."""
-    return Waiting(
+    machine = Waiting(
         relay="zhongzhuan",
-        ids=ids,
         rhythm=Rhythm(None),
         redactor=Redactor("sk-never-to-be-seen"),
         restore=lambda body: Task(CONTRACT, json.loads(body)),
@@ -58,6 +57,9 @@ def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Wa
         chance=lambda: 0.5,
         **options,
     )
+    for one_id in ids:
+        machine.add(one_id, 0.0)
+    return machine
 
 
 Answer = Task | RelayError
@@ -289,7 +291,7 @@ def test_many_are_asked_for_at_once() -> None:
         return batch(now)(ids)
 
     events = run(waiting([str(n) for n in range(250)], batch=100, concurrency=4), answer)
-    assert sizes[:3] == [100, 100, 50]
+    assert sizes[:3] == [100, 100, 100], "what is not due fills up what is sent anyway"
     assert max(sizes) == 100
     assert sum(isinstance(event, Ended) for _, event in events) == 250
 
@@ -322,6 +324,22 @@ def test_a_refused_key_ends_all() -> None:
     events = run(waiting(["1", "2"], batch=100), lambda *_: error(UnauthorizedError))
     errors = [event.error for _, event in events if isinstance(event, Lost)]
     assert [error.task_id for error in errors] == ["1", "2"]
+
+
+@pytest.mark.parametrize("size", [None, 100])
+def test_a_refused_key_is_tried_once(size: int | None) -> None:
+    """With many tasks to come, one refusal is enough: none of the others is asked for."""
+    asked: list[tuple[str, ...]] = []
+
+    def answer(ids: tuple[str, ...], _: float) -> RelayError:
+        asked.append(ids)
+        return error(UnauthorizedError)
+
+    events = run(waiting([str(n) for n in range(500)], batch=size), answer)
+    assert len(asked) == 1
+    assert {event.error.task_id for _, event in events if isinstance(event, Lost)} == {
+        str(n) for n in range(500)
+    }
 
 
 def test_a_large_answer_is_not_kept() -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mjrelay._contract import Contract
     from mjrelay._credential import Credential
     from mjrelay._exchange import Exchange
+    from mjrelay._matcher import Matcher
     from mjrelay._redaction import Redactor
 
 _PAGE = "this looks like a web page: is the base URL right?"
@@ -51,6 +52,11 @@ class Answers:
     contract: Contract
     redactor: Redactor = field(repr=False)
     credential: Credential | None
+    _missing_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
+
+    @_missing_in_a_200.default
+    def _(self) -> tuple[Matcher, ...]:
+        return tuple(matcher for matcher in self.contract.reader.missing if matcher.status == 200)
 
     def task(self, exchange: Exchange, task_id: str) -> Task:
         """The task that was asked for; raises the `RelayError` that fits."""
@@ -98,18 +104,25 @@ class Answers:
         """The document of a 200 that is one; everything else is raised."""
         if exchange.failure is not None:
             raise self._error(TransportError, f"{exchange.failure}; try again later", exchange, task_id)
-        if exchange.status != 200 or self._means(exchange, "missing"):
+        if exchange.status != 200 or any(matcher.matches(exchange) for matcher in self._missing_in_a_200):
             raise self._refusal(exchange, task_id)
-        body = exchange.body
-        if "html" in exchange.media_type or body[:1] == b"<" or body[:64].lstrip()[:1] == b"<":
-            raise self._error(WebPageError, _PAGE, exchange, task_id)
-        if body in (b"", b"null") or body.strip() in (b"", b"null"):
-            raise self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
         try:
-            return exchange.document
+            document = exchange.document
         except NotJSONError as error:
-            message = f"no JSON came: {error}; try again later, or check the base URL"
-            raise self._error(UndecodableError, message, exchange, task_id) from error
+            raise self._unreadable(exchange, task_id, error) from error
+        if document is None:
+            raise self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
+        return document
+
+    def _unreadable(self, exchange: Exchange, task_id: str | None, error: NotJSONError) -> RelayError:
+        """The error that a 200 stands for whose body is no JSON."""
+        body = exchange.body.lstrip()
+        if not body:
+            return self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
+        if "html" in exchange.media_type or body.startswith(b"<"):
+            return self._error(WebPageError, _PAGE, exchange, task_id)
+        message = f"no JSON came: {error}; try again later, or check the base URL"
+        return self._error(UndecodableError, message, exchange, task_id)
 
     def _refusal(self, exchange: Exchange, task_id: str | None) -> RelayError:
         """The error that an answer without a document stands for: by the contract, else by its status."""

@@ -129,7 +129,7 @@ class AsyncRelay(Face[AsyncWire]):
 
     async def _run(self, waiting: Waiting) -> AsyncGenerator[Event]:
         """Send and sleep as the machine says."""
-        clock = self._options.clock
+        clock, owed = self._options.clock, 0
         flying: set[asyncio.Task[None]] = set()
         answers: asyncio.Queue[tuple[Ask, Answer]] = asyncio.Queue()
 
@@ -147,10 +147,12 @@ class AsyncRelay(Face[AsyncWire]):
                     request = asyncio.create_task(ask(step, self._patience(waiting)))
                     flying.add(request)
                     request.add_done_callback(flying.discard)
-                elif flying or not answers.empty():
+                    owed += 1
+                elif owed:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(None if math.isinf(step) else max(step - now, 0)):
                             asked, answer = await answers.get()
+                        owed -= 1
                         waiting.answered(asked, expected(answer), clock.now())
                 elif step < math.inf:
                     await clock.asleep(step - now)

@@ -16,6 +16,7 @@ from mjrelay._download import Downloader, DownloadFaults
 from mjrelay._exchange import parse
 from mjrelay._reader import State
 from mjrelay._redaction import REDACTED, Redactor
+from mjrelay._request import Request, Template
 from mjrelay._schedule import Rhythm
 from mjrelay._task import Task
 from mjrelay._version import __version__
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Exchange, Headers
-    from mjrelay._request import Request
 
     Answer = Mapping[str, Task | RelayError] | Exception
     """What becomes of a request: a `RelayError` is the relay's doing, every other exception our own."""
@@ -44,8 +44,14 @@ if TYPE_CHECKING:
 W = TypeVar("W")
 """The wire."""
 
+_ID = "0mjrelay0"
+"""An id that stands for any."""
+
 _LEAST = 1.0
 """Seconds that a request may take at least, however near the deadline of a whole wait is."""
+
+_FETCHED = 2
+"""Troubles in a row that are borne for a task that is only looked at."""
 
 _TELLING = 16
 """Characters from which on a header's value may be a secret, and is no common word."""
@@ -204,6 +210,7 @@ class Face(Generic[W]):
         agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
         self._fields: Headers = (("User-Agent", agent), *options.headers.items())
         self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
+        self._template = Template.of(self._composed((_ID,)), _ID)
         if key is not None:
             _warn_of_plain_http(self._origin)
 
@@ -219,6 +226,11 @@ class Face(Generic[W]):
 
     def _asking(self, ids: tuple[str, ...]) -> Request:
         """The request for one task, or for several at once."""
+        if len(ids) == 1 and self._template is not None:
+            return self._template.fill(ids[0])
+        return self._composed(ids)
+
+    def _composed(self, ids: tuple[str, ...]) -> Request:
         if len(ids) == 1:
             request = self._contract.request(ids[0], self._path)
         else:
@@ -256,22 +268,24 @@ class Face(Generic[W]):
             if value is not None and not 0 < value < math.inf:
                 raise SettingError(f"{name} is {value!r}; give a number above 0, and not an infinite one")
         now = clock.now()
-        return Waiting(
+        waiting = Waiting(
             relay=self.name,
-            ids=ids,
             rhythm=self._rhythm,
             redactor=self._redactor,
             restore=lambda body: Task(self._contract, parse(body)),
             started=now,
             epoch=clock.time() - now,
             deadline=now + timeout,
-            retries=self._options.retries,
+            retries=min(self._options.retries, _FETCHED) if once else self._options.retries,
             concurrency=concurrency,
             rate=rate,
             batch=int(reader.batch.limit or len(ids) or 1) if batch and reader.batch else None,
             until=(lambda _: True) if once else ends,
             grace=0.0 if once else GRACE,
         )
+        for task_id in ids:
+            waiting.add(task_id, now)
+        return waiting
 
     def _patience(self, waiting: Waiting) -> float:
         """Seconds that the next request of a wait may take."""
@@ -393,7 +407,7 @@ def _checked(options: Options) -> None:
 
 
 def _checked_id(task_id: str) -> str:
-    if not isinstance(task_id, str) or not task_id:
+    if not (task_id and isinstance(task_id, str)):
         raise SettingError(f"{task_id!r} is no id of a task; give it as text, as the relay returned it")
     try:
         task_id.encode("utf-8")

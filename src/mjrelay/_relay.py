@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +14,7 @@ from mjrelay._waiting import Ask, Lost
 from mjrelay._wire import Link, Wire, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from os import PathLike
     from types import TracebackType
 
@@ -127,9 +126,8 @@ class Relay(Face[Wire]):
         relay's own. Raises `DownloadError`, which holds the files that were had.
         """
         media = self._media(task, previews=previews)
-        return self._download(
-            task, Path(folder), media, self._downloader(allow_private=allow_private), on_progress
-        )
+        downloader = self._downloader(allow_private=allow_private)
+        return self._download(downloader, task, media, Path(folder), on_progress=on_progress)
 
     def close(self) -> None:
         """Close the connections, unless they are somebody else's."""
@@ -153,7 +151,7 @@ class Relay(Face[Wire]):
                 yield from collector.take(event)
         collector.finish()
 
-    def _run(self, waiting: Waiting) -> Iterator[Event]:
+    def _run(self, waiting: Waiting) -> Generator[Event]:
         """Send and sleep as the machine says; where it asks for several at once, in threads."""
         clock, flying = self._options.clock, 0
         answers: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
@@ -165,12 +163,15 @@ class Relay(Face[Wire]):
                 answers.put((step, error))
 
         crew = ThreadPoolExecutor(waiting.concurrency, "mjrelay")
-        start = ask if waiting.concurrency == 1 else partial(crew.submit, ask)
         try:
             while not waiting.done:
                 step = waiting.next(now := clock.now())
                 if isinstance(step, Ask):
-                    start(step, self._patience(waiting))
+                    timeout = self._patience(waiting)
+                    if waiting.concurrency == 1:
+                        ask(step, timeout)
+                    else:
+                        crew.submit(ask, step, timeout)
                     flying += 1
                 elif flying:
                     with suppress(Empty):

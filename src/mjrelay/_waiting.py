@@ -34,7 +34,7 @@ from mjrelay.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mjrelay._redaction import Redactor
     from mjrelay._schedule import Rhythm
@@ -48,6 +48,9 @@ LONGEST_PAUSE = 120.0
 
 _LAST_CALL = 1.0
 """Seconds before the deadline at which a task that is not due before it is asked for once more."""
+
+_GATHERING = 2.3
+"""Seconds between two requests for several ids, in which more falls due; none where more is due than fits."""
 
 _FIRST_TRIES = 2
 """Answers in a row that may be no task, before one was: more would only hide a wrong base URL."""
@@ -110,7 +113,7 @@ class _Watch:
 @define(eq=False)
 class Waiting:
     """
-    Waits for the tasks of these ids, each once, until ``until`` says that a task will do.
+    Waits for tasks, each until ``until`` says that it will do.
 
     ``batch`` is the largest number of ids in one request, None where the relay takes one at a time;
     ``rate`` bounds requests per second, ``concurrency`` those in flight. ``restore`` makes a task of the JSON
@@ -118,7 +121,6 @@ class Waiting:
     """
 
     relay: str
-    ids: Iterable[str]
     rhythm: Rhythm
     redactor: Redactor
     restore: Callable[[bytes], Task]
@@ -138,14 +140,16 @@ class Waiting:
     _entries: int = field(init=False, default=0)
     _in_flight: int = field(init=False, default=0)
     _paused_until: float = field(init=False, default=-math.inf)
+    _gathering_until: float = field(init=False, default=-math.inf)
     _budget: float = field(init=False, default=-math.inf)
     _batch_failures: int = field(init=False, default=0)
     _strange: set[str] = field(init=False, factory=set)
 
-    def __attrs_post_init__(self) -> None:
-        for task_id in dict.fromkeys(self.ids):
+    def add(self, task_id: str, now: float) -> None:
+        """Wait for one more task, unless it is waited for already; it is due at once."""
+        if task_id not in self._watches:
             self._watches[task_id] = watch = _Watch(task_id, Schedule(self.rhythm, self.chance))
-            self._put(watch, self.started)
+            self._put(watch, now)
 
     @property
     def done(self) -> bool:
@@ -160,30 +164,34 @@ class Waiting:
     def next(self, now: float) -> Ask | float:
         """Whom to ask for now, else the moment to come back; infinite where an answer has to come first."""
         if now >= self.deadline:
-            while self._due:
-                self._lose(heapq.heappop(self._due)[2], None)
+            self._lose_all(None)
             return math.inf
         if not self._due or self._in_flight >= self.concurrency:
             return math.inf
         # A second's worth of requests may go out together.
-        moment = max(self._due[0][0], self._paused_until, self._budget - 1.0)
+        moment = max(self._due[0][0], self._paused_until, self._gathering_until, self._budget - 1.0)
         if moment > now:
             return min(moment, self.deadline)
         if self.rate is not None:
             self._budget = max(self._budget, now) + 1 / self.rate
         self._in_flight += 1
         size = min(self.batch or 1, len(self._due))
-        return Ask(tuple(heapq.heappop(self._due)[2].id for _ in range(size)))
+        ask = Ask(tuple(heapq.heappop(self._due)[2].id for _ in range(size)))
+        if self.batch is not None and not (self._due and self._due[0][0] <= now):
+            self._gathering_until = now + _GATHERING
+        return ask
 
     def answered(self, ask: Ask, answer: Mapping[str, Task | RelayError] | RelayError, now: float) -> None:
         """Take what came for a request: what became of each id, or why the request told nothing of any."""
         self._in_flight -= 1
         if isinstance(answer, RelayError):
             if len(ask.ids) > 1 and self._gives_up_batches(answer):
-                self.batch = None
+                self.batch, self._gathering_until = None, now
                 for task_id in ask.ids:
                     self._put(self._watches[task_id], now)
                 return
+            if isinstance(answer, UnauthorizedError):
+                self._lose_all(answer)
             answer = {task_id: _about(answer, task_id) for task_id in ask.ids}
         else:
             self._batch_failures = 0
@@ -199,6 +207,7 @@ class Waiting:
         """Take an answer that holds the task; the seconds to leave it alone, None where it is done."""
         watch.failures, watch.trouble, watch.missing_since = 0, None, math.inf
         if self.until(task):
+            watch.schedule.conclude(now)
             del self._watches[watch.id]
             self._events.append(Ended(task))
             return None
@@ -250,6 +259,12 @@ class Waiting:
         error.task = error.task or task
         self._events.append(Lost(error))
 
+    def _lose_all(self, error: RelayError | None) -> None:
+        """Give up all that is not in flight: for a key that is refused, or because the time is over."""
+        while self._due:
+            watch = heapq.heappop(self._due)[2]
+            self._lose(watch, error and _about(error, watch.id))
+
     def _timed_out(self, watch: _Watch, task: Task | None) -> RelayError:
         if task is None:
             stood = "was never seen" if watch.trouble is None else f"was never seen ({watch.trouble})"
@@ -290,7 +305,7 @@ def _likeness(task: Task) -> int:
     """What must differ for a task to have changed; a link signed anew is the same link."""
     media = (*task.images, *task.videos, *task.previews)
     links = tuple(url.partition("?")[0] for url in media)
-    return hash((task.state, str(task.status), task.progress, links, len(task.buttons), task.started))
+    return hash((task.state, str(task.status), task.progress, links, task.started))
 
 
 def _about(error: RelayError, task_id: str) -> RelayError:
