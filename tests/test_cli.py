@@ -541,7 +541,7 @@ def lines(text: str) -> dict[str, dict[str, Any]]:
 def test_tasks_are_printed_as_they_end(relay: tuple[Counting, str]) -> None:
     """Each task is a line of JSON, the first to end first; a failed one is exit code 1, talk is on stderr."""
     app, base_url = relay
-    late, soon = app.submit(1.5), app.submit(0.2)
+    late, soon = app.submit(1.5), app.submit(0)
     done = mjrelay("wait", "zhongzhuan", late, soon, FAILED, late, "--base-url", base_url)
     assert done.returncode == 1
     tasks = lines(done.stdout)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
 
 TASKS = 500
+"""For each of the four runs on a relay: 2,000 in all."""
 OUTCOMES = (State.SUCCEEDED, State.FAILED)
 SLOW = {"connection-reset", "stalls-mid-body"}
 """Faults that cost the time of a timeout or a connection each; they come, but seldom."""
