@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 TASKS = 500
 """For each of the four runs on a relay: 2,000 in all."""
 OUTCOMES = (State.SUCCEEDED, State.FAILED)
-SLOW = {"connection-reset", "stalls-mid-body"}
-"""Faults that cost the time of a timeout or a connection each; they come, but seldom."""
+SLOW = {"connection-reset", "stalls-mid-body", "huge-body"}
+"""Faults that cost time or a connection each; they come, but seldom."""
+
+OTHERS = ("rate-limited", "slow", "huge-body")
+"""What a relay does beside what its documents say: in answers of their own, below."""
 
 
 class Leap(Clock):
@@ -59,6 +62,7 @@ class Hostile:
         self.mocks = {
             "+".join(fault): MockRelay(known, faults=fault, clock=clock.time, seed=seed) for fault in faults
         }
+        self.faults = (*self.mocks, *OTHERS)
         self.chance = random.Random(seed)
         self.met: Counter[str] = Counter()
 
@@ -67,11 +71,32 @@ class Hostile:
             mock.submit(duration, outcome=outcome, task_id=task_id)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        fault = self.chance.choice(list(self.mocks)) if self.chance.random() < 0.3 else ""
+        fault = self.chance.choice(self.faults) if self.chance.random() < 0.3 else ""
         if fault in SLOW and self.chance.random() < 0.9:
             fault = ""
         self.met[fault] += 1
-        await self.mocks[fault](scope, receive, send)
+        if fault == "slow":
+            await asyncio.sleep(0.1)
+        answer = _ANSWERS.get(fault) or self.mocks.get(fault, self.mocks[""])
+        await answer(scope, receive, send)
+
+
+async def _limited(_: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    fields = [(b"retry-after", b"3"), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 429, "headers": fields})
+    await send({"type": "http.response.body", "body": b'{"error": {"message": "slow down"}}'})
+
+
+async def _huge(_: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(18):
+        await send({"type": "http.response.body", "body": b" " * 1_000_000, "more_body": True})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+_ANSWERS = {"rate-limited": _limited, "huge-body": _huge}
 
 
 def told(name: str, seed: int, *, fast: bool, twin: bool) -> tuple[dict[str, State], list[Task | RelayError]]:
@@ -98,7 +123,7 @@ def told(name: str, seed: int, *, fast: bool, twin: bool) -> tuple[dict[str, Sta
         else:
             with Relay(name, "mock-key", base_url=base_url, **options) as relay:
                 had += relay.wait_all(wanted, on_error=had.append, **limits)
-    assert app.met.keys() == app.mocks.keys(), "a fault was never met"
+    assert app.met.keys() == {*app.faults}, "a fault was never met"
     return wanted, had
 
 
