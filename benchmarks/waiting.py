@@ -14,9 +14,9 @@ from collections import deque
 from datetime import UTC, datetime
 from random import Random
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from attrs import frozen
+from attrs import define, frozen
 from rich.console import Console
 from rich.table import Table
 
@@ -131,20 +131,21 @@ class _Relay:
         )
 
 
-@frozen
+@define
 class _Answer:
     """What waiting reads of a task."""
+
+    status: ClassVar[str | None] = None
+    images: ClassVar[tuple[str, ...]] = ()
+    videos: ClassVar[tuple[str, ...]] = ()
+    previews: ClassVar[tuple[str, ...]] = ()
+    exchange: ClassVar[None] = None
 
     id: str
     state: State
     progress: int | None
     started: datetime | None
     document: dict[str, str]
-    status: str | None = None
-    images: tuple[str, ...] = ()
-    videos: tuple[str, ...] = ()
-    previews: tuple[str, ...] = ()
-    exchange: None = None
 
 
 def simulate(

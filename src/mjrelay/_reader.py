@@ -82,7 +82,11 @@ class Media:
         """The URLs that stand there; text of any kind counts, for the suite judges it."""
         if self._scope is not always and not self._scope(document):
             return []
-        return [value for value in self.path.find(document) if isinstance(value, str) and value]
+        values = self.path.find(document)
+        for value in values:
+            if not (value and isinstance(value, str)):
+                return [value for value in values if value and isinstance(value, str)]
+        return values
 
 
 @frozen
@@ -231,9 +235,9 @@ class Reader:
 
 
 def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
-    urls: list[str] = []
-    for one in media:
-        urls += one.urls(document)
+    urls = [] if not media else media[0].urls(document)
+    for one in media[1:]:
+        urls = urls + one.urls(document)
     return tuple(urls if len(urls) < 2 else dict.fromkeys(urls))
 
 

@@ -85,17 +85,17 @@ class Task:
     @property
     def images(self) -> tuple[str, ...]:
         """The URLs of the images that a succeeded task made."""
-        return self._reader.images(self._document) if self.state is State.SUCCEEDED else ()
+        return self._reader.images(self._document) if (self._state or self.state) is State.SUCCEEDED else ()
 
     @property
     def videos(self) -> tuple[str, ...]:
         """The URLs of the videos that a succeeded task made."""
-        return self._reader.videos(self._document) if self.state is State.SUCCEEDED else ()
+        return self._reader.videos(self._document) if (self._state or self.state) is State.SUCCEEDED else ()
 
     @property
     def previews(self) -> tuple[str, ...]:
         """The URLs in the places of images and videos while the task runs, or where it did not succeed."""
-        if self.state is State.SUCCEEDED:
+        if (self._state or self.state) is State.SUCCEEDED:
             return ()
         reader = self._reader
         return tuple(dict.fromkeys((*reader.images(self._document), *reader.videos(self._document))))
@@ -141,7 +141,7 @@ class Task:
     @property
     def failure(self) -> str | None:
         """Why a failed task failed, for people."""
-        return self._reader.failure(self._document) if self.state is State.FAILED else None
+        return self._reader.failure(self._document) if (self._state or self.state) is State.FAILED else None
 
     @property
     def raw(self) -> Any:

@@ -18,6 +18,7 @@ CLOSED = "the connections were closed; use a relay only until it is closed"
 """What to say where a wire is used after its `close`."""
 
 _GZIP = 16 + zlib.MAX_WBITS
+_GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
 class GivenUpError(Exception):
@@ -26,9 +27,10 @@ class GivenUpError(Exception):
 
 def with_encoding(headers: Headers) -> Headers:
     """The fields of a request and the compression that a wire undoes, unless the caller asks for another."""
-    if any(name.lower() == "accept-encoding" for name, _ in headers):
-        return headers
-    return (*headers, ("Accept-Encoding", "gzip"))
+    for name, _ in headers:
+        if name.lower() == "accept-encoding":
+            return headers
+    return (*headers, _GZIP_ONLY)
 
 
 class Answer:
@@ -58,7 +60,8 @@ class Answer:
         self.deadline = self.started + timeout
         self.status: int | None = None
         self.headers: Headers = ()
-        self._body, self._size = bytearray(), 0
+        self._body: bytes | bytearray = b""
+        self._size = 0
         self._unpacking: Any = None
 
     def left(self) -> float:
@@ -80,14 +83,10 @@ class Answer:
         Raises `GivenUpError` where the body is encoded in a way not asked for.
         """
         self.status, self.headers = status, headers
-        self._body, self._size, self._unpacking = bytearray(), 0, None
-        codings = [
-            coding
-            for name, value in headers
-            if name.lower() == "content-encoding"
-            for part in value.split(",")
-            if (coding := part.strip().lower()) not in {"", "identity"}
-        ]
+        self._body, self._size, self._unpacking = b"", 0, None
+        said = [value for name, value in headers if name.lower() == "content-encoding"]
+        parts = (part.strip().lower() for part in ",".join(said).split(",")) if said else ()
+        codings = [coding for coding in parts if coding not in {"", "identity"}]
         if not codings:
             return
         if codings not in (["gzip"], ["x-gzip"]):
@@ -106,8 +105,13 @@ class Answer:
                 raise GivenUpError(f"the body is not gzip as its header says ({error})") from error
         elif self._unpacking is not None:
             piece = b""
-        self._body += piece
-        if max(self._size, len(self._body)) > LARGEST_BODY:
+        if not self._body:
+            self._body = piece  # and mostly there is no other, so that it need not be copied
+        elif isinstance(self._body, bytearray):
+            self._body += piece
+        else:
+            self._body = bytearray(self._body) + piece
+        if self._size > LARGEST_BODY or len(self._body) > LARGEST_BODY:
             raise GivenUpError(f"the body is larger than {LARGEST_BODY} bytes")
 
     def end(self) -> Exchange:
@@ -125,6 +129,9 @@ class Answer:
 
     def _exchange(self, failure: str | None) -> Exchange:
         seen = self._request.shown or self._request
+        body: bytes | bytearray | memoryview = self._body
+        if len(body) > LARGEST_BODY:
+            body = memoryview(body)[:LARGEST_BODY]
         return Exchange(
             method=seen.method,
             url=self._link.origin + seen.target,
@@ -132,7 +139,7 @@ class Answer:
             request_body=seen.body,
             status=self.status,
             headers=self.headers,
-            body=bytes(memoryview(self._body)[:LARGEST_BODY]),
+            body=bytes(body),
             elapsed=time.monotonic() - self.started,
             failure=failure,
         )
