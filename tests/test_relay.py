@@ -310,7 +310,7 @@ def test_an_id_that_is_a_secret_is_not_repeated() -> None:
         assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("task_id", ["\ud800", 5, None])
+@pytest.mark.parametrize("task_id", ["\ud800", 5, None, ""])
 def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
     """What is no text of Unicode is refused before anything is sent."""
     with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError, match="as the relay returned it"):
@@ -462,6 +462,12 @@ def test_headers_of_ones_own_go_along_and_are_not_shown(twin: Twin) -> None:
         {"headers": {"X-Team": "a\r\nX-Evil: 1"}},
         {"headers": {"X Team": "a"}},
         {"headers": {"": "a"}},
+        {"headers": {"a:b": "c"}},
+        {"headers": {"X-Team": " a"}},
+        {"headers": {"Authorization": "mine"}},
+        {"headers": {"user-agent": "mine"}},
+        {"timeout": None},
+        {"timeout": 1e10},
         {"user_agent": "ä"},
         {"timeout": 0},
         {"timeout": float("inf")},
@@ -566,6 +572,28 @@ def test_several_tasks_come_as_they_end(twin: Twin, name: str) -> None:
     assert [error.task_id for error in caught.value.errors] == ["40"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[]",
+        b'{"code": 24, "description": "banned"}',
+        b'["x", null, 5]',
+        b'{"data": [{"id": "1"}]}',
+        b"null",
+        b"<html>",
+    ],
+)
+def test_an_odd_answer_to_many_loses_none(answer: bytes) -> None:
+    """What a batch endpoint leaves out, or does not answer with tasks at all, is asked for alone."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        body = answer if scope["method"] == "POST" else document("succeeded", scope["path"].split("/")[-2])
+        await app((200, body, JSON))(scope, receive, send)
+
+    with Server(application) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
+        assert {task.id for task in relay.fetch_all(["1", "2", "3"])} == {"1", "2", "3"}
+
+
 def test_batches_are_asked_for_where_the_contract_has_them() -> None:
     """Ten tasks are one request to the contract's batch endpoint, under the base URL's own prefix."""
     mock, seen = MockRelay(contract("zhongzhuan"), key=KEY), []
@@ -578,6 +606,15 @@ def test_batches_are_asked_for_where_the_contract_has_them() -> None:
     with Server(application) as base_url, Relay("zhongzhuan", KEY, base_url=base_url + "/mj-fast") as relay:
         assert {task.id for task in relay.fetch_all(ids)} == set(ids)
     assert seen == [("POST", "/mj-fast/mj/task/list-by-condition")]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"timeout": None}, {"timeout": 1e300}, {"concurrency": 0}, {"concurrency": 0.5}, {"rate": 0}]
+)
+def test_limits_that_are_none_are_refused(limits: dict[str, Any]) -> None:
+    """A wait without an end, or without anybody in flight, is told before anything is sent."""
+    with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError):
+        relay.wait_all(["1"], **limits)
 
 
 @pytest.mark.parametrize("ids", ["12", [""], [5], ["\ud800"]])
@@ -609,7 +646,7 @@ def test_media_are_downloaded_without_the_key(twin: Twin, tmp_path: Any) -> None
             task = relay.face.read(document("succeeded", imageUrl=f"{base_url}/a.png"))
             (path,) = relay.download(task, tmp_path / "out")
             assert (path.name, path.read_bytes()) == ("1-1.png", picture)
-            with pytest.raises(DownloadError, match="made nothing yet"):
+            with pytest.raises(DownloadError, match="nothing to download; wait for it"):
                 relay.download(relay.face.read(document("queued")), tmp_path)
             away = relay.face.read(document("succeeded", imageUrl="http://127.0.0.1:3000/b.png"))
             with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as caught:

@@ -266,7 +266,7 @@ def test_no_more_in_flight_than_allowed() -> None:
 
 def test_one_bad_task_loses_no_other() -> None:
     """Each id is told of exactly once, whatever becomes of the others."""
-    kinds = {"1": TransportError, "2": MissingTaskError, "3": UnauthorizedError}
+    kinds = {"1": TransportError, "2": MissingTaskError, "3": WrongTaskError}
 
     def answer(ids: tuple[str, ...], now: float) -> dict[str, Answer]:
         kind = kinds.get(ids[0])
@@ -310,13 +310,59 @@ def test_a_relay_that_takes_no_batches_is_asked_one_by_one(kind: type[RelayError
     assert sizes.count(5) == 1
 
 
-def test_a_batch_that_breaks_again_and_again_is_given_up() -> None:
-    """A relay whose batches always end in a 500 serves single tasks all the same."""
+def test_a_batch_that_breaks_again_and_again_loses_none() -> None:
+    """Where batches always end in a 500, each task is asked for alone before it is lost, and is had."""
     events = run(
         waiting(["1", "2"], batch=100),
         lambda ids, now: error(UnavailableError) if len(ids) > 1 else batch(now)(ids),
     )
     assert sum(isinstance(event, Ended) for _, event in events) == 2
+
+
+def test_a_passing_outage_does_not_end_batches() -> None:
+    """After a few seconds of trouble several ids go into one request again."""
+    sizes: list[int] = []
+
+    def answer(ids: tuple[str, ...], now: float) -> dict[str, Answer] | RelayError:
+        sizes.append(len(ids))
+        return error(UnavailableError) if now < 2 else batch(now)(ids)
+
+    run(waiting([str(n) for n in range(300)], batch=100, concurrency=3), answer)
+    assert sizes.count(1) == 0
+    assert len(sizes) < 100
+
+
+@pytest.mark.parametrize("kind", [UnavailableError, RateLimitedError])
+def test_a_pause_that_a_relay_asks_for_holds_for_all(kind: type[RelayError]) -> None:
+    """`Retry-After` of one task stops the requests for all others, and no last call breaks it."""
+    asked: list[float] = []
+
+    def answer(ids: tuple[str, ...], now: float) -> dict[str, Answer]:
+        asked.append(now)
+        return {ids[0]: error(kind, retry_after=100.0)}
+
+    events = run(waiting([str(n) for n in range(20)], 60), answer)
+    assert asked == [0.0]
+    assert all(isinstance(event, Lost) for _, event in events)
+
+
+def test_a_great_number_of_retries_is_borne() -> None:
+    """Thousands of troubles in a row are no trouble for the arithmetic."""
+    events = run(waiting(["1"], 86_400, retries=10**6), one(lambda _: error(UnavailableError)))
+    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1].error, WaitTimeoutError)
+
+
+def test_one_refusal_among_tasks_that_were_had_loses_no_other() -> None:
+    """Once the key was good for a task, a 401 for another is that one's alone."""
+    kinds = {"3": UnauthorizedError}
+
+    def answer(ids: tuple[str, ...], now: float) -> dict[str, Answer]:
+        kind = kinds.get(ids[0])
+        return {ids[0]: task(ids[0], "succeeded") if kind is None else error(kind, task_id=ids[0])}
+
+    events = [event for _, event in run(waiting(["1", "2", "3", "4", "5"]), answer)]
+    assert sum(isinstance(event, Ended) for event in events) == 4
 
 
 def test_a_refused_key_ends_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,10 @@ class Answers:
         document = self._document(exchange, None)
         if batch is None or not isinstance(document, list | dict):
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
-        found = {text(reader.id(item)): item for item in batch.items.find(document)}
-        if not found and isinstance(document, dict):
+        items = batch.items.find(document)
+        found = {text(reader.id(item)): item for item in items if reader.accepts(item)}
+        found.pop(None, None)
+        if not found and (items or isinstance(document, dict)):
             said = self._said(exchange)
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{said}", exchange, None)
         missing = "the answer to many ids leaves it out"
@@ -178,7 +181,7 @@ class Answers:
         return f" ({self._quoted(said)})" if said else ""
 
     def _quoted(self, foreign: str) -> str:
-        return self.redactor.text(foreign[:5000])[:200]
+        return self.redactor.excerpt(foreign, 200)
 
     def _error(
         self, kind: type[RelayError], message: str, exchange: Exchange, task_id: str | None
@@ -192,14 +195,21 @@ class Answers:
         )
 
 
-def retry_after(exchange: Exchange | None) -> float | None:
-    """Seconds that an answer asks to be left alone (RFC 9110, section 10.2.3); None where it does not."""
+def retry_after(exchange: Exchange | None, now: float | None = None) -> float | None:
+    """
+    Seconds that an answer asks to be left alone (RFC 9110, section 10.2.3); None where it does not.
+
+    ``now`` is Unix time, the machine's own where it is not given.
+    """
     value = None if exchange is None else exchange.header("retry-after")
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdecimal():
         return float(value.strip()[:9])
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:  # HTTP dates are in UTC, whether or not they say so
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - (time.time() if now is None else now))
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mjrelay._face import Collector, Face, expected
+from mjrelay._face import Collector, Face, checked_id, expected
 from mjrelay._waiting import Ask, Lost
 from mjrelay._wire import AsyncWire, Link, connect_async
 
@@ -34,7 +34,7 @@ class AsyncRelay(Face[AsyncWire]):
 
     async def fetch(self, task_id: str) -> Task:
         """The task as it stands now; one request. Raises what `Relay.fetch` raises."""
-        exchange = await self._wire.send(self._asking((task_id,)), self._options.timeout)
+        exchange = await self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
         return self._answers.task(exchange, task_id)
 
     async def wait(

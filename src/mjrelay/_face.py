@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay._contract import Contract
+    from mjrelay._credential import Credential
     from mjrelay._exchange import Exchange, Headers
 
     Answer = Mapping[str, Task | RelayError] | Exception
@@ -55,6 +57,21 @@ _FETCHED = 2
 
 _TELLING = 16
 """Characters from which on a header's value may be a secret, and is no common word."""
+
+_LONGEST = 30 * 86_400.0
+"""Seconds that a request or a wait may take; a thread cannot sleep for ever, and a month is for ever."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TAKEN = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+}
+"""Header fields that are ours to set."""
 
 _warned: set[str] = set()
 
@@ -173,7 +190,9 @@ class Face(Generic[W]):
         if wired and self._options.client is not None:
             raise SettingError(f"{min(wired)} cannot be changed: the connections are those of client=")
         if "base_url" in changes:
-            changes["base_url"] = _settings.checked_url(changes["base_url"])
+            changes["base_url"] = _settings.checked_url(changes["base_url"] or "")
+        if "headers" in changes:
+            changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
         other._set_up(self._contract, evolve(self._options, **changes), self._rhythm)
         other._wire, other._owner = self._wire, False
@@ -184,6 +203,8 @@ class Face(Generic[W]):
         return other
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_contract"):  # a traceback may show one that was never finished
+            return f"{type(self).__name__}(…)"
         return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
 
     def _connect(self, link: Link, *, fast: bool, client: Any) -> W:
@@ -200,9 +221,9 @@ class Face(Generic[W]):
                 f"no key for {contract.name}: set {_settings.key_variable(contract.name)} or "
                 "MJRELAY_API_KEY, or give api_key="
             )
-        _checked(options)
         self._contract, self._options, self._rhythm = contract, options, rhythm
         self._credential = None if key is None else _chosen(contract, options.scheme)
+        _check(options, self._credential)
         self._redactor = Redactor(*_secrets(options))
         self._answers = Answers(contract, self._redactor, self._credential)
         self._origin, self._path = _request.locate(options.base_url, contract.path)
@@ -263,10 +284,12 @@ class Face(Generic[W]):
         clock, reader = self._options.clock, self._contract.reader
         if isinstance(ids, str):
             raise SettingError("ids is one text; give a list of ids")
-        ids = [_checked_id(task_id) for task_id in ids]
-        for name, value in (("timeout", timeout), ("concurrency", concurrency), ("rate", rate)):
-            if value is not None and not 0 < value < math.inf:
-                raise SettingError(f"{name} is {value!r}; give a number above 0, and not an infinite one")
+        ids = [checked_id(task_id) for task_id in ids]
+        _check_seconds(timeout)
+        if rate is not None and not 0 < rate < math.inf:
+            raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no bound")
+        if concurrency < 1 or int(concurrency) != concurrency:
+            raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
         now = clock.now()
         waiting = Waiting(
             relay=self.name,
@@ -302,8 +325,9 @@ class Face(Generic[W]):
         """The URLs of what a task made; raises `DownloadError` where it made nothing yet."""
         media = (*task.images, *task.videos, *(task.previews if previews else ()))
         if not media and task.state is not State.SUCCEEDED:
+            hint = "wait for it" if previews or task.state.terminal is False else "there is nothing to come"
             raise DownloadError(
-                f"task {task.id} is {task.state} and made nothing yet; wait for it, or take its previews",
+                f"task {task.id} is {task.state} and shows nothing to download; {hint}",
                 failures={},
                 paths=(),
                 relay=self.name,
@@ -360,7 +384,8 @@ class Collector:
                 if isinstance(event, Ended):
                     yield task
             case Lost(error):
-                (self._on_error or self._errors.append)(error)
+                take = self._errors.append if self._on_error is None else self._on_error
+                take(error)
 
     def finish(self) -> None:
         """Raise `SomeTasksError` where an error was given to nobody."""
@@ -368,7 +393,7 @@ class Collector:
             raise SomeTasksError(self._errors)
 
 
-def _chosen(contract: Contract, scheme: str | None) -> Any:
+def _chosen(contract: Contract, scheme: str | None) -> Credential | None:
     """The way to authenticate: the one of that name, else the relay's own first."""
     ways = contract.credentials
     if scheme is None:
@@ -389,24 +414,33 @@ def _secrets(options: Options) -> Iterator[str]:
     yield from (value for value in options.headers.values() if len(value) >= _TELLING)
 
 
-def _checked(options: Options) -> None:
-    if not 0 < options.timeout < math.inf:
-        raise SettingError(
-            f"timeout is {options.timeout!r}; give seconds above 0, and not an infinite number"
-        )
+def _check(options: Options, credential: Credential | None) -> None:
+    """Raise `SettingError` for options that cannot be used."""
+    _check_seconds(options.timeout)
     if options.connections < 1 or options.retries < 0:
         raise SettingError("connections must be 1 or more, and retries 0 or more")
     if options.client is not None and (options.fast or options.proxy or options.verify is not True):
         raise SettingError("client= brings its own connections; leave out fast, proxy and verify")
-    agent = {} if options.user_agent is None else {"User-Agent": options.user_agent}
-    for name, value in {**options.headers, **agent}.items():
-        if not (name and value and name.isascii() and name.isprintable() and " " not in name):
-            raise SettingError(f"{name!r} is no header field that can be sent")
-        if not all(character == "\t" or " " <= character <= "~" for character in value):
-            raise SettingError(f"the value of the header {name} holds what cannot be sent; write it in ASCII")
+    taken = {*_TAKEN, *([credential.field.lower()] if credential and credential.place != "query" else [])}
+    for name, value in options.headers.items():
+        if not _NAME.fullmatch(name) or name.lower() in taken:
+            raise SettingError(f"{name!r} is no header field of yours to set; the others are")
+        _check_value(name, value)
+    if options.user_agent is not None:
+        _check_value("User-Agent", options.user_agent)
 
 
-def _checked_id(task_id: str) -> str:
+def _check_value(name: str, value: str) -> None:
+    if not value or value != value.strip() or not all(" " <= character <= "~" for character in value):
+        raise SettingError(f"the value of the header {name} cannot be sent; write ASCII, no space around it")
+
+
+def _check_seconds(timeout: float) -> None:
+    if not (timeout and 0 < timeout <= _LONGEST):  # None is no number of seconds either
+        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, {_LONGEST:g} at most")
+
+
+def checked_id(task_id: str) -> str:
     if not (task_id and isinstance(task_id, str)):
         raise SettingError(f"{task_id!r} is no id of a task; give it as text, as the relay returned it")
     try:

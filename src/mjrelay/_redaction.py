@@ -9,6 +9,9 @@ import re
 
 REDACTED = "[redacted]"
 
+_SEARCHED = 100_000
+"""Characters of a foreign text of which only the beginning is to be shown."""
+
 
 class Redactor:
     """
@@ -34,6 +37,10 @@ class Redactor:
     def bytes(self, data: bytes) -> bytes:
         """The bytes without the secrets."""
         return data if self._pattern is None else self._pattern.sub(REDACTED.encode(), data)
+
+    def excerpt(self, text: str, length: int) -> str:
+        """The beginning of a text without the secrets; what is too long to be searched is not shown."""
+        return self.text(text)[:length] if len(text) <= _SEARCHED else f"({len(text)} characters)"
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+import threading
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from mjrelay._face import Collector, Face, expected
+from mjrelay._face import Collector, Face, checked_id, expected
 from mjrelay._waiting import Ask, Lost
 from mjrelay._wire import Link, Wire, connect
 
@@ -47,7 +47,7 @@ class Relay(Face[Wire]):
         Raises a `RelayError`: `TransportError`, `UnauthorizedError`, `ForbiddenError`, `RateLimitedError`,
         `UnavailableError`, `MissingTaskError` or `AnswerError`, or one of their kinds.
         """
-        exchange = self._wire.send(self._asking((task_id,)), self._options.timeout)
+        exchange = self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
         return self._answers.task(exchange, task_id)
 
     def wait(
@@ -146,9 +146,8 @@ class Relay(Face[Wire]):
         return connect(link, fast=fast, client=client)
 
     def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:
-        with closing(self._run(waiting)) as events:  # threads end with the caller's interest
-            for event in events:
-                yield from collector.take(event)
+        for event in self._run(waiting):
+            yield from collector.take(event)
         collector.finish()
 
     def _run(self, waiting: Waiting) -> Generator[Event]:
@@ -162,24 +161,20 @@ class Relay(Face[Wire]):
             except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
                 answers.put((step, error))
 
-        crew = ThreadPoolExecutor(waiting.concurrency, "mjrelay")
-        try:
-            while not waiting.done:
-                step = waiting.next(now := clock.now())
-                if isinstance(step, Ask):
-                    timeout = self._patience(waiting)
-                    if waiting.concurrency == 1:
-                        ask(step, timeout)
-                    else:
-                        crew.submit(ask, step, timeout)
-                    flying += 1
-                elif flying:
-                    with suppress(Empty):
-                        asked, answer = answers.get(timeout=None if math.isinf(step) else max(step - now, 0))
-                        flying -= 1
-                        waiting.answered(asked, expected(answer), clock.now())
-                elif step < math.inf:
-                    clock.sleep(step - now)
-                yield from waiting.events()
-        finally:
-            crew.shutdown(wait=False, cancel_futures=True)
+        while not waiting.done:
+            step = waiting.next(now := clock.now())
+            if isinstance(step, Ask):
+                flying += 1
+                timeout = self._patience(waiting)
+                if waiting.concurrency == 1:
+                    ask(step, timeout)
+                else:  # no pool: its threads would hold up the end of a program that lost interest
+                    threading.Thread(target=ask, args=(step, timeout), name="mjrelay", daemon=True).start()
+            elif flying:
+                with suppress(Empty):
+                    asked, answer = answers.get(timeout=None if math.isinf(step) else max(step - now, 0))
+                    flying -= 1
+                    waiting.answered(asked, expected(answer), clock.now())
+            elif step < math.inf:
+                clock.sleep(step - now)
+            yield from waiting.events()

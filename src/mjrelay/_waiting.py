@@ -55,6 +55,12 @@ _GATHERING = 2.3
 _FIRST_TRIES = 2
 """Answers in a row that may be no task, before one was: more would only hide a wrong base URL."""
 
+_LONGEST_BACKOFF = 30.0
+"""Seconds between two tries at most, where the relay names none."""
+
+_ABOUT_ALL = (TransportError, UnavailableError, RateLimitedError, UnauthorizedError)
+"""Errors that say nothing of whether a relay takes several ids in one request."""
+
 _KEPT = 65_536
 """Bytes of a body that are kept of an answer without a task: thousands of tasks may be in trouble at once."""
 
@@ -108,6 +114,7 @@ class _Watch:
     failures: int = 0
     trouble: RelayError | None = None
     missing_since: float = math.inf
+    alone: bool = False
 
 
 @define(eq=False)
@@ -142,7 +149,7 @@ class Waiting:
     _paused_until: float = field(init=False, default=-math.inf)
     _gathering_until: float = field(init=False, default=-math.inf)
     _budget: float = field(init=False, default=-math.inf)
-    _batch_failures: int = field(init=False, default=0)
+    _met: bool = field(init=False, default=False)
     _strange: set[str] = field(init=False, factory=set)
 
     def add(self, task_id: str, now: float) -> None:
@@ -175,37 +182,39 @@ class Waiting:
         if self.rate is not None:
             self._budget = max(self._budget, now) + 1 / self.rate
         self._in_flight += 1
-        size = min(self.batch or 1, len(self._due))
-        ask = Ask(tuple(heapq.heappop(self._due)[2].id for _ in range(size)))
-        if self.batch is not None and not (self._due and self._due[0][0] <= now):
-            self._gathering_until = now + _GATHERING
-        return ask
+        picked = [heapq.heappop(self._due)[2]]
+        if self.batch is not None and not picked[0].alone:
+            while len(picked) < self.batch and self._due and _joins(*self._due[0], now):
+                picked.append(heapq.heappop(self._due)[2])
+            if not (self._due and self._due[0][0] <= now):
+                self._gathering_until = now + _GATHERING
+        return Ask(tuple(watch.id for watch in picked))
 
     def answered(self, ask: Ask, answer: Mapping[str, Task | RelayError] | RelayError, now: float) -> None:
         """Take what came for a request: what became of each id, or why the request told nothing of any."""
         self._in_flight -= 1
         if isinstance(answer, RelayError):
-            if len(ask.ids) > 1 and self._gives_up_batches(answer):
-                self.batch, self._gathering_until = None, now
+            if len(ask.ids) > 1 and not isinstance(answer, _ABOUT_ALL):
+                self.batch, self._gathering_until = None, now  # the relay takes one at a time after all
                 for task_id in ask.ids:
                     self._put(self._watches[task_id], now)
                 return
-            if isinstance(answer, UnauthorizedError):
+            if isinstance(answer, UnauthorizedError) and not self._met:
                 self._lose_all(answer)
             answer = {task_id: _about(answer, task_id) for task_id in ask.ids}
-        else:
-            self._batch_failures = 0
         for task_id in ask.ids:
             watch, one = self._watches[task_id], answer[task_id]
-            delay = (
-                self._trouble(watch, one, now) if isinstance(one, RelayError) else self._news(watch, one, now)
-            )
-            if delay is not None:
-                self._put(watch, self._due_by(now, delay))
+            if isinstance(one, RelayError):
+                due = self._trouble(watch, one, now, many=len(ask.ids) > 1)
+            else:
+                due = self._news(watch, one, now)
+            if due is not None:
+                self._put(watch, due)
 
     def _news(self, watch: _Watch, task: Task, now: float) -> float | None:
-        """Take an answer that holds the task; the seconds to leave it alone, None where it is done."""
-        watch.failures, watch.trouble, watch.missing_since = 0, None, math.inf
+        """Take an answer that holds the task; when it is due again, None where it is done."""
+        self._met = True
+        watch.failures, watch.trouble, watch.missing_since, watch.alone = 0, None, math.inf, False
         if self.until(task):
             watch.schedule.conclude(now)
             del self._watches[watch.id]
@@ -220,36 +229,36 @@ class Waiting:
             self._wonder_at(task)
         age = None if task.started is None else now + self.epoch - task.started.timestamp()
         delay = watch.schedule.observe(now, progress=task.progress, age=age, changed=changed)
-        return max(delay, min(retry_after(task.exchange) or 0.0, LONGEST_PAUSE))
+        pause = retry_after(task.exchange, now + self.epoch)
+        if pause is not None:
+            return now + min(max(delay, pause), LONGEST_PAUSE)
+        last_call = self.deadline - _LAST_CALL
+        return min(now + delay, last_call if now < last_call else self.deadline)
 
-    def _trouble(self, watch: _Watch, error: RelayError, now: float) -> float | None:
-        """Take an answer that holds no task; the seconds until the next try, None where there is none."""
+    def _trouble(self, watch: _Watch, error: RelayError, now: float, *, many: bool) -> float | None:
+        """Take an answer that holds no task; when the next try is due, None where there is none."""
         watch.trouble = _light(error)
         if isinstance(error, MissingTaskError):
             watch.missing_since = min(watch.missing_since, now)
             bearable = now - watch.missing_since < self.grace
         else:
             watch.failures += 1
-            patient = watch.likeness is not None or not isinstance(error, AnswerError)
+            hasty = many or (watch.likeness is None and isinstance(error, AnswerError))
             bearable = error.transient and watch.failures <= (
-                self.retries if patient else min(self.retries, _FIRST_TRIES)
+                min(self.retries, _FIRST_TRIES) if hasty else self.retries
             )
-        if not bearable:
+        if not bearable and many and not isinstance(error, UnauthorizedError):
+            watch.alone = True  # nothing that was asked for among others is lost before it was alone
+        elif not bearable:
             self._lose(watch, error)
             return None
-        delay = min(2.0 ** max(watch.failures - 1, 0), 30.0) * (0.75 + self.chance() / 2)
+        delay = 2.0 ** min(max(watch.failures - 1, 0), 5) * (0.75 + self.chance() / 2)
+        delay = min(delay, _LONGEST_BACKOFF)
         if error.retry_after is not None:
             delay = min(max(error.retry_after, delay), LONGEST_PAUSE)
-        if isinstance(error, RateLimitedError):
+        if error.retry_after is not None or isinstance(error, RateLimitedError):
             self._paused_until = max(self._paused_until, now + delay)
-        return delay
-
-    def _gives_up_batches(self, error: RelayError) -> bool:
-        """Whether one at a time may do better: the key is not refused, and it is no passing trouble."""
-        self._batch_failures += 1
-        if isinstance(error, RateLimitedError | UnauthorizedError):
-            return False
-        return not isinstance(error, TransportError | UnavailableError) or self._batch_failures > _FIRST_TRIES
+        return now + delay
 
     def _lose(self, watch: _Watch, error: RelayError | None) -> None:
         del self._watches[watch.id]
@@ -283,7 +292,7 @@ class Waiting:
 
     def _wonder_at(self, task: Task) -> None:
         """Say once of a word that the contract does not know that it was met."""
-        word = self.redactor.text(repr(task.status)[:500])[:80]
+        word = self.redactor.excerpt(repr(task.status), 80)
         if task.state is State.UNKNOWN and word not in self._strange:
             self._strange.add(word)
             _log.warning(
@@ -292,13 +301,14 @@ class Waiting:
                 word,
             )
 
-    def _due_by(self, now: float, delay: float) -> float:
-        last_call = self.deadline - _LAST_CALL
-        return min(now + delay, last_call if now < last_call else self.deadline)
-
     def _put(self, watch: _Watch, due: float) -> None:
         self._entries += 1  # no two entries compare their watches
         heapq.heappush(self._due, (due, self._entries, watch))
+
+
+def _joins(due: float, _: int, watch: _Watch, now: float) -> bool:
+    """Whether a task goes along with others: it is due, or nothing speaks against asking before it is."""
+    return not watch.alone and (due <= now or watch.trouble is None)
 
 
 def _likeness(task: Task) -> int:

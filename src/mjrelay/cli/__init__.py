@@ -1,8 +1,8 @@
 """
 The command ``mjrelay``: one module for each of its commands, imported when the command is run.
 
-Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, 2 wrong
-usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more, see there.
+Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, or
+stdout cannot be written, 2 wrong usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more, see there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from mjrelay._version import __version__
-from mjrelay.cli._output import redacted, talk
+from mjrelay.cli._output import OutputError, Stdout, redacted, talk
 from mjrelay.errors import MjrelayError, RelayError
 
 _COMMANDS = ("relays", "fetch", "wait", "mock", "conform")
@@ -79,13 +79,13 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command; what goes wrong on purpose becomes one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.stdout = Stdout.instead_of(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: talk(str(message))
     try:
         app()
-    except RelayError as error:
+    except (RelayError, OutputError) as error:
         talk(str(error))
         sys.exit(1)
     except MjrelayError as error:

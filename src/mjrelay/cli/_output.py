@@ -6,20 +6,22 @@ never with what would steer a terminal.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import re
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mjrelay._redaction import Redactor
-from mjrelay.errors import MissingExtraError
+from mjrelay.errors import MissingExtraError, MjrelayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 
@@ -37,6 +39,56 @@ class Format(StrEnum):
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="How to write on stdout; pretty on a terminal, else json.")
 ]
+
+
+class OutputError(MjrelayError):
+    """Stdout cannot be written."""
+
+
+class Stdout(io.TextIOWrapper):
+    """
+    Stdout in UTF-8, on which a failure is told from all others, and is the last: what follows goes nowhere.
+
+    Writing raises `OutputError`, or `BrokenPipeError` where nobody reads any more.
+    """
+
+    def __init__(self, binary: Any, *, line_buffering: bool = False) -> None:
+        super().__init__(binary, "utf-8", "backslashreplace", line_buffering=line_buffering)
+
+    @classmethod
+    def instead_of(cls, stream: Any) -> Any:
+        """What to use instead of the stream that Python made, or of None, where stdout was closed."""
+        if stream is None:  # writing to what is open for reading fails as writing to the closed file would
+            return cls(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w")))
+        if not isinstance(stream, io.TextIOWrapper):
+            return stream
+        line_buffering = stream.line_buffering
+        return cls(stream.detach(), line_buffering=line_buffering)
+
+    def write(self, text: str, /) -> int:
+        """Write text, as any stream does."""
+        with self._failing():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Let what was written be there, as any stream does."""
+        with self._failing():
+            super().flush()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # What is left in the buffer would fail once more when the process ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise OutputError(
+                f"stdout cannot be written ({error.strerror}); make room or write elsewhere"
+            ) from error
 
 
 class _Way:

@@ -34,15 +34,16 @@ class Results:
     """
     The results in a file, and those that are added to it. Threads may share it.
 
-    ``ended`` holds the state of each task of ``relay`` that stands in it as ended. A line that was broken off
-    when a run was killed is cut off, for ``torn`` bytes. Raises `ResultsError`, and leaves the file as it is,
-    where it holds anything else or another process writes to it.
+    ``ended`` holds the state of each task of ``relay`` that stands in it as ended; with ``files`` only where
+    its line holds what was downloaded. Of several lines of a task the last one is its result. A line that was
+    broken off when a run was killed is cut off, for ``torn`` bytes. Raises `ResultsError`, and leaves the file
+    as it is, where it holds anything else or another process writes to it.
     """
 
-    def __init__(self, path: Path, relay: str) -> None:
+    def __init__(self, path: Path, relay: str, *, files: bool = False) -> None:
         self.ended: dict[str, State] = {}
         self.torn = 0
-        self._path, self._relay = path, relay
+        self._path, self._relay, self._files = path, relay, files
         self._lock = threading.Lock()
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
@@ -141,7 +142,7 @@ class Results:
             return False
         match result:
             case {"relay": str(relay), "id": str(task_id), "state": str(word)} if word in _WORDS:
-                if relay == self._relay and State(word).terminal:
+                if relay == self._relay and State(word).terminal and ("files" in result or not self._files):
                     self.ended[task_id] = State(word)
                 return True
             case _:

@@ -20,7 +20,15 @@ from mjrelay._reader import State
 from mjrelay._relay import Relay
 from mjrelay.cli import _ids
 from mjrelay.cli._options import BaseURLOption, FastOption, KeyFileOption, RelayArgument, SchemeOption, reach
-from mjrelay.cli._output import FormatOption, is_pretty, json_text, printable, talk, write_line
+from mjrelay.cli._output import (
+    FormatOption,
+    OutputError,
+    is_pretty,
+    json_text,
+    printable,
+    talk,
+    write_line,
+)
 from mjrelay.cli._results import Results
 from mjrelay.errors import DownloadError, RelayError, SettingError, UnauthorizedError
 
@@ -60,7 +68,8 @@ def wait(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Add each result to this JSON Lines file; tasks that ended in it already are left out.",
+            help="Add each result to this JSON Lines file; tasks that ended in it already are left out, with "
+            "--download those whose line holds files. The last line of an id counts.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for all tasks.")] = 900.0,
@@ -93,7 +102,9 @@ def wait(
                 relay, base_url=base_url, scheme=scheme, timeout=request_timeout, key_file=key_file, fast=fast
             )
         )
-        results = None if out is None else stack.enter_context(Results(out, client.name))
+        results = None if out is None else stack.enter_context(
+            Results(out, client.name, files=download is not None)
+        )
         folder = None if download is None else _folder(download)
         ended = {} if results is None else results.ended
         run = _Run(
@@ -280,7 +291,7 @@ def _tell_rest(relay: str, left: list[str], options: list[str] | None) -> None:
 
 def _leave(code: int) -> NoReturn:
     """End at once: threads that hang in a request are not waited for."""
-    with suppress(OSError):  # nobody reads any more
+    with suppress(OSError, OutputError):  # nobody reads any more
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
