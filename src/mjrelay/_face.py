@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from mjrelay import _contract, _request, _settings
 from mjrelay._answers import Answers
 from mjrelay._clock import Clock
 from mjrelay._download import Downloader, DownloadFaults
 from mjrelay._exchange import parse
+from mjrelay._options import WIRED, Changes, Options, check_seconds, checked_id
 from mjrelay._reader import State
 from mjrelay._redaction import REDACTED, Redactor
 from mjrelay._request import Request, Template
@@ -55,64 +54,7 @@ _LEAST = 1.0
 _FETCHED = 2
 """Troubles in a row that are borne for a task that is only looked at."""
 
-_TELLING = 16
-"""Characters from which on a header's value may be a secret, and is no common word."""
-
-_LONGEST = 30 * 86_400.0
-"""Seconds that a request or a wait may take; a thread cannot sleep for ever, and a month is for ever."""
-
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TAKEN = {
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "host",
-    "transfer-encoding",
-    "user-agent",
-}
-"""Header fields that are ours to set."""
-
 _warned: set[str] = set()
-
-
-@frozen(kw_only=True)
-class Options:
-    """What a relay is used with; `Relay` says what each means."""
-
-    api_key: str | None = field(repr=False)
-    base_url: str
-    scheme: str | None
-    timeout: float
-    headers: Mapping[str, str] = field(repr=False)
-    user_agent: str | None
-    proxy: str | None = field(repr=False)
-    verify: bool | str | ssl.SSLContext
-    client: Any
-    fast: bool
-    connections: int
-    retries: int
-    clock: Clock
-
-
-class Changes(TypedDict, total=False):
-    """What `with_options` can change."""
-
-    api_key: str
-    base_url: str
-    scheme: str | None
-    timeout: float
-    headers: Mapping[str, str]
-    user_agent: str | None
-    proxy: str | None
-    verify: bool | str | ssl.SSLContext
-    fast: bool
-    connections: int
-    retries: int
-
-
-_WIRED = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
-"""Changes that need connections of their own; the key is among them for what is kept out of logs."""
 
 
 class Face(Generic[W]):
@@ -186,7 +128,7 @@ class Face(Generic[W]):
         if unknown:
             known = ", ".join(Changes.__annotations__)
             raise SettingError(f"{min(unknown)} is no option that can be changed; these are: {known}")
-        wired = changes.keys() & _WIRED
+        wired = changes.keys() & WIRED
         if wired and self._options.client is not None:
             raise SettingError(f"{min(wired)} cannot be changed: the connections are those of client=")
         if "base_url" in changes:
@@ -223,8 +165,8 @@ class Face(Generic[W]):
             )
         self._contract, self._options, self._rhythm = contract, options, rhythm
         self._credential = None if key is None else _chosen(contract, options.scheme)
-        _check(options, self._credential)
-        self._redactor = Redactor(*_secrets(options))
+        options.check(self._credential)
+        self._redactor = Redactor(*options.secrets())
         self._answers = Answers(contract, self._redactor, self._credential)
         self._origin, self._path = _request.locate(options.base_url, contract.path)
         self._batch_path = contract.batch_path and _request.locate(options.base_url, contract.batch_path)[1]
@@ -285,7 +227,7 @@ class Face(Generic[W]):
         if isinstance(ids, str):
             raise SettingError("ids is one text; give a list of ids")
         ids = [checked_id(task_id) for task_id in ids]
-        _check_seconds(timeout)
+        check_seconds(timeout)
         if rate is not None and not 0 < rate < math.inf:
             raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no bound")
         if concurrency < 1 or int(concurrency) != concurrency:
@@ -403,51 +345,6 @@ def _chosen(contract: Contract, scheme: str | None) -> Credential | None:
             return way
     known = ", ".join(repr(way.scheme) for way in ways) or "none"
     raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract knows {known}")
-
-
-def _secrets(options: Options) -> Iterator[str]:
-    """What is kept out of everything shown: the key, a proxy's password, and header values of some length."""
-    if options.api_key is not None:
-        yield options.api_key
-    if options.proxy is not None and (password := urlsplit(options.proxy).password):
-        yield password
-    yield from (value for value in options.headers.values() if len(value) >= _TELLING)
-
-
-def _check(options: Options, credential: Credential | None) -> None:
-    """Raise `SettingError` for options that cannot be used."""
-    _check_seconds(options.timeout)
-    if options.connections < 1 or options.retries < 0:
-        raise SettingError("connections must be 1 or more, and retries 0 or more")
-    if options.client is not None and (options.fast or options.proxy or options.verify is not True):
-        raise SettingError("client= brings its own connections; leave out fast, proxy and verify")
-    taken = {*_TAKEN, *([credential.field.lower()] if credential and credential.place != "query" else [])}
-    for name, value in options.headers.items():
-        if not _NAME.fullmatch(name) or name.lower() in taken:
-            raise SettingError(f"{name!r} is no header field of yours to set; the others are")
-        _check_value(name, value)
-    if options.user_agent is not None:
-        _check_value("User-Agent", options.user_agent)
-
-
-def _check_value(name: str, value: str) -> None:
-    if not value or value != value.strip() or not all(" " <= character <= "~" for character in value):
-        raise SettingError(f"the value of the header {name} cannot be sent; write ASCII, no space around it")
-
-
-def _check_seconds(timeout: float) -> None:
-    if not (timeout and 0 < timeout <= _LONGEST):  # None is no number of seconds either
-        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, {_LONGEST:g} at most")
-
-
-def checked_id(task_id: str) -> str:
-    if not (task_id and isinstance(task_id, str)):
-        raise SettingError(f"{task_id!r} is no id of a task; give it as text, as the relay returned it")
-    try:
-        task_id.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
-    return task_id
 
 
 def _warn_of_plain_http(origin: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from mjrelay._face import Collector, Face, checked_id, expected
+from mjrelay._face import Collector, Face, expected
+from mjrelay._options import checked_id
 from mjrelay._waiting import Ask, Lost
 from mjrelay._wire import Link, Wire, connect
 
