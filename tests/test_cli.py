@@ -302,7 +302,7 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["wait", "zhongzhuan"], "give them as arguments, with --ids-file FILE, or on stdin with -"),
         (["wait", "zhongzhuan", "-"], "give them as arguments, with --ids-file FILE, or on stdin with -"),
         (["wait", "zhongzhuan", "--ids-file", "/no/such"], "/no/such: the ids cannot be read"),
-        (["wait", "zhongzhuan", "1", "--rate", "0"], "rate is 0.0; give a number above 0"),
+        (["wait", "zhongzhuan", "1", "--rate", "0"], "rate is 0.0; give requests per second above 0"),
         (["wait", "zhongzhuan", "1", "--concurrency", "0"], "concurrency"),
         (["wait", "zhongzhuan", "1", "--timeout", "nan"], "timeout"),
         (["wait", "zhongzhuan", "1", "--out", "/no/such/file"], "/no/such/file: cannot be opened"),

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -140,6 +141,37 @@ def line(kind: Kind) -> Iterator[Callable[..., Line]]:
             return made
 
         yield make
+
+
+@pytest.fixture
+def clients(kind: Kind) -> Iterator[Callable[..., Any]]:
+    """Makes httpx clients of the kind that fits the wire."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        made.append((httpx.AsyncClient if kind.asynchronous else httpx.Client)(trust_env=False, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if kind.asynchronous:
+            asyncio.run(one.aclose())
+        else:
+            one.close()
+
+
+@pytest.fixture
+def reached(line: Callable[..., Line], clients: Callable[..., Any], kind: Kind) -> Callable[..., Line]:
+    """Makes lines to a peer over connections of our own, over a user's client, or to it as a proxy."""
+
+    def make(peer: Peer, way: str) -> Line:
+        if kind.fast and way != "own":
+            pytest.skip("the fast wire has one way for all")
+        if way == "proxy":
+            return line("http://relay.test", proxy=peer.origin)
+        return line(peer.origin, clients() if way == "client" else None)
+
+    return make
 
 
 @pytest.fixture(autouse=True)
@@ -287,14 +319,22 @@ def test_a_body_is_sent(line: Callable[..., Line]) -> None:
     assert (exchange.request_body, exchange.status) == (b'{"ids": ["1"]}', 200)
 
 
-def test_what_cannot_be_sent_is_a_failure_without_the_key(line: Callable[..., Line]) -> None:
-    """A header field that would end the head early is not sent, and not shown either."""
-    request = Request("GET", "/", (("X-Key", f"{KEY}\r\nX-Other: 1"),))
+@pytest.mark.parametrize("way", ["own", "client", "proxy"])
+@pytest.mark.parametrize("field", [("X-Key", f"{KEY}\r\nX-Other: 1"), ("X Key", KEY), ("X-Key", f"{KEY}猪")])
+def test_what_cannot_be_sent_is_refused_without_the_key(
+    reached: Callable[..., Line], kind: Kind, way: str, field: tuple[str, str]
+) -> None:
+    """A header field that would end the head early is a mistake told at once, and not shown either."""
+    if kind.fast and not field[1].isascii():
+        pytest.skip("pyreqwest sends it in UTF-8")
+    request = Request("GET", "/", (field,))
     with Peer(always(answer())) as peer:
-        exchange = line(peer.origin).send(request)
-    assert (exchange.status, peer.requests) == (None, [])
-    assert exchange.failure is not None
-    assert KEY not in exchange.failure
+        to = reached(peer, way)
+        with pytest.raises(SettingError, match="cannot be sent") as caught:
+            to.send(request)
+        assert to.send().failure is None
+    assert len(peer.requests) == 1
+    assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
 def test_connections_are_used_again(line: Callable[..., Line]) -> None:
@@ -695,18 +735,17 @@ def test_an_interrupt_costs_its_connection_alone(kind: Kind, request: pytest.Fix
         wire.close()
 
 
-def test_a_closed_wire_says_so(line: Callable[..., Line]) -> None:
-    """After `close`, which may be called twice, a request is a failure that says why."""
+@pytest.mark.parametrize("way", ["own", "client", "proxy"])
+def test_a_closed_wire_says_so(reached: Callable[..., Line], way: str) -> None:
+    """After `close`, which may be called twice, a request is a mistake that no waiting mends."""
     with Peer(always(answer())) as peer:
-        to = line(peer.origin)
-        to.send()
+        to = reached(peer, way)
+        assert to.send().failure is None
         to.close()
         to.close()
-        exchange = to.send()
-    assert (exchange.status, exchange.failure) == (
-        None,
-        "the connections were closed; use a relay only until it is closed",
-    )
+        with pytest.raises(SettingError, match="this relay was closed; make another one"):
+            to.send()
+    assert len(peer.requests) == 1
 
 
 def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None:
@@ -752,6 +791,123 @@ def test_a_loop_after_another(kind: Kind) -> None:
         asyncio.run(wire.close())
         del wire
         gc.collect()
+
+
+def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
+    """Where requests must wait for each other, a wire serves one event loop after another all the same."""
+    if not kind.asynchronous:
+        pytest.skip("threads have no loop")
+
+    async def main(wire: Any, last: bool) -> list[Exchange]:
+        ended = await asyncio.gather(*(wire.send(asking(), 30.0) for _ in range(4)))
+        if last:
+            await wire.close()
+        return ended
+
+    with Peer(always(answer(b"{}", b"Connection: close"), close=True)) as peer:
+        wire = connect_async(Link(peer.origin, Redactor(KEY), connections=1), fast=kind.fast)
+        for last in (False, True):
+            assert [one.failure for one in asyncio.run(main(wire, last))] == [None] * 4
+
+
+def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> None:
+    """A wire that goes from a living event loop to another one closes the connection where it belongs."""
+    if not kind.asynchronous or kind.fast:
+        pytest.skip("only our own connections belong to a loop")
+    with Peer(always(answer())) as peer, asyncio.Runner() as first, asyncio.Runner() as second:
+        wire = connect_async(Link(peer.origin, Redactor(KEY)))
+        for runner in (first, second, first):
+            assert runner.run(wire.send(asking(), 30.0)).failure is None
+        first.run(wire.close())
+        second.run(asyncio.sleep(0.05))
+        first.run(asyncio.sleep(0.05))
+    assert peer.connections == 3
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_names_are_looked_up_beside_the_loops_own_threads(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Full threads of the event loop delay no request, and a resolver that hangs not the loop's end."""
+    if not kind.asynchronous or kind.fast:
+        pytest.skip("only our own connections look names up here")
+    over = threading.Event()
+
+    def resolve(_: str, port: int, **__: Any) -> list[Any]:
+        if not answers:
+            over.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def main(origin: str) -> Exchange:
+        if answers:
+            threads = ThreadPoolExecutor(1)
+            threads.submit(over.wait, 30)
+            asyncio.get_running_loop().set_default_executor(threads)
+        wire = connect_async(Link(origin, Redactor(KEY)))
+        exchange = await wire.send(asking(), 1.0)
+        await wire.close()
+        if answers:
+            over.set()
+        return exchange
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with Peer(always(answer())) as peer:
+        started = time.monotonic()
+        exchange = asyncio.run(main(f"http://relay.test:{peer.port}"))
+        took = time.monotonic() - started
+        over.set()
+    assert (exchange.failure is None) == answers
+    assert took < 5
+
+
+def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
+    """A traceback with local variables, of an exchange that was broken off, holds no key."""
+    if kind.fast:
+        pytest.skip("Ctrl-C waits for the client")
+    seen = threading.Event()
+
+    def serve(peer: Peer, client: socket.socket, _: int) -> None:
+        peer.heard(client)
+        seen.set()
+        peer.pause()
+
+    def frames() -> Iterator[traceback.FrameSummary]:
+        found = [sys._current_frames()[thread.ident or 0]]
+        if kind.asynchronous:
+            found = [frame for task in asyncio.all_tasks(loop[0]) for frame in task.get_stack()]
+            coroutine: Any = next(iter(asyncio.all_tasks(loop[0]))).get_coro()
+            while coroutine is not None and hasattr(coroutine, "cr_frame"):
+                found.append(coroutine.cr_frame)
+                coroutine = coroutine.cr_await
+        for frame in found:
+            yield from traceback.StackSummary.extract(traceback.walk_stack(frame), capture_locals=True)
+
+    loop: list[asyncio.AbstractEventLoop] = []
+
+    async def main(wire: Any) -> None:
+        loop.append(asyncio.get_running_loop())
+        await wire.send(asking(), 1.0)
+        await wire.close()
+
+    def run() -> None:
+        link = Link(peer.origin, Redactor(KEY))
+        if kind.asynchronous:
+            asyncio.run(main(connect_async(link)))
+        else:
+            wire = connect(link)
+            wire.send(asking(), 1.0)
+            wire.close()
+
+    with Peer(serve) as peer:
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert seen.wait(30)
+        time.sleep(0.05)
+        shown = list(frames())
+        thread.join()
+    ours = [one for one in shown if one.name == "carry"]
+    assert ours
+    assert KEY not in str([one.locals for one in ours])
 
 
 def test_ipv6(line: Callable[..., Line]) -> None:
@@ -815,6 +971,25 @@ def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch:
             assert "certificate" in (exchange.failure or "").lower()
         monkeypatch.setenv("SSL_CERT_FILE", certificates.authority)
         assert line(origin).send().failure is None
+
+
+def test_a_slow_handshake_has_the_whole_time(
+    line: Callable[..., Line], kind: Kind, monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    """What an address has to take a connection does not bound the talk about TLS."""
+    if kind.fast:
+        pytest.skip("pyreqwest has one bound for both")
+    monkeypatch.setattr("mjrelay._wire._route.CONNECT", 0.3)
+    monkeypatch.setattr("mjrelay._wire._http.CONNECT", 0.3)
+
+    class Slow(Peer):
+        def _talk(self, client: socket.socket, number: int) -> None:
+            self.pause(0.8)
+            super()._talk(client, number)
+
+    with Slow(always(answer()), tls=certificates.context) as peer:
+        to = line(f"https://localhost:{peer.port}", verify=certificates.authority)
+        assert to.send().failure is None
 
 
 def test_a_context_of_the_users_own_is_used(
@@ -972,22 +1147,11 @@ def test_the_deadline_holds_through_a_proxy(line: Callable[..., Line]) -> None:
 
 
 @pytest.fixture
-def client(kind: Kind) -> Iterator[Callable[..., Any]]:
-    """Makes httpx clients of the kind that fits the wire."""
+def client(kind: Kind, clients: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes httpx clients where one can be given."""
     if kind.fast:
         pytest.skip("a client takes the place of the fast wire")
-    made: list[Any] = []
-
-    def make(**options: Any) -> Any:
-        made.append((httpx.AsyncClient if kind.asynchronous else httpx.Client)(trust_env=False, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if kind.asynchronous:
-            asyncio.run(one.aclose())
-        else:
-            one.close()
+    return clients
 
 
 def test_a_client_is_used_as_it_is(line: Callable[..., Line], client: Callable[..., Any]) -> None:
@@ -1003,11 +1167,66 @@ def test_a_client_is_used_as_it_is(line: Callable[..., Line], client: Callable[.
         exchange = to.send()
         to.close()
         assert not own.is_closed
-        assert to.send().status == 302
     assert exchange.status == 302
     assert peer.requests[0].startswith(b"GET " + TARGET.encode() + b" ")
     assert f"authorization: bearer {KEY}\r\n".encode() in peer.requests[0].lower()
     assert b"x-own: 1\r\n" in peer.requests[0].lower()
+
+
+def test_a_client_of_the_other_kind_is_refused(line: Callable[..., Line], kind: Kind) -> None:
+    """Threads want an `httpx.Client`, tasks an `httpx.AsyncClient`, and are told so when the wire is made."""
+    if kind.fast:
+        pytest.skip("a client takes the place of the fast wire")
+    other, wanted = (httpx.Client, "AsyncClient") if kind.asynchronous else (httpx.AsyncClient, "Client")
+    with pytest.raises(SettingError, match=rf"wants an httpx\.{wanted} here, not {other.__name__}"):
+        line("http://relay.test", other(trust_env=False))
+
+
+def test_a_client_that_its_owner_closed(line: Callable[..., Line], client: Callable[..., Any]) -> None:
+    """A closed client is a mistake that is told at once."""
+    own = client()
+    to = line("http://relay.test", own)
+    if to._runner:
+        to._runner.run(own.aclose())
+    else:
+        own.close()
+    with pytest.raises(SettingError, match="client= is closed"):
+        to.send()
+
+
+def test_an_exchange_that_was_given_up_leaves_no_thread(
+    line: Callable[..., Line], client: Callable[..., Any]
+) -> None:
+    """Over a client, a body that never ends is let go soon after the deadline, with its connection."""
+    gone = threading.Event()
+
+    def serve(peer: Peer, client: socket.socket, number: int) -> None:
+        try:
+            _trickle(HEAD + b"Content-Length: 9999\r\n\r\n", b"a")(peer, client, number)
+        except OSError:
+            gone.set()
+
+    with Peer(serve) as peer:
+        exchange = line(peer.origin, client()).send(timeout=0.2)
+        assert exchange.failure == "no complete answer within 0.2 seconds"
+        assert gone.wait(5)
+
+
+def test_the_secrets_of_each_living_link_are_kept_out_of_logs(
+    line: Callable[..., Line], client: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two wires over one client have secrets of their own, and neither's are logged by the other."""
+    caplog.set_level(logging.DEBUG)
+    own, other = client(), "another-secret-4712"
+    sent = answer(b"{}", f"X-Echo: {KEY} {other}".encode())
+    with Peer(always(sent)) as peer:
+        first = line(peer.origin, own)
+        make: Any = connect_async if first._runner else connect
+        second = make(Link(peer.origin, Redactor(other)), client=own)
+        assert first.send().failure is None
+        del second
+    assert "[redacted] [redacted]" in caplog.text
+    assert not [one for one in (KEY, other) if one in caplog.text]
 
 
 def test_a_clients_own_timeout_counts_where_it_is_shorter(

@@ -79,6 +79,7 @@ _VALIDATOR = re.compile(r'"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9A-Za-z :-]{10,40}')
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
 _HASHED = re.compile(r".*-[0-9a-f]{16}")
+_PREVIEW = "-preview"
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
@@ -98,8 +99,8 @@ class Download:
 class DownloadFault(Exception):  # noqa: N818 - it is no error of the family before the face has made one of it
     """Why one file was not had; the message shows the link without its query, which may be a signature."""
 
-    def __init__(self, url: str, message: str, status: int | None = None) -> None:
-        self.url, self.message, self.status = url, message, status
+    def __init__(self, url: str, message: str) -> None:
+        self.url, self.message = url, message
         super().__init__(message)
 
 
@@ -114,8 +115,8 @@ class DownloadFaults(Exception):  # noqa: N818 - as above
 class _PassingError(Exception):
     """An attempt failed in a way that the next may not; ``pause`` is what the server asks for, in seconds."""
 
-    def __init__(self, message: str, status: int | None = None, pause: float = 0.0) -> None:
-        self.status, self.pause = status, pause
+    def __init__(self, message: str, pause: float = 0.0) -> None:
+        self.pause = pause
         super().__init__(message)
 
 
@@ -168,8 +169,8 @@ class _Job:
         """The finished file, if there is one."""
         return next(filter(os.path.isfile, map(self.path, _KNOWN)), None)
 
-    def fault(self, message: str, status: int | None = None) -> DownloadFault:
-        return DownloadFault(self.url, f"{_shown(self.url)}: {self.redirected}{message}", status)
+    def fault(self, message: str) -> DownloadFault:
+        return DownloadFault(self.url, f"{_shown(self.url)}: {self.redirected}{message}")
 
 
 class _Part:
@@ -177,15 +178,18 @@ class _Part:
     What has come of a file, and a note beside it of the validator by which the rest can be asked for.
 
     The note is written while the file is empty, so that it never tells of other bytes than those that follow.
-    What cannot be gone on with is removed. Raises `_PassingError` where somebody else is writing the file,
-    and `DownloadFault` where it cannot be written.
+    What cannot be gone on with is removed, and so is a symbolic link in the place of either, for it would lead
+    the bytes elsewhere. Raises `_PassingError` where somebody else is writing the file, and `DownloadFault`
+    where it cannot be written.
     """
 
     def __init__(self, job: _Job) -> None:
         self._job, self._path, self._note = job, job.path(".part"), job.path(".part.json")
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
+            if self._path.is_symlink():
+                self._path.unlink()
+            self._file = open(self._path, "ab", opener=_unlinked)  # noqa: PTH123 - a path's own has no opener
             self._mine = _alone(self._file, self._path)
             if not self._mine:
                 self._file.close()
@@ -200,11 +204,10 @@ class _Part:
         with self._writing():
             self._file.truncate(0)
             self.size, self.validator = 0, validator
-            if validator is None:
-                self._note.unlink(missing_ok=True)
-            else:
-                note = {"link": _plain(self._job.url), "validator": validator}
-                self._note.write_text(json.dumps(note), encoding="ascii")
+            self._note.unlink(missing_ok=True)
+            if validator is not None:
+                with self._note.open("x", encoding="ascii") as file:  # a new file follows no symbolic link
+                    json.dump({"link": _plain(self._job.url), "validator": validator}, file)
 
     def write(self, chunk: bytes) -> None:
         with self._writing():
@@ -246,8 +249,10 @@ class _Part:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise self._job.fault(f"the file cannot be written ({error.strerror or error})") from error
+        except (OSError, ValueError) as error:  # ValueError is for a folder whose name cannot be one
+            reason = getattr(error, "strerror", None) or error
+            hint = "see to its folder, or choose another"
+            raise self._job.fault(f"the file cannot be written ({reason}); {hint}") from error
 
 
 @frozen(kw_only=True)
@@ -278,15 +283,18 @@ class Downloader:
         folder: Path,
         on_progress: Callable[[Download], object] | None = None,
         stop: threading.Event | None = None,
+        *,
+        previews: bool = False,
     ) -> list[Path]:
         """
         The paths of the files, in the order of their links.
 
-        A file that is there is kept. ``on_progress`` is called by the caller's own thread, and what it raises
-        is raised when the files are had. Setting ``stop`` ends it soon. Raises `DownloadFaults` when all were
-        tried and some were not had.
+        A file that is there is kept; ``previews`` have names of their own, that none is kept for what comes of
+        it. ``on_progress`` is called in the thread that runs this, and what it raises is raised when the files
+        are had. Setting ``stop`` ends it soon. Raises `DownloadFaults` when all were tried and some were not
+        had.
         """
-        name, halt, raised = _safe(task_id), threading.Event(), None
+        name, halt, raised = _safe(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
         jobs = [_Job(url, folder / f"{name}-{number}") for number, url in enumerate(urls, 1)]
         waiting = deque(jobs)
         # Daemons, for an interpreter that ends does not wait for them: what has come is safe at any moment.
@@ -327,7 +335,7 @@ class Downloader:
                 pause = min(max(error.pause, backoff), LONGEST_PAUSE)
                 if attempt >= self.retries or self.clock.now() + pause >= deadline:
                     hint = "try again later; what has come is kept where its server can go on with it"
-                    raise job.fault(f"{error}; {hint}", error.status) from error
+                    raise job.fault(f"{error}; {hint}") from error
             self.clock.sleep(pause)
             if halt.is_set():
                 break
@@ -352,9 +360,9 @@ class Downloader:
                 part.write(chunk)
                 job.progress = Download(job.url, path, part.size, total)
             if total is not None and part.size != total:
-                raise _PassingError(f"it ended after {part.size} of {total} bytes", answer.status)
+                raise _PassingError(f"it ended after {part.size} of {total} bytes")
             if not part.size:
-                raise job.fault("the file is empty; fetch the task again, or ask the relay", answer.status)
+                raise job.fault("the file is empty; fetch the task again, or ask the relay")
             part.finish(path)
             return path
 
@@ -427,7 +435,7 @@ class Downloader:
         status = answer.status
         if status in {408, 425, 429} or status >= 500:
             exchange = Exchange("GET", _plain(link.url), status=status, headers=answer.headers)
-            raise _PassingError(f"the server answered {status}", status, retry_after(exchange) or 0.0)
+            raise _PassingError(f"the server answered {status}", retry_after(exchange) or 0.0)
         validator, total = _validator(answer), _length(answer)
         if status == 206:
             total = _continued(answer, part.size)
@@ -435,15 +443,15 @@ class Downloader:
             status == 416 or (status == 206 and (total is None or validator not in {None, part.validator}))
         ):
             part.begin(None)
-            raise _PassingError("the server cannot go on where the file broke off", status)
+            raise _PassingError("the server cannot go on where the file broke off")
         if status != 200 and (status != 206 or total is None):
-            raise job.fault(_refusal(status, link, self.clock.time()), status)
+            raise job.fault(_refusal(status, link, self.clock.time()))
         kind = _kind(answer)
         if kind not in _UNTYPED and not kind.startswith(("image/", "video/")):
             what = "a web page" if "html" in kind else ascii(kind[:80])
-            raise job.fault(f"the link leads to {what}, to no image or video; open it in a browser", status)
+            raise job.fault(f"the link leads to {what}, to no image or video; open it in a browser")
         if (answer.header("content-encoding") or "identity").lower() != "identity":
-            raise job.fault("the file comes compressed, which was not asked for; ask the relay", status)
+            raise job.fault("the file comes compressed, which was not asked for; ask the relay")
         if status == 200:
             part.begin(validator)
         if total is not None and total > self.largest:
@@ -459,7 +467,7 @@ def _tell(jobs: Sequence[_Job], listener: Callable[[Download], object] | None) -
     """Tell what is new; what the listener raises is returned, and the files go on."""
     if listener is not None:
         for job in jobs:
-            if (progress := job.progress) is not None and progress is not job.told:
+            if (progress := job.progress) is not None and progress != job.told:
                 job.told = progress
                 try:
                     listener(progress)
@@ -491,6 +499,11 @@ def _stopped(job: _Job) -> DownloadFault:
     return job.fault("stopped before the file was whole; ask again to go on")
 
 
+def _unlinked(path: str, flags: int) -> int:
+    """Open a file for itself alone; where a symbolic link stands in its place, that is an OSError."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def _alone(file: BufferedWriter, path: Path) -> bool:
     """Whether nobody else has the file, until it is closed; believed where files cannot be locked."""
     if fcntl is None:
@@ -502,7 +515,7 @@ def _alone(file: BufferedWriter, path: Path) -> bool:
     except OSError:
         return True
     try:  # who had it before may have moved it away
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
 
@@ -515,7 +528,7 @@ def _safe(task_id: str) -> str:
     capitals are such a case, for some systems do not tell them from small letters.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "_", task_id)[:80].lstrip(".-")
-    kept = name and name == task_id == task_id.lower()
+    kept = name and name == task_id == task_id.lower() and not name.endswith(_PREVIEW)
     if kept and not _RESERVED.fullmatch(name) and not _HASHED.fullmatch(name):
         return name
     from hashlib import sha256  # noqa: PLC0415 - seldom needed

@@ -36,7 +36,11 @@ class Wire(Protocol):
     """
 
     def send(self, request: Request, timeout: float) -> Exchange:
-        """The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``."""
+        """
+        The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``.
+
+        Raises `SettingError` after `close`, and for a request that HTTP cannot carry.
+        """
 
     def close(self) -> None:
         """Close the connections; what is under way ends as it ends."""
@@ -46,7 +50,7 @@ class AsyncWire(Protocol):
     """The twin of `Wire` for the tasks of one event loop."""
 
     async def send(self, request: Request, timeout: float) -> Exchange:
-        """The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``."""
+        """As `Wire.send`."""
 
     async def close(self) -> None:
         """Close the connections; what is under way ends as it ends."""
@@ -75,8 +79,8 @@ def connect(link: Link, *, fast: bool = False, client: httpx.Client | None = Non
     A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
 
     A client is used as it is, but for its ``auth``, which could overwrite the credential; it is left open.
-    Raises `MissingExtraError` where the extra is not installed, and `SettingError` for a proxy or
-    certificates that cannot be used.
+    Raises `MissingExtraError` where the extra is not installed, and `SettingError` for a proxy,
+    certificates or a client that cannot be used.
     """
     if client is not None:
         from mjrelay._wire._client import ClientWire  # noqa: PLC0415

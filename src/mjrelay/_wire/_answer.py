@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay._exchange import Exchange
 from mjrelay._wire import LARGEST_BODY
+from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
     from mjrelay._exchange import Headers
     from mjrelay._request import Request
     from mjrelay._wire import Link
 
-CLOSED = "the connections were closed; use a relay only until it is closed"
-"""What to say where a wire is used after its `close`."""
+CLOSED = "this relay was closed; make another one"
+"""What `SettingError` says where a wire is used after its `close`."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_ONLY = ("Accept-Encoding", "gzip")
@@ -23,6 +24,10 @@ _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 class GivenUpError(Exception):
     """An exchange is not read to its end, for the reason given."""
+
+
+class UnsentError(GivenUpError):
+    """The request itself is at fault, so that no other time is better for it."""
 
 
 def with_encoding(headers: Headers) -> Headers:
@@ -121,7 +126,13 @@ class Answer:
         return self._exchange(None)
 
     def failed(self, reason: str | BaseException) -> Exchange:
-        """Nothing more will come; what had come is kept."""
+        """
+        Nothing more will come; what had come is kept.
+
+        Raises `SettingError` where the reason is the request itself.
+        """
+        if isinstance(reason, UnsentError):
+            raise SettingError(self._link.redactor.text(str(reason))) from None
         if isinstance(reason, TimeoutError) and reason.errno is None:  # ours; the system's has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__

@@ -21,7 +21,8 @@ import httpx
 
 from mjrelay._redaction import Redactor
 from mjrelay._wire import _route
-from mjrelay._wire._answer import Answer, GivenUpError, with_encoding
+from mjrelay._wire._answer import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
+from mjrelay._wire._talk import Talk
 from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
@@ -80,22 +81,29 @@ class ClientWire:
     """
 
     def __init__(self, link: Link, client: httpx.Client) -> None:
-        self._link, self._client = link, client
+        if not isinstance(client, httpx.Client):
+            raise SettingError(f"client= wants an httpx.Client here, not {type(client).__name__}")
+        self._link, self._client, self._closed = link, client, False
         _discretion.heed(link.redactor)
 
     def send(self, request: Request, timeout: float) -> Exchange:
+        _check_open(self._client, closed=self._closed)
         answer = Answer(self._link, request, timeout)
         exchanges: SimpleQueue[Exchange] = SimpleQueue()
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._carry, request, answer, exchanges), daemon=True).start()
+        try:
+            args = (self._carry, _built(self._client, self._link, request, answer), answer, exchanges)
+            thread = threading.Thread(target=contextvars.copy_context().run, args=args, daemon=True)
+            del args  # the URL may hold the key, and a traceback could show it
+        except GivenUpError as error:
+            return answer.failed(error)
+        thread.start()
         try:
             return exchanges.get(timeout=max(0.0, timeout))
         except Empty:
             return answer.failed(answer.late)
 
-    def _carry(self, request: Request, answer: Answer, exchanges: SimpleQueue[Exchange]) -> None:
+    def _carry(self, sent: httpx.Request, answer: Answer, exchanges: SimpleQueue[Exchange]) -> None:
         try:
-            sent = _built(self._client, self._link, request, answer)
             response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
             try:
                 if _begun(answer, response):
@@ -111,22 +119,30 @@ class ClientWire:
         exchanges.put(exchange)
 
     def close(self) -> None:
-        """Leave the client open: it is its owner's."""
+        """Send no more; the client is left open, for it is its owner's."""
+        self._closed = True
 
 
 class AsyncClientWire:
     """The twin of `ClientWire`."""
 
     def __init__(self, link: Link, client: httpx.AsyncClient) -> None:
-        self._link, self._client = link, client
+        if not isinstance(client, httpx.AsyncClient):
+            raise SettingError(f"client= wants an httpx.AsyncClient here, not {type(client).__name__}")
+        self._link, self._client, self._closed = link, client, False
         _discretion.heed(link.redactor)
 
     async def send(self, request: Request, timeout: float) -> Exchange:
+        _check_open(self._client, closed=self._closed)
         answer = Answer(self._link, request, timeout)
         try:
             async with within(timeout):
-                sent = _built(self._client, self._link, request, answer)
-                response = await self._client.send(sent, stream=True, auth=None, follow_redirects=False)
+                response = await self._client.send(
+                    _built(self._client, self._link, request, answer),
+                    stream=True,
+                    auth=None,
+                    follow_redirects=False,
+                )
                 try:
                     if _begun(answer, response):
                         answer.take(response.content)
@@ -140,7 +156,8 @@ class AsyncClientWire:
             return answer.failed(_reason(answer, error))
 
     async def close(self) -> None:
-        """Leave the client open: it is its owner's."""
+        """Send no more; the client is left open, for it is its owner's."""
+        self._closed = True
 
 
 class ProxyWire(ClientWire):
@@ -151,6 +168,7 @@ class ProxyWire(ClientWire):
         super().__init__(link, httpx.Client(**options))
 
     def close(self) -> None:
+        super().close()
         self._client.close()
 
 
@@ -162,6 +180,7 @@ class AsyncProxyWire(AsyncClientWire):
         super().__init__(link, httpx.AsyncClient(**options))
 
     async def close(self) -> None:
+        await super().close()
         await self._client.aclose()
 
 
@@ -226,15 +245,27 @@ def _through(
 def _built(
     client: httpx.Client | httpx.AsyncClient, link: Link, request: Request, answer: Answer
 ) -> httpx.Request:
+    # What our own connections refuse is refused here too, whatever the client would make of it.
+    Talk("").ask(request.method, request.target, with_encoding(request.headers), b"")
     left = answer.left()
     bounds = {wait: min(left, bound or left) for wait, bound in client.timeout.as_dict().items()}
-    return client.build_request(
-        request.method,
-        link.origin + request.target,
-        headers=list(with_encoding(request.headers)),
-        content=request.body or None,
-        timeout=httpx.Timeout(**bounds),
-    )
+    try:
+        return client.build_request(
+            request.method,
+            link.origin + request.target,
+            headers=list(with_encoding(request.headers)),
+            content=request.body or None,
+            timeout=httpx.Timeout(**bounds),
+        )
+    except (httpx.InvalidURL, ValueError) as error:
+        raise UnsentError(f"the request cannot be sent ({error})") from None
+
+
+def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> None:
+    if closed:
+        raise SettingError(CLOSED)
+    if client.is_closed:
+        raise SettingError("the client that was given with client= is closed; make a relay with another one")
 
 
 def _begun(answer: Answer, response: httpx.Response) -> bool:

@@ -30,7 +30,7 @@ from pyreqwest.proxy import ProxyBuilder
 
 from mjrelay._version import __version__
 from mjrelay._wire import _route
-from mjrelay._wire._answer import CLOSED, Answer, GivenUpError, with_encoding
+from mjrelay._wire._answer import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
 from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ KEPT = timedelta(seconds=60)
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 """The value of a header field that pyreqwest does not hand out."""
 
+_UNSENT = "the request cannot be sent; HTTP carries no such path or header field, check headers="
 _CONNECTING, _SENDING = "client error (Connect)", "client error (SendRequest)"
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _NUMBER = re.compile(r" \(os error \d+\)$")
@@ -71,7 +72,7 @@ class FastWire:
         answer = Answer(self._link, request, timeout)
         client = self._client  # which stays alive, if `close` is called meanwhile, until this is done
         if client is None:
-            return answer.failed(CLOSED)
+            raise SettingError(CLOSED)
         try:
             try:
                 self._carry(client, request, answer)
@@ -108,7 +109,7 @@ class AsyncFastWire:
         answer = Answer(self._link, request, timeout)
         client = self._client
         if client is None:
-            return answer.failed(CLOSED)
+            raise SettingError(CLOSED)
         try:
             try:
                 await self._carry(client, request, answer)
@@ -200,10 +201,10 @@ def _named_by_environment() -> str:
 def _url(link: Link, request: Request) -> Url:
     try:
         url = Url(link.origin + request.target)
-    except ValueError as error:
-        raise GivenUpError(f"the request cannot be sent ({error})") from error
+    except ValueError:
+        raise UnsentError(_UNSENT) from None  # what was raised shows the value, which may be the key
     if not str(url).endswith(request.target):  # even encoded, two dots climb out of a path
-        raise GivenUpError("the request cannot be sent as it is; leave fast out for this path")
+        raise UnsentError("the request cannot be sent as it is; leave fast out for this path")
     return url
 
 
@@ -215,8 +216,8 @@ def _filled(builder: R, request: Request, answer: Answer) -> R:
         fields = (*fields, ("Content-Length", "0"))
     try:
         return builder.headers(fields).timeout(timedelta(seconds=answer.left()))
-    except ValueError as error:
-        raise GivenUpError(f"the request cannot be sent ({error})") from error
+    except ValueError:
+        raise UnsentError(_UNSENT) from None
 
 
 def _begin(answer: Answer, response: BaseResponse) -> None:

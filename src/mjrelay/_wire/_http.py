@@ -12,11 +12,12 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from mjrelay._wire._answer import CLOSED, Answer, GivenUpError, with_encoding
-from mjrelay._wire._route import CONNECT, Place, context, dial, unreachable
+from mjrelay._wire._route import CONNECT, Found, Place, context, dial, look_up, unreachable
 from mjrelay._wire._talk import Talk
+from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
     from mjrelay._exchange import Exchange
@@ -49,11 +50,11 @@ class _Idle(Generic[C]):
         self._connections: list[C] | None = []
 
     def take(self) -> C | None:
-        """One that is still good, if there is any; raises `GivenUpError` after `close`."""
+        """One that is still good, if there is any; raises `SettingError` after `close`."""
         while True:
             with self._lock:
                 if self._connections is None:
-                    raise GivenUpError(CLOSED)
+                    raise SettingError(CLOSED)
                 if not self._connections:
                     return None
                 connection = self._connections.pop()
@@ -83,6 +84,10 @@ class _Idle(Generic[C]):
             connection.close()
 
 
+def _asked(talk: Talk, request: Request) -> bytes:
+    return talk.ask(request.method, request.target, with_encoding(request.headers), request.body)
+
+
 class _Connection:
     """One connection of a thread."""
 
@@ -98,12 +103,11 @@ class _Connection:
 
     def carry(self, request: Request, answer: Answer) -> None:
         """Send a request and take its answer to the end."""
-        line, hear = self._line, self._talk.hear
-        sent = self._talk.ask(request.method, request.target, with_encoding(request.headers), request.body)
+        line, talk = self._line, self._talk
         line.settimeout(answer.left())
         with suppress(ConnectionError):  # who closes early may have answered before
-            line.sendall(sent)
-        while not hear(line.recv(_PIECE), answer):
+            line.sendall(_asked(talk, request))  # in no variable, which a traceback could show
+        while not talk.hear(line.recv(_PIECE), answer):
             line.settimeout(answer.left())
 
     def renew(self) -> bool:
@@ -181,9 +185,8 @@ class _AsyncConnection(asyncio.Protocol):
 
     async def carry(self, request: Request, answer: Answer) -> None:
         """Send a request and take its answer to the end."""
-        sent = self._talk.ask(request.method, request.target, with_encoding(request.headers), request.body)
         self._answer, self._done = answer, self._loop.create_future()
-        self._transport.write(sent)
+        self._transport.write(_asked(self._talk, request))
         await self._done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -212,13 +215,21 @@ class _AsyncConnection(asyncio.Protocol):
         return self._talk.renew()
 
     def expired(self) -> bool:
-        """Whether it is too old, or has ended, or its event loop has."""
-        ended = self._transport.is_closing() or self._loop.is_closed()
-        return ended or time.monotonic() > self.kept_until
+        """Whether it is too old, or has ended, or belongs to another event loop."""
+        return not self._at_home() or self._transport.is_closing() or time.monotonic() > self.kept_until
 
     def close(self) -> None:
-        if not self._loop.is_closed():
+        if self._at_home():
             self._transport.abort()
+        else:
+            with suppress(RuntimeError):  # its loop has ended
+                self._loop.call_soon_threadsafe(self._transport.abort)
+
+    def _at_home(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
 
 class AsyncHTTPWire:
@@ -228,13 +239,13 @@ class AsyncHTTPWire:
         self._link, self._place = link, Place.of(link.origin)
         self._tls = context(link.verify) if self._place.tls else None
         self._idle: _Idle[_AsyncConnection] = _Idle()
-        self._slots = asyncio.Semaphore(link.connections)
+        self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     async def send(self, request: Request, timeout: float) -> Exchange:
         answer = Answer(self._link, request, timeout)
         connection: _AsyncConnection | None = None
         try:
-            async with asyncio.timeout(timeout), self._slots:
+            async with asyncio.timeout(timeout), self._slots_here():
                 if (connection := self._idle.take()) is not None:
                     try:
                         await connection.carry(request, answer)
@@ -260,24 +271,60 @@ class AsyncHTTPWire:
         self._idle.close()
         await asyncio.sleep(0)  # the loop closes the sockets in its next round
 
+    def _slots_here(self) -> asyncio.Semaphore:
+        """The slots of the running event loop; a semaphore cannot be waited for in two."""
+        loop, slots = asyncio.get_running_loop(), self._slots
+        if slots is None or slots[0] is not loop:
+            self._slots = slots = (loop, asyncio.Semaphore(self._link.connections))
+        return slots[1]
+
     async def _dial(self, answer: Answer) -> _AsyncConnection:
         place, loop = self._place, asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+            found = await _addresses(place)
         except (OSError, UnicodeError) as error:
             raise unreachable(place, error) from error
-        for rest, (*_, address) in zip(range(len(found), 0, -1), found, strict=True):
+        for rest, (family, kind, number, _, address) in zip(range(len(found), 0, -1), found, strict=True):
             try:
-                async with asyncio.timeout(min(CONNECT, answer.left() / rest)):
-                    _, connection = await loop.create_connection(
-                        lambda: _AsyncConnection(place.authority),
-                        str(address[0]),
-                        place.port,
-                        ssl=self._tls,
-                        server_hostname=place.host if self._tls else None,
-                    )
-                    return connection
+                line = socket.socket(family, kind, number)
+                try:
+                    line.setblocking(False)
+                    async with asyncio.timeout(min(CONNECT, answer.left() / rest)):
+                        # Its zone is a number behind the address; in it, the loop would look it up again.
+                        await loop.sock_connect(line, (address[0].partition("%")[0], *address[1:]))
+                except BaseException:
+                    line.close()
+                    raise
+                _, connection = await loop.create_connection(
+                    lambda: _AsyncConnection(place.authority),
+                    sock=line,
+                    ssl=self._tls,
+                    server_hostname=place.host if self._tls else None,
+                    ssl_handshake_timeout=answer.left() if self._tls else None,
+                )
             except OSError as error:
                 if rest == 1:
                     raise unreachable(place, error) from error
+            else:
+                return connection
         raise AssertionError("a host has an address")
+
+
+async def _addresses(place: Place) -> list[Any]:
+    """The addresses of a host, from no thread of the loop's own, which others may fill and its end awaits."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Found] = loop.create_future()
+
+    def take(found: Found) -> None:
+        if not told.done():
+            told.set_result(found)
+
+    def tell(found: Found) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(take, found)
+
+    look_up(place, tell)
+    found = await told
+    if isinstance(found, Exception):
+        raise found
+    return found

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+Found = list[Any] | Exception
+"""What `socket.getaddrinfo` returned or raised."""
+
 CONNECT = 5.0
 """Seconds that one address of a host has to take a connection."""
 
@@ -154,24 +157,36 @@ def unreachable(place: Place, error: Exception) -> GivenUpError:
 
 
 def _addresses(place: Place, seconds: float) -> list[Any]:
-    """The addresses of a host; in a thread, for the system's resolver keeps to no deadline but its own."""
+    answers: SimpleQueue[Found] = SimpleQueue()
+    look_up(place, answers.put)
+    try:
+        found = answers.get(timeout=seconds)
+    except Empty as error:
+        raise TimeoutError("its name was not resolved in time") from error
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def look_up(place: Place, tell: Callable[[Found], object]) -> None:
+    """
+    Have the addresses of a host told, or why there are none.
+
+    A name is looked up in a thread that nobody waits for: the system's resolver keeps to no deadline but its
+    own. ``tell`` is called there.
+    """
     try:
         ipaddress.ip_address(place.host)
     except ValueError:
-        answers: SimpleQueue[list[Any] | Exception] = SimpleQueue()
-        threading.Thread(target=_resolve, args=(place, answers), daemon=True).start()
-        try:
-            answer = answers.get(timeout=seconds)
-        except Empty as error:
-            raise TimeoutError("its name was not resolved in time") from error
-        if isinstance(answer, Exception):
-            raise answer from None
-        return answer
-    return socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        threading.Thread(target=_resolve, args=(place, tell), daemon=True).start()
+    else:
+        _resolve(place, tell)
 
 
-def _resolve(place: Place, answers: SimpleQueue[list[Any] | Exception]) -> None:
+def _resolve(place: Place, tell: Callable[[Found], object]) -> None:
+    found: Found
     try:
-        answers.put(socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM))
+        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        answers.put(error)
+        found = error
+    tell(found)

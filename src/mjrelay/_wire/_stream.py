@@ -49,7 +49,11 @@ class Stream:
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it was sent, in pieces as they come; raises `StreamError` where it breaks off."""
+        """
+        The body as it was sent, in pieces as they come; raises `StreamError` where it breaks off.
+
+        A piece may be empty: what belongs to no body came, and whoever reads may look at the time.
+        """
         with _told():
             yield from self._pieces
 
@@ -136,7 +140,7 @@ def _direct(
 
 def _rest(line: socket.socket, talk: Talk, heard: _Heard, *, ended: bool) -> Iterator[bytes]:
     while True:
-        yield from heard.pieces
+        yield b"".join(heard.pieces)
         heard.pieces.clear()
         if ended:
             return
@@ -145,11 +149,12 @@ def _rest(line: socket.socket, talk: Talk, heard: _Heard, *, ended: bool) -> Ite
 
 def _judge(place: _route.Place, admit: Admit) -> None:
     """Raises `RefusedError` for a host that is an address, in any of its spellings, and not admitted."""
+    host = place.host.rstrip(".")
     try:
-        address: _route.Address = ipaddress.ip_address(place.host.partition("%")[0])
+        address: _route.Address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         try:
-            address = ipaddress.IPv4Address(socket.inet_aton(place.host))
+            address = ipaddress.IPv4Address(socket.inet_aton(host))
         except OSError:
             return
     if not admit(address):

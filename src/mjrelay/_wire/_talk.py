@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import h11
 
-from mjrelay._wire._answer import GivenUpError
+from mjrelay._wire._answer import GivenUpError, UnsentError
 
 if TYPE_CHECKING:
     from mjrelay._exchange import Headers
@@ -38,7 +38,7 @@ class Talk:
         self.silent = True
 
     def ask(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
-        """The bytes of a request; raises `GivenUpError` for one that HTTP cannot carry."""
+        """The bytes of a request; raises `UnsentError` for one that HTTP cannot carry."""
         named = {name.lower() for name, _ in headers}
         fields = list(headers)
         if "host" not in named:
@@ -49,8 +49,11 @@ class Talk:
         try:
             head = send(h11.Request(method=method, target=target, headers=fields)) or b""
             return head + (send(h11.Data(body)) or b"" if body else b"") + (send(h11.EndOfMessage()) or b"")
-        except (h11.LocalProtocolError, UnicodeEncodeError) as error:
-            raise GivenUpError(f"the request cannot be sent ({error})") from error
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            # What was raised shows the value, which may be the key.
+            raise UnsentError(
+                "the request cannot be sent; HTTP carries no such path or header field, check headers="
+            ) from None
 
     def hear(self, data: bytes, listener: Listener) -> bool:
         """

@@ -2,7 +2,7 @@
 The command ``mjrelay``: one module for each of its commands, imported when the command is run.
 
 Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, or
-stdout cannot be written, 2 wrong usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more, see there.
+stdout cannot be written, 2 wrong usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class Results:
 
     ``ended`` holds the state of each task of ``relay`` that stands in it as ended; with ``files`` only where
     its line holds what was downloaded. Of several lines of a task the last one is its result. A line that was
-    broken off when a run was killed is cut off, for ``torn`` bytes. Raises `ResultsError`, and leaves the file
-    as it is, where it holds anything else or another process writes to it.
+    broken off when a run was killed is cut off, for ``torn`` bytes. Raises `ResultsError`, and leaves the
+    file as it is, where it holds anything else or another process writes to it.
     """
 
     def __init__(self, path: Path, relay: str, *, files: bool = False) -> None:
