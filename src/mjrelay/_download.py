@@ -178,9 +178,9 @@ class _Part:
     What has come of a file, and a note beside it of the validator by which the rest can be asked for.
 
     The note is written while the file is empty, so that it never tells of other bytes than those that follow.
-    What cannot be gone on with is removed, and so is a symbolic link in the place of either, for it would lead
-    the bytes elsewhere. Raises `_PassingError` where somebody else is writing the file, and `DownloadFault`
-    where it cannot be written.
+    What cannot be gone on with is removed, and so is a symbolic link in the place of either, for it would
+    lead the bytes elsewhere. Raises `_PassingError` where somebody else is writing the file, and
+    `DownloadFault` where it cannot be written.
     """
 
     def __init__(self, job: _Job) -> None:
@@ -189,7 +189,7 @@ class _Part:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_symlink():
                 self._path.unlink()
-            self._file = open(self._path, "ab", opener=_unlinked)  # noqa: PTH123 - a path's own has no opener
+            self._file = open(self._path, "ab", opener=_unlinked)  # noqa: SIM115 - closed on exit
             self._mine = _alone(self._file, self._path)
             if not self._mine:
                 self._file.close()
@@ -289,10 +289,10 @@ class Downloader:
         """
         The paths of the files, in the order of their links.
 
-        A file that is there is kept; ``previews`` have names of their own, that none is kept for what comes of
-        it. ``on_progress`` is called in the thread that runs this, and what it raises is raised when the files
-        are had. Setting ``stop`` ends it soon. Raises `DownloadFaults` when all were tried and some were not
-        had.
+        A file that is there is kept; ``previews`` have names of their own, so that none is taken for the
+        finished picture. ``on_progress`` is called in the thread that runs this, and what it raises is raised
+        when the files are had. Setting ``stop`` ends it soon. Raises `DownloadFaults` when all were tried and
+        some were not had.
         """
         name, halt, raised = _safe(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
         jobs = [_Job(url, folder / f"{name}-{number}") for number, url in enumerate(urls, 1)]

@@ -138,9 +138,9 @@ class Face(Generic[W]):
         other = object.__new__(type(self))
         other._set_up(self._contract, evolve(self._options, **changes), self._rhythm)
         other._wire, other._owner = self._wire, False
-        if wired:
+        if wired or "headers" in changes:  # a header's value is kept out of what the wire tells
             options = other._options
-            other._wire = other._connect(other._link(), fast=options.fast, client=None)
+            other._wire = other._connect(other._link(), fast=options.fast, client=options.client)
             other._owner = True
         return other
 
@@ -286,7 +286,8 @@ class Face(Generic[W]):
         **events: Any,
     ) -> list[Path]:
         try:
-            return downloader.download(task.id, media, folder, **events)
+            previews = task.state is not State.SUCCEEDED
+            return downloader.download(task.id, media, folder, previews=previews, **events)
         except DownloadFaults as faults:
             failures = {fault.url: fault.message for fault in faults.faults}
             told = "; ".join(failures.values())

@@ -102,8 +102,10 @@ def wait(
                 relay, base_url=base_url, scheme=scheme, timeout=request_timeout, key_file=key_file, fast=fast
             )
         )
-        results = None if out is None else stack.enter_context(
-            Results(out, client.name, files=download is not None)
+        results = (
+            None
+            if out is None
+            else stack.enter_context(Results(out, client.name, files=download is not None))
         )
         folder = None if download is None else _folder(download)
         ended = {} if results is None else results.ended
