@@ -305,6 +305,10 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["wait", "zhongzhuan", "1", "--rate", "0"], "rate is 0.0; give requests per second above 0"),
         (["wait", "zhongzhuan", "1", "--concurrency", "0"], "concurrency"),
         (["wait", "zhongzhuan", "1", "--timeout", "nan"], "timeout"),
+        (["wait", "zhongzhuan", "1", "--timeout", "99999999999999"], "timeout is 99999999999999.0; give"),
+        (["wait", "zhongzhuan", "1", "--request-timeout", "99999999999999"], "timeout is 99999999999999.0"),
+        (["fetch", "zhongzhuan", "1", "--timeout", "99999999999999"], "timeout is 99999999999999.0; give"),
+        (["fetch", "zhongzhuan", "", "--base-url", NOWHERE], "'' is no id of a task"),
         (["wait", "zhongzhuan", "1", "--out", "/no/such/file"], "/no/such/file: cannot be opened"),
         (["wait", "zhongzhuan", "1", "--out", "/"], "/: cannot be opened"),
         (["wait", "zhongzhuan", "1", "--out", "/dev/null"], "name another one"),
@@ -430,6 +434,55 @@ def test_a_mistake_of_our_own_is_no_verdict() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 5
     assert "ZeroDivisionError" in done.stderr
+
+
+OUTPUTS = ["relays", "relays --format pretty", "--help", "mock zhongzhuan --list-faults", "conform --list"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_a_stdout_that_cannot_be_written_is_told(command: str) -> None:
+    """A full disk or a closed stdout is exit code 1 and one line on stderr, whatever writes."""
+    for place, reason in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'"$0" -X dev -m mjrelay {command} {place}', sys.executable],
+            env=environment(KEY),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        told = f"mjrelay: stdout cannot be written ({reason}); make room or write elsewhere\n"
+        assert done.stderr == told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("download", [True, False])
+def test_what_was_kept_is_there_though_stdout_is_full(
+    download: bool, relay: tuple[Counting, str], tmp_path: Path
+) -> None:
+    """A wait that cannot print is told so once, also by those who download, and its file stays in order."""
+    out = tmp_path / "out.jsonl"
+    command = ["wait", "zhongzhuan", FAILED, "--base-url", relay[1], "--out", str(out)]
+    command += ["--download", str(tmp_path)] if download else []
+    with open("/dev/full", "w") as full, started(*command, stdout=full) as process:  # noqa: PTH123
+        _, told = process.communicate()
+    assert process.returncode == 1
+    assert told.startswith("mjrelay: stdout cannot be written (")
+    assert told.count("\n") == 1
+    assert set(lines(out.read_text(encoding="utf-8"))) == {FAILED}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX pipe")
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_a_reader_that_left_is_no_news(command: str) -> None:
+    """Where nobody reads stdout any more, nothing is said."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with started(*command.split(), stdout=writing) as process:
+        os.close(writing)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (1, "")
 
 
 @pytest.mark.parametrize("format_", ["pretty", "json"])
@@ -613,6 +666,30 @@ def test_files_are_downloaded_before_a_result_counts(relay: tuple[Counting, str]
     out.unlink()
     shown = lines(mjrelay(*command, "--previews").stdout)
     assert [len(shown[task_id]["files"]) for task_id in (SUCCEEDED, FAILED)] == [1, 1]
+
+
+def test_files_are_had_later(relay: tuple[Counting, str], tmp_path: Path) -> None:
+    """What ended in a file without files is had again once, with --download; its last line counts."""
+    app, base_url = relay
+    app.changes = {"imageUrl": f"{base_url}/made/1.png"}
+    app.files["/made/1.png"] = b"\x89PNG" + bytes(1000)
+    out = tmp_path / "out.jsonl"
+    plain = ["wait", "zhongzhuan", SUCCEEDED, "--base-url", base_url, "--out", str(out)]
+    assert mjrelay(*plain).returncode == 0
+    first = out.read_bytes()
+    assert "files" not in json.loads(first)
+    download = [*plain, "--download", str(tmp_path / "made")]
+    done = mjrelay(*download)
+    assert done.returncode == 0, done.stderr
+    (path,) = lines(done.stdout)[SUCCEEDED]["files"]
+    assert Path(path).read_bytes() == app.files["/made/1.png"]
+    assert out.read_bytes().startswith(first)
+    assert lines(out.read_bytes()[len(first) :].decode()) == lines(done.stdout)
+    app.asks.clear()
+    for command in (plain, download):
+        again = mjrelay(*command)
+        assert (again.returncode, again.stdout, app.asks) == (0, "", {})
+        assert "holds 1 of 1 tasks already" in again.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -646,6 +646,21 @@ def test_a_symbolic_link_is_not_written_through(site: Site, tmp_path: Path, name
 
 
 @LINKS
+def test_a_note_behind_a_symbolic_link_is_not_written_over(site: Site, tmp_path: Path) -> None:
+    """A new note takes the link's place, also where the old one was believed and the file has changed."""
+    target, folder = tmp_path / "precious", tmp_path / "out"
+    folder.mkdir()
+    url = site.has("/a", ranged(ETag='"v2"'))
+    noted = json.dumps({"link": url, "validator": '"v1"'})
+    target.write_text(noted)
+    (folder / "1-1.part").write_bytes(BODY[:5000])
+    (folder / "1-1.part.json").symlink_to(target)
+    (path,) = site.downloader().download("1", [url], folder)
+    assert site.asked[0][1]["If-Range"] == '"v1"'
+    assert (path.read_bytes(), target.read_text()) == (BODY, noted)
+
+
+@LINKS
 def test_a_symbolic_link_laid_at_the_last_moment_is_a_fault(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

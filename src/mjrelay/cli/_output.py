@@ -59,7 +59,7 @@ class Stdout(io.TextIOWrapper):
     def instead_of(cls, stream: Any) -> Any:
         """What to use instead of the stream that Python made, or of None, where stdout was closed."""
         if stream is None:  # writing to what is open for reading fails as writing to the closed file would
-            return cls(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w")))
+            return cls(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)))
         if not isinstance(stream, io.TextIOWrapper):
             return stream
         line_buffering = stream.line_buffering
