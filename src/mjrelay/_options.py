@@ -106,7 +106,7 @@ def _check_value(name: str, value: str) -> None:
 def check_seconds(timeout: float) -> None:
     """Raise `SettingError` for what is no time that can be waited for."""
     if not (timeout and 0 < timeout <= _LONGEST):  # None is no number of seconds either
-        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, {_LONGEST:g} at most")
+        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, {_LONGEST:.0f} at most")
 
 
 def checked_id(task_id: str) -> str:
