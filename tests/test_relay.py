@@ -648,6 +648,10 @@ def test_media_are_downloaded_without_the_key(twin: Twin, tmp_path: Any) -> None
             assert (path.name, path.read_bytes()) == ("1-1.png", picture)
             with pytest.raises(DownloadError, match="nothing to download; wait for it"):
                 relay.download(relay.face.read(document("queued")), tmp_path)
+            with pytest.raises(DownloadError, match="with previews=True"):
+                relay.download(relay.face.read(document("running")), tmp_path)
+            with pytest.raises(DownloadError, match="there is nothing to come"):
+                relay.download(relay.face.read(document("failed")), tmp_path, previews=True)
             away = relay.face.read(document("succeeded", imageUrl="http://127.0.0.1:3000/b.png"))
             with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as caught:
                 relay.download(away, tmp_path)

@@ -106,7 +106,7 @@ class Face(Generic[W]):
 
     @property
     def base_url(self) -> str:
-        """Where the relay is, as it was given."""
+        """Where the relay is: scheme, host, and the path that stands before the contract's."""
         return self._options.base_url
 
     def read(self, body: bytes) -> Task:
@@ -267,7 +267,9 @@ class Face(Generic[W]):
         """The URLs of what a task made; raises `DownloadError` where it made nothing yet."""
         media = (*task.images, *task.videos, *(task.previews if previews else ()))
         if not media and task.state is not State.SUCCEEDED:
-            hint = "wait for it" if previews or task.state.terminal is False else "there is nothing to come"
+            hint = "there is nothing to come" if task.state.terminal else "wait for it"
+            if task.previews:
+                hint = "take what it shows with previews=True"
             raise DownloadError(
                 f"task {task.id} is {task.state} and shows nothing to download; {hint}",
                 failures={},
