@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay import _download
+from mjrelay import _download, _link
 from mjrelay._clock import Clock
 from mjrelay._download import Download, Downloader, DownloadFaults
 from mjrelay._wire import _stream
@@ -415,13 +415,13 @@ def test_a_name_that_stands_for_a_private_address_is_refused(
 )
 def test_no_private_address_is_public(address: str) -> None:
     """Private, special and wrapped addresses are told as such."""
-    assert not _download._public(ipaddress.ip_address(address))
+    assert not _link.public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"])
 def test_public_addresses_are(address: str) -> None:
     """The Internet can be reached, also where a network translates addresses."""
-    assert _download._public(ipaddress.ip_address(address))
+    assert _link.public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410])
@@ -474,7 +474,7 @@ def test_a_refusal_says_what_to_do(site: Site, tmp_path: Path, code: int, query:
 def test_no_query_breaks_the_telling(fields: dict[str, str]) -> None:
     """Whatever stands in a signature, there is a text."""
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    link = _download._Link.of(f"http://example.com/a?{query}")
+    link = _link.Link.of(f"http://example.com/a?{query}")
     assert _download._refusal(403, link, NOW)
 
 

@@ -7,7 +7,6 @@ is connected to, nothing of an answer becomes a path, and no credential is sent.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import random
@@ -19,13 +18,14 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qsl, quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from attrs import define, field, frozen
 
 from mjrelay._answers import retry_after
 from mjrelay._clock import Clock
 from mjrelay._exchange import Exchange
+from mjrelay._link import LOOPBACK, UNSENT, Link, expiry, plain, private, public, shown
 from mjrelay._version import __version__
 
 try:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay._exchange import Headers
+    from mjrelay._link import Address
     from mjrelay._wire._stream import Stream
 
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 REDIRECTS = 3
 """Redirects of one link that are followed."""
@@ -72,18 +72,11 @@ _FROM_PATH = {extension: extension for extension in _EXTENSIONS.values()} | {".j
 _KNOWN = (*sorted(set(_EXTENSIONS.values())), ".bin")
 _UNTYPED = {"", "application/octet-stream", "binary/octet-stream"}
 
-_PORTS = {"http": 80, "https": 443}
-_UNSENT = re.compile(r"[^!-~]+")
-_HOST = re.compile(r"[a-z0-9_.:-]+")
 _VALIDATOR = re.compile(r'"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9A-Za-z :-]{10,40}')
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
 _HASHED = re.compile(r".*-[0-9a-f]{16}")
 _PREVIEW = "-preview"
-
-_UNICAST = ipaddress.IPv6Network("2000::/3")
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-_LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 
 
 @frozen
@@ -120,37 +113,6 @@ class _PassingError(Exception):
         super().__init__(message)
 
 
-@frozen
-class _Link:
-    """A URL in the form in which it is sent."""
-
-    url: str
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @classmethod
-    def of(cls, url: str) -> _Link:
-        """Raises ValueError, with what is wrong, for what is not followed."""
-        parts = urlsplit(url.strip())
-        if parts.scheme not in _PORTS:
-            raise ValueError("only http:// and https:// links are downloaded")
-        if "@" in parts.netloc:
-            raise ValueError("a link with a user name or password in it is not followed")
-        try:
-            host = (parts.hostname or "").encode("idna").decode("ascii")
-        except UnicodeError as error:
-            raise ValueError("the link names a host that there cannot be") from error
-        if not _HOST.fullmatch(host):
-            raise ValueError("the link names no host")
-        port = _PORTS[parts.scheme] if parts.port is None else parts.port
-        place = (f"[{host}]" if ":" in host else host) + ("" if parts.port is None else f":{port}")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        target = _UNSENT.sub(lambda match: quote(match[0], errors="replace"), target)
-        return cls(f"{parts.scheme}://{place}{target}", parts.scheme, host, port, parts.path)
-
-
 @define(eq=False)
 class _Job:
     """One file: ``stem`` is its path without the extension."""
@@ -170,7 +132,7 @@ class _Job:
         return next(filter(os.path.isfile, map(self.path, _KNOWN)), None)
 
     def fault(self, message: str) -> DownloadFault:
-        return DownloadFault(self.url, f"{_shown(self.url)}: {self.redirected}{message}")
+        return DownloadFault(self.url, f"{shown(self.url)}: {self.redirected}{message}")
 
 
 class _Part:
@@ -207,7 +169,7 @@ class _Part:
             self._note.unlink(missing_ok=True)
             if validator is not None:
                 with self._note.open("x", encoding="ascii") as file:  # a new file follows no symbolic link
-                    json.dump({"link": _plain(self._job.url), "validator": validator}, file)
+                    json.dump({"link": plain(self._job.url), "validator": validator}, file)
 
     def write(self, chunk: bytes) -> None:
         with self._writing():
@@ -241,7 +203,7 @@ class _Part:
     def _noted(self) -> str | None:
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             note = json.loads(self._note.read_text(encoding="ascii"))
-            if note["link"] == _plain(self._job.url) and _VALIDATOR.fullmatch(note["validator"]):
+            if note["link"] == plain(self._job.url) and _VALIDATOR.fullmatch(note["validator"]):
                 return str(note["validator"])
         return None
 
@@ -367,7 +329,7 @@ class Downloader:
             return path
 
     @contextmanager
-    def _asked(self, job: _Job, part: _Part, deadline: float) -> Iterator[tuple[Stream, _Link]]:
+    def _asked(self, job: _Job, part: _Part, deadline: float) -> Iterator[tuple[Stream, Link]]:
         """The answer that the redirects lead to, and where it came from."""
         fields: Headers = (
             ("User-Agent", f"mjrelay/{__version__}"),
@@ -375,7 +337,7 @@ class Downloader:
         )
         if part.validator is not None:
             fields = (*fields, ("Range", f"bytes={part.size}-"), ("If-Range", part.validator))
-        link: _Link | None = None
+        link: Link | None = None
         target, job.redirected = job.url, ""
         for _ in range(REDIRECTS + 1):
             link = self._link(job, target, link)
@@ -384,34 +346,34 @@ class Downloader:
                 if answer.status not in {301, 302, 303, 307, 308} or not target:
                     yield answer, link
                     return
-            job.redirected = f"it redirects to {_shown(target)}, and there: "
+            job.redirected = f"it redirects to {shown(target)}, and there: "
         raise job.fault(f"more than {REDIRECTS} redirects are not followed; open the link in a browser")
 
-    def _link(self, job: _Job, url: str, before: _Link | None) -> _Link:
+    def _link(self, job: _Job, url: str, before: Link | None) -> Link:
         """The link, or where it leads from the one before, unless its form alone forbids to follow it."""
         try:
             if before is not None:
                 # Fields are read as Latin-1; what is beyond ASCII goes on as the bytes that it is.
-                url = urljoin(before.url, _UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url))
-            link = _Link.of(url)
+                url = urljoin(before.url, UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url))
+            link = Link.of(url)
         except ValueError as error:
             raise job.fault(f"{error}; open it in a browser if you trust it") from error
         if before is not None and (before.scheme, link.scheme) == ("https", "http"):
             raise job.fault("a redirect from https to http is not followed; ask the relay")
         # Where a proxy looks names up, this one is its own.
         if f".{link.host.rstrip('.')}".endswith(".localhost") and not self._trusts(link):
-            raise job.fault(_private(link, _LOOPBACK))
+            raise job.fault(private(link, LOOPBACK))
         return link
 
     @contextmanager
-    def _answer(self, job: _Job, link: _Link, fields: Headers, left: float) -> Iterator[Stream]:
+    def _answer(self, job: _Job, link: Link, fields: Headers, left: float) -> Iterator[Stream]:
         """The answer at one link, whose address is admitted."""
         from mjrelay._wire._stream import RefusedAddressError, StreamError, stream  # noqa: PLC0415 - seldom
 
         refused: list[Address] = []
 
         def admit(address: Address) -> bool:
-            admitted = self._trusts(link) or _public(address)
+            admitted = self._trusts(link) or public(address)
             if not admitted:
                 refused.append(address)
             return admitted
@@ -421,20 +383,20 @@ class Downloader:
             with stream(link.url, fields, admit=admit, **way) as answer:
                 yield answer
         except RefusedAddressError as error:
-            raise job.fault(_private(link, refused[0]) if refused else str(error)) from error
+            raise job.fault(private(link, refused[0]) if refused else str(error)) from error
         except StreamError as error:
             raise _PassingError(str(error)) from error
 
-    def _trusts(self, link: _Link) -> bool:
+    def _trusts(self, link: Link) -> bool:
         """Whether a link may lead into a private network."""
-        home = _Link.of(self.home)
+        home = Link.of(self.home)
         return self.allow_private or (link.host, link.port) == (home.host, home.port)
 
-    def _begun(self, job: _Job, part: _Part, answer: Stream, link: _Link) -> int | None:
+    def _begun(self, job: _Job, part: _Part, answer: Stream, link: Link) -> int | None:
         """The size that the file will have, if known; the part is where the body goes on."""
         status = answer.status
         if status in {408, 425, 429} or status >= 500:
-            exchange = Exchange("GET", _plain(link.url), status=status, headers=answer.headers)
+            exchange = Exchange("GET", plain(link.url), status=status, headers=answer.headers)
             raise _PassingError(f"the server answered {status}", retry_after(exchange) or 0.0)
         validator, total = _validator(answer), _length(answer)
         if status == 206:
@@ -538,45 +500,11 @@ def _safe(task_id: str) -> str:
     return f"{name or 'task'}-{sha256(task_id.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def _plain(url: str) -> str:
-    """A URL without what may be secret in it: credentials and the query."""
-    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
-
-
-def _shown(url: str) -> str:
-    """A URL as it is shown to people."""
-    return _UNSENT.sub("_", _plain(url))[:200]
-
-
-def _public(address: Address) -> bool:
-    """Whether an address belongs to the Internet at large, and not by way of another one within it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _TRANSLATED:
-            return _public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address.ipv4_mapped is not None:
-            return _public(address.ipv4_mapped)
-        tunnel = address.sixtofour is not None or address.teredo is not None
-        return address in _UNICAST and address.is_global and not tunnel
-    return address.is_global and not address.is_multicast
-
-
-def _private(link: _Link, address: Address) -> str:
-    what = f"{address} is a private address"
-    if link.host != str(address):
-        what = f"{link.host} is at {address}, a private address"
-    if address.is_loopback:
-        what += (
-            ", this very machine, but the relay is elsewhere: most likely its operator never set the address"
-            " at which it is reached, and should be told"
-        )
-    return f"{what}; if that is right, give allow_private=True"
-
-
 def _kind(answer: Stream) -> str:
     return (answer.header("content-type") or "").partition(";")[0].strip().lower()
 
 
-def _extension(answer: Stream, link: _Link) -> str:
+def _extension(answer: Stream, link: Link) -> str:
     found = _EXTENSIONS.get(_kind(answer))
     return found or _FROM_PATH.get(PurePosixPath(link.path).suffix.lower(), ".bin")
 
@@ -601,12 +529,12 @@ def _continued(answer: Stream, offset: int) -> int | None:
     return total if first == offset <= last < total else None
 
 
-def _refusal(status: int, link: _Link, now: float) -> str:
+def _refusal(status: int, link: Link, now: float) -> str:
     """What to make of a status that gives no file."""
-    expiry = _expiry(link.url)
-    if 400 <= status < 500 and expiry is not None:
-        moment = f"{datetime.fromtimestamp(expiry, UTC):%Y-%m-%d %H:%M} UTC"
-        if expiry <= now:
+    expires = expiry(link.url)
+    if 400 <= status < 500 and expires is not None:
+        moment = f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"
+        if expires <= now:
             return f"the link is signed and expired at {moment}; fetch the task again for a fresh one"
         return (
             f"answered {status}, though the link is signed until {moment};"
@@ -621,30 +549,3 @@ def _refusal(status: int, link: _Link, now: float) -> str:
             f"answered {status}: the file is gone; relays keep files for a while only: fetch the task again"
         )
     return f"answered {status}; open the link in a browser to see why"
-
-
-def _expiry(url: str) -> float | None:
-    """Until when a link is signed, in Unix time, as storages write it; None where it does not say."""
-    fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
-    moment: float | None = None
-    if "hm" in fields and re.fullmatch(r"[0-9a-fA-F]{1,8}", fields.get("ex", "")):
-        moment = int(fields["ex"], 16)
-    elif re.fullmatch(r"[0-9]{1,10}", fields.get("expires", "")):
-        moment = int(fields["expires"])
-    elif match := re.fullmatch(r"[0-9]{1,10};([0-9]{1,10})", fields.get("q-sign-time", "")):
-        moment = int(match[1])
-    elif "sig" in fields and "se" in fields:
-        moment = _moment(fields["se"])
-    else:
-        for name, value in fields.items():
-            if (match := re.fullmatch(r"x-([a-z]+)-expires", name)) and re.fullmatch(r"[0-9]{1,9}", value):
-                start = _moment(fields.get(f"x-{match[1]}-date", ""))
-                moment = None if start is None else start + int(value)
-    return moment if moment is not None and 0 <= moment < 1e11 else None
-
-
-def _moment(text: str) -> float | None:
-    with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
