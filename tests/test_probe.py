@@ -111,6 +111,8 @@ def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
         ),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", 200, b"{}", None),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", 302, b"", None),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + ANSWER, 200, b"{}", None),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + ANSWER, None, b"", "interim answers"),
         (b"", None, b"", "before an answer came"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", None, b"", "BadStatusLine"),
         (b"HTTP/1.1 abc\r\n\r\n", None, b"", "BadStatusLine"),

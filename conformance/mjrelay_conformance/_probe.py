@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 2 * 1024 * 1024
 """Bytes of a body that are read; a relay's answer is a few kilobytes."""
+_ANNOUNCEMENTS = 20
+"""Interim answers that are read before the final one."""
 LATE = "the answer did not end in time"
 
 
@@ -109,8 +111,21 @@ class Probe:
             connection = http.client.HTTPSConnection(host, port, timeout=self.deadline, context=context)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=self.deadline)
+        connection.response_class = _Response
         connection.connect()
         return connection
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer, after those that only announce it (RFC 9110, section 15.2) and that are none themselves."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_ANNOUNCEMENTS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # no public name reads it
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException(f"more than {_ANNOUNCEMENTS} interim answers came")
 
 
 def _put(connection: http.client.HTTPConnection, request: Request, target: str, fields: Headers) -> None:
