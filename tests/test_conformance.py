@@ -1,112 +1,56 @@
-"""The suite against the mock: each fault is named by the check that it breaks, and nothing else is said."""
+"""The suite against the mock: what is judged, what is blocked, and what the verdict is."""
 
 from __future__ import annotations
 
 import base64
 import json
-import random
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from mjrelay_conformance._baseline import Accepted, Baseline
 from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, judge
-from mjrelay_conformance._conform import select
-from mjrelay_conformance._plan import CAP, KnownTask, PlanError, another, read_plan
+from mjrelay_conformance._direct import Direct
+from mjrelay_conformance._pace import Pace
+from mjrelay_conformance._plan import KnownTask, plan
 from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Runner
+from mjrelay_conformance._runner import Judge, Runner
 from mjrelay_conformance._schema import schema_of
+from mjrelay_conformance._selection import select
 from mjrelay_conformance._verdict import Verdict
-from mjrelay_conformance.mock import FAULTS, MockRelay
+from mjrelay_conformance.mock import MockRelay
 
 from mjrelay import State
 from mjrelay._contract import contract, relays
 from mjrelay._exchange import Exchange
 from mjrelay._redaction import Redactor
-
-if TYPE_CHECKING:
-    from mjrelay._request import Request
+from mjrelay.testing import NoWaitClock
 
 KEY = "the-key-of-the-mock"
 
-# The check that each fault breaks; where relays document different things, by relay.
-BREAKS: dict[str, str | dict[str, str]] = {
-    "wrong-type": "fetch/200/schema",
-    "missing-required": {"apiai": "fetch/200/presence", "": "fetch/200/schema"},
-    "unknown-enum": {"apiai": "fetch/200/enum", "": "fetch/200/status-word"},
-    "null-field": "fetch/200/schema",
-    "id-as-number": "fetch/200/schema",
-    "body-is-array": "fetch/200/schema",
-    "wrong-content-type": "fetch/200/media-type",
-    "no-content-type": "fetch/200/media-type",
-    "html-200": "fetch/200/media-type",
-    "html-labelled-json": "fetch/200/json",
-    "error-envelope-200": "fetch/200/accept",
-    "empty-200": "fetch/200/json",
-    "truncated-json": "fetch/200/json",
-    "invalid-utf8": "fetch/200/json",
-    "nan": "fetch/200/json",
-    "redirect-to-other-host": "fetch/redirect",
-    "status-500": "fetch/known/status",
-    "status-418": "fetch/known/status",
-    "missing-task-500": "fetch/unknown/no-server-error",
-    "missing-task-null": "fetch/missing/answer",
-    "missing-task-wrong-status": "fetch/missing/answer",
-    "missing-task-other": "fetch/unknown/no-task",
-    "wrong-auth-accepted": "auth/wrong/refused",
-    "auth-error-200": "auth/wrong/answer",
-    "auth-error-500": "auth/wrong/no-server-error",
-    "wrong-id": "fetch/200/id",
-    "seconds-not-ms": "fetch/200/times",
-    "finish-before-start": "fetch/200/times-order",
-    "success-without-media": "fetch/200/succeeded/media",
-    "success-without-finish": "fetch/200/succeeded/finished",
-    "success-at-50-percent": "fetch/200/succeeded/progress",
-    "failure-without-reason": "fetch/200/failed/reason",
-    "progress-150": "fetch/200/progress",
-    "terminal-regression": "sequence/terminal",
-    "changes-when-read": "sequence/content",
-    "secret-echoed": "fetch/secret",
-    "connection-reset": "fetch/transfer",
-}
-# A second check that may speak up as well, because the fault really breaks two sentences.
-ALSO = {"id-as-number": "fetch/200/id"}
+
+def known(mock: MockRelay) -> list[KnownTask]:
+    """The tasks of a mock, with their states."""
+    return [KnownTask(task_id, state) for state, task_id in mock.known.items()]
 
 
-@define
-class Direct:
-    """A probe without a network: what the mock answers, as an exchange."""
-
-    app: MockRelay
-    sent: int = 0
-    requests: list[Request] = field(factory=list)
-
-    def send(self, request: Request) -> Exchange:
-        """The mock's own answer."""
-        self.sent += 1
-        self.requests.append(request)
-        answer = self.app.answer(request.method, request.target, request.headers, request.body)
-        cut = answer.cut is not None and answer.cut < len(answer.body)
-        return Exchange(
-            method=request.method,
-            url=f"http://relay.test{request.target}",
-            status=answer.status,
-            headers=answer.headers,
-            body=answer.body[: answer.cut],
-            failure="the connection ended before the body did" if cut else None,
-        )
+def runner(mock: MockRelay, *, pace: Pace | None = None, **more: Any) -> Runner:
+    """What judges a mock without a network; its record and its probe can be looked at."""
+    judge = Judge(mock.contract, Record(None, Redactor(KEY)), select(()), (KEY,), **more)
+    return Runner(Direct(mock), judge, pace or Pace())
 
 
-def run(relay: str, *faults: str, cases: int = 0, strict: bool = False) -> tuple[Verdict, dict[str, Any]]:
+def run(
+    relay: str, *faults: str, cases: int = 0, profile: str = "read", **more: Any
+) -> tuple[Verdict, dict[str, Any]]:
     """The verdict and the record of judging a relay's mock."""
     mock = MockRelay(contract(relay), key=KEY, faults=faults)
-    record = Record(None, Redactor(KEY))
-    plan = read_plan(contract(relay), [KnownTask(id_, state) for state, id_ in mock.known.items()], KEY)
-    probe: Any = Direct(mock)
-    runner = Runner(contract(relay), probe, record, select(()), (KEY,), strict=strict)
-    return runner.run(plan, cases=cases), record.document()
+    running = runner(mock, **more)
+    verdict = running.run(plan(contract(relay), known(mock), KEY, profile=profile), cases=cases)
+    return verdict, running.judge.record.document()
 
 
 def findings(document: dict[str, Any]) -> dict[str, str]:
@@ -130,36 +74,6 @@ def test_a_correct_relay_has_no_finding(relay: str) -> None:
     assert verdict is Verdict.CONFORMANT
     assert document["relays"][0]["fuzz"]["cases"] == 40
     assert document["relays"][0]["fuzz"]["reached_200"] >= 20
-
-
-@pytest.mark.parametrize(
-    ("relay", "fault"),
-    [(name, fault.name) for name in relays() for fault in FAULTS.values() if fault.applies(contract(name))],
-)
-def test_each_fault_is_named_by_its_check(relay: str, fault: str) -> None:
-    """A single fault leads to the one finding that names it, whose level decides the verdict."""
-    entry = BREAKS[fault]
-    check = entry if isinstance(entry, str) else entry.get(relay, entry[""])
-    verdict, document = run(relay, fault)
-    found = findings(document)
-    assert check in found
-    assert found.keys() <= {check, ALSO.get(fault, check)}
-    assert (verdict is Verdict.NON_CONFORMANT) == ("must" in found.values())
-    for row in document["rows"]:
-        if row["outcome"] == "fail":
-            assert row["expected"]
-            assert row["actual"]
-            assert row["clause"]
-
-
-def test_every_fault_has_a_check() -> None:
-    """No fault of the mock is left without a check that bites, and no check of the table is made up."""
-    assert BREAKS.keys() == FAULTS.keys()
-    assert all(any(fault.applies(contract(name)) for name in relays()) for fault in FAULTS.values())
-    named = {
-        one for entry in BREAKS.values() for one in ([entry] if isinstance(entry, str) else entry.values())
-    }
-    assert named <= CHECKS.keys()
 
 
 def test_what_cannot_be_judged_is_blocked() -> None:
@@ -203,57 +117,52 @@ class Limited(MockRelay):
     """A mock that answers a number of requests and then no more."""
 
     allowed = 3
+    refused = 1000
 
     def answer(self, *request: Any) -> Any:
         """The mock's answer, or 429."""
         self.allowed -= 1
         answer = super().answer(*request)
-        return answer if self.allowed >= 0 else type(answer)(429, (("retry-after", "60"),))
+        if self.allowed >= 0 or not self.refused:
+            return answer
+        self.refused -= 1
+        return type(answer)(429, (("retry-after", "60"), ("cache-control", "no-store")))
 
 
 def test_the_property_based_phase_stops_when_limited() -> None:
     """A 429 in the property-based phase ends it, is a finding, and leaves the plan's verdict alone."""
     mock = Limited(contract("mjdjourney"), key=KEY)
-    record, probe = Record(None, Redactor(KEY)), Direct(mock)
-    plan = read_plan(contract("mjdjourney"), [KnownTask(id_, one) for one, id_ in mock.known.items()], KEY)
-    mock.allowed = len(plan) + 5
-    judging: Any = probe
-    verdict = Runner(contract("mjdjourney"), judging, record, select(()), (KEY,)).run(plan, cases=20)
-    assert verdict is Verdict.CONFORMANT
-    assert probe.sent == len(plan) + 6
-    assert findings(record.document()) == {"fetch/rate-limit": "info"}
+    steps = plan(contract("mjdjourney"), known(mock), KEY)
+    mock.allowed = len(steps) + 5
+    running = runner(mock, pace=Pace(clock=NoWaitClock()))
+    assert running.run(steps, cases=20) is Verdict.CONFORMANT
+    assert running.probe.sent <= len(steps) + 7
+    assert findings(running.judge.record.document()) == {"fetch/rate-limit": "info"}
 
 
 def test_a_limited_relay_is_left_alone() -> None:
-    """After a 429 nothing more is sent, what came is inconclusive, and the verdict is partial."""
+    """After a 429 the relay has the time that it asks for; after the next one nothing more is sent."""
     mock = Limited(contract("apiai"), key=KEY)
-    record, probe = Record(None, Redactor(KEY)), Direct(mock)
-    plan = read_plan(contract("apiai"), [KnownTask(id_, state) for state, id_ in mock.known.items()], KEY)
-    judging: Any = probe
-    verdict = Runner(contract("apiai"), judging, record, select(()), (KEY,)).run(plan, cases=20)
-    assert verdict is Verdict.PARTIAL
-    assert probe.sent == 4
-    outcomes = {row["outcome"] for row in record.document()["rows"] if row["exchange"] == 4}
-    assert outcomes == {"inconclusive", "fail", "pass"}
-    assert findings(record.document()) == {"fetch/rate-limit": "info"}
+    clock = NoWaitClock()
+    started = clock.now()
+    running = runner(mock, pace=Pace(clock=clock))
+    assert running.run(plan(contract("apiai"), known(mock), KEY), cases=20) is Verdict.PARTIAL
+    assert running.probe.sent == 5
+    assert clock.now() - started == pytest.approx(60, abs=5)
+    document = running.judge.record.document()
+    outcomes = {row["outcome"] for row in document["rows"] if row["exchange"] == 4}
+    assert {"inconclusive", "fail"} <= outcomes
+    assert findings(document) == {"fetch/rate-limit": "info"}
+    assert "so many requests" in document["relays"][0]["stopped"]
 
 
-def test_pauses_lie_between_requests() -> None:
-    """On a live relay the pause stands between any two requests, and nowhere else."""
-    mock = MockRelay(contract("apiai"), key=KEY)
-    pauses: list[float] = []
-    probe: Any = Direct(mock)
-    runner = Runner(
-        contract("apiai"),
-        probe,
-        Record(None, Redactor(KEY)),
-        select(()),
-        (KEY,),
-        pause=1.5,
-        sleep=pauses.append,
-    )
-    runner.run(read_plan(contract("apiai"), [], KEY), cases=3)
-    assert pauses == [1.5] * (probe.sent - 1)
+def test_a_relay_that_pardons_is_judged_to_the_end() -> None:
+    """A single 429 whose time is waited for costs nothing but an INFO finding."""
+    mock = Limited(contract("apiai"), key=KEY)
+    mock.refused = 1
+    running = runner(mock, pace=Pace(clock=NoWaitClock()))
+    assert running.run(plan(contract("apiai"), known(mock), KEY)) is Verdict.CONFORMANT
+    assert findings(running.judge.record.document()) == {"fetch/rate-limit": "info"}
 
 
 def test_a_check_that_breaks_is_our_own_error() -> None:
@@ -310,60 +219,62 @@ def test_no_answer_breaks_a_check(
     assert len(rows) == sum(kind in one.kinds for one in CHECKS.values())
 
 
-def test_a_plan_is_small_and_reads_only() -> None:
-    """The default plan is GET of the fetch operation, at most the cap, with one bad credential, the last."""
-    one = contract("zhongzhuan")
-    for count in range(CAP - 1):
-        plan = read_plan(one, [KnownTask(f"17306218260534{n:02}") for n in range(count)], KEY)
-        assert len(plan) <= CAP
-        assert {step.request.method for step in plan} == {"GET"}
-        assert [step.kind for step in plan].count(Kind.BAD_CREDENTIAL) == 1
-        assert plan[-1].kind is Kind.BAD_CREDENTIAL
-        right = [f"Bearer {KEY}" in dict(step.request.headers).values() for step in plan]
-        assert right == [True] * (len(plan) - 1) + [False]
-    with pytest.raises(PlanError, match="name 10 tasks or fewer"):
-        read_plan(one, [KnownTask(str(n)) for n in range(CAP - 1)], KEY)
+class Asked(MockRelay):
+    """A mock that remembers what it was asked."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.asked: list[tuple[str, str]] = []
+
+    def answer(self, method: str, target: str, *rest: Any) -> Any:
+        """The mock's answer."""
+        self.asked.append((method, target))
+        return super().answer(method, target, *rest)
 
 
-def test_no_other_operation_is_asked() -> None:
+@pytest.mark.parametrize("mode", ["gentle", "full"])
+def test_no_other_operation_is_asked(mode: str) -> None:
     """Generated requests too are for the fetch operation alone, though the contract has others."""
     one = contract("zhongzhuan")
     assert one.batch_path
     assert one.seed_path
-    mock = MockRelay(one, key=KEY)
-    probe = Direct(mock)
-    plan = read_plan(one, [KnownTask(id_, state) for state, id_ in mock.known.items()], KEY)
-    judging: Any = probe
-    Runner(one, judging, Record(None, Redactor(KEY)), select(()), (KEY,)).run(plan, cases=40)
-    assert len(probe.requests) >= len(plan) + 40
-    asked = {f"{request.method} {request.target}" for request in probe.requests}
-    assert [one for one in asked if not re.fullmatch("GET /mj/task/[^/]+/fetch", one)] == []
+    mock = Asked(one, key=KEY)
+    runner(mock).run(plan(one, known(mock), KEY), cases=40, mode=mode)
+    assert len(mock.asked) >= 40
+    paths = {target.partition("?")[0] for _, target in mock.asked}
+    assert [path for path in paths if not re.fullmatch("/mj/task/[^/]*/fetch", path)] == []
+    if mode == "gentle":
+        assert {method for method, _ in mock.asked} == {"GET"}
 
 
-def test_a_known_task_is_named_with_its_state() -> None:
-    """ID=STATE is split at the last equals sign, and a state that is none is an error that lists them."""
-    assert KnownTask.parse("abc") == KnownTask("abc")
-    assert KnownTask.parse("a=b=needs-input") == KnownTask("a=b", State.NEEDS_INPUT)
-    for wrong in ("1=done", "1=unknown", "=failed", "1="):
-        with pytest.raises(PlanError, match="queued, running"):
-            KnownTask.parse(wrong)
+def test_what_the_baseline_accepts_does_not_count() -> None:
+    """An accepted finding is shown and does not make a relay non-conformant; one that is gone turns red."""
+    accepted = Baseline((Accepted("apiai", "fetch/200/times", "they know", "2026-11-01"),))
+    mock = MockRelay(contract("apiai"), key=KEY, faults=["seconds-not-ms"])
+    running = runner(mock, baseline=accepted)
+    verdict = running.run(plan(contract("apiai"), known(mock), KEY))
+    assert verdict is Verdict.CONFORMANT
+    assert running.judge.record.close([verdict]) == 0
+    document = running.judge.record.document()
+    line = {"check": "fetch/200/times", "reason": "they know", "date": "2026-11-01"}
+    assert document["relays"][0]["baseline"] == {"accepted": [line], "gone": []}
+    assert findings(document) == {"fetch/200/times": "must"}
+
+    mended = MockRelay(contract("apiai"), key=KEY)
+    running = runner(mended, baseline=accepted)
+    verdict = running.run(plan(contract("apiai"), known(mended), KEY))
+    assert verdict is Verdict.CONFORMANT
+    assert running.judge.record.close([verdict]) == 1
+    assert running.judge.record.document()["relays"][0]["baseline"] == {"accepted": [], "gone": [line]}
 
 
-@given(text=st.text(), seed=st.integers(), taken=st.sets(st.text(), max_size=5))
-def test_another_text_is_never_a_taken_one(text: str, seed: int, taken: set[str]) -> None:
-    """A made-up id or key is not empty and none of those that are there."""
-    drawn = another(text, random.Random(seed), taken | {text})
-    assert drawn
-    assert drawn not in taken | {text}
-
-
-def test_selecting_checks_takes_what_they_need() -> None:
-    """A glob brings the checks that it matches and their prerequisites, in the order of judging."""
-    ids = [one.id for one in select(["sequence/content"])]
-    assert ids[-1] == "sequence/content"
-    assert "fetch/transfer" in ids
-    assert "auth/wrong/refused" not in ids
-    assert select(()) == list(CHECKS.values())
+def test_a_line_of_the_baseline_that_nothing_judged_stays() -> None:
+    """Where a check was not exercised, its line is neither accepted nor gone."""
+    accepted = Baseline((Accepted("apiai", "fetch/200/failed/reason", "they know", "2026-11-01"),))
+    mock = MockRelay(contract("apiai"), key=KEY)
+    running = runner(mock, baseline=accepted)
+    running.run(plan(contract("apiai"), known(mock)[:1], KEY))
+    assert running.judge.record.document()["relays"][0]["baseline"] == {"accepted": [], "gone": []}
 
 
 @pytest.mark.parametrize("before", range(65_536 - 40, 65_536 + 4200, 37))
@@ -423,17 +334,15 @@ def test_an_error_that_repeats_an_id_is_no_task(document: Any) -> None:
     assert outcomes["fetch/unknown/no-task"] is Outcome.PASS
 
 
-@pytest.mark.parametrize("known", [[], [State.QUEUED]])
+@pytest.mark.parametrize("states", [[], [State.QUEUED]])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_contracts_own_ids_are_not_taken_for_unknown_ones(known: list[State], seed: int) -> None:
+def test_the_contracts_own_ids_are_not_taken_for_unknown_ones(states: list[State], seed: int) -> None:
     """A correct relay that has the contract's example tasks is not blamed for showing them."""
     mock = MockRelay(contract("zhongzhuan"), key=KEY)
-    record = Record(None, Redactor(KEY))
-    plan = read_plan(contract("zhongzhuan"), [KnownTask(mock.known[state], state) for state in known], KEY)
-    probe: Any = Direct(mock)
-    runner = Runner(contract("zhongzhuan"), probe, record, select(()), (KEY,))
-    assert runner.run(plan, cases=40, seed=seed) is Verdict.PARTIAL
-    assert findings(record.document()) == {}
+    tasks = [KnownTask(mock.known[state], state) for state in states]
+    running = runner(mock)
+    assert running.run(plan(contract("zhongzhuan"), tasks, KEY), cases=40, seed=seed) is Verdict.PARTIAL
+    assert findings(running.judge.record.document()) == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from enum import StrEnum
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from mjrelay._exchange import NotJSONError
 from mjrelay._redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from mjrelay._contract import Clause, Contract
     from mjrelay._exchange import Exchange
@@ -54,8 +55,17 @@ class Kind(StrEnum):
 
     KNOWN = "known"
     MISSING = "missing"
-    BAD_CREDENTIAL = "bad-credential"
     ODD = "odd"
+    METHOD = "other-method"
+    BATCH = "batch"
+    BAD_CREDENTIAL = "bad-credential"
+    NO_CREDENTIAL = "no-credential"
+    MISPLACED = "misplaced-credential"
+    ALTERNATIVE = "alternative-credential"
+
+
+REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
+"""What a relay that wants a credential is to refuse."""
 
 
 @define(frozen=True, slots=False)
@@ -63,8 +73,10 @@ class Observation:
     """
     One exchange, and all that a check may know of it.
 
-    ``earlier`` holds the observations of the same task that came before, oldest first, ``accepted`` says
-    whether the caller's key got an answer before. ``secrets`` are the caller's own, which no answer may hold.
+    ``earlier`` holds the observations of the same task that came before, oldest first, and for a batch those
+    of every known task; ``ids`` are the ones that a batch asked for. ``credential`` names the security scheme
+    that was used. ``accepted`` says whether the caller's key got an answer before. ``secrets`` are the
+    caller's own, which no answer may hold.
     """
 
     contract: Contract
@@ -76,6 +88,8 @@ class Observation:
     earlier: tuple[Observation, ...] = ()
     accepted: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    ids: tuple[str, ...] = ()
+    credential: str | None = None
 
     @property
     def reader(self) -> Reader:
@@ -113,7 +127,7 @@ class Observation:
     @property
     def refused(self) -> bool:
         """Whether the caller's own key was refused, before it was ever accepted."""
-        if self.kind is Kind.BAD_CREDENTIAL or self.accepted:
+        if self.kind in REFUSED or self.accepted:
             return False
         matchers = (*self.reader.unauthorized, *self.reader.forbidden)
         return self.exchange.status == 401 or any(matcher.matches(self.exchange) for matcher in matchers)
@@ -156,12 +170,14 @@ class Check:
     One sentence that a relay keeps or breaks.
 
     ``judge`` is pure: it looks at an observation and at nothing else. ``needs`` are the checks that must not
-    have failed on the same exchange; where one has, this one is blocked and proves nothing.
+    have failed on the same exchange; where one has, this one is blocked and proves nothing. ``why`` says what
+    depends on it and how relays usually break it.
     """
 
     id: str
     level: Level
     sentence: str
+    why: str
     kinds: frozenset[Kind]
     needs: tuple[str, ...]
     clause: Callable[[Observation], Clause | str]
@@ -199,46 +215,59 @@ def check(
     clause: Callable[[Observation], Clause | str],
     needs: Iterable[str] = (),
 ) -> Callable[[Callable[[Observation], Judgement]], Check]:
-    """Register a function as a check; its docstring is the sentence."""
+    """Register a function as a check; its docstring is the sentence, and in a paragraph of its own why."""
 
     def register(judge: Callable[[Observation], Judgement]) -> Check:
         needed = tuple(needs)
         unknown = [need for need in needed if need not in CHECKS]
         if unknown or id_ in CHECKS:
             raise ValueError(f"{id_}: registered twice, or needs what is not registered before it: {unknown}")
-        sentence = " ".join((judge.__doc__ or "").split())
-        CHECKS[id_] = Check(id_, level, sentence, frozenset(on), needed, clause, judge)
+        sentence, _, why = inspect.cleandoc(judge.__doc__ or "").partition("\n\n")
+        CHECKS[id_] = Check(id_, level, _line(sentence), _line(why), frozenset(on), needed, clause, judge)
         return CHECKS[id_]
 
     return register
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
+
+
+_EVERY = frozenset(Kind)
 
 
 def judge(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
     """The rows of all checks that speak of this kind of exchange, ``number`` being the exchange's."""
-    rows: dict[str, Row] = {}
-    for one in checks:
-        if observation.kind not in one.kinds:
-            continue
-        judgement = _judge(one, observation, {id_: row.outcome for id_, row in rows.items()})
-        clause = judgement.clause or one.clause(observation)
-        rows[one.id] = Row(
+    return [
+        Row(
             relay=observation.contract.name,
             check=one.id,
             level=judgement.level or one.level,
             outcome=judgement.outcome,
-            clause=str(clause),
+            clause=str(judgement.clause or one.clause(observation)),
             exchange=number,
             expected=judgement.expected,
             actual=judgement.actual,
         )
-    return list(rows.values())
+        for one, judgement in judgements(observation, checks)
+    ]
+
+
+def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
+    """What each check that speaks of this kind of exchange says of it, in their order."""
+    outcomes: dict[str, Outcome] = {}
+    for one in checks:
+        if observation.kind in one.kinds:
+            judgement = _judge(one, observation, outcomes)
+            outcomes[one.id] = judgement.outcome
+            yield one, judgement
 
 
 def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -> Judgement:
-    if observation.inconclusive and one.kinds != frozenset(Kind):  # those of all kinds speak of any answer
+    if observation.inconclusive and one.kinds != _EVERY:  # those of all kinds speak of any answer
         return Judgement(Outcome.INCONCLUSIVE, actual=observation.inconclusive)
     blocking = [need for need in one.needs if outcomes.get(need) in _BLOCKING]
     if blocking:
@@ -258,3 +287,10 @@ def redacted(row: Row, redact: Callable[[str], str]) -> Row:
         expected=None if row.expected is None else redact(row.expected),
         actual=None if row.actual is None else redact(row.actual),
     )
+
+
+def findings(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
+    """The checks that an exchange breaks, or that broke themselves, without rows of what is in order."""
+    for one, judgement in judgements(observation, checks):
+        if judgement.outcome in {Outcome.FAIL, Outcome.ERROR}:
+            yield one, judgement

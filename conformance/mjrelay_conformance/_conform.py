@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from mjrelay import _contract, _request, _settings
+from mjrelay._overlay import Overlay
 from mjrelay._redaction import Redactor
 from mjrelay.errors import MjrelayError
 from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
-from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance._plan import CAP, KnownTask, read_plan
+from mjrelay_conformance._baseline import Baseline
+from mjrelay_conformance._pace import Pace
+from mjrelay_conformance._plan import PROFILES, KnownTask, plan
 from mjrelay_conformance._probe import Probe
 from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Runner
-from mjrelay_conformance._verdict import worst
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance._runner import Judge, Runner
+from mjrelay_conformance._selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
     from mjrelay_conformance._verdict import Verdict
 
 CASES = 50
-"""Requests of the property-based phase on a mock or on loopback."""
+"""Requests of the property-based phase, unless the caller says how many."""
 _MOCK_KEY = "the-key-of-the-mock"
-_PAUSE = 1.0
-"""Seconds between two requests to a live relay."""
+_ORIGIN = "http://127.0.0.1"
 
 
 @frozen
@@ -45,13 +45,23 @@ class Options:
     relay: str | None = None
     base_url: str | None = None
     tasks: tuple[str, ...] = ()
-    profile: str = "read"
+    profile: str | None = None
     fuzz: bool | None = None
+    cases: int | None = None
     strict: bool = False
     dry_run: bool = False
     globs: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    baseline: Path | None = None
+    overlays: tuple[Path, ...] = ()
     report_dir: Path | None = None
     key_file: Path | None = None
+    rate: float | None = None
+    max_requests: int | None = None
+    max_time: float = 600.0
+    spacing: float | None = None
+    yes: bool = False
+    operator: bool = False
     seed: int = 0
 
 
@@ -59,132 +69,228 @@ class ConformError(MjrelayError):
     """The run that was asked for makes no sense."""
 
 
-def select(globs: Sequence[str]) -> list[Check]:
+def conform(options: Options, talk: Console) -> tuple[int | None, Record]:
     """
-    The checks whose ids match one of the globs, and those that they need; all of them without globs.
-
-    Raises `ConformError` for a glob that matches none.
-    """
-    if not globs:
-        return list(CHECKS.values())
-    wanted: set[str] = set()
-    for glob in globs:
-        matching = {id_ for id_ in CHECKS if fnmatchcase(id_, glob)}
-        if not matching:
-            raise ConformError(
-                f"--check {glob}: no check has such an id; list them with: mjrelay conform --list"
-            )
-        wanted |= matching
-    for one in reversed(CHECKS.values()):
-        if one.id in wanted:
-            wanted.update(one.needs)
-    return [one for one in CHECKS.values() if one.id in wanted]
-
-
-def conform(options: Options, talk: Console) -> tuple[Verdict | None, Record]:
-    """
-    The worst verdict and the record of a run; the verdict is None for a dry run.
+    The exit code and the record of a run; the code is None for a dry run.
 
     What is about to be sent to a live relay is told on ``talk`` before.
     """
-    chosen = select(options.globs)
-    return _embedded(options, chosen) if options.base_url is None else _remote(options, chosen, talk)
+    run = _Run(
+        options,
+        select(options.globs, options.excluded),
+        Baseline() if options.baseline is None else Baseline.load(options.baseline),
+    )
+    return run.embedded() if options.base_url is None else run.remote(talk)
 
 
-def _embedded(options: Options, chosen: list[Check]) -> tuple[Verdict | None, Record]:
-    if options.tasks or options.key_file:
-        raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
-    names = _contract.relays() if options.relay is None else [_contract.contract(options.relay).name]
-    record, verdicts = _record(options, "mock", Redactor(_MOCK_KEY)), []
-    for name in names:
-        contract = _contract.contract(name)
-        mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
-        known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-        plan = read_plan(contract, known, _MOCK_KEY, seed=options.seed)
-        if options.dry_run:
-            _show(plan, "http://127.0.0.1", record.redactor)
-            continue
-        with Server(mock) as base_url:
-            probe = Probe(base_url, record.redactor)
-            runner = Runner(contract, probe, record, chosen, (_MOCK_KEY,), strict=options.strict)
-            verdicts.append(runner.run(plan, cases=0 if options.fuzz is False else CASES, seed=options.seed))
-    return _closed(record, verdicts), record
+@frozen
+class _Terms:
+    """What a run may do to a relay: ``live`` says that it costs money, the times are in seconds."""
 
+    live: bool
+    profile: str
+    cases: int
+    mode: str
+    pause: float
+    spacing: float
+    deadline: float
 
-def _remote(options: Options, chosen: list[Check], talk: Console) -> tuple[Verdict | None, Record]:
-    if options.relay is None:
-        raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
-    contract = _contract.contract(options.relay)
-    base_url = _settings.checked_url(options.base_url or "")
-    key = _key(options, contract)
-    live = not _settings.loopback(base_url)
-    plan = read_plan(contract, [KnownTask.parse(text) for text in options.tasks], key, seed=options.seed)
-    cases = _cases(options.fuzz, live=live, planned=len(plan))
-    record = _record(options, "live" if live else "loopback", Redactor(key))
-    if options.dry_run:
-        _show(plan, base_url, record.redactor)
-        if cases:
-            talk.print(f"and {cases} cases of the property-based phase, made while it runs")
-        return None, record
-    if live:
-        talk.print(f"sending {len(plan) + cases} requests to {base_url}, {_PAUSE:g} s apart")
-    probe = Probe(base_url, record.redactor)
-    pause = _PAUSE if live else 0.0
-    secrets = (key,) if key else ()
-    runner = Runner(contract, probe, record, chosen, secrets, pause=pause, strict=options.strict)
-    return _closed(record, [runner.run(plan, cases=cases, seed=options.seed)]), record
-
-
-def _cases(fuzz: bool | None, *, live: bool, planned: int) -> int:
-    """On a live relay the property-based phase runs only when asked, in what the plan leaves of the cap."""
-    if live:
-        return max(0, CAP - planned) if fuzz else 0
-    return 0 if fuzz is False else CASES
-
-
-def _key(options: Options, contract: Contract) -> str:
-    key = _settings.read_key(options.key_file) if options.key_file else _settings.api_key(contract.name)
-    if key is None and contract.credentials and not contract.open:
-        if options.dry_run:
-            return "the-key"
-        variable = _settings.key_variable(contract.name)
-        raise ConformError(
-            f"no key for {contract.name}: set {variable} or MJRELAY_API_KEY, or give --key-file"
-        )
-    return "" if key is None else _settings.checked_key(key)
-
-
-def _record(options: Options, mode: str, redactor: Redactor) -> Record:
-    if options.report_dir is not None:
-        try:
-            options.report_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+    @classmethod
+    def of(cls, options: Options, *, live: bool) -> _Terms:
+        """The terms for a relay; raises `ConformError` for what a live one is to be spared."""
+        profile = options.profile or ("read" if live else "all")
+        full = not live or options.operator
+        cases = CASES if options.cases is None else options.cases
+        wanted = options.fuzz if live else options.fuzz is not False
+        gentle = 1.0 if live and not options.operator else 0.0
+        rate = options.rate
+        if rate is not None and gentle and rate > 1:
             raise ConformError(
-                f"--report-dir {options.report_dir}: {error.strerror}; name a directory"
-            ) from error
-    path = None if options.report_dir is None or options.dry_run else options.report_dir / "results.json"
-    said = {
-        "mode": mode,
-        "profile": options.profile,
-        "fuzz": bool(options.fuzz) if mode == "live" else options.fuzz is not False,
-        "strict": options.strict,
-        "checks": list(options.globs),
-        "seed": options.seed,
-    }
-    return Record(path, redactor, said)
+                f"--rate {rate:g}: a live relay gets one request a second at most, unless you operate it "
+                "and say so with --i-operate-this-relay"
+            )
+        return cls(
+            live=live,
+            profile=profile,
+            cases=cases if wanted else 0,
+            mode="full" if full else "gentle",
+            pause=gentle if rate is None else 1 / rate,
+            spacing=(5.0 if live else 0.0) if options.spacing is None else options.spacing,
+            deadline=30.0 if live else 10.0,
+        )
 
 
-def _closed(record: Record, verdicts: list[Verdict]) -> Verdict | None:
-    if not verdicts:
+@frozen
+class _Run:
+    """A run on its way: what was asked for, checked."""
+
+    options: Options
+    checks: list[Check] = field(repr=False)
+    baseline: Baseline = field(repr=False)
+
+    def embedded(self) -> tuple[int | None, Record]:
+        """Judge the mocks of one relay or of all."""
+        from mjrelay_conformance.mock import MockRelay, Server  # noqa: PLC0415 - a live run serves nothing
+
+        options = self.options
+        if options.tasks or options.key_file:
+            raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
+        names = _contract.relays() if options.relay is None else [_contract.contract(options.relay).name]
+        terms = _Terms.of(options, live=False)
+        record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
+        for name in names:
+            contract = self._contract(name)
+            mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
+            known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+            steps = self._plan(contract, known, _MOCK_KEY, terms)
+            if options.dry_run:
+                _show(steps, _ORIGIN, record.redactor, terms.cases)
+                continue
+            judge = self._judge(contract, record, _MOCK_KEY)
+            with Server(mock) as base_url:
+                verdicts.append(self._judged(judge, base_url, steps, terms))
+        return (record.close(verdicts) if verdicts else None), record
+
+    def remote(self, talk: Console) -> tuple[int | None, Record]:
+        """Judge the relay at a URL."""
+        options = self.options
+        if options.relay is None:
+            raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
+        contract = self._contract(options.relay)
+        base_url = _settings.checked_url(options.base_url or "")
+        key = self._key(contract)
+        terms = _Terms.of(options, live=not _settings.loopback(base_url))
+        steps = self._plan(contract, [KnownTask.parse(text) for text in options.tasks], key, terms)
+        if options.fuzz and terms.cases and not self._cases(terms, len(steps)):
+            raise ConformError(
+                f"--fuzz: the plan takes all {len(steps)} requests that a run may send; name fewer tasks, or "
+                "allow more with --max-requests"
+            )
+        terms = evolve(terms, cases=self._cases(terms, len(steps)))
+        record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
+        if options.dry_run:
+            _show(steps, base_url, record.redactor, terms.cases)
+            return None, record
+        if terms.live:
+            count = len(steps) + terms.cases
+            talk.print(
+                f"sending {count} requests to {base_url}, {terms.pause:g} s apart",
+                highlight=False,
+                markup=False,
+            )
+            if terms.profile != "read" and not (options.yes or options.operator):
+                raise ConformError(
+                    f"profile {terms.profile} sends {count} requests to a live relay, with wrong credentials "
+                    "or odd ones among them; look at them with --dry-run, and say --yes"
+                )
+        return record.close(
+            [self._judged(self._judge(contract, record, key), base_url, steps, terms)]
+        ), record
+
+    def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
+        secrets = (key,) if key else ()
+        return Judge(contract, record, self.checks, secrets, self.options.strict, self.baseline)
+
+    def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: _Terms) -> Verdict:
+        probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
+        pace = Pace(terms.pause, terms.spacing, self.options.max_time)
+        runner = Runner(probe, judge, pace)
+        return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
+
+    def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: _Terms) -> list[Step]:
+        options = self.options
+        steps = plan(
+            contract,
+            known,
+            key,
+            profile=terms.profile,
+            seed=options.seed,
+            careful=terms.live and not options.operator,
+        )
+        if options.max_requests is not None and len(steps) > options.max_requests:
+            raise ConformError(
+                f"profile {terms.profile} needs {len(steps)} requests and --max-requests allows "
+                f"{options.max_requests}; allow more, name fewer tasks, or choose a smaller profile"
+            )
+        return steps
+
+    def _cases(self, terms: _Terms, planned: int) -> int:
+        """On a live relay that is not one's own, the property-based phase gets what the plan leaves."""
+        room = self.options.max_requests
+        if room is None and terms.live and not self.options.operator:
+            room = PROFILES[terms.profile]
+        return terms.cases if room is None else min(terms.cases, max(0, room - planned))
+
+    def _contract(self, name: str) -> Contract:
+        contract = _contract.contract(name)
+        document = contract.document
+        for path in self.options.overlays:
+            document = Overlay.load(path).apply(document)
+        return contract if document is contract.document else evolve(contract, document=document)
+
+    def _key(self, contract: Contract) -> str:
+        options = self.options
+        key = _settings.read_key(options.key_file) if options.key_file else _settings.api_key(contract.name)
+        if key is None and contract.credentials and not contract.open:
+            if options.dry_run:
+                return "the-key"
+            variable = _settings.key_variable(contract.name)
+            raise ConformError(
+                f"no key for {contract.name}: set {variable} or MJRELAY_API_KEY, or give --key-file"
+            )
+        return "" if key is None else _settings.checked_key(key)
+
+    def _record(self, mode: str, terms: _Terms, redactor: Redactor) -> Record:
+        options = self.options
+        said = {
+            "mode": mode,
+            "profile": terms.profile,
+            "fuzz": terms.cases > 0,
+            "strict": options.strict,
+            "checks": list(options.globs),
+            "excluded": list(options.excluded),
+            "seed": options.seed,
+            "overlays": [path.name for path in options.overlays],
+        }
+        report_dir = None if options.dry_run else options.report_dir
+        return Record(results_file(report_dir), redactor, said, _command(options, terms))
+
+
+def results_file(report_dir: Path | None) -> Path | None:
+    """Where in a directory for reports the record goes; raises `ConformError` where it cannot be made."""
+    if report_dir is None:
         return None
-    record.close(verdicts)
-    return worst(verdicts)
+    try:
+        report_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConformError(f"--report-dir {report_dir}: {error.strerror}; name a directory") from error
+    return report_dir / "results.json"
 
 
-def _show(plan: Sequence[Step], base_url: str, redactor: Redactor) -> None:
+def _command(options: Options, terms: _Terms) -> str:
+    """The command line that does the same again; the relay's address is not told."""
+    words = ["mjrelay", "conform"]
+    words += [] if options.relay is None else [shlex.quote(options.relay)]
+    words += [] if options.base_url is None else ["--base-url", '"$MJRELAY_BASE_URL"']
+    words += [f"--task {shlex.quote(task)}" for task in options.tasks]
+    words += ["--profile", terms.profile, "--fuzz" if terms.cases else "--no-fuzz"]
+    words += ["--cases", str(terms.cases)] if terms.cases else []
+    words += ["--strict"] if options.strict else []
+    words += [f"--check {shlex.quote(glob)}" for glob in options.globs]
+    words += [f"--exclude {shlex.quote(glob)}" for glob in options.excluded]
+    words += [f"--overlay {shlex.quote(path.name)}" for path in options.overlays]
+    words += ["--seed", str(options.seed)]
+    return " ".join(words)
+
+
+def _show(steps: Sequence[Step], base_url: str, redactor: Redactor, cases: int) -> None:
     """Print the plan, secrets left out, on stdout: in a dry run it is the data."""
-    for step in plan:
+    for step in steps:
         request = step.request
         line = f"{request.method} {_request.join(base_url, request.target)}  # {step}"
         fields = [f"    {name}: {value}" for name, value in request.headers]
-        sys.stdout.write(redactor.text("\n".join([line, *fields])) + "\n")
+        body = [f"    {request.body.decode('utf-8', 'replace')}"] if request.body else []
+        sys.stdout.write(redactor.text("\n".join([line, *fields, *body])) + "\n")
+    sys.stdout.write(f"# {len(steps)} requests\n")
+    if cases:
+        sys.stdout.write(f"# and up to {cases} of the property-based phase, made while it runs\n")

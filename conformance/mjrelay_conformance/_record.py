@@ -6,21 +6,25 @@ import base64
 import hashlib
 import json
 from datetime import UTC, datetime
+from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from attrs import asdict, define, field
 
 from mjrelay._version import __version__
 from mjrelay_conformance._check import redacted
-from mjrelay_conformance._verdict import worst
+from mjrelay_conformance._curl import curl
+from mjrelay_conformance._verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from mjrelay._contract import Contract
     from mjrelay._redaction import Redactor
     from mjrelay_conformance._check import Observation, Row
-    from mjrelay_conformance._verdict import Feature, Verdict
+    from mjrelay_conformance._verdict import Feature
 
 FORMAT = "urn:mjrelay:results:1"
 """The identity of the record's JSON Schema, `results.schema.json` beside this module."""
@@ -30,8 +34,25 @@ _MARGIN = 4096
 """Bytes that are longer than any form of a secret."""
 
 
+def schema_text() -> str:
+    """The JSON Schema of a record, as it is published."""
+    return (resources.files(__package__) / "results.schema.json").read_text(encoding="utf-8")
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@define
+class _Written:
+    """Entries beside their JSON, so that each is written out once however often the file is."""
+
+    entries: list[dict[str, Any]] = field(factory=list)
+    texts: list[str] = field(factory=list)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+        self.texts.append(json.dumps(entry, ensure_ascii=False))
 
 
 @define
@@ -39,83 +60,118 @@ class Record:
     """
     What a run saw and said so far, written anew after each exchange so that a run cut short loses nothing.
 
-    Everything that enters goes through one redactor. ``path`` None keeps the record in memory.
+    Everything that enters goes through one redactor. ``path`` None keeps the record in memory; ``reproduce``
+    is the command that does the run again.
     """
 
     path: Path | None
     redactor: Redactor = field(repr=False)
     options: dict[str, Any] = field(factory=dict)
+    reproduce: str = ""
     _started: str = field(factory=_now, init=False)
     _relays: list[dict[str, Any]] = field(factory=list, init=False)
-    _rows: list[dict[str, Any]] = field(factory=list, init=False)
-    _exchanges: list[dict[str, Any]] = field(factory=list, init=False)
+    _rows: _Written = field(factory=_Written, init=False)
+    _exchanges: _Written = field(factory=_Written, init=False)
     _footer: dict[str, Any] | None = field(default=None, init=False)
 
     def next_number(self) -> int:
         """The number that the next exchange gets, from 1."""
-        return len(self._exchanges) + 1
+        return len(self._exchanges.entries) + 1
 
-    def add(self, observation: Observation, rows: Iterable[Row], *, driver: str) -> None:
-        """One exchange and its rows; ``driver`` says what sent it."""
+    def add(
+        self,
+        observation: Observation,
+        rows: Iterable[Row],
+        *,
+        driver: str,
+        label: str = "",
+        base_url: str = "",
+    ) -> None:
+        """
+        One exchange and its rows.
+
+        ``driver`` says where it comes from, ``label`` what is particular about it; ``base_url`` is the part
+        of its URL that the caller gave.
+        """
         exchange = observation.exchange
-        self._exchanges.append(
+        text = self.redactor.text
+        self._exchanges.add(
             {
                 "number": self.next_number(),
                 "relay": observation.contract.name,
                 "driver": driver,
                 "kind": observation.kind.value,
-                "task": observation.task_id,
+                "task": text(observation.task_id),
+                "label": text(label),
                 "method": exchange.method,
-                "target": exchange.url.partition("://")[2].partition("/")[2].join(("/", "")),
-                "request_headers": [list(pair) for pair in exchange.request_headers if pair[0] != "Host"],
+                "target": text(exchange.url.partition("://")[2].partition("/")[2].join(("/", ""))),
+                "request_headers": [
+                    [*map(text, pair)] for pair in exchange.request_headers if pair[0].lower() != "host"
+                ],
+                "request_body": self._body(exchange.request_body),
                 "status": exchange.status,
-                "headers": [[*map(self.redactor.text, pair)] for pair in exchange.headers],
+                "headers": [[*map(text, pair)] for pair in exchange.headers],
                 "body": self._body(exchange.body),
                 "elapsed_ms": round(exchange.elapsed * 1000, 1),
-                "failure": exchange.failure,
+                "failure": None if exchange.failure is None else text(exchange.failure),
+                "curl": text(curl(exchange, base_url or _origin(exchange.url))),
             }
         )
         self.add_rows(rows)
 
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Rows that belong to exchanges already here, or to none."""
-        self._rows += [asdict(redacted(row, self.redactor.text)) for row in rows]
+        for row in rows:
+            self._rows.add(asdict(redacted(row, self.redactor.text)))
         self.write()
 
     def add_relay(
         self,
-        observation_contract: dict[str, Any],
+        contract: Contract,
         verdict: Verdict,
         features: Iterable[Feature],
+        *,
         requests: int,
-        fuzz: dict[str, Any] | None,
+        fuzz: dict[str, Any] | None = None,
+        stopped: str | None = None,
+        baseline: dict[str, Any] | None = None,
     ) -> None:
-        """A relay that has been judged to the end."""
+        """
+        A relay that has been judged to the end.
+
+        ``requests`` is how many were sent, ``stopped`` why no more of them, ``baseline`` what was accepted
+        before and what of it is gone.
+        """
         self._relays.append(
             {
-                **observation_contract,
+                "relay": contract.name,
+                "contract": contract.clause().file,
+                "version": contract.document["info"]["version"],
                 "verdict": verdict.value,
                 "requests": requests,
                 "features": [asdict(feature) for feature in features],
                 "fuzz": fuzz,
+                "stopped": stopped,
+                "baseline": baseline,
             }
         )
         self.write()
 
-    def close(self, verdicts: Iterable[Verdict]) -> None:
-        """The end; a record without a footer is not to be trusted."""
+    def close(self, verdicts: Iterable[Verdict]) -> int:
+        """The end, and the exit code; a record without a footer is not to be trusted."""
         overall = worst(verdicts)
-        self._footer = {"finished": _now(), "verdict": overall.value, "exit_code": overall.exit_code}
+        gone = any(relay["baseline"] and relay["baseline"]["gone"] for relay in self._relays)
+        code = overall.exit_code or (Verdict.NON_CONFORMANT.exit_code if gone else 0)
+        self._footer = {"finished": _now(), "verdict": overall.value, "exit_code": code}
         self.write()
+        return code
 
     def document(self) -> dict[str, Any]:
         """The record as plain data."""
         return {
-            "format": FORMAT,
-            "header": {"tool": f"mjrelay {__version__}", "started": self._started, "options": self.options},
-            "relays": self._relays,
-            "rows": self._rows,
-            "exchanges": self._exchanges,
+            **self._head(),
+            "rows": self._rows.entries,
+            "exchanges": self._exchanges.entries,
             "footer": self._footer,
         }
 
@@ -124,8 +180,27 @@ class Record:
         if self.path is None:
             return
         draft = self.path.with_suffix(".partial")
-        draft.write_text(json.dumps(self.document(), ensure_ascii=False) + "\n", encoding="utf-8")
+        head = json.dumps(self._head(), ensure_ascii=False)[:-1]
+        with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:  # half a pair is JSON so
+            file.write(head)
+            for name, written in (("rows", self._rows), ("exchanges", self._exchanges)):
+                file.write(f',\n"{name}": [\n')
+                file.write(",\n".join(written.texts))
+                file.write("\n]")
+            file.write(f',\n"footer": {json.dumps(self._footer)}\n}}\n')
         draft.replace(self.path)
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "header": {
+                "tool": f"mjrelay {__version__}",
+                "started": self._started,
+                "options": self.options,
+                "reproduce": self.reproduce,
+            },
+            "relays": self._relays,
+        }
 
     def _body(self, body: bytes) -> dict[str, Any]:
         kept = self.redactor.bytes(body[: LARGEST_BODY + _MARGIN])
@@ -137,3 +212,8 @@ class Record:
         except UnicodeDecodeError:
             content = {"base64": base64.b64encode(kept).decode()}
         return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), **content}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -2,159 +2,199 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mjrelay_conformance import _fuzz
-from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, Row, judge
+from mjrelay._request import Request
+from mjrelay_conformance._baseline import Baseline
+from mjrelay_conformance._check import CHECKS, Kind, Observation, Outcome, Row, judge
+from mjrelay_conformance._pace import Pace
+from mjrelay_conformance._plan import Step
 from mjrelay_conformance._schema import schema_of
 from mjrelay_conformance._verdict import features, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import Protocol
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Exchange
-    from mjrelay._request import Request
     from mjrelay_conformance._check import Check
-    from mjrelay_conformance._plan import Step
-    from mjrelay_conformance._probe import Probe
     from mjrelay_conformance._record import Record
     from mjrelay_conformance._schema import Schema
     from mjrelay_conformance._verdict import Verdict
 
+    class Sender(Protocol):
+        """Sends requests, each once, to one relay."""
+
+        base_url: str
+        sent: int
+
+        def send(self, request: Request) -> Exchange:
+            """What a request leads to."""
+
 
 @define
-class Runner:
+class Judge:
     """
-    Judges one relay: sends, judges, records, and says the verdict.
+    Judges the exchanges of one relay, one after the other, and at last the relay, whoever sent them.
 
-    ``pause`` is the time between two requests in seconds. A relay that answers 429, twice nothing at all, or
-    refuses the caller's key is left alone from then on: what is not sent stays unproven.
+    With ``strict`` every finding counts, not only a broken MUST; what the ``baseline`` accepts does not.
     """
 
     contract: Contract
-    probe: Probe
     record: Record
     checks: Sequence[Check]
     secrets: tuple[str, ...] = field(repr=False)
-    pause: float = 0.0
     strict: bool = False
-    sleep: Callable[[float], None] = time.sleep
+    baseline: Baseline = field(factory=Baseline)
+    observations: list[Observation] = field(factory=list, init=False, repr=False)
+    rows: list[Row] = field(factory=list, init=False, repr=False)
     _schema: Schema = field(init=False, repr=False)
-    _observations: list[Observation] = field(factory=list, init=False, repr=False)
-    _rows: list[Row] = field(factory=list, init=False, repr=False)
-    _statuses: list[int | None] = field(factory=list, init=False, repr=False)
+    _accepted: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._schema = schema_of(self.contract)
 
-    def run(self, plan: Sequence[Step], *, cases: int = 0, seed: int = 0) -> Verdict:
-        """The verdict on the relay, after the plan and up to ``cases`` cases of the property-based phase."""
-        for step in plan:
-            if self._spent():
-                break
-            self._wait()
-            self._observe(step, self.probe.send(step.request))
-        fuzzed = self._fuzz(plan, cases, seed) if cases and not self._spent() else None
-        self._close()
-        found = features(self.contract, self._observations)
-        whole = len(self.checks) == len(CHECKS)
-        said = verdict(found, self._observations, self._rows, strict=self.strict, whole=whole)
-        contract = {
-            "relay": self.contract.name,
-            "contract": self.contract.clause().file,
-            "version": self.contract.document["info"]["version"],
-        }
-        self.record.add_relay(contract, said, found, self.probe.sent, fuzzed)
-        return said
-
-    def _observe(self, step: Step, exchange: Exchange) -> None:
-        observation = self._observation(step.kind, step.task_id, exchange, step)
-        rows = judge(observation, self.record.next_number(), self.checks)
-        self._observations.append(observation)
-        self._statuses.append(exchange.status)
-        self._rows += rows
-        self.record.add(observation, rows, driver="plan")
-
-    def _observation(
-        self, kind: Kind, task_id: str, exchange: Exchange, step: Step | None = None
-    ) -> Observation:
+    def observe(self, step: Step, exchange: Exchange) -> Observation:
+        """An exchange as the checks see it, with what came before."""
+        batch = step.kind is Kind.BATCH
         return Observation(
             contract=self.contract,
             schema=self._schema,
-            kind=kind,
-            task_id=task_id,
+            kind=step.kind,
+            task_id=step.task_id,
             exchange=exchange,
-            expected=None if step is None else step.expected,
-            earlier=tuple(o for o in self._observations if o.kind is Kind.KNOWN and o.task_id == task_id),
-            accepted=200 in self._statuses,
+            expected=step.expected,
+            earlier=tuple(
+                o for o in self.observations if o.kind is Kind.KNOWN and (batch or o.task_id == step.task_id)
+            ),
+            accepted=self._accepted,
             secrets=self.secrets,
+            ids=step.ids,
+            credential=step.credential,
         )
 
-    def _fuzz(self, plan: Sequence[Step], cases: int, seed: int) -> dict[str, Any]:
-        """What only odd requests show: findings of checks that the plan found nothing against."""
-        known = {step.task_id: step for step in plan if step.kind is Kind.KNOWN}
-        found = {row.check for row in self._rows if row.finding}
-        reached = 0
+    def judge(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
+        """The rows of one exchange, which count and are recorded."""
+        rows = judge(observation, self.record.next_number(), self.checks)
+        self.observations.append(observation)
+        self._accepted = self._accepted or observation.exchange.status == 200
+        self.rows += rows
+        self.record.add(observation, rows, driver=driver, label=label, base_url=base_url)
+        return rows
 
-        def judged(task_id: str, exchange: Exchange) -> list[str]:
-            nonlocal reached
-            reached += exchange.status == 200
-            self._statuses.append(exchange.status)
-            kind = Kind.KNOWN if task_id in known else Kind.ODD
-            observation = self._observation(kind, task_id, exchange, known.get(task_id))
-            rows = judge(observation, self.record.next_number(), self.checks)
-            new = [
-                row for row in rows if row.outcome in {Outcome.FAIL, Outcome.ERROR} and row.check not in found
-            ]
-            if new:
-                found.update(row.check for row in new)
-                self._rows += new
-                self.record.add(observation, new, driver="fuzz")
-            return [row.check for row in new if row.level is Level.MUST]
+    def judge_new(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
+        """What an exchange shows that none before it did; it is recorded only where it shows something."""
+        found = {row.check for row in self.rows if row.finding}
+        rows = [
+            row
+            for row in judge(observation, self.record.next_number(), self.checks)
+            if row.outcome in {Outcome.FAIL, Outcome.ERROR} and row.check not in found
+        ]
+        if rows:
+            self.rows += rows
+            self.record.add(observation, rows, driver=driver, label=label, base_url=base_url)
+        return rows
 
-        sent = _fuzz.run(
-            self._schema,
-            self.probe,
-            judged,
-            ids=sorted(known),
-            credential=self._authenticated,
-            cases=cases,
-            seed=seed,
-            pace=self._wait,
-            spent=self._spent,
+    def conclude(
+        self, *, requests: int, fuzz: dict[str, Any] | None = None, stopped: str | None = None
+    ) -> Verdict:
+        """Say which checks proved nothing, and what all of it says of the relay."""
+        self._unproven()
+        found = features(self.contract, self.observations)
+        accepted = self.baseline.checks(self.contract.name)
+        said = verdict(
+            found,
+            self.observations,
+            [row for row in self.rows if row.check not in accepted or not row.finding],
+            strict=self.strict,
+            whole=len(self.checks) == len(CHECKS),
         )
-        return {"cases": sent, "reached_200": reached, "seed": seed}
+        self.record.add_relay(
+            self.contract,
+            said,
+            found,
+            requests=requests,
+            fuzz=fuzz,
+            stopped=stopped,
+            baseline=self.baseline.applied(self.contract.name, self.rows) if accepted else None,
+        )
+        return said
 
-    def _authenticated(self, request: Request) -> Request:
-        if not self.contract.credentials or not self.secrets:
-            return request
-        return request.authenticated(self.contract.credentials[0], self.secrets[0])
-
-    def _close(self) -> None:
-        """Say which checks proved nothing."""
-        proven = {row.check for row in self._rows if row.outcome in {Outcome.PASS, Outcome.FAIL}}
+    def _unproven(self) -> None:
+        proven = {row.check for row in self.rows if row.outcome in {Outcome.PASS, Outcome.FAIL}}
         rows = [
             Row(self.contract.name, one.id, one.level, Outcome.NOT_EXERCISED, None, None, None, None)
             for one in self.checks
             if one.id not in proven
         ]
-        self._rows += rows
+        self.rows += rows
         self.record.add_rows(rows)
 
-    def _spent(self) -> bool:
-        # A key that is refused before anything came is not tried again: each try is one more bad one.
-        refused = any(o.refused for o in self._observations)
-        return (
-            refused
-            or self._statuses[-2:] == [401, 401]
-            or 429 in self._statuses
-            or self._statuses[-2:] == [None, None]
-        )
 
-    def _wait(self) -> None:
-        if self.pause and self.probe.sent:
-            self.sleep(self.pause)
+@define
+class Runner:
+    """Sends what a plan says to one relay, at a pace, and lets a judge see what comes back."""
+
+    probe: Sender
+    judge: Judge
+    pace: Pace = field(factory=Pace)
+
+    def run(self, plan: Iterable[Step], *, cases: int = 0, seed: int = 0, mode: str = "full") -> Verdict:
+        """
+        The verdict on the relay, after the plan and up to ``cases`` cases of the property-based phase.
+
+        ``mode`` is that phase's, ``full`` or ``gentle``.
+        """
+        steps = deque(plan)
+        known = {step.task_id: step for step in steps if step.kind is Kind.KNOWN}
+        while steps and self.pace.wait(steps[0].task_id if steps[0].again else None):
+            step = steps.popleft()
+            observation = self.judge.observe(step, self.probe.send(step.request))
+            self.judge.judge(observation, label=str(step), driver="plan", base_url=self.probe.base_url)
+            if self.pace.learn(observation):
+                steps.appendleft(step)
+        fuzzed = self._fuzz(known, cases, seed, mode) if cases and self.pace.stopped is None else None
+        return self.judge.conclude(requests=self.probe.sent, fuzz=fuzzed, stopped=self.pace.stopped)
+
+    def _fuzz(self, known: dict[str, Step], cases: int, seed: int, mode: str) -> dict[str, Any]:
+        """What only odd requests show: findings of checks that the plan found nothing against."""
+        from mjrelay_conformance import _fuzz  # noqa: PLC0415 - schemathesis takes long to import
+
+        reached = 0
+
+        def judged(kind: Kind, task_id: str, exchange: Exchange) -> list[str]:
+            nonlocal reached
+            reached += exchange.status == 200
+            expected = known[task_id].expected if kind is Kind.KNOWN and task_id in known else None
+            step = Step(kind, task_id, expected, Request(exchange.method, exchange.url), "generated")
+            observation = self.judge.observe(step, exchange)
+            rows = self.judge.judge_new(
+                observation, label=str(step), driver="fuzz", base_url=self.probe.base_url
+            )
+            self.pace.learn(observation)
+            return [row.check for row in rows]
+
+        sent = _fuzz.run(
+            self.judge.contract,
+            self.probe,
+            judged,
+            ids=sorted(known),
+            credential=self._authenticated,
+            secret=next(iter(self.judge.secrets), ""),
+            cases=cases,
+            seed=seed,
+            mode=mode,
+            pace=lambda: self.pace.wait(),  # noqa: PLW0108 - no second reading is meant
+            spent=lambda: self.pace.stopped is not None,
+        )
+        return {"cases": sent, "reached_200": reached, "seed": seed, "mode": mode}
+
+    def _authenticated(self, request: Request) -> Request:
+        contract, secrets = self.judge.contract, self.judge.secrets
+        if not contract.credentials or not secrets:
+            return request
+        return request.authenticated(contract.credentials[0], secrets[0])

@@ -1,39 +1,27 @@
-"""
-The schema half of the suite, and the cases of its property-based phase.
-
-This module alone knows schemathesis, whose failures are no public interface: it is pinned exactly.
-"""
+"""Whether a document fits the contract's schema, and where it does not."""
 
 from __future__ import annotations
 
-import json
-from functools import cache, cached_property
+from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote, urlencode
+from urllib.parse import unquote
 
-import requests
-import schemathesis
 from attrs import define, field, frozen
-from schemathesis.core.failures import Failure, FailureGroup
-from schemathesis.openapi.checks import JsonSchemaError
+from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
 
-from mjrelay import _request
-from mjrelay._request import Request
+from mjrelay._exchange import NotJSONError
+from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from hypothesis.strategies import SearchStrategy
-
     from mjrelay._contract import Contract
-    from mjrelay._exchange import Exchange, Headers
+    from mjrelay._exchange import Exchange
     from mjrelay._yaml import Location
 
-_REQUEST = requests.Request("GET", "http://localhost/").prepare()
-Generated: TypeAlias = schemathesis.Case[Any]
 _MANY = 20
 """Violations of one document that are worth telling apart."""
-_CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
+_Place: TypeAlias = "tuple[Location, Any]"
+"""Where in the contract a schema stands, and the schema."""
 
 
 @frozen
@@ -51,108 +39,80 @@ class Violation:
     words: tuple[Any, ...]
 
 
-@frozen
-class Case:
-    """One generated request, and the task it asks for."""
-
-    task_id: str
-    request: Request
-    generated: Generated = field(repr=False)
-
-
-@define(slots=False)
+@define
 class Schema:
-    """The schemas of a contract's fetch operation, ready to judge answers and to make requests."""
+    """The schemas of a contract's answers, ready to judge documents by."""
 
     contract: Contract = field(repr=False)
+    _validators: dict[Location, Draft202012Validator] = field(factory=dict, init=False, repr=False)
 
-    @cached_property
-    def _operation(self) -> Any:
-        loaded = schemathesis.openapi.from_dict(self.contract.document)
-        return loaded[self.contract.path][self.contract.method]
+    def violations(self, exchange: Exchange, operation: Location | None = None) -> list[Violation]:
+        """
+        Where the document of an answer does not fit the contract's schema for its status.
 
-    def violations(self, exchange: Exchange) -> list[Violation]:
-        """Where the document of an answer does not fit the contract's schema for its status."""
-        if exchange.status is None or not self.contract.content(exchange.status):
+        It is the fetch operation's schema unless another one's location is given; where the contract has
+        none for the status, anything fits. Raises `ContractError` for a schema that cannot be judged by.
+        """
+        root = None if exchange.status is None else self._root(exchange.status, operation, exchange)
+        if root is None:
             return []
         try:
-            self._operation.validate_response(_response(exchange))
-        except (Failure, FailureGroup) as error:  # one comes alone, several in a group
-            failures = error.exceptions if isinstance(error, FailureGroup) else (error,)
-            return [self._violation(failure, exchange.status) for failure in failures[:_MANY]]
-        return []
-
-    def cases(self, task_id: str | None) -> SearchStrategy[Case]:
-        """Valid requests for one task, or for whatever the schema allows in its place."""
-        place, name = _request.ask(self.contract.reader.ask)
-        pinned: dict[str, Any] = {}
-        if task_id is not None:
-            pinned = (
-                {"body": _request.nested(name, task_id)}
-                if place == "body"
-                else {_CONTAINERS[place]: {name: task_id}}
-            )
-        strategy: SearchStrategy[Generated] = self._operation.as_strategy(**pinned)
-        cases = strategy.map(lambda case: self._case(case, task_id, place, name))
-        # schemathesis likes the contract's own examples, whose ids may well be there.
-        shown = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
-        return cases if task_id is not None else cases.filter(lambda case: case.task_id not in shown)
-
-    def hook(self, case: Case, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
-        """Judge the answer to a case as one of schemathesis's checks; ``judge`` says what is broken."""
-
-        def check(_context: Any, _response: Any, _case: Any) -> None:
-            broken = judge()
-            if broken:
-                raise Failure(
-                    operation=case.generated.operation.label, title=broken[0], message=", ".join(broken)
-                )
-
-        if exchange.status is None:  # nothing that schemathesis could look at
-            judge()
-            return
-        try:
-            case.generated.validate_response(_response(exchange), checks=[check])
-        except FailureGroup:
-            return  # the rows hold what it says, and more
-
-    def _case(self, case: Generated, task_id: str | None, place: str, name: str) -> Case:
-        # A credential is the caller's to send: a generated one would be a bad one.
-        taken = {credential.field.lower() for credential in self.contract.credentials}
-        free = {key: value for key, value in (case.query or {}).items() if key.lower() not in taken}
-        query = urlencode(free, doseq=True, quote_via=quote)
-        headers: Headers = tuple(
-            (str(key), str(value)) for key, value in (case.headers or {}).items() if key.lower() not in taken
-        )
-        body = b""
-        if place == "body":
-            body = json.dumps(case.body).encode()
-            headers = (*headers, ("Content-Type", "application/json"))
-        target = case.formatted_path + (f"?{query}" if query else "")
-        if task_id is None and place != "body":
-            task_id = str((getattr(case, _CONTAINERS[place]) or {}).get(name))
-        return Case(task_id or "", Request(case.method.upper(), target, headers, body), case)
-
-    def _violation(self, failure: BaseException, status: int) -> Violation:
-        if not isinstance(failure, JsonSchemaError):  # it cannot read what is nested too deeply
-            place = self._descend(status, ())[0]
-            return Violation((), place, "is not what the schema describes, and too deep to say where", ())
-        location = tuple(failure.instance_path)
-        schema, node = self._descend(status, location)
-        words = tuple(_words(self.contract, node))
-        known = {type(word) for word in words}
-        message = failure._raw_message  # noqa: SLF001 - the rendered one repeats the whole schema
-        return Violation(location, schema, message, words if type(failure.instance) in known else ())
+            document = exchange.document
+        except NotJSONError as error:
+            return [Violation((), self._descend(root, ())[0], f"is no JSON: {error}", ())]
+        validator = self._validators.get(root[0]) or self._compiled(root)
+        return [] if validator.is_valid(document) else self._told(validator, document, root)
 
     def documents(self, status: int, location: Location) -> bool:
-        """Whether the contract says anything of a place in a document."""
-        return not location or self._descend(status, location)[0] != self._descend(status, location[:-1])[0]
+        """Whether the contract says anything of a place in a document of the fetch operation."""
+        if not location:
+            return True
+        root = self._root(status)
+        if root is None:
+            return False
+        return self._descend(root, location)[0] != self._descend(root, location[:-1])[0]
 
-    def _descend(self, status: int, location: Location) -> tuple[Location, Any]:
+    def _root(
+        self, status: int, operation: Location | None = None, exchange: Exchange | None = None
+    ) -> _Place | None:
+        """The schema for a status: that of the answer's media type, else the one that comes first."""
+        place, response = self.contract.response(status, operation) or ((), {})
+        content = response.get("content")
+        if not content:
+            return None
+        said = "" if exchange is None else exchange.media_type
+        name = said if said in content else next(iter(content))
+        return ((*place, "content", name, "schema"), content[name].get("schema", True))
+
+    def _compiled(self, root: _Place) -> Draft202012Validator:
+        place, node = root
+        # With the whole document around it, so that references lead somewhere; nothing is fetched.
+        schema = {**self.contract.document, "allOf": [node]}
+        try:
+            validator = Draft202012Validator(schema, validate_formats=True, offline=True)
+        except (ReferencingError, ValidationError) as error:
+            clause = self.contract.clause(*place)
+            raise ContractError(f"{clause} is no schema to judge a document by: {error}") from error
+        self._validators[place] = validator
+        return validator
+
+    def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[Violation]:
+        violations = []
+        try:
+            for error in islice(validator.iter_errors(document), _MANY):
+                location = tuple(error.instance_path)
+                schema, node = self._descend(root, location)
+                words = tuple(_words(self.contract, node))
+                known = type(error.instance) in {type(word) for word in words}
+                violations.append(Violation(location, schema, error.message, words if known else ()))
+        except ValueError:  # a document that is nested too deeply can be judged, but not shown
+            message = "is not what the schema describes, and too deep to say where"
+            violations.append(Violation((), self._descend(root, ())[0], message, ()))
+        return violations
+
+    def _descend(self, root: _Place, location: Location) -> _Place:
         """The schema that judges a place of a document, and where in the contract it stands."""
-        place, response = self.contract.response(status) or ((), {})
-        media_type, media = next(iter(response["content"].items()))
-        place, node = _deref(self.contract, (*place, "content", media_type, "schema"), media["schema"])
+        place, node = _deref(self.contract, *root)
         for step in location:
             keys: Location = ("items",) if isinstance(step, int) else ("properties", step)
             inner = next(
@@ -171,22 +131,11 @@ class Schema:
 
 @cache
 def schema_of(contract: Contract) -> Schema:
-    """The schemas of a contract; loading them takes longer than judging by them."""
+    """The schemas of a contract; one is compiled when it is first needed."""
     return Schema(contract)
 
 
-def _response(exchange: Exchange) -> schemathesis.Response:
-    return schemathesis.Response(
-        status_code=exchange.status or 0,
-        headers={"content-type": ["application/json"]},  # what the answer says of itself is judged elsewhere
-        content=exchange.body,
-        request=_REQUEST,
-        elapsed=exchange.elapsed,
-        verify=True,
-    )
-
-
-def _children(place: Location, node: Any, keys: Location) -> list[tuple[Location, Any]]:
+def _children(place: Location, node: Any, keys: Location) -> list[_Place]:
     for key in keys:
         if not isinstance(node, dict) or key not in node:
             return []
@@ -194,15 +143,15 @@ def _children(place: Location, node: Any, keys: Location) -> list[tuple[Location
     return [(place, node)]
 
 
-def _deref(contract: Contract, place: Location, node: Any) -> tuple[Location, Any]:
+def _deref(contract: Contract, place: Location, node: Any) -> _Place:
     if isinstance(node, dict) and "$ref" in node:
-        steps = str(node["$ref"]).removeprefix("#/").split("/")
+        steps = unquote(str(node["$ref"])).removeprefix("#/").split("/")
         place = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
         return place, contract.resolve(node)
     return place, node
 
 
-def _options(contract: Contract, place: Location, node: Any) -> list[tuple[Location, Any]]:
+def _options(contract: Contract, place: Location, node: Any) -> list[_Place]:
     place, node = _deref(contract, place, node)
     options = [(place, node)]
     for index, option in enumerate(node.get("anyOf", ()) if isinstance(node, dict) else ()):

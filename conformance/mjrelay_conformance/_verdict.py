@@ -80,6 +80,12 @@ def features(contract: Contract, observations: Sequence[Observation]) -> list[Fe
         for state in (State.QUEUED, State.RUNNING, State.NEEDS_INPUT, State.FAILED)
         if state.value in contract.operation["x-mj-task"]["states"]
     ]
+    if len(contract.credentials) > 1:
+        tried = Kind.ALTERNATIVE in answered
+        extended.append(Feature("every way of authenticating", False, tried, "ask with --profile auth"))
+    if contract.reader.batch is not None:
+        tried = Kind.BATCH in answered
+        extended.append(Feature("several tasks in one request", False, tried, "ask with --profile robust"))
     return core + extended
 
 

@@ -234,8 +234,7 @@ class Contract:
 
     def clause(self, *location: str | int) -> Clause:
         """The clause at a location: file, line of it or of its nearest ancestor, and JSON Pointer."""
-        pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
-        return Clause(_shown(self.source), _yaml.line(_lines(self.source), location), pointer)
+        return _clause(self.source, location)
 
 
 def relays() -> list[str]:
@@ -264,6 +263,12 @@ def data(folder: str) -> Path:
     package = Path(__file__).parent
     packaged = package / folder
     return packaged if packaged.is_dir() else package.parents[1] / folder
+
+
+@cache
+def _clause(source: Path, location: Location) -> Clause:
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+    return Clause(_shown(source), _yaml.line(_lines(source), location), pointer)
 
 
 def _shown(source: Path) -> str:

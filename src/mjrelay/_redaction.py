@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from itertools import zip_longest
 
 REDACTED = "[redacted]"
 
@@ -26,9 +27,12 @@ class Redactor:
     def __init__(self, *secrets: str) -> None:
         parts = {part for secret in secrets for part in re.split(r"[\s-]", secret) if len(part) >= 16}
         self._secrets = sorted({*filter(_long, secrets), *parts}, key=lambda secret: (-len(secret), secret))
+        encoded = [form for secret in self._secrets for form in _base64(secret)]
         forms = [b"".join(map(_character, secret)) for secret in self._secrets]
-        forms += [form for secret in self._secrets for form in _base64(secret)]
+        forms += [re.escape(text) + rest for text, rest in encoded]
         self._pattern = re.compile(b"|".join(forms)) if forms else None
+        self._plain = (*map(_raw, self._secrets), *(text for text, _ in encoded))
+        self._escaped = _escaped(self._secrets)
 
     def text(self, text: str) -> str:
         """The text without the secrets."""
@@ -36,7 +40,12 @@ class Redactor:
 
     def bytes(self, data: bytes) -> bytes:
         """The bytes without the secrets."""
-        return data if self._pattern is None else self._pattern.sub(REDACTED.encode(), data)
+        if self._pattern is None:
+            return data
+        # Where no character of a secret is escaped, it can only stand there as it is: much quicker to find.
+        if any(text in data for text in self._plain) or self._escaped.search(data):
+            return self._pattern.sub(REDACTED.encode(), data)
+        return data
 
     def excerpt(self, text: str, length: int) -> str:
         """The beginning of a text without the secrets; what is too long to be searched is not shown."""
@@ -50,9 +59,13 @@ def _long(secret: str) -> bool:
     return len(secret) >= 4
 
 
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _character(character: str) -> bytes:
     """A pattern of all that can stand for a character."""
-    raw, point = character.encode("utf-8", "surrogatepass"), ord(character)
+    raw, point = _raw(character), ord(character)
     halves = character.encode("utf-16-be", "surrogatepass").hex()
     forms = [
         b"\\\\{0,8}" + re.escape(raw),
@@ -69,16 +82,44 @@ def _character(character: str) -> bytes:
     return b"(?:" + b"|".join(forms) + b")"
 
 
-def _base64(secret: str) -> list[bytes]:
-    """Patterns of a secret in Base64, at each of the three places where it can begin within a group."""
-    data, forms = secret.encode("utf-8", "surrogatepass"), []
+def _escaped(secrets: list[str]) -> re.Pattern[bytes]:
+    """
+    A pattern of any character of a secret where it is escaped, as `_character` knows it.
+
+    It begins with the mark that all escapes have, so that a text with few of them is passed over quickly.
+    """
+    slashed, units, octets, references = {b"(?!)"}, set(), set(), set()
+    for secret in secrets:
+        for character, following in zip_longest(secret, secret[1:], fillvalue=""):
+            raw, point = _raw(character), ord(character)
+            # In JSON some stand behind a backslash anyway, so that only what follows tells.
+            common = character in _BACKSLASHED and following
+            slashed.add(re.escape(raw) + (_character(following) if common else b""))
+            if character in "\b\f\n\r\t":
+                slashed.add(json.dumps(character)[2:-1].encode())
+            units.add(character.encode("utf-16-be", "surrogatepass")[:2].hex().encode())
+            octets.add(b"%02x" % raw[0])
+            references |= {b"#0{0,6}%d;" % point, b"#[xX]0{0,6}(?i:%x);" % point}
+            if (named := html.escape(character)) != character:
+                references.add(named.removeprefix("&").encode())
+    return re.compile(
+        rb"\\(?:u(?i:%s)|%s)|%%(?:25){0,3}(?i:%s)|&(?:amp;){0,3}(?:%s)"
+        % tuple(b"|".join(sorted(forms)) for forms in (units, slashed, octets, references))
+        + (rb"|\+" if any(" " in secret for secret in secrets) else b"")
+    )
+
+
+def _base64(secret: str) -> list[tuple[bytes, bytes]]:
+    """A secret in Base64, at each of the three places in a group where it can begin, and what may end it."""
+    data, forms = _raw(secret), []
     for shift in range(3):
         # What a neighbour's bits share is no fixed character: a part at the end is taken along as it comes.
         fixed = slice(-(-shift * 8 // 6), (shift + len(data)) * 8 // 6)
         text = base64.b64encode(bytes(shift) + data).decode()[fixed]
         rest = b"[\\w+/-]?={0,2}" if (shift + len(data)) % 3 else b""
-        forms += [re.escape(text.encode()) + rest, re.escape(text.translate(_URL_SAFE).encode()) + rest]
+        forms += [(text.encode(), rest), (text.translate(_URL_SAFE).encode(), rest)]
     return forms
 
 
+_BACKSLASHED = frozenset('bfnrtu/"\\')
 _URL_SAFE = str.maketrans("+/", "-_")

@@ -2,7 +2,7 @@
 The checks, one module for each family.
 
 A check stands behind those that it needs, so the families are imported in the order of an answer's journey:
-it arrives, it is JSON, it has the right status, it fits the schema, it makes sense, it stays.
+it arrives, it has the right status, it is JSON, it fits the schema, it makes sense, it stays.
 """
 
 # ruff: noqa: I001 - the order is the order of judging
@@ -15,10 +15,16 @@ from mjrelay_conformance.checks import task
 from mjrelay_conformance.checks import relations
 from mjrelay_conformance.checks import auth
 from mjrelay_conformance.checks import sequence
+from mjrelay_conformance.checks import caching
+from mjrelay_conformance.checks import methods
+from mjrelay_conformance.checks import batch
 
 __all__ = [
     "auth",
+    "batch",
+    "caching",
     "envelope",
+    "methods",
     "relations",
     "representation",
     "schema",

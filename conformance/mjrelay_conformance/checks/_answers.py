@@ -84,9 +84,20 @@ def _weight(contract: Contract, matchers: Sequence[Matcher]) -> Level:
 
 def _evidence(contract: Contract, status: int) -> Level:
     found = contract.response(status)
-    if found is None:
-        return Level.INFO
-    evidence = found[1].get("x-evidence")
-    if evidence is None:
+    return Level.INFO if found is None else _strength(found[1])
+
+
+def evidence(contract: Contract, *location: str) -> Level:
+    """How surely the contract knows what stands at a location: as the weakest node on the way to it."""
+    node, levels = contract.document, [Level.MUST]
+    for step in location:
+        node = contract.resolve(node.get(step, {}))
+        levels.append(_strength(node))
+    return max(levels, key=list(Level).index)
+
+
+def _strength(node: dict[str, Any]) -> Level:
+    said = node.get("x-evidence")
+    if said is None:
         return Level.MUST
-    return Level.INFO if evidence.get("assumed") else Level.SHOULD
+    return Level.INFO if said.get("assumed") else Level.SHOULD

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mjrelay._contract import Clause
+    from mjrelay._contract import Clause, Contract
+    from mjrelay._yaml import Location
     from mjrelay_conformance._check import Observation
 
 
 def extension(*keys: str) -> Callable[[Observation], Clause]:
     """A part of the contract's `x-mj-task`."""
-    return lambda o: o.contract.clause(*o.contract.location, "x-mj-task", *keys)
+    return lambda o: _at(o.contract, (*o.contract.location, "x-mj-task", *keys))
 
 
 def response(status: int) -> Callable[[Observation], Clause]:
     """The Response Object of a status."""
-    return lambda o: o.contract.clause(*o.contract.location, "responses", str(status))
+    return lambda o: _at(o.contract, (*o.contract.location, "responses", str(status)))
 
 
 def operation(o: Observation) -> Clause:
     """The fetch operation."""
-    return o.contract.clause(*o.contract.location)
+    return _at(o.contract, o.contract.location)
 
 
 def security(o: Observation) -> Clause:
     """The fetch operation's `security`."""
-    return o.contract.clause(*o.contract.location, "security")
+    return _at(o.contract, (*o.contract.location, "security"))
+
+
+def scheme(o: Observation) -> Clause:
+    """The Security Scheme Object of the credential that was sent."""
+    return _at(o.contract, ("components", "securitySchemes", o.credential or ""))
+
+
+def batch(*keys: str) -> Callable[[Observation], Clause]:
+    """A part of the operation that asks for several tasks; of the fetch operation where there is none."""
+    return lambda o: _at(o.contract, (*(o.contract.batch or o.contract.location), *keys))
 
 
 def document(name: str) -> Callable[[Observation], str]:
     """A section of a public standard."""
     return lambda _: name
+
+
+@cache
+def _at(contract: Contract, location: Location) -> Clause:
+    """A clause; each exchange is judged by the same ones, and finding their lines takes a while."""
+    return contract.clause(*location)

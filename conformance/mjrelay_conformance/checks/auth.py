@@ -1,6 +1,10 @@
-"""Whether a credential that is wrong is refused, as the contract says."""
+"""Whether a credential that is wrong, missing or misplaced is refused, and each right one works."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from mjrelay_conformance._check import (
     PASSED,
@@ -8,39 +12,149 @@ from mjrelay_conformance._check import (
     Kind,
     Level,
     Observation,
+    Outcome,
     check,
     failed,
+    not_applicable,
 )
 from mjrelay_conformance.checks import _answers, _clauses
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 
-_REFUSED = "auth/wrong/refused"
-_NO_SERVER_ERROR = "auth/wrong/no-server-error"
-_ON = [Kind.BAD_CREDENTIAL]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ORDER = list(Level)
 
 
-@check(_REFUSED, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.security)
-def refused(o: Observation) -> Judgement:
-    """A wrong credential never gets to see a task."""
+def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.MUST) -> None:
+    """
+    The three checks of a request that is to be refused, ``what`` being its credential in words.
+
+    A finding weighs ``heaviest`` at most, but for a server error, which is one whatever was sent.
+    """
+    no_task, no_error = f"auth/{name}/refused", f"auth/{name}/no-server-error"
+
+    def saying(
+        sentence: str, judge: Callable[[Observation], Judgement]
+    ) -> Callable[[Observation], Judgement]:
+        def judged(o: Observation) -> Judgement:
+            return not_applicable("the contract lets anybody in") if o.contract.open else judge(o)
+
+        judged.__doc__ = f"{what} {sentence}\n\n{why}"
+        return judged
+
+    def as_described(o: Observation) -> Judgement:
+        return _at_most(heaviest, _answers.as_described(o, o.reader.unauthorized))
+
+    check(no_task, heaviest, on=[kind], needs=[TRANSFER], clause=_clauses.security)(
+        saying("never gets to see a task.", _refused)
+    )
+    check(
+        no_error,
+        Level.MUST,
+        on=[kind],
+        needs=[TRANSFER],
+        clause=_clauses.document("RFC 9110 section 15.6"),
+    )(saying("is the caller's mistake, never a server error.", _answers.below_500))
+    check(
+        f"auth/{name}/answer",
+        heaviest,
+        on=[kind],
+        needs=[no_task, no_error, REDIRECT],
+        clause=_clauses.extension("unauthorized"),
+    )(saying("is refused as the contract says.", as_described))
+
+
+def _refused(o: Observation) -> Judgement:
     found = _answers.task_inside(o)
     return PASSED if found is None else failed("a refusal", f"{o.exchange.status} with {found}")
 
 
-@check(
-    _NO_SERVER_ERROR, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.document("RFC 9110 section 15.6")
+def _at_most(heaviest: Level, judgement: Judgement) -> Judgement:
+    if judgement.level is None:
+        return judgement
+    return evolve(judgement, level=max(heaviest, judgement.level, key=_ORDER.index))
+
+
+_family(
+    Kind.BAD_CREDENTIAL,
+    "wrong",
+    "A wrong credential",
+    "Otherwise anybody reads anybody's pictures, and a mistyped key goes unnoticed. Relays look at the form "
+    "of a key alone, or check it only where a task is submitted; clients that are refused in another way than "
+    "they know go on asking.",
 )
-def no_server_error(o: Observation) -> Judgement:
-    """A wrong credential is the caller's mistake, never a server error."""
-    return _answers.below_500(o)
+_family(
+    Kind.NO_CREDENTIAL,
+    "none",
+    "A request without any credential",
+    "Ids can be guessed, and then every picture is public. Relays leave the reading of tasks open, or crash "
+    "on a header field that is not there.",
+)
+_family(
+    Kind.MISPLACED,
+    "misplaced",
+    "A right credential where the contract does not want it",
+    "A client that sends it so works here by chance and fails at the next relay. It is lenient and no leak; "
+    "relays in front of others take whatever looks like a key.",
+    Level.SHOULD,
+)
 
 
 @check(
-    "auth/wrong/answer",
+    "auth/alternative/works",
     Level.MUST,
-    on=_ON,
-    needs=[_REFUSED, _NO_SERVER_ERROR, REDIRECT],
-    clause=_clauses.extension("unauthorized"),
+    on=[Kind.ALTERNATIVE],
+    needs=[TRANSFER, REDIRECT],
+    clause=_clauses.scheme,
 )
-def answer(o: Observation) -> Judgement:
-    """A wrong credential is refused as the contract says."""
-    return _answers.as_described(o, o.reader.unauthorized)
+def alternative(o: Observation) -> Judgement:
+    """
+    Each way of authenticating that the contract lists gets the task.
+
+    Clients choose one of them and never try the others. Pages list ways that the server behind the relay had
+    once, or that a proxy in front of it takes away.
+    """
+    if _in_another_case(o):
+        return not_applicable("the scheme's word in another case is judged by itself")
+    return _works(o, _answers.evidence(o.contract, "components", "securitySchemes", o.credential or ""))
+
+
+@check(
+    "auth/scheme/case",
+    Level.MUST,
+    on=[Kind.ALTERNATIVE],
+    needs=[TRANSFER, REDIRECT],
+    clause=_clauses.document("RFC 9110 section 11.1"),
+)
+def scheme_case(o: Observation) -> Judgement:
+    """
+    The word before a credential may be written in any case.
+
+    Clients write bearer as they please, and the standard lets them. Relays cut off the word by comparing it
+    letter for letter, and then take it for a part of the key.
+    """
+    if not _in_another_case(o):
+        return not_applicable("the scheme has no word, or it was sent as the contract writes it")
+    return _works(o, Level.MUST)
+
+
+def _works(o: Observation, level: Level) -> Judgement:
+    if not any(before.task and str(o.reader.id(before.task)) == o.task_id for before in o.earlier):
+        return Judgement(
+            Outcome.INCONCLUSIVE, actual="the task was not read with the first credential before"
+        )
+    if o.task is not None and str(o.reader.id(o.task)) == o.task_id:
+        return PASSED
+    return failed("the task", _answers.came(o), level=level)
+
+
+def _in_another_case(o: Observation) -> bool:
+    """Whether the scheme's word was sent, but not as the contract writes it."""
+    one = next((one for one in o.contract.credentials if one.scheme == o.credential), None)
+    if one is None or not one.prefix or one.place != "header":
+        return False
+    sent = [value for name, value in o.exchange.request_headers if name.lower() == one.field.lower()]
+    return any(
+        value.lower().startswith(one.prefix.lower()) and not value.startswith(one.prefix) for value in sent
+    )

@@ -20,7 +20,12 @@ ACCEPT = "fetch/200/accept"
 
 @check(ACCEPT, Level.MUST, on=[Kind.KNOWN], needs=[JSON], clause=_clauses.operation)
 def accept(o: Observation) -> Judgement:
-    """A 200 for a task that is there is not an error in disguise."""
+    """
+    A 200 for a task that is there is not an error in disguise.
+
+    Clients that trust the status take an error's document for a task that never ends. Relays that wrap
+    everything in a code and a message answer 200 whatever happened.
+    """
     if o.task is None:
         return not_applicable("the document is no object")
     code, message = o.reader.error(o.task)

@@ -25,7 +25,12 @@ from mjrelay_conformance.checks.task import FINISHED, ID, MEDIA, ORDER
     clause=_clauses.extension("relations"),
 )
 def relations(o: Observation) -> Judgement:
-    """The parts of a succeeded task go together as the contract says."""
+    """
+    The parts of a succeeded task go together as the contract says.
+
+    Parts that contradict each other come from different tasks or moments. Relays mix them when they rewrite
+    links, or fill a task from two sources.
+    """
     if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
         return not_applicable("the task has not succeeded")
     applying = [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json as _json
+import re
+from typing import TYPE_CHECKING, Any
+
 from mjrelay._exchange import NotJSONError
 from mjrelay_conformance._check import (
     PASSED,
@@ -12,17 +16,33 @@ from mjrelay_conformance._check import (
     Outcome,
     check,
     failed,
+    not_applicable,
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.status import KNOWN
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 JSON = "fetch/200/json"
 _MEDIA_TYPE = "fetch/200/media-type"
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
+_SUSPICIOUS = re.compile(rb"\xc3[\x80-\xb4]|\\u00[c-fC-F]")
+"""What a body holds where text of it was encoded twice: the first byte of a character, as one of its own."""
+_TO_BYTES = {
+    ord(text): byte for byte in range(0x80, 0xA0) if (text := bytes([byte]).decode("cp1252", "ignore"))
+}
+"""The characters that Windows has where Latin-1 has controls, and the bytes that they stand for."""
 
 
 @check(_MEDIA_TYPE, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=_clauses.response(200))
 def media_type(o: Observation) -> Judgement:
-    """A 200 says of itself that it is what the contract documents."""
+    """
+    A 200 says of itself that it is what the contract documents.
+
+    Many clients look at Content-Type before they read. Relays whose web server answers in their place send
+    HTML, others send JSON as plain text.
+    """
     documented = [media.lower() for media in o.contract.content(200)]
     if o.exchange.media_type in documented:
         return PASSED
@@ -35,7 +55,12 @@ def media_type(o: Observation) -> Judgement:
 
 @check(JSON, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=_clauses.document("RFC 8259 section 2"))
 def json(o: Observation) -> Judgement:
-    """The body of a 200 is one JSON text, in UTF-8, with nothing before, after or besides."""
+    """
+    The body of a 200 is one JSON text, in UTF-8, with nothing before, after or besides.
+
+    Nothing can be read from a body that no parser takes. Relays cut bodies off, write NaN, or send another
+    encoding; an empty body is how some say that there is no such task.
+    """
     try:
         _ = o.exchange.document
     except NotJSONError as error:
@@ -45,3 +70,98 @@ def json(o: Observation) -> Judgement:
             )
         return failed("one JSON text", str(error))
     return PASSED
+
+
+@check(
+    "fetch/200/charset",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[_MEDIA_TYPE],
+    clause=_clauses.document("RFC 8259 section 8.1"),
+)
+def charset(o: Observation) -> Judgement:
+    """
+    A charset, where the answer names one, is UTF-8.
+
+    Clients that believe another one turn every prompt that is not English into rubbish. Web servers add the
+    default of their configuration to whatever passes through them.
+    """
+    named = _CHARSET.search(o.exchange.header("content-type") or "")
+    if named is None:
+        return not_applicable("the answer names no charset")
+    if named[1].lower() in {"utf-8", "utf8"}:
+        return PASSED
+    return failed("charset=utf-8", f"charset={o.show(named[1])}")
+
+
+@check(
+    "fetch/200/duplicate-names",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[JSON],
+    clause=_clauses.document("RFC 8259 section 4"),
+)
+def duplicate_names(o: Observation) -> Judgement:
+    """
+    No object of the document has the same name twice.
+
+    Some parsers keep the first value and some the last, so that two clients see two tasks. Relays glue fields
+    of their own to the text that came from their upstream.
+    """
+    repeated: list[str] = []
+
+    def seen(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(names) != len(set(names)):
+            repeated.extend(name for name in dict.fromkeys(names) if names.count(name) > 1)
+
+    _json.loads(o.exchange.body, object_pairs_hook=seen, parse_int=str, parse_float=str)
+    if not repeated:
+        return PASSED
+    return failed("each name once", f"more than once: {o.show(', '.join(dict.fromkeys(repeated)))}")
+
+
+@check(
+    "fetch/200/encoded-twice",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[JSON],
+    clause=_clauses.document("RFC 8259 section 8.1"),
+)
+def encoded_twice(o: Observation) -> Judgement:
+    """
+    Text beyond ASCII is encoded once.
+
+    Prompts that come back as a row of accents cannot be used again. Relays take the UTF-8 of a caller or of
+    their upstream for Latin-1 and encode it once more; that the caller's own text was like this is possible.
+    """
+    if _SUSPICIOUS.search(o.exchange.body) is None:
+        return PASSED
+    for text in _texts(o.exchange.document):
+        meant = _once(text)
+        if meant is not None:
+            return failed(o.show(meant), o.show(text))
+    return PASSED
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """Every text in a document, names left out."""
+    open_ = [document]
+    while open_:
+        node = open_.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, dict | list):
+            open_.extend(reversed(node.values() if isinstance(node, dict) else node))
+
+
+def _once(text: str) -> str | None:
+    """What a text says that was encoded twice; None for one that was not."""
+    if text.isascii():
+        return None
+    try:
+        meant = text.translate(_TO_BYTES).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+    letters = sum(not character.isascii() and character.isalpha() for character in meant)
+    return meant if letters > 1 else None  # two, for one alone may well be meant as it stands

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mjrelay._reader import State
 from mjrelay_conformance._check import (
@@ -16,18 +15,12 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
+from mjrelay_conformance.checks import _clauses, _documents
 from mjrelay_conformance.checks.envelope import ACCEPT
 from mjrelay_conformance.checks.schema import STATUS_WORD
-from mjrelay_conformance.checks.task import ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mjrelay._yaml import Location
+from mjrelay_conformance.checks.task import ID, PROGRESS
 
 _TERMINAL = "sequence/terminal"
-_QUERY = re.compile(r"[?#]\S*")
 _FIRST = "the task was not read before"
 
 
@@ -35,7 +28,12 @@ _FIRST = "the task was not read before"
     _TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ACCEPT, STATUS_WORD], clause=_clauses.extension("states")
 )
 def terminal(o: Observation) -> Judgement:
-    """A task that has ended stays ended, in the same state."""
+    """
+    A task that has ended stays ended, in the same state.
+
+    A client that has seen the end does not ask again, so that callers disagree about the task. Relays that
+    read from several servers, or poll a task once more, take it back.
+    """
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
@@ -49,7 +47,12 @@ def terminal(o: Observation) -> Judgement:
 
 @check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, ID], clause=_clauses.operation)
 def content(o: Observation) -> Judgement:
-    """Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others."""
+    """
+    Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others.
+
+    What was stored after the first reading has to be true later. Relays put a new moment, address or number
+    into each answer; query strings of links, which are signed anew, do not count.
+    """
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
@@ -57,14 +60,39 @@ def content(o: Observation) -> Judgement:
     if not state.terminal:
         return not_applicable("the task had not ended")
     if state is State.SUCCEEDED:
-        for place, was, now in _differences(before, o.task):
-            # What the contract does not know, a request's own number for instance, may be new each time.
-            if all(o.schema.documents(200, place[: depth + 1]) for depth in range(len(place))):
-                return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now))
-        return PASSED
+        place, was, now = _documents.change(o, before, o.task) or ((), None, None)
+        return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)) if place else PASSED
     submitted = o.reader.submitted
     if submitted is not None and submitted.raw(before) != submitted.raw(o.task):
         return failed(f"submitted {o.show(submitted.raw(before))}", o.show(submitted.raw(o.task)))
+    return PASSED
+
+
+@check(
+    "sequence/progress",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[ID, STATUS_WORD, PROGRESS],
+    clause=_clauses.extension("progress"),
+)
+def progress(o: Observation) -> Judgement:
+    """
+    A task that runs does not go back: its progress does not fall, and it does not return to the queue.
+
+    Progress bars that jump back make people submit the task again. Relays have several readers of one task
+    that overtake each other, and some count a second pass from the start.
+    """
+    before = next((earlier.task for earlier in reversed(o.earlier) if earlier.task), None)
+    if before is None or o.task is None:
+        return not_applicable(_FIRST)
+    if o.reader.state(before) is not State.RUNNING:
+        return not_applicable("the task did not run")
+    state = o.reader.state(o.task)
+    if state is State.QUEUED:
+        return failed(State.RUNNING.value, f"{state.value} ({o.show(o.reader.status(o.task))})")
+    was, now = o.reader.percent(before), o.reader.percent(o.task)
+    if state is State.RUNNING and was is not None and now is not None and now < was:
+        return failed(f"{was:g} percent or more", f"{now:g} percent")
     return PASSED
 
 
@@ -72,19 +100,3 @@ def _before(o: Observation) -> Any:
     """The task as it was read first, where that reading was one."""
     tasks = [earlier.task for earlier in o.earlier if earlier.task and o.reader.id(earlier.task) is not None]
     return tasks[0] if tasks else None
-
-
-def _differences(before: Any, after: Any, place: Location = ()) -> Iterator[tuple[Location, Any, Any]]:
-    """Where two documents differ; the query strings of URLs, which relays sign anew, are not looked at."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in {**before, **after}:
-            yield from _differences(before.get(name), after.get(name), (*place, name))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (was, now) in enumerate(zip(before, after, strict=True)):
-            yield from _differences(was, now, (*place, index))
-    elif _unsigned(before) != _unsigned(after) or type(before) is not type(after):
-        yield place, before, after
-
-
-def _unsigned(value: Any) -> Any:
-    return _QUERY.sub("", value) if isinstance(value, str) and "://" in value else value

@@ -22,7 +22,12 @@ _NO_TASK = "fetch/unknown/no-task"
 
 @check(KNOWN, Level.MUST, on=[Kind.KNOWN], needs=[TRANSFER, REDIRECT], clause=_clauses.response(200))
 def known(o: Observation) -> Judgement:
-    """A task that is there is answered with 200."""
+    """
+    A task that is there is answered with 200.
+
+    Clients poll as long as they see 200. Overloaded relays answer 500 or 502 now and then, and others forget
+    tasks after a restart.
+    """
     if o.exchange.status == 200:
         return PASSED
     return failed("200", _answers.came(o))
@@ -36,13 +41,23 @@ def known(o: Observation) -> Judgement:
     clause=_clauses.document("RFC 9110 section 15.6"),
 )
 def no_server_error(o: Observation) -> Judgement:
-    """An id that nobody has is the caller's mistake, never a server error."""
+    """
+    An id that nobody has is the caller's mistake, never a server error.
+
+    Clients try again after a server error, here for ever. Relays crash on ids that are too long, hold letters
+    beyond ASCII, or are not in their database.
+    """
     return _answers.below_500(o)
 
 
 @check(_NO_TASK, Level.MUST, on=_UNKNOWN, needs=[TRANSFER], clause=_clauses.extension("id"))
 def no_task(o: Observation) -> Judgement:
-    """An id that nobody has never yields a task, least of all somebody else's."""
+    """
+    An id that nobody has never yields a task, least of all somebody else's.
+
+    A picture that is somebody else's is a leak, and a wrong result. Relays that look ids up loosely, by
+    prefix or in a cache without the user, hand out whatever they find.
+    """
     found = _answers.task_inside(o)
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
@@ -55,5 +70,10 @@ def no_task(o: Observation) -> Judgement:
     clause=_clauses.extension("missing"),
 )
 def missing(o: Observation) -> Judgement:
-    """A task that is not there is answered as the contract says."""
+    """
+    A task that is not there is answered as the contract says.
+
+    A client must tell a lost task from one that still runs. Servers answer so differently (an empty 200, 204,
+    400, 404) that the relay's own words are all there is to go by.
+    """
     return _answers.as_described(o, o.reader.missing)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mjrelay import _link
 from mjrelay._reader import State
 from mjrelay_conformance._check import (
     PASSED,
@@ -30,6 +33,9 @@ TIMES = "fetch/200/times"
 ORDER = "fetch/200/times-order"
 FINISHED = "fetch/200/succeeded/finished"
 MEDIA = "fetch/200/succeeded/media"
+PROGRESS = "fetch/200/progress"
+_PRIVATE = ("localhost", "local", "internal", "home.arpa")
+"""Domains that lead to another machine from everywhere."""
 EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
 """Midjourney did not draw for anybody before."""
 GRACE = timedelta(minutes=5)
@@ -43,7 +49,12 @@ _NOT_ASKED = "the contract asks it of succeeded tasks of certain kinds, and this
 
 @check(ID, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("id"))
 def id_(o: Observation) -> Judgement:
-    """The task is the one that was asked for."""
+    """
+    The task is the one that was asked for.
+
+    Another task's picture under this id is a wrong result that nobody notices. Relays answer with the id of
+    their upstream, or with a neighbour's task out of a cache.
+    """
     if o.task is None:
         return not_applicable(_NO_TASK)
     found = o.reader.id(o.task)
@@ -60,7 +71,12 @@ def id_(o: Observation) -> Judgement:
     clause=_clauses.extension("states"),
 )
 def state(o: Observation) -> Judgement:
-    """The task is in the state that the caller said it is in."""
+    """
+    The task is in the state that the caller said it is in.
+
+    Where caller and relay disagree, one of them reads the state wrongly. Most often the task has moved on
+    since it was named.
+    """
     if o.task is None or o.expected is None:
         return not_applicable("the caller named no state")
     found = o.reader.state(o.task)
@@ -72,7 +88,12 @@ def state(o: Observation) -> Judgement:
 
 @check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("times"))
 def times(o: Observation) -> Judgement:
-    """Every time that is set reads, in the contract's format, as a moment in Midjourney's life so far."""
+    """
+    Every time that is set reads, in the contract's format, as a moment in Midjourney's life so far.
+
+    Clients sort by these times and measure how long a task has run. Relays write seconds where they promise
+    milliseconds, or local time as if it were UTC.
+    """
     latest = _now(o) + GRACE
     for name, stamp in _stamps(o):
         raw = stamp.raw(o.task)
@@ -91,7 +112,11 @@ def times(o: Observation) -> Judgement:
 
 @check(ORDER, Level.MUST, on=[Kind.KNOWN], needs=[TIMES, STATUS_WORD], clause=_clauses.extension("times"))
 def order(o: Observation) -> Judgement:
-    """A task is submitted, then started, then finished; only of a succeeded one is this promised."""
+    """
+    A task is submitted, then started, then finished; only of a succeeded one is this promised.
+
+    Durations come out negative otherwise. Relays mix their own clock with that of their upstream.
+    """
     moments = [(name, moment) for name, stamp in _stamps(o) if (moment := stamp.read(o.task)) is not None]
     for (before, earlier), (after, later) in itertools.pairwise(moments):
         if later < earlier:
@@ -105,14 +130,18 @@ def order(o: Observation) -> Judgement:
 
 
 @check(
-    "fetch/200/progress",
+    PROGRESS,
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[PRESENCE],
     clause=_clauses.extension("progress"),
 )
 def progress(o: Observation) -> Judgement:
-    """Progress, where it is a number, lies between 0 and 100."""
+    """
+    Progress, where it is a number, lies between 0 and 100.
+
+    Progress bars overflow otherwise. Relays add up the parts of a job, or count in thousandths.
+    """
     if o.task is None or o.reader.progress_path is None:
         return not_applicable("the contract has no progress")
     value = o.reader.percent(o.task)
@@ -125,11 +154,15 @@ def progress(o: Observation) -> Judgement:
     "fetch/200/succeeded/progress",
     Level.MUST,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD, "fetch/200/progress"],
+    needs=[STATUS_WORD, PROGRESS],
     clause=_clauses.extension("complete", "progress"),
 )
 def succeeded_progress(o: Observation) -> Judgement:
-    """A succeeded task is at 100 percent."""
+    """
+    A succeeded task is at 100 percent.
+
+    Some clients stop asking only at 100 percent. Relays set the status and forget the progress.
+    """
     if not _completes(o, "progress") or o.reader.progress_path is None:
         return not_applicable(_NOT_ASKED)
     if o.reader.percent(o.task) == 100:
@@ -145,7 +178,12 @@ def succeeded_progress(o: Observation) -> Judgement:
     clause=_clauses.extension("complete", "finished"),
 )
 def succeeded_finished(o: Observation) -> Judgement:
-    """A succeeded task says when it finished."""
+    """
+    A succeeded task says when it finished.
+
+    Signed links expire so and so long after that, and lists are sorted by it. Relays forget it for tasks that
+    their poller closed.
+    """
     if not _completes(o, "finished") or o.reader.finished is None:
         return not_applicable(_NOT_ASKED)
     if o.reader.finished.raw(o.task) is not None:
@@ -161,13 +199,69 @@ def succeeded_finished(o: Observation) -> Judgement:
     clause=_clauses.extension("complete", "media"),
 )
 def succeeded_media(o: Observation) -> Judgement:
-    """A succeeded task has at least one absolute URL of an image or a video."""
+    """
+    A succeeded task has at least one absolute URL of an image or a video.
+
+    It is what the caller has paid for. Relays mark a task as done before the upload is, or give a path that
+    only their own pages can complete.
+    """
     if not _completes(o, "media"):
         return not_applicable(_NOT_ASKED)
     urls = (*o.reader.images(o.task), *o.reader.videos(o.task))
     if any(_absolute(url) for url in urls):
         return PASSED
     return failed("an absolute URL", o.show(", ".join(urls)) if urls else "none")
+
+
+@check(
+    "fetch/200/media-url",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD],
+    clause=_clauses.extension("images"),
+)
+def media_url(o: Observation) -> Judgement:
+    """
+    The links of a succeeded task are https and lead to a host that others can reach.
+
+    A link to the relay's own machine is dead for everybody else, and pages that came by https show nothing
+    from http. Relays that were never told their own address send links to localhost.
+    """
+    urls = _media(o)
+    if not urls:
+        return not_applicable("the task has not succeeded, or has no media")
+    for url in urls:
+        wrong = _unreachable(url, o.exchange.url)
+        if wrong is not None:
+            return failed("an https URL that others can reach", f"{o.show(_link.shown(url))}: {wrong}")
+    return PASSED
+
+
+@check(
+    "fetch/200/media-expired",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[ORDER],
+    clause=_clauses.extension("images"),
+)
+def media_expired(o: Observation) -> Judgement:
+    """
+    A signed link still holds when it is issued, which is when the task ends.
+
+    What has expired from the start can never be fetched; that a link of an old task has expired since is no
+    fault. Relays copy links that were signed for another task, or sign in local time.
+    """
+    moments = [moment for _, stamp in _stamps(o) if (moment := stamp.read(o.task)) is not None]
+    signed = [(url, until) for url in _media(o) if (until := _expiry(url)) is not None]
+    if not moments or not signed:
+        return not_applicable("the task has not succeeded, or its links do not say until when they hold")
+    issued = moments[-1].timestamp()  # the end, or the latest moment that is known
+    for url, until in signed:
+        if until <= issued:
+            return failed(
+                f"a link that holds beyond {_utc(issued)}", f"{o.show(_link.shown(url))} until {_utc(until)}"
+            )
+    return PASSED
 
 
 @check(
@@ -178,7 +272,12 @@ def succeeded_media(o: Observation) -> Judgement:
     clause=_clauses.extension("failure"),
 )
 def failed_reason(o: Observation) -> Judgement:
-    """A failed task says why."""
+    """
+    A failed task says why.
+
+    Whether to change the prompt, to wait or to complain depends on it. Relays drop the reason on its way from
+    their upstream.
+    """
     if o.task is None or o.reader.state(o.task) is not State.FAILED:
         return not_applicable("the task has not failed")
     if not o.reader.failure_paths:
@@ -216,3 +315,58 @@ def _absolute(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _media(o: Observation) -> tuple[str, ...]:
+    """The URLs of what a succeeded task made."""
+    if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
+        return ()
+    return (*o.reader.images(o.task), *o.reader.videos(o.task))
+
+
+def _unreachable(url: str, asked: str) -> str | None:
+    """Why a link is of no use to others; None for one that is, or that leads back to where it came from."""
+    try:
+        link = _link.Link.of(url)
+    except ValueError as error:
+        return str(error)
+    if not _public(link.host):
+        try:
+            relay = _link.Link.of(asked)
+        except ValueError:
+            relay = None
+        # Whoever asks a relay in the same room gets there too.
+        here = relay is not None and (relay.scheme, relay.host, relay.port) == (
+            link.scheme,
+            link.host,
+            link.port,
+        )
+        return None if here else f"nobody else reaches {link.host}"
+    return None if link.scheme == "https" else "it is not https"
+
+
+def _public(host: str) -> bool:
+    """Whether a host's name, looked at from outside, may belong to the Internet at large."""
+    name = host.rstrip(".")
+    try:
+        return _link.public(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:  # the short forms that clients take for addresses too
+        return _link.public(ipaddress.IPv4Address(socket.inet_aton(name)))
+    except OSError:
+        return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
+
+
+def _expiry(url: str) -> float | None:
+    try:
+        return _link.expiry(url)
+    except ValueError:
+        return None
+
+
+def _utc(moment: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{moment:.0f} in Unix time"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import zlib
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mjrelay._predicate import compile_predicate
 from mjrelay_conformance.mock import _writer
+from mjrelay_conformance.mock._received import Received
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,12 +35,20 @@ PAGE = (
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
+_FRESH = ("cache-control", "no-store")
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_NOTHING = Received({}, (), (), b"")
+BODILESS = {204, 304}
+"""Statuses of answers that never have a body, nor a length."""
 
 
 class Route(StrEnum):
     """What becomes of a request."""
 
     TASK = "task"
+    BATCH = "batch"
     MISSING = "missing"
     REFUSED = "refused"
     ELSEWHERE = "elsewhere"
@@ -50,7 +60,9 @@ class Call:
     One request as the relay understands it.
 
     ``state`` is that of the task, where there is one. ``secrets`` are the credentials that the request holds,
-    right or wrong, ``reads`` how often the task was read before, ``tasks`` the ids of all tasks.
+    right or wrong, and ``key`` is the right one. ``reads`` says how often the task was read before and
+    ``number`` how many requests came before; ``tasks`` are the ids of all tasks, and ``ids`` those that were
+    asked for where it is several.
     """
 
     contract: Contract
@@ -60,6 +72,23 @@ class Call:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     reads: int = 0
     tasks: tuple[str, ...] = ()
+    ids: tuple[str, ...] | None = None
+    key: str = field(default="", repr=False)
+    number: int = 0
+    now: datetime = _EPOCH
+    request: Received = field(default=_NOTHING, repr=False)
+
+    @property
+    def entitled(self) -> bool:
+        """Whether the request holds the right credential where the contract wants it, or needs none."""
+        return self.contract.open or not self.contract.credentials or self.key in self.secrets
+
+    @property
+    def admitted(self) -> Call:
+        """The same call, which gets what it asks for whatever its credential and its method."""
+        if self.ids is not None:
+            return evolve(self, route=Route.BATCH)
+        return evolve(self, route=Route.TASK if self.task_id in self.tasks else Route.MISSING)
 
 
 @frozen
@@ -67,7 +96,7 @@ class Answer:
     """
     What goes back: after ``delay`` seconds, and no more than ``cut`` bytes of the body where it is given.
 
-    A connection whose answer was cut is closed.
+    After ``stall`` more seconds a connection whose answer was cut is closed.
     """
 
     status: int
@@ -75,11 +104,25 @@ class Answer:
     body: bytes = field(default=b"", repr=False)
     delay: float = 0.0
     cut: int | None = None
+    stall: float = 0.0
 
     @property
     def content_type(self) -> str | None:
         """The value of Content-Type, None where there is none."""
         return next((value for name, value in self.headers if name == "content-type"), None)
+
+    @property
+    def broken(self) -> bool:
+        """Whether less of the body comes than is announced."""
+        return self.cut is not None and self.cut < len(self.body)
+
+    @property
+    def framed(self) -> Headers:
+        """The header fields, with the body's length among them unless they say how it is framed."""
+        framing = {"content-length", "transfer-encoding"}
+        if self.status in BODILESS or any(name in framing for name, _ in self.headers):
+            return self.headers
+        return (*self.headers, ("content-length", str(len(self.body))))
 
 
 def typed(content_type: str | None) -> Headers:
@@ -96,7 +139,7 @@ def encode(document: Any) -> bytes:
 def task(contract: Contract, document: Any) -> Answer:
     """The answer that holds a task."""
     media_type = next((key for key in contract.content(200) if "*" not in key), JSON)
-    return Answer(200, typed(media_type), encode(document))
+    return Answer(200, (*typed(media_type), _FRESH), encode(document))
 
 
 def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
@@ -105,8 +148,8 @@ def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
         if places := batch.items.locate(shown):
             around, place = copy.deepcopy(shown), places[0][:-1]
             _writer.put(around, place, documents)
-            return Answer(200, typed(media_type), encode(around if place else documents))
-    return Answer(200, typed(JSON), encode(documents))
+            return Answer(200, (*typed(media_type), _FRESH), encode(around if place else documents))
+    return Answer(200, (*typed(JSON), _FRESH), encode(documents))
 
 
 def malformed(contract: Contract) -> Answer:
@@ -127,14 +170,18 @@ def seed(contract: Contract, form: Seed, task_id: str) -> Answer:
     return Answer(404)
 
 
-def missing(contract: Contract, operation: Location | None = None) -> Answer:
-    """The answer for a task that is not there, as an operation words it: the fetch operation or another."""
-    return _described(contract, contract.reader.missing, "missing", operation) or Answer(404)
+def missing(contract: Contract, operation: Location | None = None, *, first: int = 0) -> Answer:
+    """
+    The answer for a task that is not there, as an operation words it: the fetch operation or another.
+
+    It is the ``first`` one of those described, counted from 0.
+    """
+    return _described(contract, contract.reader.missing[first:], "missing", operation) or Answer(404)
 
 
-def refused(contract: Contract) -> Answer:
-    """The answer for a caller without the right credential."""
-    return _described(contract, contract.reader.unauthorized, "unauthorized") or Answer(401)
+def refused(contract: Contract, *, first: int = 0) -> Answer:
+    """The answer for a caller without the right credential; ``first`` is as in `missing`."""
+    return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or Answer(401)
 
 
 def elsewhere(contract: Contract) -> Answer | None:

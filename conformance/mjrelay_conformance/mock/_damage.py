@@ -9,42 +9,36 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 import zlib
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
-from mjrelay._jsonpath import Path
-from mjrelay._predicate import same
 from mjrelay._reader import State
 from mjrelay_conformance._plan import another
-from mjrelay_conformance.mock import _writer
+from mjrelay_conformance.mock import _places, _writer
 from mjrelay_conformance.mock._permit import ABSENT, kind, permits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from mjrelay._contract import Contract
     from mjrelay._yaml import Location
     from mjrelay_conformance.mock._answer import Call
-
-    _Place = tuple[Location, Any]
 
 ECHO = "x-caller"
 """The field in which a relay gives a caller's secret away."""
 
-_SCALARS = {"null", "boolean", "integer", "number", "string"}
-
 
 def wrong_type(call: Call, document: Any) -> Any:
     def wrong(location: Location, value: Any) -> list[Any]:
-        if kind(value) not in _SCALARS - {"null"}:
+        if kind(value) not in _places.SCALARS - {"null"}:
             return []
         text = value if isinstance(value, str) else str(value).lower()
         candidates: tuple[Any, ...] = (17, text, True, [], {})
         return [other for other in candidates if not permits(call.contract, location, kind(other))]
 
-    for location, value in _unkept(call.contract, document):
+    for location, value in _places.unkept(call.contract, document):
         if others := wrong(location, value):
             _writer.put(document, location, others[0])
             break
@@ -55,20 +49,20 @@ def missing_required(call: Call, document: Any) -> Any:
     found = next(
         (
             location
-            for location, _ in _unkept(call.contract, document)
+            for location, _ in _places.unkept(call.contract, document)
             if isinstance(location[-1], str) and not permits(call.contract, location, ABSENT)
         ),
         None,
     )
-    for location in _status(call.contract, document) if found is None else [found]:
-        del _at(document, location[:-1])[location[-1]]
+    for location in _places.status(call.contract, document) if found is None else [found]:
+        del _places.at(document, location[:-1])[location[-1]]
     return document
 
 
 def unknown_enum(call: Call, document: Any) -> Any:
     changed = copy.deepcopy(document)
-    for location in _status(call.contract, document):
-        word = _at(document, location)
+    for location in _places.status(call.contract, document):
+        word = _places.at(document, location)
         number = isinstance(word, int | float) and not isinstance(word, bool)
         lower = isinstance(word, str) and word.islower()
         unknown: Any = 7919 if number else "word_of_no_relay" if lower else "WORD_OF_NO_RELAY"
@@ -77,7 +71,7 @@ def unknown_enum(call: Call, document: Any) -> Any:
 
 
 def null_field(call: Call, document: Any) -> Any:
-    for location, value in _unkept(call.contract, document):
+    for location, value in _places.unkept(call.contract, document):
         if value is not None and not permits(call.contract, location, "null"):
             _writer.put(document, location, None)
             break
@@ -86,7 +80,7 @@ def null_field(call: Call, document: Any) -> Any:
 
 def id_as_number(call: Call, document: Any) -> Any:
     for location in call.contract.reader.id_path.locate(document):
-        text = _at(document, location)
+        text = _places.at(document, location)
         if isinstance(text, str) and not permits(call.contract, location, "integer"):
             digits = text.isascii() and text.isdecimal() and len(text) <= 4000
             _writer.put(
@@ -96,7 +90,7 @@ def id_as_number(call: Call, document: Any) -> Any:
 
 
 def nan(call: Call, document: Any) -> Any:
-    for places in _places(call.contract, document):
+    for places in _places.places(call.contract, document):
         numbers = [location for location, value in places if kind(value) in {"integer", "number"}]
         if numbers:
             _writer.put(document, numbers[-1], float("nan"))
@@ -112,7 +106,7 @@ def wrong_id(call: Call, document: Any) -> Any:
     if other is None:
         other = another(call.task_id, random.Random(call.task_id), {call.task_id})  # noqa: S311 - repeatable
     for location in path.locate(document):
-        _writer.put(document, location, _writer.id_like(_at(document, location), other))
+        _writer.put(document, location, _writer.id_like(_places.at(document, location), other))
     return document
 
 
@@ -131,7 +125,7 @@ def seconds_not_ms(call: Call, document: Any) -> Any:
 
 
 def finish_before_start(call: Call, document: Any) -> Any:
-    moments = _moments(call.contract, document)
+    moments = _places.moments(call.contract, document)
     before = [moment for name, moment in moments.items() if name != "finished"]
     if before and "finished" in moments:
         _writer.set_time(call.contract, document, "finished", min(before) - timedelta(hours=1))
@@ -146,7 +140,7 @@ def success_without_media(call: Call, document: Any) -> Any:
         for location in media.path.locate(document) if media.urls(document) else ():
             index = next((depth for depth, step in enumerate(location) if isinstance(step, int)), None)
             if index is None:
-                _writer.put(document, location, _unset(call.contract, location))
+                _writer.put(document, location, _places.unset(call.contract, location))
             else:
                 _writer.put(document, location[:index], [])
     return document
@@ -162,7 +156,7 @@ def success_without_finish(call: Call, document: Any) -> Any:
         return document
     words = call.contract.operation["x-mj-task"]["times"].get("unset", [])
     for location in stamp.path.locate(document):
-        _writer.put(document, location, _unset(call.contract, location, words))
+        _writer.put(document, location, _places.unset(call.contract, location, words))
     return document
 
 
@@ -175,7 +169,7 @@ def success_at_50(call: Call, document: Any) -> Any:
 def failure_without_reason(call: Call, document: Any) -> Any:
     for path in call.contract.reader.failure_paths:
         for location in path.locate(document):
-            _writer.put(document, location, _unset(call.contract, location))
+            _writer.put(document, location, _places.unset(call.contract, location))
     return document
 
 
@@ -188,7 +182,7 @@ def terminal_regression(call: Call, document: Any) -> Any:
     earlier = next((state for state in _BEFORE if state.value in call.contract.examples), None)
     if call.reads == 0 or call.state is None or not call.state.terminal or earlier is None:
         return document
-    moments = _moments(call.contract, document)
+    moments = _places.moments(call.contract, document)
     return _writer.write(call.contract, earlier, call.task_id, moments)
 
 
@@ -198,14 +192,19 @@ _BEFORE = (State.RUNNING, State.QUEUED)
 def changes_when_read(call: Call, document: Any) -> Any:
     prompt = call.contract.reader.prompt_path
     preferred = [] if prompt is None else prompt.locate(document)
-    unnamed, _ = _places(call.contract, document)
+    unnamed, _ = _places.places(call.contract, document)
     others = [location for location, value in unnamed if "://" not in str(value)]
     for location in (*preferred, *others):
-        text = _at(document, location)
+        text = _places.at(document, location)
         if isinstance(text, str) and text:
-            _writer.put(document, location, f"{text} ({call.reads + 1})")
+            mark = "listed" if call.ids else call.reads + 1
+            _writer.put(document, location, f"{text} ({mark})")
             break
     return document
+
+
+def differs_in_batch(call: Call, document: Any) -> Any:
+    return changes_when_read(call, document) if call.ids else document
 
 
 def echo_in_body(call: Call, document: Any) -> Any:
@@ -214,99 +213,136 @@ def echo_in_body(call: Call, document: Any) -> Any:
     return document
 
 
-# Places in documents.
-
-
-def _places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place]]:
-    """
-    Where a value may be broken without the document ceasing to be that task in that state.
-
-    First the places that `x-mj-task` does not name, then those that it names and what is in them, each in
-    document order.
-    """
-    form = contract.operation["x-mj-task"]
-    telling = {form["id"], *form.get("accept", {}), *_state_paths(contract)}
-    kept = {location for text in telling for location in _path(text).locate(document)}
-    kept |= {location[:depth] for location in kept for depth in range(len(location))}
-    named = {location for text in _paths(form) for location in _path(text).locate(document)}
-    unnamed: list[_Place] = []
-    others: list[_Place] = []
-    for location, value in _walk(document):
-        if location not in kept:
-            inside = any(location[:depth] in named for depth in range(1, len(location) + 1))
-            (others if inside else unnamed).append((location, value))
-    return unnamed, others
-
-
-def _unkept(contract: Contract, document: Any) -> list[_Place]:
-    unnamed, named = _places(contract, document)
-    return unnamed + named
-
-
-def _state_paths(contract: Contract) -> list[str]:
-    """The paths that say which state a task is in."""
-    form = contract.operation["x-mj-task"]
-    entries = [entry for entries in form["states"].values() for entry in entries if isinstance(entry, dict)]
-    status = [form["status"]] if "status" in form else []
-    return list(dict.fromkeys([*status, *(path for entry in entries for path in entry["where"])]))
-
-
-def _status(contract: Contract, document: Any) -> list[Location]:
-    """Where the document says which state the task is in."""
-    places = [place for path in _state_paths(contract) for place in _path(path).locate(document)]
-    return [place for place in dict.fromkeys(places) if place and kind(_at(document, place)) in _SCALARS]
-
-
-def _moments(contract: Contract, document: Any) -> dict[str, Any]:
-    """The times that are set in a document."""
-    stamps = _writer.stamps(contract)
-    return {name: moment for name, stamp in stamps.items() if (moment := stamp.read(document)) is not None}
-
-
-def _unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> Any:
-    """What stands at a place when nothing is set: as other examples have it, else as the schema allows."""
-    shown = [
-        value
-        for state in State
-        if state.value in contract.examples
-        for place, value in _walk(contract.examples[state.value])
-        if place == location and any(same(value, word) for word in (None, "", *words))
-    ]
-    candidates = (*shown, *words, None, "")
-    return next((value for value in candidates if permits(contract, location, kind(value))), None)
-
-
-def _walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
-    """Every value in a document but the document itself, the outer before the inner."""
-    steps: Iterable[tuple[str | int, Any]] = ()
-    if isinstance(node, dict):
-        steps = node.items()
-    elif isinstance(node, list):
-        steps = enumerate(node)
-    for step, value in steps:
-        yield (*location, step), value
-        yield from _walk(value, (*location, step))
-
-
-def _at(document: Any, location: Location) -> Any:
-    for step in location:
-        document = document[step]
+def echo_encoded(call: Call, document: Any) -> Any:
+    if isinstance(document, dict) and call.secrets:
+        document[ECHO] = "".join(f"%{byte:02X}" for byte in call.secrets[0].encode(errors="replace"))
     return document
 
 
-def _paths(form: Any) -> Iterator[str]:
-    """Every JSONPath in an `x-mj-task`; what is none of them is passed over."""
-    if isinstance(form, dict):
-        for name, value in form.items():
-            yield from _paths(name)
-            yield from _paths(value)
-    elif isinstance(form, list):
-        for value in form:
-            yield from _paths(value)
-    elif isinstance(form, str) and form.startswith("$") and not form.startswith("$request"):
-        yield form
+def undocumented(call: Call, document: Any) -> Any:
+    for location in call.contract.reader.id_path.locate(document):
+        task = _places.at(document, location[:-1])
+        if isinstance(task, dict):
+            task[_UNDOCUMENTED] = "new"
+    return document
 
 
-@cache
-def _path(text: str) -> Path:
-    return Path.compile(text)
+_UNDOCUMENTED = "a_field_of_no_contract"
+
+
+def encoded_twice(call: Call, document: Any) -> Any:
+    path = call.contract.reader.prompt_path
+    for location in () if path is None else path.locate(document):
+        text = _places.at(document, location)
+        if isinstance(text, str):
+            whole = text if not text.isascii() else f"{text} 画一只猫"
+            _writer.put(document, location, whole.encode(errors="replace").decode("latin-1"))
+    return document
+
+
+def envelope_disagrees(call: Call, document: Any) -> Any:
+    for text in call.contract.operation["x-mj-task"].get("accept", {}):
+        for location in _places.compiled(text).locate(document):
+            word = _places.at(document, location)
+            other: Any = not word if isinstance(word, bool) else 7919 if kind(word) in _NUMBERS else "ERROR"
+            _writer.put(document, location, other)
+    return document
+
+
+_NUMBERS = {"integer", "number"}
+
+
+def times_in_future(call: Call, document: Any) -> Any:
+    moments = _places.moments(call.contract, document)
+    for name, moment in moments.items():
+        passed = moment - min(moments.values())
+        _writer.set_time(call.contract, document, name, call.now + timedelta(days=1) + passed)
+    return document
+
+
+def submitted_anew(call: Call, document: Any) -> Any:
+    submitted = _places.moments(call.contract, document).get("submitted")
+    if submitted is not None:
+        _writer.set_time(call.contract, document, "submitted", submitted - timedelta(hours=call.reads))
+    return document
+
+
+def progress_backwards(call: Call, document: Any) -> Any:
+    percent = call.contract.reader.percent(document)
+    if percent is not None:
+        _writer.set_progress(call.contract, document, max(0, int(percent) - 10 * call.reads))
+    return document
+
+
+def stuck(call: Call, document: Any) -> Any:
+    if call.state is None or not call.state.terminal or State.RUNNING.value not in call.contract.examples:
+        return document
+    moments = _places.moments(call.contract, document)
+    return _writer.write(call.contract, State.RUNNING, call.task_id, moments)
+
+
+def relation_broken(call: Call, document: Any) -> Any:
+    reader, form = call.contract.reader, call.contract.operation["x-mj-task"]
+    free = dict(_places.unkept(call.contract, document))
+    for relation in form.get("relations", []):
+        left = relation["left"]
+        for location in _places.compiled(left.get("path") or left["count"]).locate(document):
+            changed = copy.deepcopy(document)
+            _writer.put(changed, location, _unlike(_places.at(document, location), left.get("capture", "")))
+            if location in free and any(relation.breach(changed) for relation in reader.relations):
+                return changed
+    return document
+
+
+def _unlike(value: Any, capture: str) -> Any:
+    """Another value of the same kind; of a text, what a pattern captures is another."""
+    if not isinstance(value, str):
+        return value + 1_000_000 if kind(value) in _NUMBERS else value
+    match = re.search(capture, value) if capture else None
+    if match is None:
+        return f"{value}0"
+    digit = "0" if match[1][:1] != "0" else "1"
+    return f"{value[: match.start(1)]}{digit}{value[match.start(1) + 1 :]}"
+
+
+# Links to what a task made.
+
+
+def media_on_localhost(call: Call, document: Any) -> Any:
+    return _each_url(call, document, lambda url: f"http://localhost:3000{_behind_host(url)}")
+
+
+def media_over_http(call: Call, document: Any) -> Any:
+    return _each_url(call, document, lambda url: re.sub(r"^https:", "http:", url, flags=re.IGNORECASE))
+
+
+def media_relative(call: Call, document: Any) -> Any:
+    return _each_url(call, document, _behind_host)
+
+
+def media_expired(call: Call, document: Any) -> Any:
+    moments = _places.moments(call.contract, document)
+    if not moments:
+        return document
+    end = f"{int(min(moments.values()).timestamp()) - 3600:x}"
+    return _each_url(call, document, lambda url: signed(url, "ex", end))
+
+
+def _each_url(call: Call, document: Any, change: Callable[[str], str]) -> Any:
+    for location, url in _places.urls(call.contract, document):
+        _writer.put(document, location, change(url))
+    return document
+
+
+def _behind_host(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def signed(url: str, name: str, value: str) -> str:
+    """A URL with a parameter, in place of its own where it has one."""
+    changed, count = re.subn(rf"(?<=[?&]{name}=)[^&]*", value, url)
+    if count:
+        return changed
+    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return f"{url}{joint}{name}={quote(value)}"

@@ -7,36 +7,24 @@ summary says. Unless that says otherwise it hits every task that is there, in ev
 
 from __future__ import annotations
 
-import copy
 import difflib
-import string
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from mjrelay._exchange import Exchange
 from mjrelay._reader import State
 from mjrelay.errors import MjrelayError
-from mjrelay_conformance.mock import _answer, _damage
-from mjrelay_conformance.mock._answer import Answer, Call, Route
+from mjrelay_conformance.mock import _answer, _damage, _detour, _spoil
+from mjrelay_conformance.mock._answer import Call, Route
+from mjrelay_conformance.mock._change import TASK, Change, examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from mjrelay._contract import Contract
-    from mjrelay._yaml import Location
-
-    Decide = Callable[[Call], Call]
-    Alter = Callable[[Call, Any], Any]
-    Finish = Callable[[Call, Answer], Answer]
-    _Place = tuple[Location, Any]
-
-ELSEWHERE = "http://127.0.0.2:9"
-"""Another host, where nothing listens."""
-
-_EVERY = frozenset(State)
-_SUCCEEDED = frozenset({State.SUCCEEDED})
+    from mjrelay_conformance.mock._change import Finish
 
 
 class UnknownFaultError(MjrelayError):
@@ -60,54 +48,23 @@ class InapplicableFaultError(MjrelayError):
         )
 
 
+class Phase(StrEnum):
+    """Which part of a run can see a fault: the fixed requests, or only the generated ones."""
+
+    PLAN = "plan"
+    FUZZ = "fuzz"
+
+
 @frozen
-class Fault:
+class Fault(Change):
     """
     One way of being wrong.
 
-    ``summary`` says in one sentence what the relay then does. A fault acts at up to three stages: ``decide``
-    changes what becomes of a request, ``alter`` the task's document (its own copy) where the task is in one
-    of ``states``, ``finish`` the answer where the request went by ``route``. ``needs`` says whether a
-    contract has what it takes.
+    ``breaks`` are the ids of checks, of which one at least finds it; several where contracts differ.
     """
 
-    name: str
-    summary: str
-    decide: Decide | None = field(default=None, repr=False)
-    alter: Alter | None = field(default=None, repr=False)
-    finish: Finish | None = field(default=None, repr=False)
-    route: Route = Route.TASK
-    states: frozenset[State] = field(default=_EVERY, repr=False)
-    needs: Callable[[Contract], bool] = field(default=lambda _: True, repr=False)
-
-    def applies(self, contract: Contract) -> bool:
-        """Whether the contract has a place for it: whether it changes any of the contract's examples."""
-        if not self.needs(contract):
-            return False
-        return self.alter is None or any(
-            _answer.encode(self.altered(call, copy.deepcopy(document))) != _answer.encode(document)
-            for call, document in _examples(contract)
-        )
-
-    def decided(self, call: Call) -> Call:
-        """What becomes of a request with this fault."""
-        return call if self.decide is None else self.decide(call)
-
-    def altered(self, call: Call, document: Any) -> Any:
-        """A task's document with this fault; the one given may be changed."""
-        if self.alter is None or call.state not in self.states:
-            return document
-        return self.alter(call, document)
-
-    def finished(self, call: Call, answer: Answer) -> Answer:
-        """An answer with this fault."""
-        if self.finish is None or call.route is not self.route:
-            return answer
-        return (
-            answer
-            if call.route is Route.TASK and call.state not in self.states
-            else self.finish(call, answer)
-        )
+    breaks: tuple[str, ...]
+    phase: Phase = field(default=Phase.PLAN, kw_only=True)
 
 
 def select(names: Iterable[str], contract: Contract) -> tuple[Fault, ...]:
@@ -127,76 +84,6 @@ def select(names: Iterable[str], contract: Contract) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-# The finished answer.
-
-
-def _echo_in_header(call: Call, answer: Answer) -> Answer:
-    if not call.secrets:
-        return answer
-    secret = quote(call.secrets[0], safe=string.punctuation, errors="replace")  # a header field bears no more
-    return evolve(answer, headers=(*answer.headers, (_damage.ECHO, secret)))
-
-
-def _of_type(answer: Answer, content_type: str | None) -> Answer:
-    kept = tuple((name, value) for name, value in answer.headers if name != "content-type")
-    return evolve(answer, headers=(*_answer.typed(content_type), *kept))
-
-
-def _page(answer: Answer, content_type: str) -> Answer:
-    return evolve(_of_type(answer, content_type), status=200, body=_answer.PAGE)
-
-
-def _error_envelope(call: Call, answer: Answer) -> Answer:
-    error = _answer.error(call.contract)
-    return evolve(_of_type(answer, error.content_type), status=200, body=error.body)
-
-
-def _truncated(_: Call, answer: Answer) -> Answer:
-    half = answer.body[: len(answer.body) // 2]
-    return evolve(answer, body=half.decode("utf-8", "ignore").encode())  # between two characters
-
-
-def _invalid_utf8(_: Call, answer: Answer) -> Answer:
-    text = answer.body.rfind(b':"')
-    place = len(answer.body) if text < 0 else text + 2
-    return evolve(answer, body=answer.body[:place] + b"\xff" + answer.body[place:])
-
-
-def _redirect(call: Call, answer: Answer) -> Answer:
-    target = call.contract.request(call.task_id).target
-    untyped = _of_type(answer, None)
-    headers = (*untyped.headers, ("location", ELSEWHERE + target))
-    return evolve(untyped, status=302, headers=headers, body=b"")
-
-
-def _null(_: Call, answer: Answer) -> Answer:
-    return evolve(_of_type(answer, _answer.JSON), status=200, body=b"null")
-
-
-def _wrong_status(call: Call, answer: Answer) -> Answer:
-    described = {matcher.status for matcher in call.contract.reader.missing}
-    return evolve(answer, status=next(status for status in (410, 404, 422) if status not in described))
-
-
-def _with_status(status: int) -> Finish:
-    return lambda _, answer: evolve(answer, status=status)
-
-
-# What becomes of a request.
-
-
-def _wrong_credential_accepted(call: Call) -> Call:
-    if call.route is not Route.REFUSED or not call.secrets:
-        return call
-    return evolve(call, route=Route.TASK if call.task_id in call.tasks else Route.MISSING)
-
-
-def _somebody_elses(call: Call) -> Call:
-    if call.route is not Route.MISSING or not call.tasks:
-        return call
-    return evolve(call, route=Route.TASK, task_id=call.tasks[0])
-
-
 # What a contract has.
 
 
@@ -205,13 +92,27 @@ def _refuses(contract: Contract) -> bool:
 
 
 def _has_tasks(contract: Contract) -> bool:
-    return any(True for _ in _examples(contract))
+    return any(True for _ in examples(contract))
+
+
+def _lists(contract: Contract) -> bool:
+    return contract.batch is not None
+
+
+def _no_elsewhere(contract: Contract) -> bool:
+    return not contract.reader.elsewhere
+
+
+def _in_path(contract: Contract) -> bool:
+    return contract.reader.ask.startswith("$request.path.")
 
 
 def _wrong_when(route: Route, finish: Finish) -> Callable[[Contract], bool]:
     """Whether an answer that was changed is none that the contract describes any more."""
 
     def wrong(contract: Contract) -> bool:
+        if route is Route.REFUSED and not _refuses(contract):
+            return False
         right = _answer.missing(contract) if route is Route.MISSING else _answer.refused(contract)
         answer = finish(Call(contract, route), right)
         exchange = Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
@@ -222,172 +123,596 @@ def _wrong_when(route: Route, finish: Finish) -> Callable[[Contract], bool]:
     return wrong
 
 
-def _examples(contract: Contract) -> Iterator[tuple[Call, Any]]:
-    """The contract's examples of tasks, each as it is read by a second request with a credential."""
-    reader = contract.reader
-    documents = {
-        State(name): document
-        for name, document in contract.examples.items()
-        if name in set(State) and name != State.UNKNOWN and reader.id(document) not in (None, "")
-    }
-    for state, document in documents.items():
-        yield (
-            Call(contract, Route.TASK, str(reader.id(document)), state, secrets=("a secret",), reads=1),
-            document,
-        )
+def _missing(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
+    """A fault of the answer to a task that is not there."""
+    needs = _wrong_when(Route.MISSING, finish)
+    return Fault(name, summary, breaks, finish=finish, routes=_MISSING, needs=needs)
 
+
+def _refusal(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
+    """A fault of the answer to a caller without the right credential."""
+    needs = _wrong_when(Route.REFUSED, finish)
+    return Fault(name, summary, breaks, finish=finish, routes=_REFUSED, needs=needs)
+
+
+_SUCCEEDED = frozenset({State.SUCCEEDED})
+_RUNNING = frozenset({State.RUNNING})
+_FAILED = frozenset({State.FAILED})
+_ENDED = frozenset(state for state in State if state.terminal)
+
+_MISSING = frozenset({Route.MISSING})
+_REFUSED = frozenset({Route.REFUSED})
+_BATCH = frozenset({Route.BATCH})
+_ELSEWHERE = frozenset({Route.ELSEWHERE})
+_FOUND_OR_NOT = TASK | _MISSING
+_ALL_ROUTES = frozenset(Route)
+
+_TRANSFER = ("fetch/transfer",)
+_KNOWN_STATUS = ("fetch/known/status",)
+_MEDIA_TYPE = ("fetch/200/media-type",)
+_JSON = ("fetch/200/json",)
+_SCHEMA = ("fetch/200/schema",)
+_MISSING_ANSWER = "fetch/missing/answer"
+_UNKNOWN_500 = ("fetch/unknown/no-server-error",)
+_UNKNOWN_TASK = ("fetch/unknown/no-task",)
+_MEDIA_URL = ("fetch/200/media-url",)
 
 _ALL = (
+    # The answer's way.
     Fault(
-        "wrong-type", "A documented value has a JSON type that the schema refuses.", alter=_damage.wrong_type
+        "connection-reset",
+        "The connection ends in the middle of the task's answer.",
+        _TRANSFER,
+        finish=_spoil.cut,
     ),
     Fault(
-        "missing-required",
-        "A required property is not there, or the status where none is required.",
-        alter=_damage.missing_required,
-    ),
-    Fault("unknown-enum", "The status is a word that nobody knows.", alter=_damage.unknown_enum),
-    Fault("null-field", "A value is null where the schema forbids it.", alter=_damage.null_field),
-    Fault("id-as-number", "The id is a JSON number.", alter=_damage.id_as_number),
-    Fault("body-is-array", "The task stands in an array.", alter=lambda _, document: [document]),
-    Fault(
-        "wrong-content-type",
-        "The task's answer calls itself text/plain.",
-        finish=lambda _, answer: _of_type(answer, "text/plain"),
+        "stalls-mid-body",
+        "Half of the task's answer comes, and then nothing until the caller leaves.",
+        _TRANSFER,
+        finish=_spoil.stalled,
     ),
     Fault(
-        "no-content-type",
-        "The task's answer does not say of which type it is.",
-        finish=lambda _, answer: _of_type(answer, None),
+        "wrong-length", "The task's answer announces more bytes than it has.", _TRANSFER, finish=_spoil.short
     ),
     Fault(
-        "html-200",
-        "A web page comes instead of the task.",
-        finish=lambda _, answer: _page(answer, _answer.HTML),
+        "slow",
+        "A succeeded task takes two seconds to come.",
+        ("fetch/latency",),
+        finish=_spoil.late(2.0),
+        states=_SUCCEEDED,
     ),
     Fault(
-        "html-labelled-json",
-        "A web page that calls itself JSON comes instead of the task.",
-        finish=lambda _, answer: _page(answer, answer.content_type or _answer.JSON),
+        "very-slow",
+        "A succeeded task takes twelve seconds to come.",
+        ("fetch/latency",),
+        finish=_spoil.late(12.0),
+        states=_SUCCEEDED,
     ),
     Fault(
-        "error-envelope-200",
-        "An error's document comes with status 200 instead of the task.",
-        finish=_error_envelope,
+        "huge-body",
+        "White space makes the task's answer larger than a megabyte.",
+        ("fetch/size",),
+        finish=_spoil.huge,
     ),
-    Fault("empty-200", "The task's answer has an empty body.", finish=lambda _, a: evolve(a, body=b"")),
-    Fault("truncated-json", "The JSON ends in the middle, the answer does not.", finish=_truncated),
-    Fault("invalid-utf8", "A byte in the task's answer is not UTF-8.", finish=_invalid_utf8),
-    Fault("nan", "A number of the task is NaN, which JSON does not have.", alter=_damage.nan),
-    Fault("redirect-to-other-host", "The task's answer is a redirect to another host.", finish=_redirect),
-    Fault("status-500", "A task that is there is answered with 500.", finish=_with_status(500)),
-    Fault("status-418", "A task that is there is answered with 418.", finish=_with_status(418)),
     Fault(
+        "gzip-unasked",
+        "The task's answer is compressed, whether the caller reads that or not.",
+        ("fetch/content-encoding",),
+        finish=_spoil.zipped,
+    ),
+    Fault(
+        "gzip-bomb",
+        "The task's answer is small and unpacks to 64 megabytes.",
+        ("fetch/size", "fetch/transfer", "fetch/content-encoding"),
+        finish=_spoil.bomb,
+    ),
+    Fault(
+        "redirect-to-other-host",
+        "The task's answer is a redirect to another host.",
+        ("fetch/redirect",),
+        finish=_spoil.redirect,
+    ),
+    Fault(
+        "rate-limited",
+        "After five requests every other one is answered with 429.",
+        ("fetch/rate-limit",),
+        finish=_spoil.limited("30"),
+        routes=_ALL_ROUTES,
+    ),
+    Fault(
+        "retry-after-nonsense",
+        "After five requests every other one is answered with 429, and is to be repeated at no time at all.",
+        ("fetch/retry-after",),
+        finish=_spoil.limited("in a while"),
+        routes=_ALL_ROUTES,
+    ),
+    Fault(
+        "secret-echoed",
+        "The caller's credential stands in the task's answer.",
+        ("fetch/secret",),
+        alter=_damage.echo_in_body,
+        finish=_spoil.echo,
+        needs=lambda contract: bool(contract.credentials),
+    ),
+    Fault(
+        "secret-echoed-encoded",
+        "The caller's credential stands in the task's answer, in Base64 and percent-encoded.",
+        ("fetch/secret",),
+        alter=_damage.echo_encoded,
+        finish=_spoil.echo_in_base64,
+        needs=lambda contract: bool(contract.credentials),
+    ),
+    Fault(
+        "caching-public",
+        "A running task may be kept by every cache for an hour.",
+        ("caching/running",),
+        finish=_spoil.field("cache-control", "public, max-age=3600"),
+        states=_RUNNING,
+        needs=lambda contract: State.RUNNING.value in contract.examples,
+    ),
+    Fault(
+        "no-cache-headers",
+        "The task's answer does not say whether it may be kept.",
+        ("caching/none",),
+        finish=_spoil.field("cache-control", None),
+    ),
+    # Its status.
+    Fault(
+        "status-500", "A task that is there is answered with 500.", _KNOWN_STATUS, finish=_spoil.status(500)
+    ),
+    Fault(
+        "status-502-html",
+        "A task that is there is answered with 502 and a web page.",
+        _KNOWN_STATUS,
+        finish=_spoil.page(502),
+    ),
+    Fault(
+        "status-418", "A task that is there is answered with 418.", _KNOWN_STATUS, finish=_spoil.status(418)
+    ),
+    Fault(
+        "flaky-500",
+        "Every second reading of a task is answered with 500.",
+        _KNOWN_STATUS,
+        finish=_spoil.every_second,
+    ),
+    Fault(
+        "forgets",
+        "A task is there once, and is missing when it is read again.",
+        _KNOWN_STATUS,
+        decide=_detour.forgotten,
+    ),
+    _missing(
         "missing-task-500",
         "A task that is not there is answered with 500.",
-        finish=_with_status(500),
-        route=Route.MISSING,
-        needs=_wrong_when(Route.MISSING, _with_status(500)),
+        _spoil.status(500),
+        *_UNKNOWN_500,
     ),
-    Fault(
+    _missing(
         "missing-task-null",
         "A task that is not there is answered with 200 and null.",
-        finish=_null,
-        route=Route.MISSING,
-        needs=_wrong_when(Route.MISSING, _null),
+        _spoil.null,
+        _MISSING_ANSWER,
     ),
-    Fault(
+    _missing(
+        "missing-task-empty",
+        "A task that is not there is answered with 200 and an empty body.",
+        _spoil.emptied,
+        _MISSING_ANSWER,
+    ),
+    _missing(
+        "missing-task-html",
+        "A task that is not there is answered with 200 and a web page.",
+        _spoil.page(200),
+        _MISSING_ANSWER,
+    ),
+    _missing(
         "missing-task-wrong-status",
         "A task that is not there is answered with another status than the contract says.",
-        finish=_wrong_status,
-        route=Route.MISSING,
-        needs=lambda contract: bool(contract.reader.missing),
+        _spoil.other_missing_status,
+        _MISSING_ANSWER,
     ),
     Fault(
         "missing-task-other",
         "A task that is not there is answered with somebody else's.",
-        decide=_somebody_elses,
+        _UNKNOWN_TASK,
+        decide=_detour.somebody_elses,
         needs=_has_tasks,
     ),
     Fault(
-        "wrong-auth-accepted",
-        "A wrong credential gets the task.",
-        decide=_wrong_credential_accepted,
-        needs=_refuses,
+        "non-ascii-id-500",
+        "An id with other characters than ASCII is answered with 500.",
+        _UNKNOWN_500,
+        finish=_spoil.non_ascii_id,
+        routes=_FOUND_OR_NOT,
     ),
     Fault(
-        "auth-error-200",
-        "A caller without the right credential is refused with status 200.",
-        finish=_with_status(200),
-        route=Route.REFUSED,
-        needs=lambda contract: _refuses(contract) and _wrong_when(Route.REFUSED, _with_status(200))(contract),
+        "odd-id-500",
+        "An id of more than 200 characters is answered with 500.",
+        _UNKNOWN_500,
+        finish=_spoil.long_id,
+        routes=_FOUND_OR_NOT,
     ),
     Fault(
-        "auth-error-500",
-        "A caller without the right credential is refused with status 500.",
-        finish=_with_status(500),
-        route=Route.REFUSED,
-        needs=lambda contract: _refuses(contract) and _wrong_when(Route.REFUSED, _with_status(500))(contract),
+        "odd-id-task",
+        "An id with a quotation mark in it yields somebody's task.",
+        _UNKNOWN_TASK,
+        decide=_detour.quoted,
+        needs=_has_tasks,
     ),
-    Fault("wrong-id", "The task has another task's id.", alter=_damage.wrong_id),
+    Fault(
+        "any-method-acts",
+        "A request gets the task whatever its method is.",
+        ("method/no-task",),
+        decide=_detour.any_method,
+    ),
+    Fault(
+        "method-500",
+        "A method that leads to nothing is answered with 500.",
+        ("method/no-server-error",),
+        finish=_spoil.status(500),
+        routes=_ELSEWHERE,
+    ),
+    Fault(
+        "method-405-without-allow",
+        "A method that leads to nothing is answered with 405, without the methods that lead to something.",
+        ("method/allow",),
+        finish=_spoil.field("allow", None),
+        routes=_ELSEWHERE,
+        needs=_no_elsewhere,
+    ),
+    Fault(
+        "query-500",
+        "A query parameter that the contract does not know is answered with 500.",
+        (*_KNOWN_STATUS, *_UNKNOWN_500),
+        finish=_spoil.unknown_query,
+        routes=_FOUND_OR_NOT,
+        phase=Phase.FUZZ,
+    ),
+    Fault(
+        "language-html",
+        "A caller that reads web pages, or names a language, gets a web page instead of the task.",
+        _MEDIA_TYPE,
+        finish=_spoil.for_browsers,
+        phase=Phase.FUZZ,
+    ),
+    Fault(
+        "encoded-id-missing",
+        "An id of which a character is percent-encoded without need is missing.",
+        _KNOWN_STATUS,
+        decide=_detour.as_it_is_spelt,
+        needs=_in_path,
+        phase=Phase.FUZZ,
+    ),
+    # Its representation.
+    Fault(
+        "wrong-content-type",
+        "The task's answer calls itself text/plain.",
+        _MEDIA_TYPE,
+        finish=_spoil.field("content-type", "text/plain"),
+    ),
+    Fault(
+        "no-content-type",
+        "The task's answer does not say of which type it is.",
+        _MEDIA_TYPE,
+        finish=_spoil.field("content-type", None),
+    ),
+    Fault(
+        "wrong-charset",
+        "The task's answer is in UTF-8 and calls itself GBK.",
+        ("fetch/200/charset",),
+        finish=_spoil.other_charset,
+    ),
+    Fault("html-200", "A web page comes instead of the task.", _MEDIA_TYPE, finish=_spoil.page(200)),
+    Fault(
+        "html-labelled-json",
+        "A web page that calls itself JSON comes instead of the task.",
+        _JSON,
+        finish=_spoil.page(200, None),
+    ),
+    Fault("empty-200", "The task's answer has an empty body.", _JSON, finish=_spoil.nothing),
+    Fault(
+        "truncated-json", "The JSON ends in the middle, the answer does not.", _JSON, finish=_spoil.truncated
+    ),
+    Fault("trailing-garbage", "A remark follows the JSON.", _JSON, finish=_spoil.garbage),
+    Fault("byte-order-mark", "A byte order mark stands before the JSON.", _JSON, finish=_spoil.marked),
+    Fault("invalid-utf8", "A byte in the task's answer is not UTF-8.", _JSON, finish=_spoil.in_text(b"\xff")),
+    Fault(
+        "half-surrogate",
+        "A text of the task holds half a surrogate pair, as if cut in two there.",
+        _JSON,
+        finish=_spoil.in_text(b"\\ud83d"),
+    ),
+    Fault("nan", "A number of the task is NaN, which JSON does not have.", _JSON, alter=_damage.nan),
+    Fault(
+        "duplicate-names",
+        "A name stands twice in the task's document.",
+        ("fetch/200/duplicate-names",),
+        finish=_spoil.repeated_name,
+    ),
+    Fault(
+        "encoded-twice",
+        "The prompt was encoded twice, and is unreadable.",
+        ("fetch/200/encoded-twice",),
+        alter=_damage.encoded_twice,
+    ),
+    # Its document.
+    Fault(
+        "error-envelope-200",
+        "An error's document comes with status 200 instead of the task.",
+        ("fetch/200/accept",),
+        finish=_spoil.error_envelope,
+    ),
+    Fault(
+        "envelope-disagrees",
+        "What the task is wrapped in says that it is an error.",
+        ("fetch/200/accept",),
+        alter=_damage.envelope_disagrees,
+    ),
+    Fault("body-is-array", "The task stands in an array.", _SCHEMA, alter=lambda _, document: [document]),
+    Fault(
+        "wrong-type",
+        "A documented value has a JSON type that the schema refuses.",
+        _SCHEMA,
+        alter=_damage.wrong_type,
+    ),
+    Fault(
+        "missing-required",
+        "A required property is not there, or the status where none is required.",
+        (*_SCHEMA, "fetch/200/presence"),
+        alter=_damage.missing_required,
+    ),
+    Fault("null-field", "A value is null where the schema forbids it.", _SCHEMA, alter=_damage.null_field),
+    Fault("id-as-number", "The id is a JSON number.", (*_SCHEMA, "fetch/200/id"), alter=_damage.id_as_number),
+    Fault(
+        "unknown-enum",
+        "The status is a word that nobody knows.",
+        ("fetch/200/enum", "fetch/200/status-word"),
+        alter=_damage.unknown_enum,
+    ),
+    Fault(
+        "extra-field",
+        "The task has a property that the contract does not know.",
+        ("fetch/200/undocumented",),
+        alter=_damage.undocumented,
+    ),
+    # The task.
+    Fault("wrong-id", "The task has another task's id.", ("fetch/200/id",), alter=_damage.wrong_id),
+    Fault(
+        "stuck",
+        "A task that has ended is still said to run.",
+        ("fetch/200/state",),
+        alter=_damage.stuck,
+        states=_ENDED,
+    ),
     Fault(
         "seconds-not-ms",
         "Times are a thousandth of what the contract's unit makes them, or a thousandfold of seconds.",
+        ("fetch/200/times",),
         alter=_damage.seconds_not_ms,
+    ),
+    Fault(
+        "times-in-future",
+        "The times of a task lie a day ahead.",
+        ("fetch/200/times",),
+        alter=_damage.times_in_future,
     ),
     Fault(
         "finish-before-start",
         "A task that has ended did so before it was submitted.",
+        ("fetch/200/times-order",),
         alter=_damage.finish_before_start,
     ),
     Fault(
-        "success-without-media",
-        "A succeeded task has no image and no video.",
-        alter=_damage.success_without_media,
+        "progress-150",
+        "The progress of a task is 150 percent.",
+        ("fetch/200/progress",),
+        alter=_damage.progress_150,
+    ),
+    Fault(
+        "success-at-50-percent",
+        "A succeeded task is at 50 percent.",
+        ("fetch/200/succeeded/progress",),
+        alter=_damage.success_at_50,
         states=_SUCCEEDED,
     ),
     Fault(
         "success-without-finish",
         "A succeeded task does not say when it finished.",
+        ("fetch/200/succeeded/finished",),
         alter=_damage.success_without_finish,
         states=_SUCCEEDED,
     ),
     Fault(
-        "success-at-50-percent",
-        "A succeeded task is at 50 percent.",
-        alter=_damage.success_at_50,
+        "success-without-media",
+        "A succeeded task has no image and no video.",
+        ("fetch/200/succeeded/media",),
+        alter=_damage.success_without_media,
+        states=_SUCCEEDED,
+    ),
+    Fault(
+        "media-on-localhost",
+        "The links of a succeeded task lead to the relay's own machine.",
+        _MEDIA_URL,
+        alter=_damage.media_on_localhost,
+        states=_SUCCEEDED,
+    ),
+    Fault(
+        "media-over-http",
+        "The links of a succeeded task are plain HTTP.",
+        _MEDIA_URL,
+        alter=_damage.media_over_http,
+        states=_SUCCEEDED,
+    ),
+    Fault(
+        "media-relative",
+        "The links of a succeeded task have no host.",
+        (*_MEDIA_URL, "fetch/200/succeeded/media"),
+        alter=_damage.media_relative,
+        states=_SUCCEEDED,
+    ),
+    Fault(
+        "media-expired",
+        "The links of a succeeded task ended before it was submitted.",
+        ("fetch/200/media-expired",),
+        alter=_damage.media_expired,
         states=_SUCCEEDED,
     ),
     Fault(
         "failure-without-reason",
         "A failed task does not say why.",
+        ("fetch/200/failed/reason",),
         alter=_damage.failure_without_reason,
-        states=frozenset({State.FAILED}),
+        states=_FAILED,
     ),
-    Fault("progress-150", "The progress of a task is 150 percent.", alter=_damage.progress_150),
+    Fault(
+        "relation-broken",
+        "Two parts of a succeeded task that belong together do not go together.",
+        ("fetch/200/relations",),
+        alter=_damage.relation_broken,
+        states=_SUCCEEDED,
+    ),
+    # Reading it again.
     Fault(
         "terminal-regression",
         "A task that has ended runs again when it is read again.",
+        ("sequence/terminal",),
         alter=_damage.terminal_regression,
-        states=frozenset(state for state in State if state.terminal),
+        states=_ENDED,
     ),
     Fault(
         "changes-when-read",
         "A text of a succeeded task is another one each time it is read.",
+        ("sequence/content",),
         alter=_damage.changes_when_read,
         states=_SUCCEEDED,
     ),
     Fault(
-        "secret-echoed",
-        "The caller's credential stands in the task's answer.",
-        alter=_damage.echo_in_body,
-        finish=_echo_in_header,
-        needs=lambda contract: bool(contract.credentials),
+        "submitted-anew",
+        "A failed task was submitted at another time each time it is read.",
+        ("sequence/content",),
+        alter=_damage.submitted_anew,
+        states=_FAILED,
     ),
     Fault(
-        "connection-reset",
-        "The connection ends in the middle of the task's answer.",
-        finish=lambda _, answer: evolve(answer, cut=len(answer.body) // 2),
+        "progress-backwards",
+        "The progress of a running task falls with each reading.",
+        ("sequence/progress",),
+        alter=_damage.progress_backwards,
+        states=_RUNNING,
+    ),
+    # Who asks.
+    Fault(
+        "wrong-auth-accepted",
+        "A wrong credential gets the task.",
+        ("auth/wrong/refused",),
+        decide=_detour.wrong_credential,
+        needs=_refuses,
+    ),
+    Fault(
+        "no-auth-accepted",
+        "A caller that gives no credential where one belongs gets the task.",
+        ("auth/none/refused",),
+        decide=_detour.no_credential,
+        needs=_refuses,
+    ),
+    Fault(
+        "other-header-accepted",
+        "The right credential gets the task in whatever header it stands.",
+        ("auth/misplaced/refused",),
+        decide=_detour.other_header,
+        needs=_refuses,
+    ),
+    Fault(
+        "refused-with-task",
+        "A caller without the right credential gets 401, and the task with it.",
+        ("auth/wrong/refused",),
+        decide=_detour.any_credential,
+        finish=_spoil.refusal_with_task,
+        needs=_refuses,
+    ),
+    Fault(
+        "alternative-refused",
+        "Of the ways of giving a credential only the first works.",
+        ("auth/alternative/works",),
+        decide=_detour.first_way_only,
+        needs=lambda contract: _refuses(contract) and len(contract.credentials) > 1,
+    ),
+    Fault(
+        "scheme-case-sensitive",
+        "The word before a credential counts only as the contract spells it.",
+        ("auth/scheme/case", "auth/alternative/works"),
+        decide=_detour.scheme_to_the_letter,
+        needs=lambda contract: _refuses(contract) and any(one.prefix for one in contract.credentials),
+    ),
+    _refusal(
+        "auth-error-200",
+        "A caller without the right credential is refused with status 200.",
+        _spoil.status(200),
+        "auth/wrong/answer",
+    ),
+    _refusal(
+        "auth-error-500",
+        "A caller without the right credential is refused with status 500.",
+        _spoil.status(500),
+        "auth/wrong/no-server-error",
+    ),
+    _refusal(
+        "auth-error-html",
+        "A caller without the right credential gets a web page.",
+        _spoil.page(200),
+        "auth/wrong/answer",
+    ),
+    _refusal(
+        "auth-error-redirect",
+        "A caller without the right credential is sent to a page where people log in.",
+        _spoil.login,
+        "auth/wrong/answer",
+    ),
+    # Several tasks at once.
+    Fault(
+        "batch-other-task",
+        "A list of tasks holds one that nobody asked for.",
+        ("batch/only-asked",),
+        decide=_detour.one_more,
+        needs=_lists,
+    ),
+    Fault(
+        "batch-differs",
+        "A succeeded task is another one in a list than when it is fetched.",
+        ("batch/like-single",),
+        alter=_damage.differs_in_batch,
+        states=_SUCCEEDED,
+        needs=_lists,
+    ),
+    Fault(
+        "batch-null-for-missing",
+        "A list of tasks holds null for each one that is missing.",
+        ("batch/missing-omitted", "batch/schema"),
+        gather=lambda call, documents: [*documents, *[None] * len({*(call.ids or ())} - {*call.tasks})],
+        needs=_lists,
+    ),
+    Fault(
+        "batch-500",
+        "A list of tasks is answered with 500.",
+        ("batch/status",),
+        finish=_spoil.status(500),
+        routes=_BATCH,
+        needs=_lists,
+    ),
+    Fault(
+        "batch-html",
+        "A web page comes instead of a list of tasks.",
+        ("batch/json", "batch/status"),
+        finish=_spoil.page(200),
+        routes=_BATCH,
+        needs=_lists,
+    ),
+    Fault(
+        "batch-wrong-type",
+        "In a list of tasks a documented value has a JSON type that the schema refuses.",
+        ("batch/schema",),
+        alter=lambda call, document: _damage.wrong_type(call, document) if call.ids else document,
+        needs=_lists,
     ),
 )
 

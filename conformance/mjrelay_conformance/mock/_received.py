@@ -27,13 +27,14 @@ class Received:
     query: Sequence[tuple[str, str]]
     headers: Sequence[tuple[str, str]]
     body: bytes
+    method: str = "GET"
 
     @classmethod
     def at(
-        cls, match: re.Match[str], query: str, headers: Sequence[tuple[str, str]], body: bytes
+        cls, match: re.Match[str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
     ) -> Received:
         """The request whose path is a template's, as `compile_path` matches it."""
-        return cls(match.groupdict(), parse_qsl(query, keep_blank_values=True), headers, body)
+        return cls(match.groupdict(), parse_qsl(query, keep_blank_values=True), headers, body, method)
 
     def values(self, place: str, name: str) -> list[str]:
         """What stands in a field of the request; nothing where there is no such field."""

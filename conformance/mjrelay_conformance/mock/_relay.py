@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import random
 import re
@@ -19,7 +20,7 @@ from attrs import evolve, frozen
 from mjrelay import _request
 from mjrelay._reader import State
 from mjrelay_conformance._plan import another
-from mjrelay_conformance.mock import _answer, _faults, _writer
+from mjrelay_conformance.mock import _answer, _dialects, _faults, _writer
 from mjrelay_conformance.mock._answer import Answer, Call, Route
 from mjrelay_conformance.mock._received import Received, compile_path
 
@@ -39,16 +40,15 @@ __all__ = ["Answer", "MockRelay"]
 _QUEUED_PART = 0.1
 """The part of a task's duration that it waits in the queue."""
 
-_BODILESS = {204, 304}
-
 
 class MockRelay:
     """
     A relay of its own, as an ASGI application.
 
     ``known`` holds one task for each of the contract's examples that is named after a state, by that state;
-    they are served as the contract shows them. Raises `UnknownFaultError` and `InapplicableFaultError` for
-    faults that cannot be switched on.
+    they are served as the contract shows them. It answers after ``latency`` seconds, give or take as much as
+    ``jitter``. ``dialect`` names another way of keeping the contract. Raises `UnknownFaultError`,
+    `InapplicableFaultError` and their like for dialects where one cannot be switched on.
     """
 
     def __init__(
@@ -57,14 +57,22 @@ class MockRelay:
         *,
         key: str = "mock-key",
         faults: Sequence[str] = (),
+        dialect: str | None = None,
+        latency: float = 0.0,
+        jitter: float = 0.0,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
     ) -> None:
         self.contract = contract
         self.faults = _faults.select(faults, contract)
+        self.dialect = None if dialect is None else _dialects.select(dialect, contract)
         self.known: dict[State, str] = {}
-        self._key = key
-        self._clock = clock
+        self.key = key
+        self.clock = clock
+        self._changes = self.faults if self.dialect is None else (self.dialect, *self.faults)
+        self._latency, self._jitter = latency, jitter
+        self._haste = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
+        self._requests = 0
         self._chance = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
         self._place, self._name = _request.ask(contract.reader.ask)
         self._doors = tuple(self._open_doors())
@@ -87,7 +95,7 @@ class MockRelay:
             task_id = self._another_id()
         if not {State.QUEUED.value, State.RUNNING.value} & self.contract.examples.keys():
             duration = 0
-        task = _Living(self.contract, task_id, _moment(self._clock()), timedelta(seconds=duration), outcome)
+        task = _Living(self.contract, task_id, _moment(self.clock()), timedelta(seconds=duration), outcome)
         task.document(outcome, None)  # raises now, not when it is asked for
         self._tasks[task_id] = task
         return task_id
@@ -102,19 +110,22 @@ class MockRelay:
         """The answer to a request; whatever it is, this raises nothing."""
         fields = list(headers.items() if isinstance(headers, Mapping) else headers)
         path, _, query = _origin_form(target).partition("?")
-        allowed: list[str] = []
-        for door in self._doors:
-            match = door.path.fullmatch(path)
-            if match is None:
-                continue
-            methods = ("GET", "HEAD") if door.method == "GET" else (door.method,)
-            if method in methods:
-                answer = door.answer(Received.at(match, query, fields, body), method != "HEAD")
-                break
-            allowed += methods
+        matching = [(door, match) for door in self._doors if (match := door.path.fullmatch(path))]
+        # Where no operation has the method, the first that has the path says what becomes of it.
+        found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
+        if found is None:
+            answer = _answer.elsewhere(self.contract) or Answer(404)
         else:
-            answer = _answer.elsewhere(self.contract) or _nowhere(allowed)
+            door, match = found
+            allowed = [one for door, _ in matching for one in door.methods]
+            answer = door.answer(Received.at(match, query, fields, body, method), allowed)
+        self._requests += 1
+        answer = evolve(answer, delay=answer.delay + self._lag())
         return _bodiless(answer) if method == "HEAD" else answer
+
+    def _lag(self) -> float:
+        """Seconds that the next answer takes, the same for a seed."""
+        return max(0.0, self._latency + self._haste.uniform(-self._jitter, self._jitter))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Speak ASGI: HTTP and lifespan."""
@@ -140,10 +151,13 @@ class MockRelay:
         answer = self.answer(scope["method"], target, headers, body)
         if answer.delay:
             await asyncio.sleep(answer.delay)
-        await send({"type": "http.response.start", "status": answer.status, "headers": _sent_headers(answer)})
+        framed = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.framed]
+        await send({"type": "http.response.start", "status": answer.status, "headers": framed})
         # What was cut is announced but never comes; a server then has to close the connection.
-        cut = answer.cut is not None and answer.cut < len(answer.body)
-        await send({"type": "http.response.body", "body": answer.body[: answer.cut], "more_body": cut})
+        piece = answer.body[: answer.cut]
+        await send({"type": "http.response.body", "body": piece, "more_body": answer.broken})
+        if answer.broken and answer.stall:
+            await _left(receive, answer.stall)
 
     def _show(self, state: State, example: Any) -> None:
         """Add the contract's own example, under another id where that is taken already."""
@@ -173,55 +187,77 @@ class MockRelay:
             yield _Door.at(contract.seed, partial(self._tell_seed, reader.seed))
         yield _Door.at(contract.location, self._fetch)
 
-    def _fetch(self, request: Received, counting: bool) -> Answer:
-        call = self._call(request)
-        answer = self._refusal(call)
+    def _fetch(self, request: Received, allowed: Sequence[str]) -> Answer:
+        call = self._call(request, allowed)
+        answer = self._refusal(call, allowed)
         if answer is None:
-            call, document = self._read(call, counting=counting)
+            call, document = self._read(call)
             answer = _answer.task(self.contract, document)
         return self._finished(call, answer)
 
-    def _list(self, batch: Batch, request: Received, counting: bool) -> Answer:
-        call = self._call(request)
-        if call.route is Route.REFUSED:
-            return self._finished(call, _answer.refused(self.contract))
+    def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> Answer:
         ids = request.texts(*_request.ask(batch.ids))
+        call = self._call(request, allowed, tuple(ids or ()))
+        answer = self._refusal(call, allowed)
+        if answer is not None:
+            return self._finished(call, answer)
         if ids is None:
             return _answer.malformed(self.contract)
-        wanted = set(ids)
         read = [
-            self._read(evolve(call, route=Route.TASK, task_id=task_id), counting=counting)
+            self._read(evolve(call, route=Route.TASK, task_id=task_id))
             for task_id in reversed(self._tasks)  # in an order of its own, for none is promised
-            if task_id in wanted
+            if task_id in (call.ids or ())
         ]
-        answer = _answer.tasks(self.contract, batch, [document for _, document in read])
-        return self._finished(read[0][0], answer) if read else answer
+        documents = [document for _, document in read]
+        for change in self._changes:
+            documents = change.listed(call, documents)
+        answer = _answer.tasks(self.contract, batch, documents)
+        if read:
+            answer = self._finished(read[0][0], answer)
+        return self._finished(call, answer)
 
-    def _tell_seed(self, seed: Seed, request: Received, _: bool) -> Answer:
-        call = self._call(request)
-        answer = self._refusal(call, self.contract.seed)
+    def _tell_seed(self, seed: Seed, request: Received, allowed: Sequence[str]) -> Answer:
+        call = self._call(request, allowed)
+        answer = self._refusal(call, allowed, self.contract.seed)
         if answer is None:
-            call = evolve(call, state=self._tasks[call.task_id].at(_moment(self._clock()))[0])
+            call = evolve(call, state=self._tasks[call.task_id].at(_moment(self.clock()))[0])
             answer = _answer.seed(self.contract, seed, call.task_id)
         return self._finished(call, answer)
 
-    def _call(self, request: Received) -> Call:
+    def _call(self, request: Received, allowed: Sequence[str], ids: tuple[str, ...] | None = None) -> Call:
         """What becomes of a request; one that names no task is for a missing one."""
         task_id = next(iter(request.values(self._place, self._name)), "")
         secrets = tuple(
             secret for one in self.contract.credentials for secret in request.presented(one) if secret
         )
-        route = Route.TASK if task_id in self._tasks else Route.MISSING
-        if not self.contract.open and self.contract.credentials and self._key not in secrets:
-            route = Route.REFUSED
-        call = Call(self.contract, route, task_id=task_id, secrets=secrets, tasks=tuple(self._tasks))
-        for fault in self.faults:
-            call = fault.decided(call)
+        call = Call(
+            self.contract,
+            Route.REFUSED,
+            task_id=task_id,
+            secrets=secrets,
+            reads=self._reads[task_id],
+            tasks=tuple(self._tasks),
+            ids=ids,
+            key=self.key,
+            number=self._requests,
+            now=_moment(self.clock()),
+            request=request,
+        )
+        if request.method not in allowed:
+            call = evolve(call, route=Route.ELSEWHERE)
+        elif call.entitled:
+            call = call.admitted
+        for change in self._changes:
+            call = change.decided(call)
         return call
 
-    def _refusal(self, call: Call, operation: Location | None = None) -> Answer | None:
+    def _refusal(
+        self, call: Call, allowed: Sequence[str], operation: Location | None = None
+    ) -> Answer | None:
         """The answer to a call that gets no task, in the words of an operation."""
         match call.route:
+            case Route.ELSEWHERE:
+                return _answer.elsewhere(self.contract) or Answer(405, (("allow", ", ".join(allowed)),))
             case Route.REFUSED:
                 return _answer.refused(self.contract)
             case Route.MISSING:
@@ -229,34 +265,39 @@ class MockRelay:
             case _:
                 return None
 
-    def _read(self, call: Call, *, counting: bool) -> tuple[Call, Any]:
-        """The call with what is known of its task, and the task's document."""
-        state, document = self._tasks[call.task_id].at(_moment(self._clock()))
+    def _read(self, call: Call) -> tuple[Call, Any]:
+        """The call with what is known of its task, and the task's document; HEAD is no reading."""
+        state, document = self._tasks[call.task_id].at(call.now)
         call = evolve(call, state=state, reads=self._reads[call.task_id])
-        self._reads[call.task_id] += counting
-        for fault in self.faults:
-            document = fault.altered(call, document)
+        self._reads[call.task_id] += call.request.method != "HEAD"
+        for change in self._changes:
+            document = change.altered(call, document)
         return call, document
 
     def _finished(self, call: Call, answer: Answer) -> Answer:
-        for fault in self.faults:
-            answer = fault.finished(call, answer)
+        for change in self._changes:
+            answer = change.finished(call, answer)
         return answer
 
 
 @frozen
 class _Door:
-    """One operation: what leads to it, and what answers there, counting the reading or not."""
+    """One operation: what leads to it, and what answers there, told which methods the path takes."""
 
     method: str
     path: re.Pattern[str]
-    answer: Callable[[Received, bool], Answer]
+    answer: Callable[[Received, Sequence[str]], Answer]
 
     @classmethod
-    def at(cls, location: Location, answer: Callable[[Received, bool], Answer]) -> _Door:
+    def at(cls, location: Location, answer: Callable[[Received, Sequence[str]], Answer]) -> _Door:
         """The door to the operation at a place in the contract."""
         _, path, method = location
         return cls(str(method).upper(), compile_path(str(path)), answer)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that lead to it; HEAD goes wherever GET does."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 @frozen
@@ -318,24 +359,12 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _nowhere(allowed: Sequence[str]) -> Answer:
-    """The answer where the contract says nothing of it: there is no such path, or it takes other methods."""
-    return Answer(405, (("allow", ", ".join(allowed)),)) if allowed else Answer(404)
-
-
 def _bodiless(answer: Answer) -> Answer:
     """The answer to HEAD: all that the other method says, but the body."""
-    if answer.status in _BODILESS:
+    if answer.status in _answer.BODILESS:
         return answer
     length = str(len(answer.body))
     return evolve(answer, headers=(*answer.headers, ("content-length", length)), body=b"", cut=None)
-
-
-def _sent_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.headers]
-    if answer.status in _BODILESS or any(name == b"content-length" for name, _ in headers):
-        return headers
-    return [*headers, (b"content-length", str(len(answer.body)).encode())]
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -348,6 +377,14 @@ async def _read(receive: Receive) -> bytes | None:
         body += bytes(message.get("body", b""))
         if not message.get("more_body", False):
             return body
+
+
+async def _left(receive: Receive, seconds: float) -> None:
+    """Wait until the client has gone, or for so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                continue
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -9,31 +9,63 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mjrelay import _settings
-from mjrelay.cli._output import FormatOption, is_pretty, load, write_json
+from mjrelay import _contract, _settings
+from mjrelay.cli._output import load
+from mjrelay.cli._record import ViewOption, show
 
 
 class Profile(StrEnum):
     """How much of a relay is tried."""
 
     READ = "read"
+    AUTH = "auth"
+    ROBUST = "robust"
+    ALL = "all"
+
+
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="The relay to judge, or MJRELAY_BASE_URL beside a name; without either, its mock."),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        metavar="ID[=STATE]",
+        help="A task that is there, and its state; may be given several times.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Let every finding count, not only a broken MUST.")]
+Checks = Annotated[
+    list[str] | None, typer.Option("--check", metavar="GLOB", help="Only the checks whose ids match.")
+]
+Excluded = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="All but the checks whose ids match.")
+]
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="Findings that are accepted: a YAML list of relay, check, reason, date."),
+]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option("--overlay", metavar="FILE", help="Changes to the contract, an OpenAPI Overlay."),
+]
+ReportDir = Annotated[Path | None, typer.Option(help="Where to write results.json and report.html.")]
 
 
 def conform(
     relay: Annotated[
         str | None, typer.Argument(help="The relay's name; without it, the mocks of all.")
     ] = None,
-    base_url: Annotated[
-        str | None,
-        typer.Option(help="The relay to judge, or MJRELAY_BASE_URL beside a name; without either, its mock."),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
+    base_url: BaseUrl = None,
+    task: Tasks = None,
+    profile: Annotated[
+        Profile | None,
         typer.Option(
-            metavar="ID[=STATE]", help="A task that is there, and its state; may be given several times."
+            help="What is tried. read: tasks only, the default of a live relay; auth: other credentials too; "
+            "robust: odd ids, other methods, the batch endpoint; all: the default of a mock."
         ),
     ] = None,
-    profile: Annotated[Profile, typer.Option(help="What is tried; read asks for tasks only.")] = Profile.READ,
     fuzz: Annotated[
         bool | None,
         typer.Option(
@@ -41,57 +73,101 @@ def conform(
             help="The property-based phase; on by itself, but on a live relay only when asked.",
         ),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Let every finding count, not only a broken MUST.")
-    ] = False,
+    cases: Annotated[
+        int | None, typer.Option(min=1, help="Requests of the property-based phase at most. [default: 50]")
+    ] = None,
+    strict: Strict = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent, and send nothing.")
     ] = False,
-    check: Annotated[
-        list[str] | None, typer.Option(metavar="GLOB", help="Only the checks whose ids match.")
-    ] = None,
-    report_dir: Annotated[Path | None, typer.Option(help="Where to write results.json.")] = None,
+    check: Checks = None,
+    exclude: Excluded = None,
+    baseline: BaselineFile = None,
+    overlay: Overlays = None,
+    report_dir: ReportDir = None,
     key_file: Annotated[
         Path | None, typer.Option(help="A file with the key, instead of the environment.")
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Requests a second at most; a live relay gets 1.")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=1, help="Send no more than these, or nothing at all.")
+    ] = None,
+    max_time: Annotated[
+        float, typer.Option(min=1, help="Seconds after which nothing more is sent to a relay.")
+    ] = 600.0,
+    spacing: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds between two readings of a task. [default: 5 on a live relay]"),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send more to a live relay than profile read does.")
+    ] = False,
+    operator: Annotated[
+        bool,
+        typer.Option(
+            "--i-operate-this-relay",
+            help="Without limits: invalid data, other methods, wrong credentials by the dozen.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
-    list_: Annotated[bool, typer.Option("--list", help="List the checks and what each says.")] = False,
-    format_: FormatOption = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the checks, what each says, and the clause it judges.")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="Tell what a check judges, why, and how relays break it.")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the record, results.json.")
+    ] = False,
+    format_: ViewOption = None,
 ) -> None:
     """
     Judge whether a relay keeps its contract.
 
     Without --base-url the relay's own mock is judged. A live relay gets 12 GET requests of the fetch
     operation at most, told before they are sent. The key comes from MJRELAY_<RELAY>_API_KEY,
-    MJRELAY_API_KEY or --key-file. Exit codes: 0 conformant, 1 non-conformant, 2 wrong usage, 3 partial
-    (not enough was exercised), 4 unreachable, 5 a check itself failed.
+    MJRELAY_API_KEY or --key-file. Exit codes: 0 conformant, 1 non-conformant (or the baseline is out of
+    date), 2 wrong usage, 3 partial (not enough was exercised), 4 unreachable, 5 a check itself failed.
     """
-    suite = load("mjrelay_conformance._conform", "conformance")
-    if list_:
-        for known in suite.CHECKS.values():
-            typer.echo(f"{known.id:32}{known.level.value:8}{known.sentence}")
+    if schema:
+        typer.echo(load("mjrelay_conformance._record", "conformance").schema_text(), nl=False)
         return
+    if list_ or explain is not None:
+        selection = load("mjrelay_conformance._selection", "conformance")
+        contract = _contract.contract(relay or _contract.relays()[0])
+        if explain is not None:
+            typer.echo(selection.explain(contract, explain))
+            return
+        chosen = selection.select(tuple(check or ()), tuple(exclude or ()))
+        typer.echo("\n".join(selection.lines(contract, chosen)))
+        return
+    suite = load("mjrelay_conformance._conform", "conformance")
     options = suite.Options(
         relay=relay,
         base_url=base_url or (_settings.environment_url() if relay else None),
-        profile=profile.value,
         tasks=tuple(task or ()),
+        profile=None if profile is None else profile.value,
         fuzz=fuzz,
+        cases=cases,
         strict=strict,
         dry_run=dry_run,
         globs=tuple(check or ()),
+        excluded=tuple(exclude or ()),
+        baseline=baseline,
+        overlays=tuple(overlay or ()),
         report_dir=report_dir,
         key_file=key_file,
+        rate=rate,
+        max_requests=max_requests,
+        max_time=max_time,
+        spacing=spacing,
+        yes=yes,
+        operator=operator,
         seed=seed,
     )
-    talk = Console(stderr=True)
-    verdict, record = suite.conform(options, talk)
-    if verdict is None:
-        return
-    if is_pretty(format_):
-        load("mjrelay_conformance._terminal", "conformance").render(record.document(), Console())
-    else:
-        write_json(record.document())
-    if record.path is not None:
-        talk.print(f"written: {record.path}")
-    raise typer.Exit(verdict.exit_code)
+    code, record = suite.conform(options, Console(stderr=True))
+    if code is not None:
+        show(record, format_)
+        raise typer.Exit(code)

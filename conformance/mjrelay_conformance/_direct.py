@@ -1,0 +1,88 @@
+"""A probe without sockets: the exchanges that a mock relay would have over them, at once."""
+
+from __future__ import annotations
+
+import zlib
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mjrelay import _request
+from mjrelay._exchange import Exchange
+from mjrelay._redaction import Redactor
+from mjrelay._version import __version__
+from mjrelay_conformance._probe import LARGEST_BODY, LATE, _inflated
+
+if TYPE_CHECKING:
+    from mjrelay._exchange import Headers
+    from mjrelay._request import Request
+    from mjrelay_conformance.mock import Answer, MockRelay
+
+_LATE = 30.0
+
+
+@define
+class Direct:
+    """
+    Sends requests to a mock relay as the probe does, without a network and without waiting.
+
+    What would take time is added to ``elapsed`` instead; more than ``deadline`` seconds are too late.
+    """
+
+    app: MockRelay = field(repr=False)
+    base_url: str = "http://relay.test"
+    deadline: float = _LATE
+    sent: int = 0
+    _redactor: Redactor = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._redactor = Redactor(self.app.key)
+
+    def send(self, request: Request) -> Exchange:
+        """The exchange that a request leads to."""
+        self.sent += 1
+        fields: Headers = (
+            ("Host", self.base_url.partition("://")[2]),
+            ("User-Agent", f"mjrelay/{__version__} conformance"),
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+            *request.headers,
+        )
+        answer = self.app.answer(request.method, request.target, fields, request.body)
+        status, headers, body, failure = self._received(request, answer)
+        passed = answer.delay + (answer.stall if answer.broken else 0.0)
+        return Exchange(
+            method=request.method,
+            url=self._redactor.text(_request.join(self.base_url, request.target)),
+            request_headers=tuple((name, self._redactor.text(value)) for name, value in fields),
+            request_body=self._redactor.bytes(request.body),
+            status=status,
+            headers=headers,
+            body=body,
+            elapsed=min(passed, self.deadline),
+            failure=failure,
+        )
+
+    def _received(self, request: Request, answer: Answer) -> tuple[int | None, Headers, bytes, str | None]:
+        """What of an answer comes in time: status, header fields, body, and what went wrong."""
+        if answer.delay >= self.deadline:
+            return None, (), b"", LATE
+        own: Headers = (("date", formatdate(self.app.clock(), usegmt=True)), *answer.framed)
+        # A header field is sent in UTF-8 and read as what HTTP takes it for.
+        headers = tuple((name, value.encode().decode("latin-1")) for name, value in own)
+        body = answer.body[: answer.cut]
+        if request.method == "HEAD":
+            return answer.status, headers, b"", None
+        failure = None
+        if answer.broken:
+            late = answer.delay + answer.stall >= self.deadline
+            left = len(answer.body) - len(body)
+            failure = LATE if late else f"the connection ended {left} bytes before the body did"
+        elif len(body) > LARGEST_BODY:
+            failure = f"the body is larger than {LARGEST_BODY} bytes; the rest was not read"
+        try:
+            body = _inflated(headers, body)
+        except zlib.error as error:
+            failure = f"error: {error}"
+        return answer.status, headers, body, failure

@@ -1,0 +1,74 @@
+"""Whether other methods than the contract's own keep to what HTTP says of them."""
+
+from __future__ import annotations
+
+from mjrelay_conformance._check import (
+    PASSED,
+    Judgement,
+    Kind,
+    Level,
+    Observation,
+    check,
+    failed,
+    not_applicable,
+)
+from mjrelay_conformance.checks import _answers, _clauses
+from mjrelay_conformance.checks.transport import TRANSFER
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_ON = [Kind.METHOD]
+
+
+@check(
+    "method/no-task", Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.document("RFC 9110 section 9.1")
+)
+def no_task(o: Observation) -> Judgement:
+    """
+    A method that is not for reading never acts like one.
+
+    Who deletes a task and is shown it believes that it is gone. Relays route by the path alone, whatever the
+    method says.
+    """
+    if o.exchange.method in _READING:
+        return not_applicable("the method is for reading")
+    found = _answers.task_inside(o)
+    if found is None:
+        return PASSED
+    return failed(f"no task for {o.exchange.method}", f"{o.exchange.status} with {found}")
+
+
+@check(
+    "method/no-server-error",
+    Level.SHOULD,
+    on=_ON,
+    needs=[TRANSFER],
+    clause=_clauses.document("RFC 9110 section 15.6"),
+)
+def no_server_error(o: Observation) -> Judgement:
+    """
+    A method that the relay does not know is the caller's mistake, never a server error, but for 501.
+
+    A server error says that trying again may help, and here it never does. Relays crash where they expect a
+    body or a parameter that such a request does not have.
+    """
+    return PASSED if o.exchange.status == 501 else _answers.below_500(o)
+
+
+@check(
+    "method/allow",
+    Level.MUST,
+    on=_ON,
+    needs=[TRANSFER],
+    clause=_clauses.document("RFC 9110 section 15.5.6"),
+)
+def allow(o: Observation) -> Judgement:
+    """
+    A relay that does not allow a method names those that it allows.
+
+    Clients and people find the right method by it. Relays answer 405 by hand and leave Allow out.
+    """
+    if o.exchange.status != 405:
+        return not_applicable("the answer is no 405")
+    if o.exchange.header("allow") is not None:
+        return PASSED
+    return failed("Allow, with the methods that there are", "405 without Allow")

@@ -1,0 +1,136 @@
+"""
+Places in a task's document, found through the contract, its schema and its `x-mj-task`.
+
+No field's name is known here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mjrelay._jsonpath import Path
+from mjrelay._predicate import same
+from mjrelay._reader import State
+from mjrelay_conformance.mock import _writer
+from mjrelay_conformance.mock._permit import kind, permits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mjrelay._contract import Contract
+    from mjrelay._yaml import Location
+
+    _Place = tuple[Location, Any]
+
+SCALARS = {"null", "boolean", "integer", "number", "string"}
+"""The kinds of values that hold no others."""
+
+
+def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place]]:
+    """
+    Where a value may be broken without the document ceasing to be that task in that state.
+
+    First the places that `x-mj-task` does not name, then those that it names and what is in them, each in
+    document order.
+    """
+    form = contract.operation["x-mj-task"]
+    telling = {form["id"], *form.get("accept", {}), *state_paths(contract)}
+    kept = {location for text in telling for location in compiled(text).locate(document)}
+    kept |= {location[:depth] for location in kept for depth in range(len(location))}
+    named = {location for text in _paths(form) for location in compiled(text).locate(document)}
+    unnamed: list[_Place] = []
+    others: list[_Place] = []
+    for location, value in walk(document):
+        if location not in kept:
+            inside = any(location[:depth] in named for depth in range(1, len(location) + 1))
+            (others if inside else unnamed).append((location, value))
+    return unnamed, others
+
+
+def unkept(contract: Contract, document: Any) -> list[_Place]:
+    """All `places` in one list, those first that `x-mj-task` does not name."""
+    unnamed, named = places(contract, document)
+    return unnamed + named
+
+
+def state_paths(contract: Contract) -> list[str]:
+    """The paths that say which state a task is in."""
+    form = contract.operation["x-mj-task"]
+    entries = [entry for entries in form["states"].values() for entry in entries if isinstance(entry, dict)]
+    status = [form["status"]] if "status" in form else []
+    return list(dict.fromkeys([*status, *(path for entry in entries for path in entry["where"])]))
+
+
+def status(contract: Contract, document: Any) -> list[Location]:
+    """Where the document says which state the task is in."""
+    found = [place for path in state_paths(contract) for place in compiled(path).locate(document)]
+    return [place for place in dict.fromkeys(found) if place and kind(at(document, place)) in SCALARS]
+
+
+def urls(contract: Contract, document: Any) -> list[_Place]:
+    """The URLs of what the task made."""
+    return [
+        (location, url)
+        for media in (*contract.reader.image_media, *contract.reader.video_media)
+        if media.urls(document)
+        for location in media.path.locate(document)
+        if isinstance(url := at(document, location), str) and "://" in url
+    ]
+
+
+def moments(contract: Contract, document: Any) -> dict[str, Any]:
+    """The times that are set in a document."""
+    stamps = _writer.stamps(contract)
+    return {name: moment for name, stamp in stamps.items() if (moment := stamp.read(document)) is not None}
+
+
+def unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> Any:
+    """What stands at a place when nothing is set: as other examples have it, else as the schema allows."""
+    shown = [
+        value
+        for state in State
+        if state.value in contract.examples
+        for place, value in walk(contract.examples[state.value])
+        if place == location and any(same(value, word) for word in (None, "", *words))
+    ]
+    candidates = (*shown, *words, None, "")
+    return next((value for value in candidates if permits(contract, location, kind(value))), None)
+
+
+def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
+    """Every value in a document but the document itself, the outer before the inner."""
+    steps: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(node, dict):
+        steps = node.items()
+    elif isinstance(node, list):
+        steps = enumerate(node)
+    for step, value in steps:
+        yield (*location, step), value
+        yield from walk(value, (*location, step))
+
+
+def at(document: Any, location: Location) -> Any:
+    """What stands at a place."""
+    for step in location:
+        document = document[step]
+    return document
+
+
+def _paths(form: Any) -> Iterator[str]:
+    """Every JSONPath in an `x-mj-task`; what is none of them is passed over."""
+    if isinstance(form, dict):
+        for name, value in form.items():
+            yield from _paths(name)
+            yield from _paths(value)
+    elif isinstance(form, list):
+        for value in form:
+            yield from _paths(value)
+    elif isinstance(form, str) and form.startswith("$") and not form.startswith("$request"):
+        yield form
+
+
+@cache
+def compiled(text: str) -> Path:
+    """The JSONPath that a text is."""
+    return Path.compile(text)

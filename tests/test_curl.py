@@ -1,0 +1,72 @@
+"""The command that repeats an exchange: run in a real shell against a mock, it shows the same."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_conformance._curl import curl
+from mjrelay_conformance._plan import KnownTask, plan
+from mjrelay_conformance._probe import Probe
+from mjrelay_conformance.mock import MockRelay, Server
+
+from mjrelay._contract import contract
+from mjrelay._exchange import Exchange
+from mjrelay._redaction import REDACTED, Redactor
+
+KEY = 'the-key-"of"-the-$mock`'
+
+
+def test_each_request_can_be_repeated() -> None:
+    """Every request of a whole plan, run as printed, gets the answer that the suite got."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    one = contract("zhongzhuan")
+    mock = MockRelay(one, key=KEY, faults=["seconds-not-ms"])
+    known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+    with Server(mock) as base_url:
+        probe = Probe(base_url, Redactor(KEY))
+        environment = {"PATH": "/usr/bin:/bin", "MJRELAY_BASE_URL": base_url, "MJRELAY_API_KEY": KEY}
+        for step in plan(one, known[:1], KEY, profile="all"):
+            exchange = probe.send(step.request)
+            command = curl(exchange, base_url)
+            assert KEY not in command
+            assert base_url not in command
+            shown = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=True)
+            head, _, body = shown.stdout.partition(b"\r\n\r\n")
+            assert head.split()[1] == str(exchange.status).encode(), command
+            assert body == exchange.body, command
+
+
+def test_a_prefix_of_the_base_url_is_not_doubled() -> None:
+    """What the caller gave as the relay's address stands in the variable, its path included."""
+    exchange = Exchange("GET", "https://relay.test/api/mj/task/1/fetch?x=[1]")
+    assert curl(exchange, "https://relay.test/api/") == (
+        'curl --include --silent --show-error --globoff "${MJRELAY_BASE_URL}/mj/task/1/fetch?x=[1]"'
+    )
+
+
+@given(
+    value=st.text(st.characters(blacklist_characters="\0\r\n", blacklist_categories=["Cs"])),
+    body=st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])),
+)
+def test_no_value_is_read_by_the_shell(value: str, body: str) -> None:
+    """Whatever stands in a header or a body, the shell hands it to curl as it is, the key in its place."""
+    exchange = Exchange(
+        "POST", "http://relay.test/x", (("X", f"{value}{REDACTED}{value}"), ("Y", f"a{value}")), body.encode()
+    )
+    words = curl(exchange, "http://relay.test").removeprefix("curl")
+    shown = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {words}"],
+        env={"MJRELAY_BASE_URL": "B", "MJRELAY_API_KEY": "K"},
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    given = shown.split("\0")
+    assert f"X: {value}K{value}" in given
+    assert f"Y: a{value}" in given
+    if body:
+        assert body in given

@@ -1,0 +1,110 @@
+"""How fast a relay is asked, and when it is left alone; the time is told and never waited for."""
+
+from __future__ import annotations
+
+import pytest
+from mjrelay_conformance._check import Kind, Observation
+from mjrelay_conformance._pace import PATIENCE, Pace
+from mjrelay_conformance._probe import LATE
+from mjrelay_conformance._schema import schema_of
+
+from mjrelay._contract import contract
+from mjrelay._exchange import Exchange
+from mjrelay.testing import NoWaitClock
+
+
+def observed(
+    kind: Kind, status: int | None, *headers: tuple[str, str], failure: str | None = None
+) -> Observation:
+    """An answer to a request for task 1, whose key was accepted before."""
+    exchange = Exchange("GET", "http://relay.test/", status=status, headers=headers, failure=failure)
+    one = contract("zhongzhuan")
+    return Observation(one, schema_of(one), kind, "1", exchange, accepted=True)
+
+
+@pytest.fixture
+def clock() -> NoWaitClock:
+    """A clock on which nobody waits."""
+    return NoWaitClock()
+
+
+def test_pauses_lie_between_requests(clock: NoWaitClock) -> None:
+    """The pause stands between any two requests and nowhere else."""
+    pace = Pace(pause=1.5, clock=clock)
+    started = clock.now()
+    waited = []
+    for _ in range(3):
+        assert pace.wait()
+        waited.append(round(clock.now() - started, 1))
+    assert waited == [0.0, 1.5, 3.0]
+
+
+def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> None:
+    """What is read again is read no sooner than the spacing says; another task does not wait for it."""
+    pace = Pace(pause=1, spacing=5, clock=clock)
+    started = clock.now()
+    pace.wait()
+    pace.learn(observed(Kind.KNOWN, 200))
+    assert pace.wait("2")
+    assert clock.now() - started == pytest.approx(1, abs=0.5)
+    assert pace.wait("1")
+    assert clock.now() - started == pytest.approx(5, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "waited"), [("7", 7), (str(int(PATIENCE) + 1), None), ("soon", None), (None, None)]
+)
+def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waited: int | None) -> None:
+    """A 429 that says for how long is waited for, if that is not too long; any other is the end."""
+    pace = Pace(clock=clock)
+    pace.wait()
+    headers = () if value is None else (("Retry-After", value),)
+    again = pace.learn(observed(Kind.KNOWN, 429, *headers))
+    assert again is (waited is not None)
+    started = clock.now()
+    assert pace.wait() is again
+    if waited:
+        assert clock.now() - started == pytest.approx(waited, abs=0.5)
+        assert not pace.learn(observed(Kind.KNOWN, 429, *headers))
+    assert not pace.wait()
+    assert "so many requests" in (pace.stopped or "")
+
+
+@pytest.mark.parametrize(
+    ("observations", "reason"),
+    [
+        ([observed(Kind.KNOWN, None, failure="gone")] * 2, "no answer came in time"),
+        ([observed(Kind.KNOWN, 200, failure=LATE)] * 2, "no answer came in time"),
+        ([observed(Kind.KNOWN, 401), observed(Kind.MISSING, 401)], "twice in a row"),
+        ([observed(Kind.NO_CREDENTIAL, 401), observed(Kind.BAD_CREDENTIAL, 401)], None),
+        ([observed(Kind.KNOWN, None), observed(Kind.KNOWN, 200), observed(Kind.KNOWN, None)], None),
+        ([observed(Kind.KNOWN, 500)] * 5, None),
+    ],
+)
+def test_a_relay_in_trouble_is_left_alone(
+    clock: NoWaitClock, observations: list[Observation], reason: str | None
+) -> None:
+    """Silence and refusals of the caller's own key end a run; errors and refusals that were meant do not."""
+    pace = Pace(clock=clock)
+    for observation in observations:
+        assert pace.wait()
+        pace.learn(observation)
+    assert pace.wait() is (reason is None)
+    assert (reason or "") in (pace.stopped or "")
+
+
+def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None:
+    """The first refusal of a key that got no answer before is the last request."""
+    one = contract("zhongzhuan")
+    exchange = Exchange("GET", "http://relay.test/", status=401)
+    pace = Pace(clock=clock)
+    pace.wait()
+    pace.learn(Observation(one, schema_of(one), Kind.KNOWN, "1", exchange))
+    assert not pace.wait()
+
+
+def test_the_whole_is_bounded_in_time(clock: NoWaitClock) -> None:
+    """Where the next request would come too late, it is not sent, and the run says why."""
+    pace = Pace(pause=4, longest=10, clock=clock)
+    assert [pace.wait() for _ in range(4)] == [True, True, True, False]
+    assert "10 s" in (pace.stopped or "")
