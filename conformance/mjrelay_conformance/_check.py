@@ -96,7 +96,7 @@ class Observation:
         """What the relay's documents mean."""
         return self.contract.reader
 
-    @property
+    @cached_property
     def task(self) -> dict[str, Any] | None:
         """The document where a 200 holds a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None

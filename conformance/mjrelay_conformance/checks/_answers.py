@@ -87,9 +87,10 @@ def _evidence(contract: Contract, status: int) -> Level:
     return Level.INFO if found is None else _strength(found[1])
 
 
-def evidence(contract: Contract, *location: str) -> Level:
+def evidence(contract: Contract, *location: str | int) -> Level:
     """How surely the contract knows what stands at a location: as the weakest node on the way to it."""
-    node, levels = contract.document, [Level.MUST]
+    node: dict[Any, Any] = contract.document
+    levels = [Level.MUST]
     for step in location:
         node = contract.resolve(node.get(step, {}))
         levels.append(_strength(node))

@@ -81,8 +81,8 @@ _family(
     "wrong",
     "A wrong credential",
     "Otherwise anybody reads anybody's pictures, and a mistyped key goes unnoticed. Relays look at the form "
-    "of a key alone, or check it only where a task is submitted; clients that are refused in another way than "
-    "they know go on asking.",
+    "of a key alone, or check it only where a task is submitted; clients that are refused in another way "
+    "than they know go on asking.",
 )
 _family(
     Kind.NO_CREDENTIAL,
@@ -140,9 +140,10 @@ def scheme_case(o: Observation) -> Judgement:
 
 
 def _works(o: Observation, level: Level) -> Judgement:
-    if not any(before.task and str(o.reader.id(before.task)) == o.task_id for before in o.earlier):
+    readings = [str(o.reader.id(before.task)) == o.task_id for before in o.earlier]
+    if not readings or not all(readings):
         return Judgement(
-            Outcome.INCONCLUSIVE, actual="the task was not read with the first credential before"
+            Outcome.INCONCLUSIVE, actual="the task was not read with the first credential each time before"
         )
     if o.task is not None and str(o.reader.id(o.task)) == o.task_id:
         return PASSED

@@ -79,7 +79,7 @@ def only_asked(o: Observation) -> Judgement:
     A task more is somebody else's picture, or one that the caller takes for its own. Relays that find no id
     in the request, or none that they know, send everything.
     """
-    wanted = set(o.ids)
+    wanted: set[str | None] = set(o.ids)
     # A task that has a wrong id when asked for alone is another finding than this one.
     wanted |= {_id(o, reading.task) for reading in _readings(o) if reading.task is not None}
     items = _items(o)

@@ -28,10 +28,11 @@ def accept(o: Observation) -> Judgement:
     """
     if o.task is None:
         return not_applicable("the document is no object")
+    accepted = o.reader.accepts(o.task)
+    if accepted and (o.reader.id(o.task) is not None or o.reader.status(o.task) is not None):
+        return PASSED
     code, message = o.reader.error(o.task)
     said = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
-    if not o.reader.accepts(o.task):
+    if not accepted:
         return failed("a task", said, clause=_clauses.extension("accept")(o))
-    if o.reader.id(o.task) is None and o.reader.status(o.task) is None:
-        return failed("a task", said if code else f"a document without any task: {o.show(o.task)}")
-    return PASSED
+    return failed("a task", said if code else f"a document without any task: {o.show(o.task)}")

@@ -14,14 +14,14 @@ from mjrelay_conformance._check import (
     not_applicable,
 )
 from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.task import FINISHED, ID, MEDIA, ORDER
+from mjrelay_conformance.checks.task import EXPIRED, FINISHED, ID, MEDIA, ORDER
 
 
 @check(
     "fetch/200/relations",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ID, ORDER, FINISHED, MEDIA],
+    needs=[ID, ORDER, FINISHED, MEDIA, EXPIRED],
     clause=_clauses.extension("relations"),
 )
 def relations(o: Observation) -> Judgement:
@@ -33,12 +33,7 @@ def relations(o: Observation) -> Judgement:
     """
     if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
         return not_applicable("the task has not succeeded")
-    applying = [
-        (index, relation) for index, relation in enumerate(o.reader.relations) if relation.applies(o.task)
-    ]
-    if not applying:
-        return not_applicable("no relation has both its sides here")
-    for index, relation in applying:
+    for index, relation in enumerate(o.reader.relations):
         breach = relation.breach(o.task)
         if breach is not None:
             left, right = breach
@@ -48,4 +43,6 @@ def relations(o: Observation) -> Judgement:
                 level=Level(relation.level),
                 clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
             )
-    return PASSED
+    if any(relation.applies(o.task) for relation in o.reader.relations):
+        return PASSED
+    return not_applicable("no relation has both its sides here")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json as _json
 import re
+from collections import Counter
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from mjrelay._exchange import NotJSONError
@@ -111,11 +112,10 @@ def duplicate_names(o: Observation) -> Judgement:
     repeated: list[str] = []
 
     def seen(pairs: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in pairs]
-        if len(names) != len(set(names)):
-            repeated.extend(name for name in dict.fromkeys(names) if names.count(name) > 1)
+        if len(pairs) != len(dict(pairs)):
+            repeated.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
 
-    _json.loads(o.exchange.body, object_pairs_hook=seen, parse_int=str, parse_float=str)
+    JSONDecoder(object_pairs_hook=seen, parse_int=str, parse_float=str).decode(o.exchange.body.decode())
     if not repeated:
         return PASSED
     return failed("each name once", f"more than once: {o.show(', '.join(dict.fromkeys(repeated)))}")

@@ -129,6 +129,7 @@ def undocumented(o: Observation) -> Judgement:
     return failed("keys that the contract describes", o.show(", ".join(found[:_SHOWN])) + more)
 
 
+_CONTAINERS = frozenset({dict, list})
 _FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
@@ -190,7 +191,7 @@ def _unknown(shape: _Shape, document: Any) -> list[str]:
             left += [
                 (one.within(name), inner, f"{place}/{name}")
                 for name, inner in value.items()
-                if isinstance(inner, dict | list) and name in one.keys
+                if type(inner) in _CONTAINERS and name in one.keys
             ]
     return list(found)
 

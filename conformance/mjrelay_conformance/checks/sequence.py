@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mjrelay._reader import State
 from mjrelay_conformance._check import (
     PASSED,
@@ -18,7 +16,7 @@ from mjrelay_conformance._check import (
 from mjrelay_conformance.checks import _clauses, _documents
 from mjrelay_conformance.checks.envelope import ACCEPT
 from mjrelay_conformance.checks.schema import STATUS_WORD
-from mjrelay_conformance.checks.task import ID, PROGRESS
+from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
 
 _TERMINAL = "sequence/terminal"
 _FIRST = "the task was not read before"
@@ -37,7 +35,7 @@ def terminal(o: Observation) -> Judgement:
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
-    state = o.reader.state(before)
+    state = o.reader.state(before.task)
     if not state.terminal:
         return not_applicable("the task had not ended")
     if o.reader.state(o.task) is state:
@@ -45,7 +43,9 @@ def terminal(o: Observation) -> Judgement:
     return failed(state.value, f"{o.reader.state(o.task).value} ({o.show(o.reader.status(o.task))})")
 
 
-@check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, ID], clause=_clauses.operation)
+@check(
+    "sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, ID, TIMES], clause=_clauses.operation
+)
 def content(o: Observation) -> Judgement:
     """
     Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others.
@@ -56,15 +56,17 @@ def content(o: Observation) -> Judgement:
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
-    state = o.reader.state(before)
+    state = o.reader.state(before.task)
     if not state.terminal:
         return not_applicable("the task had not ended")
+    if o.exchange.body == before.exchange.body:
+        return PASSED
     if state is State.SUCCEEDED:
-        place, was, now = _documents.change(o, before, o.task) or ((), None, None)
+        place, was, now = _documents.change(o, before.task, o.task) or ((), None, None)
         return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)) if place else PASSED
     submitted = o.reader.submitted
-    if submitted is not None and submitted.raw(before) != submitted.raw(o.task):
-        return failed(f"submitted {o.show(submitted.raw(before))}", o.show(submitted.raw(o.task)))
+    if submitted is not None and submitted.raw(before.task) != submitted.raw(o.task):
+        return failed(f"submitted {o.show(submitted.raw(before.task))}", o.show(submitted.raw(o.task)))
     return PASSED
 
 
@@ -96,7 +98,6 @@ def progress(o: Observation) -> Judgement:
     return PASSED
 
 
-def _before(o: Observation) -> Any:
-    """The task as it was read first, where that reading was one."""
-    tasks = [earlier.task for earlier in o.earlier if earlier.task and o.reader.id(earlier.task) is not None]
-    return tasks[0] if tasks else None
+def _before(o: Observation) -> Observation | None:
+    """The first reading of the task that was one."""
+    return next((one for one in o.earlier if one.task and o.reader.id(one.task) is not None), None)

@@ -34,6 +34,7 @@ ORDER = "fetch/200/times-order"
 FINISHED = "fetch/200/succeeded/finished"
 MEDIA = "fetch/200/succeeded/media"
 PROGRESS = "fetch/200/progress"
+EXPIRED = "fetch/200/media-expired"
 _PRIVATE = ("localhost", "local", "internal", "home.arpa")
 """Domains that lead to another machine from everywhere."""
 EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
@@ -217,7 +218,7 @@ def succeeded_media(o: Observation) -> Judgement:
     "fetch/200/media-url",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD],
+    needs=[MEDIA],
     clause=_clauses.extension("images"),
 )
 def media_url(o: Observation) -> Judgement:
@@ -238,7 +239,7 @@ def media_url(o: Observation) -> Judgement:
 
 
 @check(
-    "fetch/200/media-expired",
+    EXPIRED,
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[ORDER],
@@ -348,6 +349,8 @@ def _unreachable(url: str, asked: str) -> str | None:
 def _public(host: str) -> bool:
     """Whether a host's name, looked at from outside, may belong to the Internet at large."""
     name = host.rstrip(".")
+    if ":" not in name and not name.rpartition(".")[2][:1].isdigit():
+        return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
     try:
         return _link.public(ipaddress.ip_address(name))
     except ValueError:
@@ -355,12 +358,12 @@ def _public(host: str) -> bool:
     try:  # the short forms that clients take for addresses too
         return _link.public(ipaddress.IPv4Address(socket.inet_aton(name)))
     except OSError:
-        return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
+        return False
 
 
 def _expiry(url: str) -> float | None:
     try:
-        return _link.expiry(url)
+        return _link.expiry(url) if "?" in url else None
     except ValueError:
         return None
 

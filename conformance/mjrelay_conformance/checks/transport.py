@@ -183,11 +183,11 @@ def secret(o: Observation) -> Judgement:
     if all(len(secret) < SHORTEST for secret in o.secrets):
         return not_applicable("the secret is too short to be told from other text")
     fields = [f"{name}: {value}" for name, value in o.exchange.headers]
-    whole = "\n".join(fields)
-    places = []
-    if o.redactor.text(whole) != whole:  # one look at all of them, for next to never is there anything
-        found = [field for field in fields if o.redactor.text(field) != field]
-        places = [o.redactor.text(field.partition(":")[0]) for field in found] or ["the header"]
+    whole = "\n".join(fields).encode("utf-8", "surrogatepass") + b"\n" + o.exchange.body
+    if o.redactor.bytes(whole) == whole:  # one look at everything, for next to never is there anything
+        return PASSED
+    found = [field for field in fields if o.redactor.text(field) != field]
+    places = [o.redactor.text(field.partition(":")[0]) for field in found]
     if o.redactor.bytes(o.exchange.body) != o.exchange.body:
         places.append("the body")
     if places:

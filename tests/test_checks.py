@@ -1,0 +1,681 @@
+"""Each check by itself: an answer that passes, one that fails, and one of which it says nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_conformance import checks
+from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, Row, judge
+from mjrelay_conformance._schema import schema_of
+
+from mjrelay import State
+from mjrelay._contract import Contract, contract, relays
+from mjrelay._exchange import Exchange
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEY = "sk-0123456789abcdef"
+PASS, FAIL, NOT = Outcome.PASS, Outcome.FAIL, Outcome.NOT_APPLICABLE
+MUST, SHOULD, INFO = Level.MUST, Level.SHOULD, Level.INFO
+DEFAULT = "zhongzhuan"
+
+
+def example(state: str = "succeeded", relay: str = DEFAULT, **changes: Any) -> dict[str, Any]:
+    """A contract's own example of a task, with some of its members changed."""
+    return {**copy.deepcopy(contract(relay).examples[state]), **changes}
+
+
+def observed(
+    document: Any,
+    kind: Kind = Kind.KNOWN,
+    *,
+    relay: str | Contract = DEFAULT,
+    task_id: str | None = None,
+    headers: Sequence[tuple[str, str]] = (("Content-Type", "application/json"),),
+    exchange: dict[str, Any] | None = None,
+    **more: Any,
+) -> Observation:
+    """An observation of one answer: a document, or the very bytes."""
+    one = contract(relay) if isinstance(relay, str) else relay
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    if task_id is None:
+        found = one.reader.id(document)
+        task_id = "1" if found is None else str(found)
+    came: dict[str, Any] = {"status": 200, "headers": tuple(headers), "body": body} | (exchange or {})
+    answer = Exchange("GET", "http://relay.test/mj/task/1/fetch", **came)
+    more.setdefault("accepted", True)
+    return Observation(one, schema_of(one), kind, task_id, answer, **more)
+
+
+def row(check: str, observation: Observation) -> Row:
+    """What one check says of an observation, all those that it needs having been asked before."""
+    return next(row for row in judge(observation, 1, CHECKS.values()) if row.check == check)
+
+
+def outcome(check: str, observation: Observation) -> Outcome:
+    """The outcome of one check."""
+    return row(check, observation).outcome
+
+
+def test_every_check_says_why() -> None:
+    """Each check has a sentence that ends, and a paragraph on why it matters."""
+    assert len(CHECKS) > len(checks.__all__)
+    for one in CHECKS.values():
+        assert one.sentence.endswith("."), one.id
+        assert len(one.why) > 40, one.id
+
+
+@pytest.mark.parametrize("relay", relays())
+def test_the_contracts_own_examples_have_no_finding(relay: str) -> None:
+    """What a contract shows is in order by every check, read twice and without anything unusual."""
+    for name, document in contract(relay).examples.items():
+        if name == "documented":  # the page's placeholders
+            continue
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        first = observed(document, relay=relay, headers=headers)
+        rows = judge(evolve(first, earlier=(first,)), 1, CHECKS.values())
+        assert [one for one in rows if one.outcome in {Outcome.FAIL, Outcome.ERROR}] == []
+
+
+# --- transport
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "result", "level"), [(0.9, PASS, SHOULD), (1.5, FAIL, INFO), (11.0, FAIL, SHOULD)]
+)
+@pytest.mark.parametrize("kind", list(Kind))
+def test_latency(kind: Kind, elapsed: float, result: Outcome, level: Level) -> None:
+    """More than a second is worth knowing, more than ten are a finding, whatever was asked."""
+    found = row("fetch/latency", observed({}, kind, exchange={"elapsed": elapsed}))
+    assert (found.outcome, found.level) == (result, level)
+
+
+@pytest.mark.parametrize(
+    ("size", "said", "result", "level"),
+    [
+        (2000, "2000", PASS, SHOULD),
+        (300_000, "", FAIL, INFO),
+        (10, "300000", FAIL, INFO),
+        (1_100_000, "", FAIL, SHOULD),
+        (10, "99999999999", FAIL, SHOULD),
+        (10, "many", PASS, SHOULD),
+        (10, "\u0663" * 9, PASS, SHOULD),
+    ],
+)
+def test_size(size: int, said: str, result: Outcome, level: Level) -> None:
+    """What came and what was announced both count; a length that is none does not."""
+    found = row("fetch/size", observed(b" " * size, Kind.ODD, headers=[("content-length", said)]))
+    assert (found.outcome, found.level) == (result, level)
+
+
+@given(st.text() | st.integers().map(str))
+def test_any_content_length_is_judged(said: str) -> None:
+    """Whatever stands in Content-Length, it is a size or it is nothing."""
+    assert outcome("fetch/size", observed(b"", Kind.ODD, headers=[("Content-Length", said)])) in {PASS, FAIL}
+
+
+@pytest.mark.parametrize(
+    ("sent", "came", "result"),
+    [
+        (["identity"], "gzip", FAIL),
+        (["identity"], "identity", PASS),
+        (["identity"], None, PASS),
+        (["gzip, identity"], "gzip", NOT),
+        (["identity", "gzip"], "gzip", NOT),
+        ([], "gzip", NOT),
+    ],
+)
+def test_content_encoding(sent: list[str], came: str | None, result: Outcome) -> None:
+    """Only what asked for identity alone may not be coded."""
+    observation = observed(
+        {},
+        Kind.ODD,
+        headers=[] if came is None else [("Content-Encoding", came)],
+        exchange={"request_headers": tuple(("Accept-Encoding", value) for value in sent)},
+    )
+    assert outcome("fetch/content-encoding", observation) is result
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "result"),
+    [
+        (200, None, NOT),
+        (500, None, NOT),
+        (429, None, FAIL),
+        (503, "soon", FAIL),
+        (429, "60", PASS),
+        (503, "Fri, 20 Nov 2026 08:00:00 GMT", PASS),
+    ],
+)
+def test_retry_after(status: int, said: str | None, result: Outcome) -> None:
+    """A relay that wants to be left alone says for how long, in seconds or as a date."""
+    headers = [] if said is None else [("Retry-After", said)]
+    assert outcome("fetch/retry-after", observed({}, headers=headers, exchange={"status": status})) is result
+
+
+@given(st.text())
+def test_any_retry_after_is_judged(said: str) -> None:
+    """Whatever stands in Retry-After is a time or a finding, and breaks nothing."""
+    observation = observed({}, headers=[("Retry-After", said)], exchange={"status": 429})
+    assert outcome("fetch/retry-after", observation) in {PASS, FAIL}
+
+
+@pytest.mark.parametrize("place", ["name", "value", "body"])
+def test_a_secret_is_found_beside_others(place: str) -> None:
+    """One look at the whole answer finds what stands in any part of it, and the part is named."""
+    headers = [("X-A", "1"), (KEY if place == "name" else "X-B", KEY if place == "value" else "2")]
+    body = f'{{"seen": "{KEY if place == "body" else ""}"}}'.encode()
+    found = row("fetch/secret", observed(body, headers=headers, secrets=(KEY,)))
+    assert found.outcome is FAIL
+    assert {"name": "[redacted]", "value": "X-B", "body": "the body"}[place] in (found.actual or "")
+
+
+def test_parts_that_make_a_secret_together_are_none() -> None:
+    """The end of one field and the beginning of the next are not read as one."""
+    secret = "first-half\nsecond-half"
+    headers = [("X-A", "first-half"), ("second-half", "1")]
+    assert outcome("fetch/secret", observed(b"{}", headers=headers, secrets=(secret,))) is PASS
+
+
+# --- representation
+
+
+@pytest.mark.parametrize(
+    ("said", "result"),
+    [
+        ("application/json", NOT),
+        ("application/json; charset=utf-8", PASS),
+        ('application/json;charset="UTF-8"', PASS),
+        ("application/json; charset=gbk", FAIL),
+        ("application/json; charset=", FAIL),
+    ],
+)
+def test_charset(said: str, result: Outcome) -> None:
+    """A charset that is named is UTF-8; none need be named."""
+    assert outcome("fetch/200/charset", observed(example(), headers=[("Content-Type", said)])) is result
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        (b'{"id": "1", "a": {"id": "1"}}', PASS),
+        (b'{"id": "1", "id": "1"}', FAIL),
+        (b'{"id": "1", "a": [{"b": 1, "b": 2}]}', FAIL),
+        (b'{"a": 1, "\\u0061": 2}', FAIL),
+        (b"[1, 1]", PASS),
+        (b"{", Outcome.BLOCKED),
+    ],
+)
+def test_duplicate_names(body: bytes, result: Outcome) -> None:
+    """A name stands once in each object, however it is written."""
+    assert outcome("fetch/200/duplicate-names", observed(body)) is result
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+)
+
+
+@given(JSON)
+def test_no_document_that_a_program_wrote_has_duplicate_names(document: Any) -> None:
+    """What comes out of a dictionary has each name once."""
+    assert outcome("fetch/200/duplicate-names", observed(document)) is PASS
+
+
+@given(JSON, st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_repeated_name_is_found(document: Any, name: str) -> None:
+    """Wherever it stands, a name that is there twice is found."""
+    twice = f'{{{json.dumps(name)}: {json.dumps(document)}, {json.dumps(name)}: 1, "id": "1"}}'
+    assert outcome("fetch/200/duplicate-names", observed(f"[{twice}]".encode())) is FAIL
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize(
+    ("prompt", "result"),
+    [
+        ("a cat", PASS),
+        ("一只猫", PASS),
+        ("café à la crème", PASS),
+        ("naïve Ã©", PASS),
+        ("Â© 2026", PASS),
+        ("一只猫".encode().decode("latin-1"), FAIL),
+        ("кот, кошка".encode().decode("cp1252"), FAIL),
+        ("“猫咪”".encode().decode("latin-1"), FAIL),
+        ("größte Äpfel".encode().decode("cp1252"), FAIL),
+        ("é".encode().decode("latin-1"), PASS),
+    ],
+)
+def test_encoded_twice(prompt: str, result: Outcome, ascii_only: bool) -> None:
+    """Only text that is whole UTF-8 once more, and has letters then, was encoded twice."""
+    body = json.dumps(example(prompt=prompt), ensure_ascii=ascii_only).encode()
+    assert outcome("fetch/200/encoded-twice", observed(body)) is result
+
+
+@given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=2), st.booleans())
+def test_chinese_that_was_encoded_twice_is_found(prompt: str, windows: bool) -> None:
+    """Whichever table was used, Chinese that was encoded twice is found, and said as it was meant."""
+    spoiled = "".join(
+        bytes([byte]).decode(
+            "cp1252" if windows and byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin-1"
+        )
+        for byte in prompt.encode()
+    )
+    observation = observed(example(prompt=spoiled))
+    assert outcome("fetch/200/encoded-twice", observation) is FAIL
+    assert outcome("fetch/200/encoded-twice", observed(example(prompt=prompt))) is PASS
+
+
+@given(JSON, st.text(st.characters(max_codepoint=127)))
+def test_ascii_was_never_encoded_twice(document: Any, prompt: str) -> None:
+    """Nothing is said of plain ASCII, and nothing that is JSON breaks the check."""
+    assert outcome("fetch/200/encoded-twice", observed({"prompt": prompt})) is PASS
+    assert outcome("fetch/200/encoded-twice", observed(document)) in {PASS, FAIL}
+
+
+# --- schema
+
+
+def made(**properties: Any) -> Contract:
+    """A contract of its own, whose tasks have an id, a status and the properties given."""
+    one = contract("apiai")
+    document = copy.deepcopy(one.document)
+    task = document["components"]["schemas"]["Task"]
+    task["properties"] = {key: task["properties"][key] for key in ("id", "status")} | properties
+    document["components"]["schemas"]["Any"] = {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#/components/schemas/Any"}, {"type": "null"}]}},
+    }
+    return Contract("made", document, one.source)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "unknown"),
+    [
+        ({}, {"a": 1}, None),
+        ({"type": "object"}, {"a": 1}, None),
+        ({"type": ["object", "null"]}, {"a": 1}, None),
+        ({"properties": {"a": {}}}, {"a": 1}, None),
+        ({"properties": {"a": {}}}, {"b": 1}, "/x/b"),
+        ({"properties": {"a": {}}, "additionalProperties": True}, {"b": 1}, None),
+        ({"properties": {"a": {}}, "additionalProperties": {"type": "string"}}, {"b": "c"}, None),
+        ({"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}, {"a": 1, "b": 1}, None),
+        ({"anyOf": [{"properties": {"a": {}}}, {"type": "object"}]}, {"c": 1}, None),
+        ({"type": "array", "items": {"properties": {"a": {}}}}, [{"a": 1}, {"b": 1}, {"b": 2}], "/x/*/b"),
+        ({"$ref": "#/components/schemas/Any"}, {"next": {"next": {"more": 1}}}, "/x/next/next/more"),
+        ({"$ref": "#/components/schemas/Any"}, {"next": {"next": None}}, None),
+        ({"type": "string"}, "text", None),
+    ],
+)
+def test_undocumented_keys(schema: dict[str, Any], value: Any, unknown: str | None) -> None:
+    """A key is undocumented where the schema lists others, and not where objects are free."""
+    one = made(x=schema)
+    found = row("fetch/200/undocumented", observed({"id": "1", "status": "SUCCESS", "x": value}, relay=one))
+    assert (found.outcome, found.level) == (PASS if unknown is None else FAIL, INFO)
+    assert found.actual == unknown
+
+
+def test_many_undocumented_keys_are_counted() -> None:
+    """A few are named and the others counted; without an object there is nothing to say."""
+    extra = {f"key{n}": n for n in range(9)}
+    found = row("fetch/200/undocumented", observed(example() | extra))
+    assert found.actual == "/key0, /key1, /key2, /key3, /key4 and 4 more"
+    assert outcome("fetch/200/undocumented", observed([1])) is NOT
+
+
+# --- task
+
+
+@pytest.mark.parametrize(
+    ("url", "result"),
+    [
+        ("https://cdn.example.com/a.png", PASS),
+        ("https://8.8.8.8/a.png", PASS),
+        ("http://relay.test/a.png", FAIL),
+        ("http://cdn.example.com/a.png", FAIL),
+        ("https://localhost/a.png", FAIL),
+        ("http://localhost:3000/mj/image/1", FAIL),
+        ("https://minio/a.png", FAIL),
+        ("https://nas.local./a.png", FAIL),
+        ("https://127.0.0.1/a.png", FAIL),
+        ("https://127.1/a.png", FAIL),
+        ("https://2130706433/a.png", FAIL),
+        ("https://0x7f.0.0.1/a.png", FAIL),
+        ("https://192.168.1.4/a.png", FAIL),
+        ("https://[::1]/a.png", FAIL),
+        ("https://[::ffff:10.0.0.1]/a.png", FAIL),
+        ("https://1.2.3.4.5/a.png", FAIL),
+        ("https://key@cdn.example.com/a.png", FAIL),
+        ("https://cdn.example.com:port/a.png", FAIL),
+    ],
+)
+def test_media_url(url: str, result: Outcome) -> None:
+    """Only https to a host that others can reach is of use to them."""
+    assert outcome("fetch/200/media-url", observed(example(imageUrl=url))) is result
+
+
+def test_media_url_of_a_relay_in_the_same_room() -> None:
+    """A link back to the private host that was asked is as good as the relay; no media, no word."""
+    asked = "http://127.0.0.1:8080/mj/task/1/fetch"
+    task = example(imageUrl="http://127.0.0.1:8080/mj/image/1")
+    observation = observed(task)
+    assert outcome("fetch/200/media-url", observation) is FAIL
+    here = evolve(observation, exchange=evolve(observation.exchange, url=asked))
+    assert outcome("fetch/200/media-url", here) is PASS
+    assert outcome("fetch/200/media-url", observed(example("running"))) is NOT
+
+
+SIGNED = "https://cdn.example.com/a.png?ex={:x}&is=1&hm=1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    [
+        ({"imageUrl": SIGNED.format(1730621855 + 86_400)}, PASS),
+        ({"imageUrl": SIGNED.format(1730621855 - 60)}, FAIL),
+        ({"imageUrl": "https://cdn.example.com/a.png?Expires=1700000000"}, FAIL),
+        ({"imageUrl": "https://cdn.example.com/a.png"}, NOT),
+        ({"imageUrl": "https://[cdn/a.png?Expires=1"}, NOT),
+        ({"imageUrl": SIGNED.format(1), "submitTime": 0, "startTime": 0, "finishTime": 0}, NOT),
+        ({"imageUrl": SIGNED.format(1), "status": "IN_PROGRESS"}, NOT),
+    ],
+)
+def test_media_expired(changes: dict[str, Any], result: Outcome) -> None:
+    """A link holds beyond the end of its task; that it has run out since is no fault."""
+    assert outcome("fetch/200/media-expired", observed(example(**changes))) is result
+
+
+@given(st.text(), st.text())
+def test_any_link_is_judged(url: str, query: str) -> None:
+    """Whatever stands where a link should, no check breaks on it."""
+    for foreign in (url, f"https://{url}?{query}", f"https://cdn.example.com/?ex={query}&hm=1"):
+        rows = judge(observed(example(imageUrl=foreign)), 1, CHECKS.values())
+        assert [one for one in rows if one.outcome is Outcome.ERROR] == []
+
+
+# --- credentials
+
+FAMILIES = {
+    "wrong": (Kind.BAD_CREDENTIAL, MUST),
+    "none": (Kind.NO_CREDENTIAL, MUST),
+    "misplaced": (Kind.MISPLACED, SHOULD),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_to_be_refused(name: str) -> None:
+    """A task inside, a server error and an answer of another kind are each named, and the first one alone."""
+    kind, heaviest = FAMILIES[name]
+    ids = [f"auth/{name}/{part}" for part in ("refused", "no-server-error", "answer")]
+
+    def outcomes(observation: Observation) -> list[Outcome]:
+        return [outcome(id_, observation) for id_ in ids]
+
+    right = observed({"error": {}}, kind, relay="apiai", exchange={"status": 401})
+    assert outcomes(right) == [PASS, PASS, PASS]
+    let_in = observed(example(relay="apiai"), kind, relay="apiai")
+    assert outcomes(let_in) == [FAIL, PASS, Outcome.BLOCKED]
+    assert row(ids[0], let_in).level is heaviest
+    broken = observed(b"", kind, relay="apiai", exchange={"status": 502})
+    assert outcomes(broken) == [PASS, FAIL, Outcome.BLOCKED]
+    other = observed(b"", kind, relay="apiai", exchange={"status": 404})
+    assert outcomes(other) == [PASS, PASS, FAIL]
+    assert row(ids[2], other).level is heaviest
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_open_relay_refuses_nobody(name: str) -> None:
+    """Where the contract lets anybody in, nothing is said of refusals."""
+    document = copy.deepcopy(contract("apiai").document)
+    document["paths"]["/mj/task/{id}/fetch"]["get"]["security"].append({})
+    one = Contract("open", document, contract("apiai").source)
+    observation = observed(example(relay="apiai"), FAMILIES[name][0], relay=one)
+    for part in ("refused", "no-server-error", "answer"):
+        assert outcome(f"auth/{name}/{part}", observation) is NOT
+
+
+@pytest.mark.parametrize(
+    ("credential", "header", "check", "level"),
+    [
+        ("secret", ("mj-api-secret", "[redacted]"), "auth/alternative/works", SHOULD),
+        ("bearer", ("Authorization", "Bearer [redacted]"), "auth/alternative/works", MUST),
+        ("bearer", ("authorization", "bearer [redacted]"), "auth/scheme/case", MUST),
+    ],
+)
+def test_each_way_of_authenticating(
+    credential: str, header: tuple[str, str], check: str, level: Level
+) -> None:
+    """A listed way gets the task; how much it weighs follows the evidence, or the word's own rule."""
+    other = ({"auth/alternative/works", "auth/scheme/case"} - {check}).pop()
+    task = example()
+    more: dict[str, Any] = {
+        "task_id": task["id"],
+        "credential": credential,
+        "earlier": (observed(task),),
+    }
+    sent = {"request_headers": (header,)}
+    works = observed(task, Kind.ALTERNATIVE, exchange=sent, **more)
+    assert (outcome(check, works), outcome(other, works)) == (PASS, NOT)
+    refused = observed({"error": {}}, Kind.ALTERNATIVE, exchange={"status": 401} | sent, **more)
+    found = row(check, refused)
+    assert (found.outcome, found.level) == (FAIL, level)
+    somebody = observed(example(id="7"), Kind.ALTERNATIVE, exchange=sent, **more)
+    assert outcome(check, somebody) is FAIL
+    lost = observed(b"", exchange={"status": 404})
+    for earlier in ((), (observed(task), lost)):
+        assert outcome(check, evolve(refused, earlier=earlier)) is Outcome.INCONCLUSIVE
+
+
+# --- sequence
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "result"),
+    [
+        ({"progress": "31%"}, {"progress": "31%"}, PASS),
+        ({"progress": "31%"}, {"progress": "30%"}, FAIL),
+        ({"progress": "31%"}, {"progress": "waiting"}, PASS),
+        ({"progress": "31%"}, {"progress": "", "status": "FAILURE", "failReason": "banned"}, PASS),
+        ({"progress": "31%"}, {"progress": "0%", "status": "SUBMITTED"}, FAIL),
+        ({"progress": "0%", "status": ""}, {"progress": "0%"}, NOT),
+    ],
+)
+def test_a_running_task_does_not_go_back(
+    before: dict[str, Any], after: dict[str, Any], result: Outcome
+) -> None:
+    """Progress that falls and a return to the queue are worth knowing; an end at nothing is not."""
+    first = observed(example("running", **before))
+    second = observed(example("running", **after), earlier=(first,))
+    found = row("sequence/progress", second)
+    assert (found.outcome, found.level) == (result, INFO)
+    assert outcome("sequence/progress", first) is NOT
+
+
+# --- caching
+
+
+@pytest.mark.parametrize(
+    ("said", "result"),
+    [
+        (None, PASS),
+        ("no-store", PASS),
+        ("private", PASS),
+        ("public", FAIL),
+        ("Public, Max-Age=60", FAIL),
+        ("private, max-age=60", FAIL),
+        ('s-maxage="5"', FAIL),
+        ("max-age=0", PASS),
+        ("public, max-age=0, must-revalidate", PASS),
+        ("no-cache, max-age=60", PASS),
+    ],
+)
+def test_caching_of_a_running_task(said: str | None, result: Outcome) -> None:
+    """Only what a cache may answer with unasked is a finding, and of an ended task nothing is said."""
+    headers = [("Content-Type", "application/json")]
+    headers += [] if said is None else [("Cache-Control", said)]
+    assert outcome("caching/running", observed(example("running"), headers=headers)) is result
+    assert outcome("caching/running", observed(example(), headers=headers)) is NOT
+
+
+@given(st.lists(st.text()))
+def test_any_cache_control_is_judged(said: list[str]) -> None:
+    """Whatever stands in Cache-Control is a permission or none."""
+    headers = [("Content-Type", "application/json"), *(("Cache-Control", value) for value in said)]
+    assert outcome("caching/running", observed(example("running"), headers=headers)) in {PASS, FAIL}
+
+
+@pytest.mark.parametrize("name", ["cache-control", "EXPIRES", "Pragma", "ETag", None])
+def test_saying_nothing_of_caching(name: str | None) -> None:
+    """Any word on caching is one; none at all is worth knowing."""
+    headers = [("Content-Type", "application/json"), *([] if name is None else [(name, "0")])]
+    found = row("caching/none", observed(example(), headers=headers))
+    assert (found.outcome, found.level) == (FAIL if name is None else PASS, INFO)
+    assert outcome("caching/none", observed(b"<html>", headers=headers)) is Outcome.BLOCKED
+
+
+# --- methods
+
+
+@pytest.mark.parametrize(
+    ("method", "result"), [("DELETE", FAIL), ("POST", FAIL), ("HEAD", NOT), ("OPTIONS", NOT)]
+)
+def test_no_task_for_other_methods(method: str, result: Outcome) -> None:
+    """A task in the answer to what is not for reading is a finding; a page, or a refusal, is none."""
+    with_task = observed(example(), Kind.METHOD, exchange={})
+    with_task = evolve(with_task, exchange=evolve(with_task.exchange, method=method))
+    assert outcome("method/no-task", with_task) is result
+    page = evolve(with_task, exchange=evolve(with_task.exchange, body=b"<html>"))
+    assert outcome("method/no-task", page) is (PASS if result is FAIL else NOT)
+
+
+@pytest.mark.parametrize(("status", "result"), [(404, PASS), (405, PASS), (501, PASS), (500, FAIL)])
+def test_no_server_error_for_other_methods(status: int, result: Outcome) -> None:
+    """501 is the one server error that fits, and a relay that fails anyway is not blamed twice."""
+    observation = observed(b"", Kind.METHOD, exchange={"status": status})
+    assert outcome("method/no-server-error", observation) is result
+    down = observed(b"", exchange={"status": 502})
+    assert outcome("method/no-server-error", evolve(observation, earlier=(down,))) is Outcome.BLOCKED
+
+
+def test_a_405_names_what_is_allowed() -> None:
+    """Allow is there, even if it is empty; other statuses need none."""
+    for status, headers, result in ((405, [], FAIL), (405, [("Allow", "")], PASS), (404, [], NOT)):
+        observation = observed(b"", Kind.METHOD, headers=headers, exchange={"status": status})
+        assert outcome("method/allow", observation) is result
+
+
+def test_other_methods_are_judged_by_nothing_else() -> None:
+    """Beside what is said of any answer, three checks alone speak of another method."""
+    own = {one.id for one in CHECKS.values() if Kind.METHOD in one.kinds and one.kinds != frozenset(Kind)}
+    assert own == {"method/no-task", "method/no-server-error", "method/allow"}
+
+
+# --- batch
+
+SUCCEEDED, FAILED = example(), example("failed")
+IDS = (SUCCEEDED["id"], FAILED["id"], "9999999999999999")
+CHANGED = example(prompt="a dog")
+BATCH = ["status", "json", "only-asked", "missing-omitted", "schema", "like-single"]
+
+
+def batched(document: Any, *earlier: Observation, ids: tuple[str, ...] = IDS, **more: Any) -> Observation:
+    """An observation of several tasks that were asked for at once, each having been read before."""
+    readings = earlier or (observed(SUCCEEDED), observed(FAILED))
+    return observed(document, Kind.BATCH, ids=ids, earlier=readings, **more)
+
+
+@pytest.mark.parametrize(
+    ("document", "broken"),
+    [
+        ([FAILED, SUCCEEDED], None),
+        ([SUCCEEDED], None),
+        (b"[", "json"),
+        (b"<html>", "json"),
+        ([SUCCEEDED, example(id="1730621826053000")], "only-asked"),
+        ([SUCCEEDED, None], "missing-omitted"),
+        ([SUCCEEDED, {}], "missing-omitted"),
+        ([{**SUCCEEDED, "submitTime": "now"}], "schema"),
+        ({"tasks": [SUCCEEDED]}, "schema"),
+        ([CHANGED], "like-single"),
+        ([{**FAILED, "status": "SUCCESS"}], "like-single"),
+        ([{**FAILED, "failReason": "another"}], None),
+        ([{**SUCCEEDED, "imageUrl": SUCCEEDED["imageUrl"] + "x=1"}], None),
+    ],
+)
+def test_batch(document: Any, broken: str | None) -> None:
+    """Each fault of a batch is named by one check, which weighs as much as the contract knows of it."""
+    rows = judge(batched(document), 1, CHECKS.values())
+    found = {one.check: one.level for one in rows if one.outcome in {FAIL, Outcome.ERROR}}
+    level = MUST if broken == "only-asked" else SHOULD
+    assert found == ({} if broken is None else {f"batch/{broken}": level})
+
+
+def test_a_batch_that_is_refused() -> None:
+    """A batch of known ids is answered with 200; one without a known id may be answered otherwise."""
+    refused = batched({"code": 4}, exchange={"status": 400})
+    found = row("batch/status", refused)
+    assert (found.outcome, found.level) == (FAIL, SHOULD)
+    unknown = evolve(refused, ids=IDS[2:])
+    assert [outcome(f"batch/{name}", unknown) for name in BATCH] == [NOT, NOT, PASS, NOT, NOT, NOT]
+    leak = batched({"code": 4, "data": SUCCEEDED}, ids=IDS[2:], exchange={"status": 400})
+    assert outcome("batch/only-asked", leak) is FAIL
+
+
+@pytest.mark.parametrize("relay", ["apiai", "mjdjourney"])
+def test_a_contract_without_a_batch(relay: str) -> None:
+    """Where the contract has no such operation, nothing is said but that no task may leak."""
+    observation = observed({"code": 4}, Kind.BATCH, relay=relay, ids=IDS)
+    assert [outcome(f"batch/{name}", observation) for name in BATCH] == [NOT, NOT, PASS, NOT, NOT, NOT]
+
+
+@pytest.mark.parametrize(
+    ("document", "reading", "check"),
+    [
+        ({"code": 4}, observed(b"", task_id=IDS[0], exchange={"status": 500}), "status"),
+        (b"<html>", observed(b"<html>", task_id=IDS[0]), "json"),
+        ([example(submitTime="now")], observed(example(submitTime="now")), "schema"),
+        ([None], observed(None, task_id=IDS[0]), "missing-omitted"),
+    ],
+)
+def test_what_is_amiss_alone_is_not_the_batchs_fault(document: Any, reading: Observation, check: str) -> None:
+    """A batch is not blamed for what the same task shows when it is asked for alone."""
+    status = {"status": 500} if check == "status" else {}
+    observation = batched(document, reading, exchange=status)
+    assert outcome(f"batch/{check}", observation) is Outcome.BLOCKED
+
+
+def test_a_task_that_changes_alone_is_not_the_batchs_fault() -> None:
+    """Where two readings of an ended task differ, a third says nothing of the batch."""
+    readings = (observed(SUCCEEDED), observed(CHANGED))
+    assert outcome("batch/like-single", batched([example(prompt="a third")], *readings)) is Outcome.BLOCKED
+    wrong = observed(example(id="1730621826053000"), task_id=IDS[0])
+    assert outcome("batch/only-asked", batched([example(id="1730621826053000")], wrong)) is PASS
+    running = observed(example("running"), task_id=IDS[0])
+    assert outcome("batch/like-single", batched([SUCCEEDED], running)) is NOT
+
+
+@given(st.binary() | JSON.map(lambda document: json.dumps(document).encode()), st.sampled_from([200, 404]))
+def test_any_batch_is_judged(body: bytes, status: int) -> None:
+    """Whatever comes, every check of a batch says something of the relay and none breaks."""
+    rows = judge(batched(body, exchange={"status": status}), 1, CHECKS.values())
+    assert Outcome.ERROR not in {one.outcome for one in rows}
+
+
+def test_states_that_a_caller_names_are_no_matter_to_other_checks() -> None:
+    """What the caller expects changes the one check that compares it."""
+    plain, expecting = observed(SUCCEEDED), observed(SUCCEEDED, expected=State.FAILED)
+    differing = {
+        one.check
+        for one, other in zip(
+            judge(plain, 1, CHECKS.values()), judge(expecting, 1, CHECKS.values()), strict=True
+        )
+        if one != other
+    }
+    assert differing == {"fetch/200/state"}
