@@ -207,12 +207,11 @@ def sentence(check: str) -> str:
 
 
 def started(document: dict[str, Any]) -> datetime:
-    """When the run began; long ago where that cannot be told."""
+    """When the run began, in UTC; long ago where that cannot be told."""
     try:
-        moment = datetime.fromisoformat(document["header"]["started"])
-    except ValueError:
+        return datetime.fromisoformat(document["header"]["started"]).astimezone(UTC)
+    except (ValueError, OverflowError):  # a leap second is valid too, and so is the year 1
         return datetime.min.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def overall(document: dict[str, Any]) -> str:

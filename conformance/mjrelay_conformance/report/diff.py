@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
+from rich.padding import Padding
 from rich.text import Text
 
 from mjrelay.cli._output import printable
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _COLOURS = {"new": "bold red", "changed": "bold yellow", "gone": "bold green", "not exercised now": "dim"}
 _VALUE = 500
 """Characters of a foreign value that are shown."""
+_PASSING = re.compile(r"\d[\d:.-]{2,}\d")
+"""Ids, times and durations, which differ from run to run; a status or a percentage does not match."""
 
 
 @frozen
@@ -98,7 +102,8 @@ def terminal(found: Diff, console: Console) -> None:
         title = printable(f" {change.relay} {change.check}{' (accepted)' if change.accepted else ''}")
         console.print(Text.assemble((change.kind, _COLOURS[change.kind]), title, overflow="fold"))
         for mark, said in _told(change):
-            console.print(Text(printable(f"  {mark} {said}"), overflow="fold"))
+            told = Text(printable(f"{mark} {said}"), overflow="fold")
+            console.print(Padding(told, (0, 0, 0, 4), expand=False))
     for note in _notes(found):
         console.print(Text(note))
 
@@ -131,7 +136,7 @@ def _changes(name: str, before: Judged | None, after: Judged | None) -> list[Cha
     changes = []
     for check in [*new, *(check for check in old if check not in new)]:
         was, now = old.get(check, []), new.get(check, [])
-        if _said(was) == _said(now) and _accepted(was) == _accepted(now):
+        if _lasting(was) == _lasting(now) and _accepted(was) == _accepted(now):
             continue
         if not now:
             kind = "gone" if proven(rows.get(check, ())) else "not exercised now"
@@ -151,6 +156,14 @@ def _by_check(relay: Judged | None) -> dict[str, list[Finding]]:
 def _said(findings: list[Finding]) -> tuple[Said, ...]:
     said = {Said(finding.label, finding.expected, finding.actual) for finding in findings}
     return tuple(sorted(said, key=lambda one: (one.level, one.expected or "", one.actual or "")))
+
+
+def _lasting(findings: list[Finding]) -> set[Said]:
+    """The same without what differs from run to run, so that a finding that stays is no change."""
+    return {
+        Said(said.level, *(_PASSING.sub("#", text or "") for text in (said.expected, said.actual)))
+        for said in _said(findings)
+    }
 
 
 def _accepted(findings: list[Finding]) -> bool:

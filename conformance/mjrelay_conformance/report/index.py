@@ -96,10 +96,12 @@ def render(index: Index, base: Path | None = None) -> str:
         # The runs on a mock say nothing of the relay itself, so they are no part of its trend.
         trends.setdefault((run.relay, run.mode), []).append(run)
     ordered = sorted(trends.values(), key=lambda runs: (_WORST_FIRST.index(runs[-1].verdict), runs[-1].relay))
+    relays = {run.relay for run in index.runs}
     latest = Counter(runs[-1].verdict for runs in ordered)
     told = ", ".join(f"{latest[verdict]} {verdict}" for verdict in _WORST_FIRST if latest[verdict])
+    title = f"Conformance of {len(relays)} {'relay' if len(relays) == 1 else 'relays'}"
     body = [
-        f"<h1>Conformance of {len(ordered)} relays</h1>\n<p>{told or 'No record could be read.'}</p>\n",
+        f"<h1>{title}</h1>\n<p>Latest: {told or 'no record could be read'}.</p>\n",
         *(_relay(runs, base) for runs in ordered),
         _unreadable(index, base),
     ]
@@ -143,8 +145,8 @@ def _relay(runs: list[Run], base: Path) -> str:
 
 
 def _row(run: Run, base: Path) -> str:
-    files = (run.path.with_name(_PAGE_OF_RUN), run.path)
-    links = " ".join(_link(path, path.name, base) for path in files if path.is_file())
+    files = {"page": run.path.with_name(_PAGE_OF_RUN), "record": run.path}
+    links = " ".join(_link(path, shown, base) for shown, path in files.items() if path.is_file())
     numbers = "".join(f'<td class="number">{run.counts[level]}</td>' for level in (*LEVELS, "error"))
     return (
         f"<tr><td>{_moment(run.moment)}</td><td>{_verdict(run.verdict)}</td>{numbers}"
@@ -189,7 +191,7 @@ def _verdict(verdict: str) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return escape(moment.isoformat(" ", "minutes"))
+    return f"{moment.isoformat(' ', 'minutes')[:16]} UTC"
 
 
 def _link(path: Path, shown: str, base: Path) -> str:

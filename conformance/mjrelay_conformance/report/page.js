@@ -35,7 +35,7 @@
       else if (value === true) element.setAttribute(name, "");
       else if (value !== false && value != null) element.setAttribute(name, value);
     }
-    element.append(...children.flat().filter((child) => child != null && child !== false));
+    element.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
     return element;
   }
 
@@ -142,10 +142,18 @@
     return [note, pre];
   }
 
+  // HTTP reads header fields as Latin-1; where UTF-8 lies beneath, that is what was meant.
+  function meant(text) {
+    if (!/^[\x00-\xff]*[\x80-\xff][\x00-\xff]*$/.test(text)) return text;
+    try {
+      return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(text, (one) => one.charCodeAt(0)));
+    } catch { return text; }
+  }
+
   function fields(pairs, label) {
     if (!pairs?.length) return h("p", { class: "note" }, `${label}: none`);
     return h("dl", { class: "headers", "aria-label": label }, pairs.map(([name, value]) =>
-      h("div", null, h("dt", null, foreign(name, { limit: 200 })), h("dd", null, foreign(value, { limit: 400 })))));
+      h("div", null, h("dt", null, foreign(meant(name), { limit: 200 })), h("dd", null, foreign(meant(value), { limit: 400 })))));
   }
 
   async function copy(text) {
@@ -195,19 +203,6 @@
 
   // ---- what the record says
 
-  const unique = (values) => [...new Set(values)];
-  const judged = new Map(run.relays.map((relay) => [relay.relay, relay]));
-  const relays = unique([...judged.keys(), ...run.rows.map((row) => row.relay), ...run.exchanges.map((one) => one.relay)]);
-  const families = unique(Object.values(checks).map((check) => check.family));
-  const order = new Map(Object.keys(checks).map((id, index) => [id, index]));
-  const exchanges = new Map(run.exchanges.map((exchange) => [exchange.number, exchange]));
-  const baseline = (relay, part) => judged.get(relay)?.baseline?.[part] ?? [];
-  const rows = run.rows.map((row) => ({
-    ...row,
-    family: checks[row.check].family,
-    outcome: row.outcome === "fail" && baseline(row.relay, "accepted").some((line) => line.check === row.check) ? "accepted" : row.outcome,
-  }));
-
   function grouped(items, key) {
     const groups = new Map();
     for (const item of items) {
@@ -217,6 +212,20 @@
     }
     return groups;
   }
+
+  const unique = (values) => [...new Set(values)];
+  const judged = new Map(run.relays.map((relay) => [relay.relay, relay]));
+  const relays = unique([...judged.keys(), ...run.rows.map((row) => row.relay), ...run.exchanges.map((one) => one.relay)]);
+  const kin = grouped(unique(Object.values(checks).map((check) => check.family)), (family) => family.split("/")[0]);
+  const families = [...kin.values()].flat();
+  const order = new Map(Object.keys(checks).map((id, index) => [id, index]));
+  const exchanges = new Map(run.exchanges.map((exchange) => [exchange.number, exchange]));
+  const baseline = (relay, part) => judged.get(relay)?.baseline?.[part] ?? [];
+  const rows = run.rows.map((row) => ({
+    ...row,
+    family: checks[row.check].family,
+    outcome: row.outcome === "fail" && baseline(row.relay, "accepted").some((line) => line.check === row.check) ? "accepted" : row.outcome,
+  }));
 
   const byExchange = grouped(rows, (row) => row.exchange);
   const byCheck = grouped(rows, (row) => JSON.stringify([row.relay, row.check]));
@@ -254,9 +263,9 @@
       row.expected && [h("dt", null, "expected"), h("dd", null, foreign(row.expected))],
       row.actual && [h("dt", null, "came"), h("dd", { class: "came" }, foreign(row.actual))],
       file && [h("dt", null, "clause"), h("dd", null, foreign(file, { tag: "code" }), pointer && h("span", { class: "pointer" }, foreign(pointer)))],
-      where.length > 0 && [h("dt", null, "asked"), h("dd", null, where.slice(0, 6).map((exchange) =>
+      where.length > 0 && [h("dt", null, "asked"), h("dd", null, where.slice(0, 3).map((exchange) =>
         h("div", null, link(`exchange-${exchange.number}`, asked(exchange)), h("span", { class: "dim" }, ` ${exchange.label || exchange.kind}`))),
-        where.length > 6 && h("div", { class: "dim" }, `and ${where.length - 6} more`))]);
+        where.length > 3 && h("div", { class: "dim" }, `and ${where.length - 3} more`))]);
   }
 
   function finding(group, index) {
@@ -296,7 +305,7 @@
         "data-relay": relay, "data-family": family,
         click: () => set(state.relay === relay && state.family === family ? { relay: "", family: "" } : { relay, family }),
       },
-      h("span", { class: "family", "aria-hidden": "true" }, family),
+      h("span", { class: "family", "aria-hidden": "true" }, family.split(/(?<=\/)/).map((part) => [part, h("wbr")])),
       h("span", { class: "tally", "aria-hidden": "true" }, tally.map(([outcome, count]) => h("span", { class: `count ${outcome}` }, `${count}`, sign(outcome)))),
       h("span", { class: "shares", "aria-hidden": "true" }, tally.map(([outcome, count]) => {
         const share = h("i", { class: outcome });
@@ -305,8 +314,12 @@
       }))));
     };
     return h("table", { role: "table", "aria-labelledby": "matrix-title" },
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, h("th", { role: "columnheader", scope: "col" }, "relay"),
-        families.map((family) => h("th", { role: "columnheader", scope: "col" }, family)))),
+      h("thead", { role: "rowgroup" },
+        h("tr", { role: "row" }, h("td", { role: "cell" }),
+          [...kin].map(([name, own]) => h("th", { role: "columnheader", scope: "colgroup", colspan: own.length }, name))),
+        h("tr", { role: "row" }, h("th", { role: "columnheader", scope: "col" }, "relay"),
+          families.map((family) => h("th", { role: "columnheader", scope: "col", class: "part" }, family.split("/")[1]
+            ?? (kin.get(family).length > 1 ? "any" : ""))))),
       h("tbody", { role: "rowgroup" }, relays.map((relay) => h("tr", { role: "row" },
         h("th", { role: "rowheader", scope: "row" }, foreign(relay), verdict(judged.get(relay)?.verdict ?? "incomplete")),
         families.map((family) => cell(relay, family))))));
@@ -318,7 +331,7 @@
     if (!relay) return h("article", { class: "card" }, heading, h("p", null, "The run was cut short before this relay was judged to the end."));
     const fuzz = relay.fuzz;
     return h("article", { class: "card" }, heading,
-      h("p", { class: "dim" }, foreign(relay.contract, { tag: "code" }), ", version ", foreign(relay.version)),
+      h("p", { class: "dim" }, foreign(relay.contract, { tag: "code" }), h("span", { class: "version" }, " version ", foreign(relay.version))),
       h("ul", { class: "features" }, relay.features.map((feature) => h("li", null,
         sign(feature.exercised ? "pass" : "not-exercised"), h("span", null, foreign(feature.name),
           feature.core && h("span", { class: "dim" }, " · core"),
@@ -383,7 +396,7 @@
   const spoken = (row) => [row.relay, row.check, row.level, row.expected, row.actual, row.clause, checks[row.check].sentence];
   const words = (exchange) => [
     exchange.relay, exchange.method, exchange.target, decoded(exchange.target), exchange.kind, exchange.label, exchange.task, exchange.status,
-    ...(exchange.request_headers ?? []), ...(exchange.headers ?? []), exchange.request_body?.text, exchange.body?.text, exchange.failure,
+    ...(exchange.request_headers ?? []).flat().map(meant), ...(exchange.headers ?? []).flat().map(meant), exchange.request_body?.text, exchange.body?.text, exchange.failure,
   ];
 
   // ---- filters, kept in the fragment

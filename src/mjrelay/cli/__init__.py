@@ -23,7 +23,7 @@ from mjrelay._version import __version__
 from mjrelay.cli._output import OutputError, Stdout, redacted, talk
 from mjrelay.errors import MjrelayError, RelayError
 
-_COMMANDS = ("relays", "fetch", "wait", "mock", "conform")
+_COMMANDS = ("relays", "fetch", "wait", "mock", "conform", "replay", "report")
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -43,8 +43,10 @@ class _Commands(TyperGroup):
 
 
 def _command(name: str) -> Any:
-    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_CONTEXT)
     function = getattr(import_module(f"mjrelay.cli.{name}"), name)
+    if isinstance(function, typer.Typer):  # which has commands of its own
+        return get_command(function)
+    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_CONTEXT)
     # A paragraph is a line, for typer keeps the breaks of lines.
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     one.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)

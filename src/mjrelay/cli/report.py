@@ -1,0 +1,193 @@
+"""``mjrelay report``: views of a run's record."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mjrelay.cli._output import json_text, load, talk
+from mjrelay.cli._record import View, ViewOption
+from mjrelay.errors import MjrelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXTRA = "conformance"
+_INCOMPLETE = 3
+
+
+class OutputFileError(MjrelayError):
+    """The file that was named for a report cannot be written."""
+
+
+RecordArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A run's results.json, or the directory that it is in.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write there, instead of on stdout.")
+]
+
+report = typer.Typer(
+    name="report",
+    help="Show what a run recorded: as text, as a page, for CI, or against another run. Exit codes of the "
+    "views: 0 done, 2 not readable, 3 done, but the run was cut short.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@report.command()
+def show(file: RecordArgument, output: OutputOption = None, format_: ViewOption = None) -> None:
+    """Show a record: findings first, then what was not proven, then one line for each relay."""
+    document = _read(file)
+    _chosen(
+        format_,
+        output,
+        pretty=lambda console: _view("terminal").render(document, console),
+        plain=lambda: document,
+        markdown=lambda: _view("markdown").render(document),
+    )
+    _end(document)
+
+
+@report.command()
+def html(file: RecordArgument, output: OutputOption = None) -> None:
+    """Make one page for a browser of a record; it needs no network."""
+    document = _read(file)
+    _write(_view("html").render(document), output)
+    _end(document)
+
+
+@report.command()
+def junit(file: RecordArgument, output: OutputOption = None) -> None:
+    """Make JUnit XML of a record: a suite for each relay, a test case for each check."""
+    document = _read(file)
+    _write(_view("junit").render(document), output)
+    _end(document)
+
+
+@report.command()
+def markdown(file: RecordArgument, output: OutputOption = None) -> None:
+    """Make a comment for a pull request of a record."""
+    document = _read(file)
+    _write(_view("markdown").render(document), output)
+    _end(document)
+
+
+@report.command()
+def badge(
+    file: RecordArgument,
+    relay: Annotated[
+        str | None, typer.Option(help="The relay that the badge is of; without it, the worst of all.")
+    ] = None,
+    output: OutputOption = None,
+) -> None:
+    """Make the JSON that a badge of shields.io is drawn from."""
+    document = _read(file)
+    _write(json_text(_view("badge").render(document, relay)), output)
+    _end(document)
+
+
+@report.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The older record, or its directory.")],
+    new: Annotated[Path, typer.Argument(help="The newer one.")],
+    output: OutputOption = None,
+    format_: ViewOption = None,
+) -> None:
+    """
+    Show what changed from one run to another.
+
+    Exit codes: 0 nothing new, 1 a finding is new or changed, 2 not readable, 3 a run was cut short.
+    """
+    view = _view("diff")
+    found = view.diff(_read(old), _read(new))
+    _chosen(
+        format_,
+        output,
+        pretty=lambda console: view.terminal(found, console),
+        plain=lambda: view.document(found),
+        markdown=lambda: view.markdown(found),
+    )
+    raise typer.Exit(found.exit_code)
+
+
+@report.command()
+def index(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the runs are, at any depth.")],
+    output: OutputOption = None,
+) -> None:
+    """Make one page over many runs, with the trend of each relay; its links are relative to its place."""
+    view = _view("index")
+    found = view.collect(directory)
+    _write(view.render(found, None if output is None else output.parent), output)
+    for reason in found.unreadable.values():
+        talk(reason)
+    if not found.runs:
+        raise typer.Exit(2)
+
+
+@report.command()
+def schema(output: OutputOption = None) -> None:
+    """Print the JSON Schema of a record."""
+    _write(_view("_document").schema_text(), output)
+
+
+def _view(name: str) -> Any:
+    return load(f"mjrelay_conformance.report.{name}", _EXTRA)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = _view("_document").read(path)
+    return document
+
+
+def _end(document: dict[str, Any]) -> None:
+    if not _view("_document").complete(document):
+        talk("the run was cut short; run it again with: mjrelay conform --report-dir DIR")
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _chosen(
+    format_: View | None,
+    output: Path | None,
+    *,
+    pretty: Callable[[Console], None],
+    plain: Callable[[], Any],
+    markdown: Callable[[], str],
+) -> None:
+    if format_ is None:
+        format_ = View.PRETTY if output is None and sys.stdout.isatty() else View.JSON
+    match format_:
+        case View.JSON:
+            _write(json_text(plain(), indent=2), output)
+        case View.MARKDOWN:
+            _write(markdown(), output)
+        case View.PRETTY if output is None:
+            pretty(Console())
+        case View.PRETTY:
+            drawn = io.StringIO()
+            pretty(Console(file=drawn, width=100))
+            _write(drawn.getvalue(), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    text = text if text.endswith("\n") else f"{text}\n"
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputFileError(
+            f"--output {output}: {error.strerror}; name a file that can be written"
+        ) from error
+    talk(f"written: {output}")
