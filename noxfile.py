@@ -69,6 +69,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def selftest(session: nox.Session) -> None:
+    """Prove the suite: it names each fault of each mock by the right check, and says nothing else."""
+    session.install("-e", ".[conformance]")
+    session.run("python", "-m", "mjrelay_conformance._selftest", *session.posargs)
+
+
+@nox.session
 def conformance(session: nox.Session) -> None:
     """Judge relays: the embedded mocks of all, or what the arguments after -- say."""
     session.install(".[conformance]")

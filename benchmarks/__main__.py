@@ -11,12 +11,12 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.rounds import FULL, QUICK
 
-NAMES = ("fetch", "flight", "decode", "start", "memory", "simulated")
+NAMES = ("fetch", "flight", "decode", "start", "memory", "monitor", "simulated", "judge")
 
 
 def main() -> None:
     """Measure what is asked for, print the table, and write the JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the face of mjrelay.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure mjrelay.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="the file for the JSON")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from benchmarks import decode, example, machine, simulated, table
+from benchmarks import decode, example, judge, machine, simulated, table
 from benchmarks.rounds import LEAST, Contender, Effort, Ratio, Timing, interleave
 from benchmarks.server import serving
 from benchmarks.table import Row, at_least, at_most
@@ -106,8 +106,9 @@ def test_decoding_is_compared_with_a_stock_client(tmp_path: Path) -> None:
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["ratio"]["median"] > 0 for row in written)
 
 
-def test_a_simulation_of_waiting_is_told_with_its_lag() -> None:
+def test_a_simulation_of_waiting_is_told_with_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each law on each relay is a row with a target, alone and in batches, and its note tells the lag."""
+    monkeypatch.setattr(simulated, "TASKS", 30)
     rows = simulated.measure(Effort(1, 0.02))
 
     assert len(rows) == 16
@@ -157,3 +158,11 @@ def _answer(address: tuple[str, int], request: bytes) -> Any:
         while len(body) < length:
             body += link.recv(65536)
     return json.loads(body)
+
+
+def test_judging_an_exchange_is_timed() -> None:
+    """One run of the plan over a correct mock gives the time of one exchange, with a target."""
+    (row,) = judge.judged(LEAST)
+
+    assert row.ours
+    assert row.target is not None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import forked
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -52,22 +53,13 @@ def mjrelay(
     *arguments: str, key: str | None = KEY, stdin: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command with a clean environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "mjrelay", *arguments],
-        env=environment(key, **env),
-        input=stdin or "",
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    return forked.run(list(arguments), environment(key, **env), stdin or "")
 
 
 @contextmanager
 def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """The command as it runs; it is killed at the end."""
-    command = [sys.executable, "-m", "mjrelay", *arguments]
+    command = [*forked.COMMAND, *arguments]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     with subprocess.Popen(command, env=environment(KEY), text=True, encoding="utf-8", **options) as process:
         timer = threading.Timer(60, process.kill)
@@ -514,6 +506,16 @@ def test_a_report_directory_that_is_a_file_is_a_clear_error(tmp_path: Path) -> N
     assert "name a directory" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command", ["--version", "relays --format pretty", "fetch apiai 1", "conform --lsit"]
+)
+def test_a_forked_command_is_the_command(command: str) -> None:
+    """What most of these tests run says what the command says that is started from nothing."""
+    runs = [run(command.split(), environment(KEY)) for run in (forked.run, forked.cold)]
+    told = [(done.returncode, done.stdout, done.stderr) for done in runs]
+    assert told[0] == told[1]
+
+
 def test_the_version_and_the_commands_are_told() -> None:
     """--version prints the version; --help lists every command with what it does."""
     assert mjrelay("--version").stdout == f"mjrelay {__version__}\n"
@@ -943,7 +945,7 @@ def test_a_key_that_is_echoed_is_shown_nowhere(
     """In whatever form and field a relay sends the key back, as data or as an error, it is not shown."""
     app, base_url = relay
     key = "sk-Never/To+Be~Seen4711"
-    app._key = key
+    app.key = key
     forms = forms_of(key)
     (tmp_path / "key").write_text(key, encoding="utf-8")
     text = " ".join(f"<{form}>" for form in forms)

@@ -1282,14 +1282,17 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+PLAIN = plain(YAML().load(BASE))
+
+
 @settings(max_examples=30)  # a lint takes a third of a second
-@given(place=st.sampled_from(locations(plain(YAML().load(BASE)))), value=JUNK)
+@given(place=st.sampled_from(locations(PLAIN)), value=JUNK)
 def test_no_damage_makes_the_linter_stumble(
     place: tuple[str | int, ...], value: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever one place of a contract holds, the answer is a list of violations, each with a mend."""
     path = tmp_path_factory.mktemp("contract") / "relay.yaml"
-    path.write_text(json.dumps(changed(plain(YAML().load(BASE)), place, value)), encoding="utf-8")
+    path.write_text(json.dumps(changed(PLAIN, place, value)), encoding="utf-8")
     assert all(";" in violation.message for violation in lint(path))
 
 

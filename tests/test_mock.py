@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
+import gzip
 import http.client
 import json
 import os
@@ -17,12 +19,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from attrs import evolve
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mjrelay_conformance.mock._answer import Call, Route
+from mjrelay_conformance.mock._dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock._faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
 from mjrelay_conformance.mock._permit import ABSENT, permits
 from mjrelay_conformance.mock._relay import Answer, MockRelay
@@ -30,6 +34,7 @@ from mjrelay_conformance.mock._server import Server, ServerError, serve
 
 from mjrelay._contract import Contract
 from mjrelay._exchange import Exchange, NotJSONError, parse
+from mjrelay._link import expiry
 from mjrelay._reader import State
 from mjrelay._request import Request
 from mjrelay.errors import ContractError, MjrelayError
@@ -377,7 +382,8 @@ def test_faults_reach_into_lists() -> None:
     with pytest.raises(NotJSONError):
         parse(listed("truncated-json").body)
     for fault in ("status-500", "missing-task-500", "missing-task-other"):
-        assert listed(fault, NOBODY) == Answer(200, (("content-type", "application/json"),), b"[]")
+        answer = listed(fault, NOBODY)
+        assert (answer.status, answer.content_type, answer.body) == (200, "application/json", b"[]")
 
 
 def test_reading_a_list_is_reading_its_tasks() -> None:
@@ -579,30 +585,102 @@ def test_ids_are_repeatable() -> None:
     assert parse(ask(relay, "mine").body)["id"] == "mine"
 
 
+def questions(contract: Contract) -> dict[str, Request]:
+    """Requests of every kind, by what is particular about them."""
+    relay = MockRelay(contract)
+    known = relay.known[State.SUCCEEDED]
+    first = contract.credentials[0]
+    asked = {
+        f"known {state.value}{again}": asking(contract, task_id)
+        for again in ("", " again")
+        for state, task_id in relay.known.items()
+    }
+    asked |= {
+        "missing": asking(contract, NOBODY),
+        "missing, long": asking(contract, "7" * 300),
+        "missing, not ASCII": asking(contract, "猫"),
+        "missing, quoted": asking(contract, "' OR '1'='1"),
+        "refused, wrong": asking(contract, known, "wrong"),
+        "refused, none": asking(contract, known, None),
+        "method": evolve(asking(contract, known), method="DELETE"),
+        "elsewhere": Request("GET", "/nowhere"),
+        "known, for a browser": evolve(
+            asking(contract, known), headers=(*BROWSER, *asking(contract, known).headers)
+        ),
+        "known, with a query": evolve(
+            asking(contract, known), target=with_query(asking(contract, known).target)
+        ),
+        "refused, elsewhere": evolve(contract.request(known), headers=(("X-Api-Key", KEY),)),
+    }
+    asked |= {
+        f"known, by {one.scheme}": asking(contract, known, KEY, one) for one in contract.credentials[1:]
+    }
+    if first.prefix:
+        lower = evolve(first, prefix=first.prefix.lower())
+        asked["known, lower case"] = asking(contract, known, KEY, lower)
+    if contract.batch is not None:
+        asked["batch"] = contract.batch_request([known, NOBODY]).authenticated(first, KEY)
+    if "/" + known + "/" in (target := asked["known succeeded"].target):
+        spelt = target.replace(known, f"%{ord(known[0]):02X}{known[1:]}")
+        asked["known, spelt otherwise"] = evolve(asked["known succeeded"], target=spelt)
+    return asked
+
+
+def with_query(target: str) -> str:
+    """The target with a query parameter that no contract has."""
+    return target + ("&" if "?" in target else "?") + "what=1"
+
+
+BROWSER = (("Accept-Language", "zh"),)
+TOUCHES = {
+    "rate-limited": ("",),
+    "retry-after-nonsense": ("",),
+    "non-ascii-id-500": ("missing, not ASCII",),
+    "odd-id-500": ("missing, long",),
+    "odd-id-task": ("missing, quoted",),
+    "any-method-acts": ("method",),
+    "method-500": ("method",),
+    "method-405-without-allow": ("method",),
+    "query-500": ("known, with a query",),
+    "language-html": ("known, for a browser",),
+    "encoded-id-missing": ("known, spelt otherwise",),
+    "wrong-auth-accepted": ("refused, wrong",),
+    "no-auth-accepted": ("refused, none", "refused, elsewhere"),
+    "other-header-accepted": ("refused, elsewhere",),
+    "refused-with-task": ("refused",),
+    "alternative-refused": ("known, by",),
+    "scheme-case-sensitive": ("known, lower case",),
+}
+"""What the requests that a fault touches begin with, where neither its name nor its route says it."""
+
+
+def touched(name: str) -> tuple[str, ...]:
+    """What the requests that a fault may touch begin with."""
+    by_name = {"missing-task": ("missing",), "auth-error": ("refused",), "batch-": ("batch",)}
+    said = next((words for start, words in by_name.items() if name.startswith(start)), ("known", "batch"))
+    return TOUCHES.get(name, said)
+
+
 @pytest.mark.parametrize(("contract", "name"), PAIRS)
 def test_a_fault_touches_what_it_names(contract: Contract, name: str) -> None:
-    """A fault changes the answers of its own route in its own states, every time, and no other answer."""
-    fault = FAULTS[name]
-    right, wrong = MockRelay(contract), MockRelay(contract, faults=[name])
-    touched = set()
-    for state, task_id in right.known.items():
-        for _ in range(2):
-            if ask(right, task_id) != (answer := ask(wrong, task_id)):
-                touched.add(state)
-        assert ask(MockRelay(contract, faults=[name]), task_id) == ask(
-            MockRelay(contract, faults=[name]), task_id
-        ), "the same fault gives the same bytes"
-        if fault.finish is not None and fault.alter is None and fault.route is Route.TASK:
-            assert answer != ask(right, task_id)
-    assert touched <= fault.states
-    assert bool(touched) is not name.startswith(("missing-task", "auth-", "wrong-auth"))
-    changed = {
-        "missing": ask(right, NOBODY) != ask(wrong, NOBODY),
-        "auth": ask(right, right.known[State.SUCCEEDED], "wrong")
-        != ask(wrong, right.known[State.SUCCEEDED], "wrong"),
+    """A fault changes answers to the requests and in the states that it names, and no other answer."""
+    clock = Clock()
+    right, wrong, twin = (MockRelay(contract, clock=clock, faults=faults) for faults in ((), [name], [name]))
+    asked = questions(contract)
+    changed = set()
+    for label, request in asked.items():
+        sent = (request.method, request.target, request.headers, request.body)
+        answer = wrong.answer(*sent)
+        assert answer == twin.answer(*sent), "the same fault gives the same bytes"
+        if answer != right.answer(*sent):
+            changed.add(label)
+    assert changed
+    assert {label for label in changed if not label.startswith(touched(name))} == set()
+    states = {
+        state for state in right.known if changed & {f"known {state.value}", f"known {state.value} again"}
     }
-    assert changed == {"missing": name.startswith("missing-task"), "auth": "auth-" in name}
-    assert right.answer("GET", "/nowhere") == wrong.answer("GET", "/nowhere")
+    assert states <= FAULTS[name].states
+    assert "elsewhere" not in changed
 
 
 @pytest.mark.parametrize("contract", PACKAGED.values(), ids=PACKAGED.keys())
@@ -724,23 +802,29 @@ def test_faults_combine() -> None:
     assert ask(both, NOBODY, None).status == 401
 
 
-@pytest.mark.parametrize("contract", PACKAGED.values(), ids=PACKAGED.keys())
-def test_any_two_faults_live_together(contract: Contract) -> None:
-    """No pair of faults stops the mock from answering."""
-    names = [name for name, fault in FAULTS.items() if fault.applies(contract)]
-    for first in names:
-        for second in names:
-            relay = MockRelay(contract, faults=[first, second])
-            for task_id in (relay.known[State.SUCCEEDED], NOBODY):
-                assert 200 <= ask(relay, task_id).status < 600
+@each_contract
+@given(data=st.data())
+@settings(max_examples=15)
+def test_any_faults_live_together(contract: Contract, data: st.DataObject) -> None:
+    """No faults, in whatever order and dialect, stop the mock from answering what HTTP can carry."""
+    applying = [name for name, fault in FAULTS.items() if fault.applies(contract)]
+    faults = data.draw(st.lists(st.sampled_from(applying), max_size=5))
+    speaks = [None, *(one for one in DIALECTS if DIALECTS[one].applies(contract))]
+    relay = MockRelay(contract, faults=faults, dialect=data.draw(st.sampled_from(speaks)))
+    for request in questions(contract).values():
+        answer = relay.answer(request.method, request.target, request.headers, request.body)
+        assert 200 <= answer.status < 600
+        for name, value in answer.framed:
+            assert re.fullmatch(r"[\x21-\x7e]+", name)
+            assert re.fullmatch(r"[\x20-\x7e]*", value)
 
 
 def test_an_unknown_fault_is_refused_with_a_hint() -> None:
-    """A name that is none says so and offers the nearest, or all where nothing is near."""
+    """A name that is none says so, offers the nearest, and says where all are listed."""
     with pytest.raises(UnknownFaultError, match="did you mean status-500") as caught:
         MockRelay(PACKAGED["apiai"], faults=["status-50"])
     assert isinstance(caught.value, MjrelayError)
-    with pytest.raises(UnknownFaultError, match="known are wrong-type"):
+    with pytest.raises(UnknownFaultError, match="§'; list them with"):
         select(["§"], PACKAGED["apiai"])
 
 
@@ -937,3 +1021,335 @@ def test_the_application_speaks_asgi() -> None:
 def test_secrets_are_not_shown() -> None:
     """A call can be printed without the credential that it holds."""
     assert "hush" not in repr(Call(ODD, Route.REFUSED, secrets=("hush",)))
+
+
+@each_contract
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
+    """In each dialect tasks read as the contract's examples do, and other answers are still described."""
+    if not DIALECTS[dialect].applies(contract):
+        with pytest.raises(InapplicableDialectError, match=f"{dialect}.*{contract.name}"):
+            MockRelay(contract, dialect=dialect)
+        return
+    relay, plain, reader = MockRelay(contract, dialect=dialect), MockRelay(contract), contract.reader
+    differs = False
+    for label, request in questions(contract).items():
+        answer, usual = (
+            one.answer(request.method, request.target, request.headers, request.body)
+            for one in (relay, plain)
+        )
+        differs = differs or answer != usual
+        if label.startswith("known") and usual.status == 200:
+            document, example = parse(answer.body), parse(usual.body)
+            assert reader.accepts(document)
+            assert reader.state(document) is reader.state(example)
+            assert (reader.id(document), reader.failure(document)) == (
+                reader.id(example),
+                reader.failure(example),
+            )
+            assert len(reader.images(document)) == len(reader.images(example))
+        elif label.startswith("missing"):
+            assert any(matcher.matches(exchanged(answer)) for matcher in reader.missing)
+        elif label.startswith("refused"):
+            assert any(matcher.matches(exchanged(answer)) for matcher in reader.unauthorized)
+    assert differs
+
+
+def exchanged(answer: Answer) -> Exchange:
+    """An answer as it is judged."""
+    return Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def dialected(contract: Contract, dialect: str, state: State) -> Any:
+    """The document of a task in a dialect."""
+    relay = MockRelay(contract, dialect=dialect)
+    return parse(ask(relay, relay.known[state]).body)
+
+
+def test_what_is_unset_is_said_in_several_ways() -> None:
+    """Unset values become null, zero or nothing where the schema allows it, and only there."""
+    apiai, zhongzhuan = PACKAGED["apiai"], PACKAGED["zhongzhuan"]
+    queued = dialected(apiai, "zeros", State.QUEUED)
+    assert (queued["startTime"], queued["imageUrl"], queued["progress"]) == (0, "", "")
+    assert "startTime" not in dialected(apiai, "absent", State.QUEUED)
+    assert dialected(apiai, "nulls", State.QUEUED)["buttons"] is None
+    assert dialected(zhongzhuan, "zeros", State.QUEUED)["buttons"] == []
+    assert dialected(zhongzhuan, "zeros", State.QUEUED)["properties"] is None, "it has required members"
+
+
+def test_a_second_alternative_is_served() -> None:
+    """Where the contract describes several answers, the dialect gives the second."""
+    several = varied(
+        "several",
+        missing=[{"status": 404}, {"status": 410}],
+        unauthorized=[{"status": 401}, {"status": 403}],
+    )
+    assert ask(MockRelay(several), NOBODY).status == 404
+    assert ask(MockRelay(several, dialect="other-missing"), NOBODY).status == 410
+    assert ask(MockRelay(several), NOBODY, "wrong").status == 401
+    assert ask(MockRelay(several, dialect="other-refusal"), NOBODY, "wrong").status == 403
+
+
+def test_an_unknown_dialect_is_refused_with_a_hint() -> None:
+    """A name that is none says so, offers the nearest, and says where all are listed."""
+    with pytest.raises(UnknownDialectError, match=r"did you mean nulls.*--list-dialects") as caught:
+        MockRelay(PACKAGED["apiai"], dialect="null")
+    assert isinstance(caught.value, MjrelayError)
+
+
+def test_answers_take_their_time() -> None:
+    """Latency is added to each answer, jitter within its bounds, the same for a seed and never negative."""
+    contract = PACKAGED["apiai"]
+
+    def delays(seed: int, **options: Any) -> list[float]:
+        relay = MockRelay(contract, seed=seed, **options)
+        return [relay.answer("GET", "/").delay for _ in range(20)]
+
+    assert delays(0) == [0.0] * 20
+    assert delays(0, latency=0.2) == [0.2] * 20
+    drawn = delays(0, latency=0.2, jitter=0.1)
+    assert all(0.1 <= delay <= 0.3 for delay in drawn)
+    assert len(set(drawn)) == 20
+    assert drawn == delays(0, latency=0.2, jitter=0.1) != delays(1, latency=0.2, jitter=0.1)
+    assert min(delays(0, latency=0.1, jitter=9)) == 0
+
+
+def test_latency_is_waited_for_over_a_socket() -> None:
+    """Who asks over a socket waits for as long as the answer takes."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, latency=0.15)
+    with Server(relay) as base_url:
+        started = time.monotonic()
+        assert fetch(base_url, asking(contract, relay.known[State.FAILED])).status == 200
+    assert time.monotonic() - started >= 0.15
+
+
+def test_a_body_stalls_until_the_caller_leaves() -> None:
+    """Half of the body comes and then nothing; when the caller has gone, the application ends at once."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, faults=["stalls-mid-body"])
+    ended = threading.Event()
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        await relay(scope, receive, send)
+        ended.set()
+
+    with Server(watched) as base_url:
+        url, request = urlsplit(base_url), asking(contract, relay.known[State.SUCCEEDED])
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)
+        connection.request(request.method, request.target, headers=dict(request.headers))
+        response = connection.getresponse()
+        length = int(response.headers["content-length"])
+        half = response.read(length // 2)
+        assert len(half) == length // 2
+        assert not ended.wait(0.1)
+        assert connection.sock is not None
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        connection.close()
+        response.close()
+        assert ended.wait(5)
+
+
+def test_a_stall_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that stays is left in the end, without the rest of the body."""
+    relay = MockRelay(PACKAGED["apiai"])
+    monkeypatch.setattr(relay, "answer", lambda *_: Answer(200, body=b"12", cut=1, stall=0.01))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if sent:
+            await asyncio.sleep(60)
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(relay({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send))
+    assert [message.get("more_body") for message in sent] == [None, True]
+
+
+@pytest.mark.parametrize("fault", ["wrong-length", "connection-reset"])
+def test_too_little_comes_over_a_socket(fault: str) -> None:
+    """What is announced and never comes is seen as a connection that broke off."""
+    contract = PACKAGED["zhongzhuan"]
+    relay = MockRelay(contract, faults=[fault])
+    with Server(relay) as base_url:
+        exchange = fetch(base_url, asking(contract, relay.known[State.SUCCEEDED]))
+    assert exchange.failure
+    assert len(exchange.body) < int(exchange.header("content-length") or 0)
+    whole = exchange.body == _encode(contract.examples["succeeded"])
+    assert whole is (fault == "wrong-length")
+
+
+def _encode(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def test_a_bomb_is_small_until_it_is_unpacked() -> None:
+    """The packed body is far smaller than what it unpacks to, whole by its checksum, and still the task."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, faults=["gzip-bomb"])
+    answer = ask(relay, relay.known[State.SUCCEEDED])
+    assert dict(answer.headers)["content-encoding"] == "gzip"
+    unpacked = gzip.decompress(answer.body)
+    assert len(unpacked) > 16 << 20 > 500 * len(answer.body)
+    assert parse(unpacked) == contract.examples["succeeded"]
+    plain = MockRelay(contract, faults=["gzip-unasked"])
+    packed = ask(plain, plain.known[State.SUCCEEDED]).body
+    assert parse(gzip.decompress(packed)) == contract.examples["succeeded"]
+
+
+def test_bodies_are_wrong_in_the_way_that_is_named() -> None:
+    """Each fault of the text is what its summary says, and reads as it would for a lenient reader."""
+    contract = PACKAGED["zhongzhuan"]
+    succeeded = contract.examples["succeeded"]
+
+    def served(fault: str) -> Answer:
+        relay = MockRelay(contract, faults=[fault])
+        return ask(relay, relay.known[State.SUCCEEDED])
+
+    assert json.loads(served("byte-order-mark").body.decode("utf-8-sig")) == succeeded
+    assert json.JSONDecoder().raw_decode(served("trailing-garbage").body.decode())[0] == succeeded
+    assert "\ud83d" in json.loads(served("half-surrogate").body)["properties"].values()
+    assert parse(served("duplicate-names").body) == succeeded
+    assert served("duplicate-names").body.count(b'"id":') == 2
+    assert served("wrong-charset").content_type == "application/json; charset=gbk"
+    prompt = parse(served("encoded-twice").body)["prompt"]
+    assert prompt.encode("latin-1").decode() == "pig --v 6.1 画一只猫"
+    assert len(served("huge-body").body) > 1 << 20
+    assert parse(served("huge-body").body) == succeeded
+    for fault in ("byte-order-mark", "trailing-garbage", "half-surrogate"):
+        with pytest.raises(NotJSONError):
+            parse(served(fault).body)
+
+
+def test_a_limit_is_reached_and_says_when_to_come_back() -> None:
+    """Five requests are answered, whatever they are for, then none; each mock counts for itself."""
+    contract = PACKAGED["apiai"]
+    for fault, after in (("rate-limited", "30"), ("retry-after-nonsense", "in a while")):
+        relay = MockRelay(contract, faults=[fault])
+        answers = [ask(relay, NOBODY) for _ in range(7)]
+        assert [answer.status for answer in answers] == [404] * 5 + [429] * 2
+        assert answers[-1].headers == (("retry-after", after),)
+
+
+def test_a_task_fails_or_is_lost_when_it_is_read_again() -> None:
+    """Every second reading fails, each task counted for itself; or a task is there but once."""
+    contract = PACKAGED["apiai"]
+    flaky, forgetful = (MockRelay(contract, faults=[fault]) for fault in ("flaky-500", "forgets"))
+    for state in (State.SUCCEEDED, State.RUNNING):
+        assert [ask(flaky, flaky.known[state]).status for _ in range(4)] == [200, 500, 200, 500]
+        assert [ask(forgetful, forgetful.known[state]).status for _ in range(3)] == [200, 404, 404]
+
+
+def test_links_are_wrong_in_the_way_that_is_named() -> None:
+    """Links lead to the relay's own machine, are plain, have no host, or ended before they were issued."""
+    for contract in PACKAGED.values():
+        reader = contract.reader
+        for fault, begins in (
+            ("media-on-localhost", "http://localhost:3000/"),
+            ("media-over-http", "http://c"),
+            ("media-relative", "/"),
+            ("media-expired", "https://"),
+        ):
+            relay = MockRelay(contract, faults=[fault])
+            document = parse(ask(relay, relay.known[State.SUCCEEDED]).body)
+            urls = (*reader.images(document), *reader.videos(document))
+            assert urls
+            for url in urls:
+                assert url.startswith(begins), url
+                if fault == "media-expired" and reader.submitted is not None:
+                    submitted = reader.submitted.read(document)
+                    assert submitted is not None
+                    assert (expiry(url) or 0) < submitted.timestamp()
+
+
+def test_who_may_ask_is_decided_wrongly_in_the_way_that_is_named() -> None:
+    """Each fault of the credentials lets in, or keeps out, those that its summary says and nobody else."""
+    contract = PACKAGED["zhongzhuan"]
+    bearer, secret = contract.credentials
+    known = MockRelay(contract).known[State.SUCCEEDED]
+    ways = {
+        "right": asking(contract, known),
+        "wrong": asking(contract, known, "wrong"),
+        "none": asking(contract, known, None),
+        "other header": evolve(contract.request(known), headers=(("X-Token", KEY),)),
+        "other word": evolve(contract.request(known), headers=(("Authorization", f"Token {KEY}"),)),
+        "lower case": evolve(contract.request(known), headers=(("Authorization", f"bearer {KEY}"),)),
+        "second way": asking(contract, known, KEY, secret),
+    }
+    usual = {"right", "lower case", "second way"}
+    for fault, expected in {
+        "wrong-auth-accepted": usual | {"wrong"},
+        "no-auth-accepted": usual | {"none", "other header"},
+        "other-header-accepted": usual | {"other header", "other word"},
+        "alternative-refused": {"right", "lower case"},
+        "scheme-case-sensitive": {"right", "second way"},
+        "refused-with-task": usual,
+    }.items():
+        relay = MockRelay(contract, faults=[fault])
+        answers = {
+            way: relay.answer(request.method, request.target, request.headers)
+            for way, request in ways.items()
+        }
+        assert {way for way, answer in answers.items() if answer.status == 200} == expected, fault
+        tasks = {way for way, answer in answers.items() if known.encode() in answer.body}
+        assert tasks == (set(ways) if fault == "refused-with-task" else expected), fault
+    assert bearer.prefix
+
+
+def test_lists_are_wrong_in_the_way_that_is_named() -> None:
+    """A list holds more, other or no tasks, or is no list, and a fetch is what it was."""
+    known = MockRelay(MANY).known[State.SUCCEEDED]
+
+    def listed(fault: str) -> Answer:
+        return ask_many(MockRelay(MANY, faults=[fault]), [known, NOBODY])
+
+    usual = parse(ask(MockRelay(MANY), known).body)
+    others = [MANY.reader.id(task) for task in parse(listed("batch-other-task").body)]
+    assert known in others
+    assert len(others) == 2
+    assert differences(usual, parse(listed("batch-differs").body)[0]) == {"$.prompt"}
+    assert parse(listed("batch-null-for-missing").body) == [usual, None]
+    assert listed("batch-500").status == 500
+    assert listed("batch-html").content_type == "text/html; charset=utf-8"
+    (place,) = differences(usual, parse(listed("batch-wrong-type").body)[0])
+    assert place != "$.id"
+    for fault in FAULTS:
+        if fault.startswith("batch-"):
+            assert parse(ask(MockRelay(MANY, faults=[fault]), known).body) == usual
+
+
+def test_secrets_are_given_away_in_disguise() -> None:
+    """The caller's credential stands in a header in Base64, and in the body with every byte escaped."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, faults=["secret-echoed-encoded"])
+    answer = ask(relay, relay.known[State.SUCCEEDED])
+    assert base64.b64encode(KEY.encode()).decode() in dict(answer.headers).values()
+    assert KEY not in answer.body.decode()
+    assert KEY in unquote(answer.body.decode())
+
+
+def test_tasks_say_whether_they_may_be_kept() -> None:
+    """A task is not to be kept, unless a fault says so or says nothing."""
+    contract = PACKAGED["apiai"]
+    said = {}
+    for faults in ((), ("caching-public",), ("no-cache-headers",)):
+        relay = MockRelay(contract, faults=faults)
+        for state in (State.RUNNING, State.SUCCEEDED):
+            said[faults, state] = dict(ask(relay, relay.known[state]).headers).get("cache-control")
+    assert list(said.values()) == ["no-store", "no-store", "public, max-age=3600", "no-store", None, None]
+
+
+def test_a_chunked_body_arrives() -> None:
+    """Without a length the body is sent in chunks, and HEAD goes without both."""
+    contract = PACKAGED["apiai"]
+    relay = MockRelay(contract, dialect="chunked")
+    request = asking(contract, relay.known[State.SUCCEEDED])
+    with Server(relay) as base_url:
+        exchange = fetch(base_url, request)
+        head = fetch(base_url, evolve(request, method="HEAD"))
+    assert exchange.header("content-length") is None
+    assert exchange.header("transfer-encoding") == "chunked"
+    assert exchange.document == contract.examples["succeeded"]
+    assert (head.status, head.body, head.failure) == (200, b"", None)

@@ -6,6 +6,7 @@ This module alone knows schemathesis, whose failures are no public interface: it
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -25,7 +26,7 @@ from mjrelay_conformance._check import Kind
 from mjrelay_conformance._plan import another
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Exchange, Headers
@@ -60,6 +61,7 @@ HARMLESS: tuple[tuple[str, str], ...] = (
 )
 """Header fields that browsers, proxies and libraries add, none of which asks for another answer."""
 _STRANGE_QUERY = ("_", "utm_source", "cache-buster", "x[]", "mjrelay")
+_BAD = ("null", "undefined", "0", "' OR '1'='1", "Bearer", "{}", "%00", "a" * 2000)
 _METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
 _ODD = (
     "%",
@@ -133,107 +135,119 @@ class Case:
             return  # the rows hold what it says, and more
 
 
+@frozen
+class Source:
+    """Where cases come from: ids with what schemathesis makes for them, and what we make of both."""
+
+    drawn: st.SearchStrategy[tuple[str, Generated]] = field(repr=False)
+    case: Callable[[str, Generated], Case] = field(repr=False)
+
+
 @define(slots=False)
 class Cases:
     """
-    What can be asked of one relay, as strategies of Hypothesis.
+    What can be asked of one relay.
 
     ``ids`` are those of tasks that are there; none of them, and none of the contract's examples, is ever
-    asked for as if it were not. No credential that is made up is the ``secret``.
+    asked for as if it were not. No credential that is made up is the ``secret``. What is not schemathesis's
+    choice is that of ``chance``, for Hypothesis likes to choose the same again.
     """
 
     contract: Contract
     ids: Sequence[str]
     secret: str = field(default="", repr=False)
+    chance: random.Random = field(factory=random.Random, repr=False)
 
-    def known(self) -> st.SearchStrategy[Case]:
+    def known(self, kind: Kind = Kind.KNOWN) -> Source:
         """Known tasks, asked for as anybody asks."""
+        return Source(self._known, lambda task_id, made: self._case(kind, task_id, made))
 
-        def cases(drawn: tuple[str, int]) -> st.SearchStrategy[Case]:
-            return self.pinned(drawn[0]).map(lambda one: self.case(Kind.KNOWN, drawn[0], one))
-
-        # A contract may leave nothing to choose, and Hypothesis makes nothing twice: hence the turns.
-        return st.tuples(st.sampled_from(self.ids), st.integers(0, 2**16)).flatmap(cases)
-
-    def missing(self) -> st.SearchStrategy[Case]:
-        """What fits the schema and is no known task."""
-        return self._odd(self._strategy("positive"))
-
-    def mixed(self) -> st.SearchStrategy[Case]:
+    def mixed(self) -> Source:
         """Known tasks, asked for in other words that mean the same."""
-        return _mixed(self)
+        names = [name for name in _STRANGE_QUERY if name not in self._taken]
 
-    def odd(self) -> st.SearchStrategy[Case]:
-        """What is no known task, whether it fits the schema or not."""
-        generated = self._odd(self._strategy("positive")) | self._odd(self._strategy("negative"))
-        if self._place not in {"path", "query"}:
-            return generated
-        spellings = (
-            st.sampled_from(_ODD)
-            | st.binary(min_size=1, max_size=12).map(_all_encoded)
-            | st.text(min_size=1, max_size=40).map(
-                lambda text: quote(text, safe="!$&'()*+,;=:@", errors="replace")
+        def case(task_id: str, made: Generated) -> Case:
+            fields = dict(self.chance.sample(HARMLESS, self.chance.randrange(5)))
+            query = {
+                name: self._text() for name in self.chance.sample(names, self.chance.choice((0, 0, 1, 2)))
+            }
+            one = self._case(
+                Kind.KNOWN, task_id, made, self._spelling(task_id), query=query, fields=tuple(fields.items())
             )
-        )
-        spelled = st.builds(
-            lambda one, spelling: self.case(Kind.ODD, unquote(spelling, errors="replace"), one, spelling),
-            self._strategy("positive"),
-            spellings.filter(lambda spelling: self._unknown(unquote(spelling, errors="replace"))),
-        )
-        return generated | spelled
+            return evolve(one, written=self.chance.choice((str, str, str.lower, str.upper)))
 
-    def other_methods(self) -> st.SearchStrategy[Case] | None:
+        return Source(self._known, case)
+
+    def missing(self) -> Source:
+        """What fits the schema and is no known task."""
+        return Source(self._odd(self._strategy()), lambda task_id, made: self._case(Kind.ODD, task_id, made))
+
+    def odd(self) -> Source:
+        """What is no known task, whether it fits the schema or not."""
+        spellings = self._each(_ODD)
+        negative = self._operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+
+        def case(task_id: str, made: Generated) -> Case:
+            if self._asked[0] not in {"path", "query"} or self.chance.random() < 1 / 3:
+                return self._case(Kind.ODD, task_id, made)
+            read = ""
+            while not self._made_up(read):
+                known_trick = self.chance.random() < 2 / 3
+                spelling = next(spellings) if known_trick else _encoded(self.chance.randbytes(8))
+                read = unquote(spelling, errors="replace")
+            return self._case(Kind.ODD, read, made, spelling)
+
+        return Source(self._odd(self._strategy()) | self._odd(negative), case)
+
+    def other_methods(self) -> Source:
         """Known tasks, asked for with methods of which the contract says nothing."""
         item = self.contract.document["paths"][self.contract.path]
-        methods = [method for method in _METHODS if method.lower() not in item]
+        methods = self._each([method for method in _METHODS if method.lower() not in item])
 
-        def case(case: Case, method: str) -> Case:
-            request = evolve(case.request, method=method, body=b"")
-            return evolve(case, kind=Kind.METHOD, request=request)
+        def case(task_id: str, made: Generated) -> Case:
+            one = self._case(Kind.METHOD, task_id, made)
+            return evolve(one, request=evolve(one.request, method=next(methods), body=b""))
 
-        return st.builds(case, self.known(), st.sampled_from(methods)) if methods and self.ids else None
+        return Source(self._known, case)
 
-    def without_credential(self) -> st.SearchStrategy[Case] | None:
-        """Known tasks, asked for by nobody; None where anybody may ask."""
-        return self.known().map(lambda case: evolve(case, kind=Kind.NO_CREDENTIAL)) if self._closed else None
+    def bad_credentials(self) -> Source:
+        """Known tasks, asked for with secrets that are none."""
+        made_up = [another(self.secret, self.chance, {self.secret}) for _ in range(3)]
+        secrets = self._each([one for one in (*made_up, *_BAD) if one != self.secret])
 
-    def bad_credentials(self) -> st.SearchStrategy[Case] | None:
-        """Known tasks, asked for with secrets that are none; None where anybody may ask."""
-        if not self._closed:
-            return None
-        made_up = st.integers(0, 2**32).map(
-            lambda seed: another(self.secret, random.Random(seed), {self.secret})  # noqa: S311 - repeatable
-        )
-        fixed = ("null", "undefined", "0", "' OR '1'='1", "Bearer", "{}", "%00", "a" * 2000)
-        wrong = st.sampled_from([one for one in fixed if one != self.secret]) | made_up
-        credentials = st.sampled_from(self.contract.credentials)
+        def case(task_id: str, made: Generated) -> Case:
+            credential = self.chance.choice(self.contract.credentials)
+            one = self._case(Kind.BAD_CREDENTIAL, task_id, made)
+            return evolve(one, request=one.request.authenticated(credential, next(secrets)))
 
-        def case(case: Case, credential: Any, secret: str) -> Case:
-            request = case.request.authenticated(credential, secret)
-            return evolve(case, kind=Kind.BAD_CREDENTIAL, request=request)
+        return Source(self._known, case)
 
-        return st.builds(case, self.known(), credentials, wrong)
+    @property
+    def closed(self) -> bool:
+        """Whether there is something to be refused, and somebody to be refused it."""
+        return bool(self.ids and self.secret and self.contract.credentials and not self.contract.open)
 
     @cached_property
     def _operation(self) -> Any:
-        return schemathesis.openapi.from_dict(self.contract.document)[self.contract.path][
-            self.contract.method
-        ]
+        return self._loaded(self.contract.operation)
+
+    @cached_property
+    def _open_operation(self) -> Any:
+        """The operation as if anybody might ask: credentials are the caller's, and made up in vain."""
+        return self._loaded({**self.contract.operation, "security": []})
+
+    def _loaded(self, operation: Any) -> Any:
+        _, path, method = self.contract.location
+        item = {**self.contract.document["paths"][path], method: operation}
+        document = {**self.contract.document, "paths": {path: item}}
+        return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
 
     @cached_property
     def _asked(self) -> tuple[str, str]:
         return _request.ask(self.contract.reader.ask)
 
-    @property
-    def _place(self) -> str:
-        return self._asked[0]
-
-    @property
-    def _closed(self) -> bool:
-        return bool(self.ids and self.secret and self.contract.credentials and not self.contract.open)
-
     @cached_property
-    def taken(self) -> frozenset[str]:
+    def _taken(self) -> frozenset[str]:
         """Names that mean something to the relay, in lower case: none of them is ours to invent."""
         item = self.contract.document["paths"][self.contract.path]
         parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
@@ -251,20 +265,62 @@ class Cases:
         shown = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
         return frozenset({*self.ids, *shown} - {""})
 
-    def _strategy(self, mode: str, **pinned: Any) -> st.SearchStrategy[Generated]:
-        made: st.SearchStrategy[Generated] = self._operation.as_strategy(
-            generation_mode=schemathesis.GenerationMode(mode), **pinned
-        )
+    def _strategy(self, **pinned: Any) -> st.SearchStrategy[Generated]:
+        made: st.SearchStrategy[Generated] = self._open_operation.as_strategy(**pinned)
         return made
 
-    def pinned(self, task_id: str) -> st.SearchStrategy[Generated]:
-        """Valid requests of schemathesis for one task."""
+    @property
+    def _known(self) -> st.SearchStrategy[tuple[str, Generated]]:
         place, name = self._asked
-        if place == "body":
-            return self._strategy("positive", body=_request.nested(name, task_id))
-        return self._strategy("positive", **{_CONTAINERS[place]: {name: task_id}})
 
-    def case(
+        def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
+            task_id, _ = turn
+            pinned = (
+                {"body": _request.nested(name, task_id)}
+                if place == "body"
+                else {_CONTAINERS[place]: {name: task_id}}
+            )
+            return st.tuples(st.just(task_id), self._strategy(**pinned))
+
+        # A contract may leave nothing to choose, and Hypothesis makes nothing twice: hence the turns.
+        return st.tuples(st.sampled_from(self.ids), st.integers(0, 2**16)).flatmap(drawn)
+
+    def _odd(self, strategy: st.SearchStrategy[Generated]) -> st.SearchStrategy[tuple[str, Generated]]:
+        place, name = self._asked
+
+        def asked(made: Generated) -> tuple[str, Generated]:
+            if place == "body":
+                return json.dumps(made.body), made
+            return str((getattr(made, _CONTAINERS[place]) or {}).get(name, "")), made
+
+        def able(drawn: tuple[str, Generated]) -> bool:
+            return self._made_up(drawn[0]) and (place != "header" or _sendable(name, drawn[0]))
+
+        return strategy.map(asked).filter(able)
+
+    def _made_up(self, task_id: str) -> bool:
+        return bool(task_id) and not any(one in task_id for one in self._there)
+
+    def _each(self, of: Sequence[str]) -> Iterator[str]:
+        """All of them in any order, again and again."""
+        return itertools.cycle(self.chance.sample(of, len(of)))
+
+    def _text(self) -> str:
+        return "".join(
+            chr(self.chance.choice((self.chance.randrange(32, 127), 0xE9, 0x4EFB))) for _ in range(5)
+        )
+
+    def _spelling(self, task_id: str) -> str:
+        """An id, percent-encoded where it must be and where it may be: the same id (RFC 3986 6.2.2.2)."""
+        every = range(len(task_id))
+        chosen = self.chance.choice(((), (), self.chance.sample(every, min(2, len(every))), every))
+        digits = self.chance.choice(("02X", "02x"))
+        return "".join(
+            _encoded(one.encode(), digits) if index in chosen else quote(one, safe="")
+            for index, one in enumerate(task_id)
+        )
+
+    def _case(
         self,
         kind: Kind,
         task_id: str,
@@ -276,15 +332,14 @@ class Cases:
     ) -> Case:
         """A case of what schemathesis made; the id is written as the ``spelling`` says, percent-encoded."""
         place, name = self._asked
-        path = generated.formatted_path
+        spelling = spelling or _segment(task_id)
+        path = self.contract.path.replace(f"{{{name}}}", spelling) if place == "path" else self.contract.path
         pairs = {
             key: value
             for key, value in (generated.query or {}).items()
             if key.lower() not in self._credentials and (place, key) != ("query", name)
         }
-        asked = "" if place != "query" else f"{quote(name, safe='')}={spelling or quote(task_id, safe='')}"
-        if place == "path" and spelling is not None:
-            path = self.contract.path.replace(f"{{{name}}}", spelling)
+        asked = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
         parts = [asked, urlencode({**pairs, **(query or {})}, doseq=True, quote_via=quote, errors="replace")]
         target = path + "?" * any(parts) + "&".join(filter(None, parts))
         fields += tuple(
@@ -297,24 +352,6 @@ class Cases:
             body = json.dumps(generated.body).encode()
             fields += (("Content-Type", "application/json"),)
         return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
-
-    def _unknown(self, task_id: str) -> bool:
-        return bool(task_id) and not any(one in task_id for one in self._there)
-
-    def _odd(self, strategy: st.SearchStrategy[Generated]) -> st.SearchStrategy[Case]:
-        place, name = self._asked
-
-        def asked(generated: Generated) -> str:
-            if place == "body":
-                return json.dumps(generated.body)
-            return str((getattr(generated, _CONTAINERS[place]) or {}).get(name, ""))
-
-        def able(case: Case) -> bool:
-            # An id that no field can hold is never sent, and nobody's blame.
-            lost = place == "header" and name.lower() not in {key.lower() for key, _ in case.request.headers}
-            return not lost and self._unknown(case.task_id)
-
-        return strategy.map(lambda one: self.case(Kind.ODD, asked(one), one)).filter(able)
 
 
 def response(exchange: Exchange) -> schemathesis.Response:
@@ -329,40 +366,12 @@ def response(exchange: Exchange) -> schemathesis.Response:
     )
 
 
-@st.composite
-def _mixed(draw: st.DrawFn, cases: Cases) -> Case:
-    task_id = draw(st.sampled_from(cases.ids))
-    generated = draw(cases.pinned(task_id))
-    names = [name for name in _STRANGE_QUERY if name not in cases.taken]
-    case = cases.case(
-        Kind.KNOWN,
-        task_id,
-        generated,
-        draw(_spelling(task_id)),
-        query=draw(st.dictionaries(st.sampled_from(names), st.text(max_size=20), max_size=2)),
-        fields=draw(st.lists(st.sampled_from(HARMLESS), max_size=4, unique_by=lambda one: one[0]).map(tuple)),
-    )
-    write: Callable[[str], str] = draw(st.sampled_from((str, str, str.lower, str.upper)))
-    return evolve(case, written=write)
+def _segment(task_id: str) -> str:
+    """An id as a segment of a path; dots alone would climb out of it."""
+    return quote(task_id, safe="", errors="replace") if task_id.strip(".") else _encoded(task_id.encode())
 
 
-@st.composite
-def _spelling(draw: st.DrawFn, task_id: str) -> str:
-    """An id, percent-encoded where it must be and where it may be: that is the same id (RFC 3986 6.2.2.2)."""
-    chosen: set[int] | range = set()
-    match draw(st.integers(0, 3)):
-        case 2:
-            chosen = draw(st.sets(st.integers(0, len(task_id) - 1), min_size=1, max_size=3))
-        case 3:
-            chosen = range(len(task_id))
-    digits = draw(st.sampled_from(("02X", "02x")))
-    return "".join(
-        _all_encoded(one.encode(), digits) if index in chosen else quote(one, safe="")
-        for index, one in enumerate(task_id)
-    )
-
-
-def _all_encoded(data: bytes, digits: str = "02X") -> str:
+def _encoded(data: bytes, digits: str = "02X") -> str:
     return "".join(f"%{byte:{digits}}" for byte in data)
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from mjrelay._exchange import NotJSONError
 from mjrelay._redaction import Redactor
@@ -73,10 +73,10 @@ class Observation:
     """
     One exchange, and all that a check may know of it.
 
-    ``earlier`` holds the observations of the same task that came before, oldest first, and for a batch those
-    of every known task; ``ids`` are the ones that a batch asked for. ``credential`` names the security scheme
-    that was used. ``accepted`` says whether the caller's key got an answer before. ``secrets`` are the
-    caller's own, which no answer may hold.
+    ``earlier`` holds the observations of the same task that came before, oldest first; for a batch those of
+    every known task, and for what is to be refused those of all that was. ``ids`` are the ones that a batch
+    asked for, ``credential`` names the security scheme that was used, and ``accepted`` says whether the
+    caller's key got an answer before. ``secrets`` are the caller's own, which no answer may hold.
     """
 
     contract: Contract
@@ -130,7 +130,8 @@ class Observation:
         if self.kind in REFUSED or self.accepted:
             return False
         matchers = (*self.reader.unauthorized, *self.reader.forbidden)
-        return self.exchange.status == 401 or any(matcher.matches(self.exchange) for matcher in matchers)
+        bare = self.exchange.status in {401, 403}
+        return bare or any(matcher.matches(self.exchange) for matcher in matchers)
 
     @cached_property
     def violations(self) -> list[Violation]:
@@ -201,6 +202,19 @@ class Row:
     def finding(self) -> bool:
         """Whether it says something against the relay."""
         return self.outcome is Outcome.FAIL
+
+    def document(self, redact: Callable[[str], str]) -> dict[str, Any]:
+        """The row as plain data, without secrets."""
+        return {
+            "relay": self.relay,
+            "check": self.check,
+            "level": self.level.value,
+            "outcome": self.outcome.value,
+            "clause": self.clause,
+            "exchange": self.exchange,
+            "expected": self.expected and redact(self.expected),
+            "actual": self.actual and redact(self.actual),
+        }
 
 
 CHECKS: dict[str, Check] = {}
@@ -278,15 +292,6 @@ def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -
         return not_applicable(f"the answer is not JSON: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is ours and not the relay's
         return Judgement(Outcome.ERROR, actual=f"the check itself failed: {type(error).__name__}: {error}")
-
-
-def redacted(row: Row, redact: Callable[[str], str]) -> Row:
-    """The row without secrets."""
-    return evolve(
-        row,
-        expected=None if row.expected is None else redact(row.expected),
-        actual=None if row.actual is None else redact(row.actual),
-    )
 
 
 def findings(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from mjrelay import _contract, _request, _settings
-from mjrelay._overlay import Overlay
 from mjrelay._redaction import Redactor
 from mjrelay.errors import MjrelayError
 from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
@@ -139,7 +138,7 @@ class _Run:
         terms = _Terms.of(options, live=False)
         record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
         for name in names:
-            contract = self._contract(name)
+            contract = _contract.overlaid(name, options.overlays)
             mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
             known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
             steps = self._plan(contract, known, _MOCK_KEY, terms)
@@ -156,7 +155,7 @@ class _Run:
         options = self.options
         if options.relay is None:
             raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
-        contract = self._contract(options.relay)
+        contract = _contract.overlaid(options.relay, options.overlays)
         base_url = _settings.checked_url(options.base_url or "")
         key = self._key(contract)
         terms = _Terms.of(options, live=not _settings.loopback(base_url))
@@ -220,13 +219,6 @@ class _Run:
         if room is None and terms.live and not self.options.operator:
             room = PROFILES[terms.profile]
         return terms.cases if room is None else min(terms.cases, max(0, room - planned))
-
-    def _contract(self, name: str) -> Contract:
-        contract = _contract.contract(name)
-        document = contract.document
-        for path in self.options.overlays:
-            document = Overlay.load(path).apply(document)
-        return contract if document is contract.document else evolve(contract, document=document)
 
     def _key(self, contract: Contract) -> str:
         options = self.options

@@ -11,8 +11,7 @@ from attrs import define, field
 from mjrelay import _request
 from mjrelay._exchange import Exchange
 from mjrelay._redaction import Redactor
-from mjrelay._version import __version__
-from mjrelay_conformance._probe import LARGEST_BODY, LATE, _inflated
+from mjrelay_conformance._probe import LARGEST_BODY, LATE, _inflated, fields_of
 
 if TYPE_CHECKING:
     from mjrelay._exchange import Headers
@@ -42,13 +41,7 @@ class Direct:
     def send(self, request: Request) -> Exchange:
         """The exchange that a request leads to."""
         self.sent += 1
-        fields: Headers = (
-            ("Host", self.base_url.partition("://")[2]),
-            ("User-Agent", f"mjrelay/{__version__} conformance"),
-            ("Accept-Encoding", "identity"),
-            ("Connection", "close"),
-            *request.headers,
-        )
+        fields = fields_of(request, self.base_url.partition("://")[2])
         answer = self.app.answer(request.method, request.target, fields, request.body)
         status, headers, body, failure = self._received(request, answer)
         passed = answer.delay + (answer.stall if answer.broken else 0.0)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Protocol
 
 import hypothesis
 from attrs import define
 
 from mjrelay_conformance._cases import Cases
+from mjrelay_conformance._check import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from hypothesis import strategies as st
+    from collections.abc import Callable, Sequence
 
     from mjrelay._contract import Contract
     from mjrelay._exchange import Exchange
     from mjrelay._request import Request
-    from mjrelay_conformance._cases import Case
-    from mjrelay_conformance._check import Kind
+    from mjrelay_conformance._cases import Case, Generated, Source
 
 
 class Sender(Protocol):
@@ -52,35 +51,30 @@ def run(
     Nothing is shrunk or sent twice: each case is one request.
     """
     phase = _Phase(probe, judge, credential, pace, spent)
-    made = Cases(contract, ids, secret)
-    for strategy, count in _gentle(made, cases) if mode == "gentle" else _full(made, cases):
-        phase.run(strategy, count, seed)
+    made = Cases(contract, ids, secret, random.Random(seed))  # noqa: S311 - to be repeatable
+    for source, count in _gentle(made, cases) if mode == "gentle" else _full(made, cases):
+        phase.run(source, count, seed)
     return phase.sent
 
 
-def _gentle(made: Cases, cases: int) -> Iterator[tuple[st.SearchStrategy[Case], int]]:
+def _gentle(made: Cases, cases: int) -> list[tuple[Source, int]]:
     missing = cases // 5 if made.ids else cases
-    if made.ids:
-        yield made.known(), cases - missing
-    yield made.missing(), missing
+    return [*([(made.known(), cases - missing)] if made.ids else []), (made.missing(), missing)]
 
 
-def _full(made: Cases, cases: int) -> Iterator[tuple[st.SearchStrategy[Case], int]]:
-    others = [
-        (made.odd(), cases * 18 // 100 if made.ids else cases),
-        (made.other_methods(), cases * 6 // 100),
-        (made.without_credential(), cases * 2 // 100),
-        (made.bad_credentials(), cases * 4 // 100),
-    ]
-    able = [(strategy, count) for strategy, count in others if strategy is not None]
-    if made.ids:
-        yield made.mixed(), cases - sum(count for _, count in able)
-    yield from able
+def _full(made: Cases, cases: int) -> list[tuple[Source, int]]:
+    if not made.ids:
+        return [(made.odd(), cases)]
+    others = [(made.odd(), cases * 18 // 100), (made.other_methods(), cases * 6 // 100)]
+    if made.closed:
+        others.append((made.known(Kind.NO_CREDENTIAL), cases * 2 // 100))
+        others.append((made.bad_credentials(), cases * 4 // 100))
+    return [(made.mixed(), cases - sum(count for _, count in others)), *others]
 
 
 @define
 class _Phase:
-    """Runs strategies one after the other; what goes wrong on our side ends all of them."""
+    """Runs sources one after the other; what goes wrong on our side ends all of them."""
 
     probe: Sender
     judge: Callable[[Kind, str, Exchange], list[str]]
@@ -89,7 +83,7 @@ class _Phase:
     spent: Callable[[], bool]
     sent: int = 0
 
-    def run(self, strategy: st.SearchStrategy[Case], count: int, seed: int) -> None:
+    def run(self, source: Source, count: int, seed: int) -> None:
         limit, trouble = self.sent + count, list[Exception]()
 
         @hypothesis.seed(seed)
@@ -101,12 +95,12 @@ class _Phase:
             suppress_health_check=list(hypothesis.HealthCheck),
             verbosity=hypothesis.Verbosity.quiet,
         )
-        @hypothesis.given(strategy)
-        def phase(case: Case) -> None:
+        @hypothesis.given(source.drawn)
+        def phase(drawn: tuple[str, Generated]) -> None:
             if self.sent >= limit or trouble or self.spent():
                 return
             try:
-                self._send(case)
+                self._send(source.case(*drawn))
             except Exception as error:  # noqa: BLE001 - Hypothesis would send the case again to see it again
                 trouble.append(error)
 

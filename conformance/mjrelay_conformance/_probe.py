@@ -53,13 +53,7 @@ class Probe:
         """The exchange that a request leads to; trouble on the way is in it, not raised."""
         url = urlsplit(_request.join(self.base_url, request.target))
         target = url.path + (f"?{url.query}" if url.query else "")
-        fields: Headers = (
-            ("Host", url.netloc.rpartition("@")[2]),
-            ("User-Agent", f"mjrelay/{__version__} conformance"),
-            ("Accept-Encoding", "identity"),
-            ("Connection", "close"),
-            *request.headers,
-        )
+        fields = fields_of(request, url.netloc.rpartition("@")[2])
         self.sent += 1
         started = time.monotonic()
         status, headers, body, failure = self._exchange(request, target, fields)
@@ -114,6 +108,18 @@ class Probe:
         connection.response_class = _Response
         connection.connect()
         return connection
+
+
+def fields_of(request: Request, host: str) -> Headers:
+    """The header fields that go out: a request's own, and before them those that it does not say itself."""
+    said = {name.lower() for name, _ in request.headers}
+    usual = (
+        ("Host", host),
+        ("User-Agent", f"mjrelay/{__version__} conformance"),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "close"),
+    )
+    return (*((name, value) for name, value in usual if name.lower() not in said), *request.headers)
 
 
 class _Response(http.client.HTTPResponse):

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from attrs import asdict, define, field
 
 from mjrelay._version import __version__
-from mjrelay_conformance._check import redacted
 from mjrelay_conformance._curl import curl
 from mjrelay_conformance._verdict import Verdict, worst
 
@@ -48,11 +47,15 @@ class _Written:
     """Entries beside their JSON, so that each is written out once however often the file is."""
 
     entries: list[dict[str, Any]] = field(factory=list)
-    texts: list[str] = field(factory=list)
+    _texts: list[str] = field(factory=list)
 
     def add(self, entry: dict[str, Any]) -> None:
         self.entries.append(entry)
-        self.texts.append(json.dumps(entry, ensure_ascii=False))
+
+    def texts(self) -> list[str]:
+        new = self.entries[len(self._texts) :]
+        self._texts += [json.dumps(entry, ensure_ascii=False) for entry in new]
+        return self._texts
 
 
 @define
@@ -122,7 +125,7 @@ class Record:
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Rows that belong to exchanges already here, or to none."""
         for row in rows:
-            self._rows.add(asdict(redacted(row, self.redactor.text)))
+            self._rows.add(row.document(self.redactor.text))
         self.write()
 
     def add_relay(
@@ -185,7 +188,7 @@ class Record:
             file.write(head)
             for name, written in (("rows", self._rows), ("exchanges", self._exchanges)):
                 file.write(f',\n"{name}": [\n')
-                file.write(",\n".join(written.texts))
+                file.write(",\n".join(written.texts()))
                 file.write("\n]")
             file.write(f',\n"footer": {json.dumps(self._footer)}\n}}\n')
         draft.replace(self.path)

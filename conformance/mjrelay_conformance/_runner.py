@@ -9,7 +9,7 @@ from attrs import define, field
 
 from mjrelay._request import Request
 from mjrelay_conformance._baseline import Baseline
-from mjrelay_conformance._check import CHECKS, Kind, Observation, Outcome, Row, judge
+from mjrelay_conformance._check import CHECKS, REFUSED, Kind, Observation, Outcome, Row, judge
 from mjrelay_conformance._pace import Pace
 from mjrelay_conformance._plan import Step
 from mjrelay_conformance._schema import schema_of
@@ -60,7 +60,11 @@ class Judge:
 
     def observe(self, step: Step, exchange: Exchange) -> Observation:
         """An exchange as the checks see it, with what came before."""
-        batch = step.kind is Kind.BATCH
+        if step.kind in REFUSED:
+            before = [o for o in self.observations if o.kind in REFUSED]
+        else:
+            tasks = [o for o in self.observations if o.kind is Kind.KNOWN]
+            before = [o for o in tasks if step.kind is Kind.BATCH or o.task_id == step.task_id]
         return Observation(
             contract=self.contract,
             schema=self._schema,
@@ -68,9 +72,7 @@ class Judge:
             task_id=step.task_id,
             exchange=exchange,
             expected=step.expected,
-            earlier=tuple(
-                o for o in self.observations if o.kind is Kind.KNOWN and (batch or o.task_id == step.task_id)
-            ),
+            earlier=tuple(before),
             accepted=self._accepted,
             secrets=self.secrets,
             ids=step.ids,

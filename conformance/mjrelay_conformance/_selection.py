@@ -30,8 +30,8 @@ def select(globs: Sequence[str], excluded: Sequence[str] = ()) -> list[Check]:
     Those that match an ``excluded`` glob are left out, unless another one needs them. Raises `SelectionError`
     for a glob that matches none, and where nothing is left.
     """
-    wanted = _matching("--check", globs) if globs else set(CHECKS)
-    wanted -= _matching("--exclude", excluded)
+    wanted = matching("--check", globs) if globs else set(CHECKS)
+    wanted -= matching("--exclude", excluded)
     if not wanted:
         raise SelectionError("--exclude leaves no check; exclude fewer")
     for one in reversed(CHECKS.values()):
@@ -74,15 +74,16 @@ def clause(contract: Contract, one: Check) -> str:
     return str(one.clause(observation))
 
 
-def _matching(option: str, globs: Sequence[str]) -> set[str]:
+def matching(option: str, globs: Sequence[str]) -> set[str]:
+    """The ids that match one of the globs an option gives; raises `SelectionError` for one that none does."""
     found: set[str] = set()
     for glob in globs:
-        matching = {id_ for id_ in CHECKS if fnmatchcase(id_, glob)}
-        if not matching:
+        ids = {id_ for id_ in CHECKS if fnmatchcase(id_, glob)}
+        if not ids:
             near = difflib.get_close_matches(glob, CHECKS, n=1)
             hint = f"did you mean {near[0]}? List them" if near else "list them"
             raise SelectionError(
                 f"{option} {glob}: no check has such an id; {hint} with: mjrelay conform --list"
             )
-        found |= matching
+        found |= ids
     return found

@@ -36,6 +36,8 @@ class AsyncRelay(Face[AsyncWire]):
     async def fetch(self, task_id: str) -> Task:
         """The task as it stands now; one request. Raises what `Relay.fetch` raises."""
         exchange = await self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
 
     async def wait(

@@ -18,7 +18,7 @@ from mjrelay._credential import Credential
 from mjrelay.errors import ContractError, UnknownRelayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mjrelay._reader import Reader
     from mjrelay._request import Request
@@ -256,6 +256,21 @@ def contract(name: str) -> Contract:
         raise UnknownRelayError(name, known, difflib.get_close_matches(wanted, known, n=3, cutoff=0.5))
     text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
     return Contract(wanted, json.loads(text), data("openapi") / f"{wanted}.yaml")
+
+
+def overlaid(name: str, overlays: Iterable[Path]) -> Contract:
+    """
+    The packaged contract of a relay with overlays of the caller's own applied to it, in order.
+
+    Raises what `contract` does, and `OverlayError` or `ContractError` where an overlay does not fit.
+    """
+    from mjrelay._overlay import Overlay  # noqa: PLC0415 - few need it, and it takes long to import
+
+    packaged = contract(name)
+    document = packaged.document
+    for path in overlays:
+        document = Overlay.load(path).apply(document)
+    return packaged if document is packaged.document else Contract(packaged.name, document, packaged.source)
 
 
 def data(folder: str) -> Path:

@@ -78,6 +78,7 @@ class Face(Generic[W]):
         fast: bool = False,
         connections: int = 100,
         retries: int = 8,
+        on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
         contract = _contract.contract(name)
@@ -94,6 +95,7 @@ class Face(Generic[W]):
             fast=fast,
             connections=connections,
             retries=retries,
+            on_exchange=on_exchange,
             clock=clock or Clock(),
         )
         self._set_up(contract, options, Rhythm(contract.reader.refresh))
@@ -204,7 +206,9 @@ class Face(Generic[W]):
         return request
 
     def _told(self, ask: Ask, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
-        """What an answer says of each id, or why it says nothing."""
+        """What an answer says of each id, or why it says nothing; the hook is told of it."""
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, ask.ids)
         try:
             if len(ask.ids) > 1:
                 return self._answers.tasks(exchange, ask.ids)

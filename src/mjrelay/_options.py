@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import re
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mjrelay._clock import Clock
     from mjrelay._credential import Credential
+    from mjrelay._exchange import Exchange
+
+_log = logging.getLogger("mjrelay")
 
 _TELLING = 16
 """Characters from which on a header's value may be a secret, and is no common word."""
@@ -36,6 +41,33 @@ _TAKEN = {
 """Header fields that are ours to set."""
 
 
+@define(eq=False)
+class Hook:
+    """What is told of each exchange; that it fails is logged once, and harms nobody's fetch."""
+
+    _function: Callable[[Exchange, tuple[str, ...]], object]
+    _failed: bool = field(default=False, init=False)
+
+    def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
+        try:
+            self._function(exchange, ids)
+        except Exception:  # noqa: BLE001 - whatever it is, it is not about the task that is fetched
+            if not self._failed:
+                self._failed = True
+                _log.exception("on_exchange failed; tasks are fetched all the same, and this is told once")
+
+
+def hooked(function: object) -> Hook | None:
+    """The hook that calls a function; raises `SettingError` for what cannot be called as it is."""
+    if function is None or isinstance(function, Hook):
+        return function
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise SettingError(
+            f"on_exchange is {function!r}; give a plain function of an exchange and its ids: none is awaited"
+        )
+    return Hook(function)
+
+
 @frozen(kw_only=True)
 class Options:
     """What a relay is used with; `Relay` says what each means."""
@@ -52,6 +84,7 @@ class Options:
     fast: bool
     connections: int
     retries: int
+    on_exchange: Hook | None = field(converter=hooked)
     clock: Clock
 
     def secrets(self) -> Iterator[str]:
@@ -92,6 +125,7 @@ class Changes(TypedDict, total=False):
     fast: bool
     connections: int
     retries: int
+    on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 
 
 WIRED = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}

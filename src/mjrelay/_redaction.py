@@ -31,7 +31,7 @@ class Redactor:
         forms = [b"".join(map(_character, secret)) for secret in self._secrets]
         forms += [re.escape(text) + rest for text, rest in encoded]
         self._pattern = re.compile(b"|".join(forms)) if forms else None
-        self._plain = (*map(_raw, self._secrets), *(text for text, _ in encoded))
+        self._plain = tuple(dict.fromkeys([*map(_raw, self._secrets), *(text for text, _ in encoded)]))
         self._escaped = _escaped(self._secrets)
 
     def text(self, text: str) -> str:

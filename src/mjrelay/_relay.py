@@ -36,7 +36,9 @@ class Relay(Face[Wire]):
     included. ``headers`` go with each request, ``user_agent`` ("app/3") behind our own. ``proxy`` is a URL,
     else the environment's; ``verify`` is a file of certificates, an `ssl.SSLContext`, or False. ``client`` is
     an `httpx.Client` to use instead of connections of our own, ``fast`` takes those of the extra of that
-    name. ``retries`` is how many troubles in a row are borne while waiting.
+    name. ``retries`` is how many troubles in a row are borne while waiting. ``on_exchange`` is called with
+    each exchange and the ids that it asked for, in the thread that had it, before its answer is read; what it
+    raises is logged once.
 
     Raises `UnknownRelayError`, `SettingError` and `MissingExtraError`.
     """
@@ -49,6 +51,8 @@ class Relay(Face[Wire]):
         `UnavailableError`, `MissingTaskError` or `AnswerError`, or one of their kinds.
         """
         exchange = self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
 
     def wait(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from mjrelay import (
     AsyncRelay,
@@ -20,6 +20,7 @@ from mjrelay import (
     UnauthorizedError,
     WaitTimeoutError,
 )
+from mjrelay.monitor import Finding, Monitor
 
 
 def the_relay(seen: list[Task], lost: list[RelayError]) -> None:
@@ -87,3 +88,22 @@ def the_errors(relay: Relay) -> None:
     except RelayError as error:
         assert_type(error.retry_after, float | None)
         assert_type(error.transient, bool)
+
+
+def the_monitor(exchanges: list[Exchange], found: list[Finding]) -> None:
+    with (
+        Monitor("zhongzhuan", on_finding=found.append, every=10, level="info", checks=["fetch/*"]) as monitor,
+        Relay("zhongzhuan", on_exchange=monitor) as relay,
+    ):
+        assert_type(monitor, Monitor)
+        assert_type(monitor.findings, Mapping[str, int])
+        assert_type(monitor.judged, int)
+        assert_type(monitor.dropped, int)
+        assert_type(monitor.flush(1), bool)
+        relay.with_options(on_exchange=lambda exchange, ids: exchanges.append(exchange))
+        AsyncRelay("zhongzhuan", on_exchange=monitor).with_options(on_exchange=None)
+    for finding in found:
+        assert_type(finding.exchange, Exchange)
+        assert_type(finding.level, Literal["must", "should", "info"])
+        assert_type(finding.task_id, str | None)
+        assert_type(finding.actual, str | None)

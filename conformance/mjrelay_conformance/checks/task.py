@@ -7,6 +7,7 @@ import itertools
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -297,8 +298,14 @@ def _stamps(o: Observation) -> list[tuple[str, Timestamp]]:
 
 def _now(o: Observation) -> datetime:
     """The relay's own clock where the answer tells it; a check looks at no other."""
+    return _date(o.exchange.header("date") or "")
+
+
+@lru_cache(64)
+def _date(said: str) -> datetime:
+    """The moment of an HTTP date; what stands for none where it is none."""
     try:
-        moment = parsedate_to_datetime(o.exchange.header("date") or "")
+        moment = parsedate_to_datetime(said)
     except (ValueError, TypeError, OverflowError):
         return _NO_CLOCK
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
@@ -346,6 +353,7 @@ def _unreachable(url: str, asked: str) -> str | None:
     return None if link.scheme == "https" else "it is not https"
 
 
+@lru_cache(256)
 def _public(host: str) -> bool:
     """Whether a host's name, looked at from outside, may belong to the Internet at large."""
     name = host.rstrip(".")
@@ -361,6 +369,7 @@ def _public(host: str) -> bool:
         return False
 
 
+@lru_cache(64)
 def _expiry(url: str) -> float | None:
     try:
         return _link.expiry(url) if "?" in url else None

@@ -254,9 +254,10 @@ _NUMBERS = {"integer", "number"}
 
 def times_in_future(call: Call, document: Any) -> Any:
     moments = _places.moments(call.contract, document)
+    midnight = call.now.replace(hour=0, minute=0, second=0, microsecond=0)  # the same for two readings
     for name, moment in moments.items():
         passed = moment - min(moments.values())
-        _writer.set_time(call.contract, document, name, call.now + timedelta(days=1) + passed)
+        _writer.set_time(call.contract, document, name, midnight + timedelta(days=2) + passed)
     return document
 
 
@@ -325,7 +326,8 @@ def media_expired(call: Call, document: Any) -> Any:
     if not moments:
         return document
     end = f"{int(min(moments.values()).timestamp()) - 3600:x}"
-    return _each_url(call, document, lambda url: signed(url, "ex", end))
+    # As the chat service signs whose bot draws: the end in hexadecimal seconds, and a hash.
+    return _each_url(call, document, lambda url: signed(signed(url, "ex", end), "hm", "0" * 64))
 
 
 def _each_url(call: Call, document: Any, change: Callable[[str], str]) -> Any:

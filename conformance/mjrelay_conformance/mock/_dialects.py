@@ -34,8 +34,10 @@ class UnknownDialectError(MjrelayError):
     def __init__(self, name: str) -> None:
         self.name = name
         self.near = difflib.get_close_matches(name, DIALECTS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(self.near)}?" if self.near else f"known are {', '.join(DIALECTS)}"
-        super().__init__(f"no dialect is called {name!r}; {hint}")
+        near = f"did you mean {' or '.join(self.near)}? " if self.near else ""
+        super().__init__(
+            f"no dialect is called {name!r}; {near}list them with: mjrelay mock RELAY --list-dialects"
+        )
 
 
 class InapplicableDialectError(MjrelayError):

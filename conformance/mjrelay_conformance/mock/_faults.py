@@ -33,8 +33,10 @@ class UnknownFaultError(MjrelayError):
     def __init__(self, name: str) -> None:
         self.name = name
         self.near = difflib.get_close_matches(name, FAULTS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(self.near)}?" if self.near else f"known are {', '.join(FAULTS)}"
-        super().__init__(f"no fault is called {name!r}; {hint}")
+        near = f"did you mean {' or '.join(self.near)}? " if self.near else ""
+        super().__init__(
+            f"no fault is called {name!r}; {near}list them with: mjrelay mock RELAY --list-faults"
+        )
 
 
 class InapplicableFaultError(MjrelayError):
@@ -107,8 +109,9 @@ def _in_path(contract: Contract) -> bool:
     return contract.reader.ask.startswith("$request.path.")
 
 
-def _wrong_when(route: Route, finish: Finish) -> Callable[[Contract], bool]:
+def _wrong_when(route: Route, finish: Finish, breaks: tuple[str, ...]) -> Callable[[Contract], bool]:
     """Whether an answer that was changed is none that the contract describes any more."""
+    described = any(id_.endswith("/answer") for id_ in breaks)
 
     def wrong(contract: Contract) -> bool:
         if route is Route.REFUSED and not _refuses(contract):
@@ -118,6 +121,8 @@ def _wrong_when(route: Route, finish: Finish) -> Callable[[Contract], bool]:
         exchange = Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
         reader = contract.reader
         matchers = reader.missing if route is Route.MISSING else reader.unauthorized
+        if described and not matchers:
+            return False
         return answer != right and not any(matcher.matches(exchange) for matcher in matchers)
 
     return wrong
@@ -125,13 +130,13 @@ def _wrong_when(route: Route, finish: Finish) -> Callable[[Contract], bool]:
 
 def _missing(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
     """A fault of the answer to a task that is not there."""
-    needs = _wrong_when(Route.MISSING, finish)
+    needs = _wrong_when(Route.MISSING, finish, breaks)
     return Fault(name, summary, breaks, finish=finish, routes=_MISSING, needs=needs)
 
 
 def _refusal(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
     """A fault of the answer to a caller without the right credential."""
-    needs = _wrong_when(Route.REFUSED, finish)
+    needs = _wrong_when(Route.REFUSED, finish, breaks)
     return Fault(name, summary, breaks, finish=finish, routes=_REFUSED, needs=needs)
 
 
@@ -202,7 +207,7 @@ _ALL = (
     ),
     Fault(
         "gzip-bomb",
-        "The task's answer is small and unpacks to 64 megabytes.",
+        "The task's answer is small and unpacks to 16 megabytes.",
         ("fetch/size", "fetch/transfer", "fetch/content-encoding"),
         finish=_spoil.bomb,
     ),
@@ -492,7 +497,7 @@ _ALL = (
     ),
     Fault(
         "times-in-future",
-        "The times of a task lie a day ahead.",
+        "The times of a task lie a day ahead and more.",
         ("fetch/200/times",),
         alter=_damage.times_in_future,
     ),

@@ -363,8 +363,7 @@ def _bodiless(answer: Answer) -> Answer:
     """The answer to HEAD: all that the other method says, but the body."""
     if answer.status in _answer.BODILESS:
         return answer
-    length = str(len(answer.body))
-    return evolve(answer, headers=(*answer.headers, ("content-length", length)), body=b"", cut=None)
+    return evolve(answer, headers=answer.framed, body=b"", cut=None)
 
 
 async def _read(receive: Receive) -> bytes | None:

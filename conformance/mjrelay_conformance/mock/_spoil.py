@@ -29,7 +29,7 @@ STALL = 60.0
 """Seconds after which a relay that says no more hangs up."""
 _HUGE = 1_200_000
 """Bytes of white space that make a body huge."""
-_BOMB = 64
+_BOMB = 16
 """Mebibytes of white space that a body unpacks to."""
 _LONGEST_ID = 200
 _MISSING_BYTES = 24

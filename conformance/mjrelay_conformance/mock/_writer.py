@@ -12,6 +12,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from mjrelay._jsonpath import Path
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def write(
             source=contract.source,
         )
     document = rename(contract, copy.deepcopy(contract.examples[state.value]), task_id)
+    shown = _numbers(contract, document)
     for name, moment in times.items():
         set_time(contract, document, name, moment)
+    _carry(contract, document, shown)
     if progress is not None:
         set_progress(contract, document, progress)
     return document
@@ -91,6 +94,34 @@ def set_time(contract: Contract, document: Any, name: str, moment: datetime) -> 
     raw = stamp.raw(document)
     value = _iso8601(raw, moment.astimezone(_zone(raw, shown))) if unit is None else _unix(raw, moment, unit)
     put_all(document, stamp.path.locate(document), value)
+
+
+def _numbers(contract: Contract, document: Any) -> dict[str, int]:
+    """The times of a document that are numbers, by their paths."""
+    raw = {stamp.path.text: stamp.path.first(document) for stamp in stamps(contract).values()}
+    return {path: value for path, value in raw.items() if type(value) is int}
+
+
+def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
+    """Move what the contract's relations tie to a time, a link's signature for instance, with that time."""
+    form = contract.operation["x-mj-task"]
+    after = _numbers(contract, document)
+    for relation in form.get("relations", ()):
+        left, time = relation["left"], relation.get("equals", {}).get("path")
+        base = _BASES.get(left.get("base"))
+        if base is None or "capture" not in left or left["path"] == form["id"] or time not in after:
+            continue
+        shift = (after[time] - before[time]) // left.get("times", 1)
+        path = Path.compile(left["path"])
+        for location in path.locate(document):
+            text = path.first(document)
+            match = re.search(left["capture"], text) if isinstance(text, str) else None
+            if match is not None:
+                number = format(int(match[1], left["base"]) + shift, base)
+                put(document, location, text[: match.start(1)] + number + text[match.end(1) :])
+
+
+_BASES = {10: "d", 16: "x"}
 
 
 def set_progress(contract: Contract, document: Any, percent: int) -> None:

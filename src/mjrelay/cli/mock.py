@@ -17,11 +17,20 @@ def mock(
         int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
     ] = 8080,
     fault: Annotated[
-        list[str] | None, typer.Option(help="A fault to show; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="NAME,…", help="Faults to show; may be given several times."),
     ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another way of keeping the contract.")
+    ] = None,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
+    jitter: Annotated[float, typer.Option(min=0, help="Seconds that it takes more or less.")] = 0.0,
     seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
     list_faults: Annotated[
         bool, typer.Option("--list-faults", help="List the faults that it can show.")
+    ] = False,
+    list_dialects: Annotated[
+        bool, typer.Option("--list-dialects", help="List the dialects that it can speak.")
     ] = False,
 ) -> None:
     """
@@ -32,14 +41,22 @@ def mock(
     """
     mocks = load("mjrelay_conformance.mock", "mock")
     contract = _contract.contract(relay)
-    if list_faults:
-        for name, known in mocks.FAULTS.items():
-            if known.applies(contract):
-                typer.echo(f"{name:28}{known.summary}")
+    if list_faults or list_dialects:
+        listed = [*(mocks.FAULTS.values() if list_faults else ())]
+        listed += mocks.DIALECTS.values() if list_dialects else ()
+        for one in listed:
+            if one.applies(contract):
+                typer.echo(f"{one.name:28}{one.summary}")
         return
     key = _settings.api_key(contract.name)
     app = mocks.MockRelay(
-        contract, **({} if key is None else {"key": key}), faults=tuple(fault or ()), seed=seed
+        contract,
+        **({} if key is None else {"key": key}),
+        faults=[name.strip() for names in fault or () for name in names.split(",") if name.strip()],
+        dialect=dialect,
+        latency=latency,
+        jitter=jitter,
+        seed=seed,
     )
     lines = ["the key is " + ("mock-key" if key is None else "the one in the environment")]
     lines += [f"  {task_id}  {state.value}" for state, task_id in app.known.items()]

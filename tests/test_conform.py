@@ -1,0 +1,266 @@
+"""The command `conform` as a process, against a mock over real sockets: profiles, formats, live rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import forked
+import jsonschema_rs
+import pytest
+from mjrelay_conformance._plan import PROFILES
+from mjrelay_conformance.mock import MockRelay, Server
+
+from mjrelay._contract import contract, relays
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "sk-the-key-of-the-mock-4711"
+LIVE = "http://relay.invalid"
+
+
+class Counted(MockRelay):
+    """A mock that remembers with which method it was asked."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.methods: list[str] = []
+
+    def answer(self, method: str, *rest: Any) -> Any:
+        """The mock's answer."""
+        self.methods.append(method)
+        return super().answer(method, *rest)
+
+
+@pytest.fixture
+def served() -> Iterator[Any]:
+    """Serves mocks: a function from a relay and faults to the mock and its base URL."""
+    servers: list[Server] = []
+
+    def serve(relay: str, *faults: str) -> tuple[Counted, str]:
+        mock = Counted(contract(relay), key=KEY, faults=faults)
+        servers.append(Server(mock))
+        return mock, servers[-1].__enter__()
+
+    yield serve
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+def conform(*arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
+    """Run ``mjrelay conform`` with a clean environment."""
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "COLUMNS": "100"}
+    if key is not None:
+        environment["MJRELAY_API_KEY"] = key
+    return forked.run(["conform", *arguments], environment | coverage())
+
+
+def coverage() -> dict[str, str]:
+    """What a process needs to be measured, where that is wanted."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
+def tasks(mock: MockRelay) -> list[str]:
+    """The options that name a mock's tasks."""
+    return [f"--task={task_id}={state.value}" for state, task_id in mock.known.items()]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("relay", relays())
+def test_a_correct_relay_is_conformant_in_each_profile(served: Any, relay: str, profile: str) -> None:
+    """Whatever is tried, nothing is found; the record fits its schema and the cap is kept."""
+    mock, base_url = served(relay)
+    done = conform(relay, "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    validator().validate(document)
+    assert [row for row in document["rows"] if row["outcome"] in {"fail", "error"}] == []
+    assert len(mock.methods) == document["relays"][0]["requests"] <= PROFILES[profile]
+    if profile in {"read", "auth"}:
+        assert set(mock.methods) == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "profile", "check", "code"),
+    [
+        ("seconds-not-ms", "read", "fetch/200/times", 1),
+        ("no-auth-accepted", "auth", "auth/none/refused", 1),
+        ("any-method-acts", "robust", "method/no-task", 1),
+        ("batch-other-task", "all", "batch/only-asked", 1),
+        ("failure-without-reason", "read", "fetch/200/failed/reason", 0),
+    ],
+)
+def test_a_fault_is_found_over_real_sockets(
+    served: Any, fault: str, profile: str, check: str, code: int
+) -> None:
+    """Each profile finds what it is for, and a broken MUST decides the exit code."""
+    mock, base_url = served("zhongzhuan", fault)
+    done = conform("zhongzhuan", "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
+    assert done.returncode == code
+    found = {row["check"] for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"}
+    assert check in found
+    assert len(found) <= 2
+
+
+def test_strict_exclude_and_baseline(served: Any, tmp_path: Path) -> None:
+    """A finding below MUST counts with --strict, not when it is accepted, and not when it is left out."""
+    mock, base_url = served("zhongzhuan", "failure-without-reason")
+    arguments = [
+        "zhongzhuan",
+        "--base-url",
+        base_url,
+        *tasks(mock),
+        "--no-fuzz",
+        "--profile=read",
+        "--strict",
+    ]
+    assert conform(*arguments).returncode == 1
+    accepted = tmp_path / "accepted.yaml"
+    line = "- {relay: zhongzhuan, check: fetch/200/failed/reason, reason: known, date: 2026-11-01}\n"
+    accepted.write_text(line, encoding="utf-8")
+    done = conform(*arguments, "--baseline", str(accepted))
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["relays"][0]["baseline"]["accepted"][0]["reason"] == "known"
+    assert conform(*arguments, "--exclude", "fetch/200/failed/*").returncode == 3  # not all was judged
+    _, base_url = served("zhongzhuan")
+    arguments[2] = base_url
+    gone = conform(*arguments, "--baseline", str(accepted), "--format", "pretty")
+    assert gone.returncode == 1
+    assert "fetch/200/failed/reason" in gone.stdout
+
+
+def test_an_overlay_changes_what_is_judged(served: Any, tmp_path: Path) -> None:
+    """With an overlay the relay is held to the changed contract."""
+    mock, base_url = served("zhongzhuan")
+    overlay = tmp_path / "other.yaml"
+    overlay.write_text(
+        "overlay: 1.0.0\ninfo: {title: seconds, version: '1'}\nactions:\n"
+        "  - target: $.paths[*].get['x-mj-task'].times\n    update: {format: s}\n",
+        encoding="utf-8",
+    )
+    arguments = ["zhongzhuan", "--base-url", base_url, *tasks(mock), "--no-fuzz", "--profile=read"]
+    done = conform(*arguments, "--overlay", str(overlay))
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert {row["check"] for row in document["rows"] if row["outcome"] == "fail"} == {"fetch/200/times"}
+    assert document["header"]["options"]["overlays"] == ["other.yaml"]
+
+
+def test_a_run_is_shown_in_every_format(served: Any, tmp_path: Path) -> None:
+    """Pretty for people, markdown for a pull request, a page and a record in the directory that was named."""
+    mock, base_url = served("apiai", "seconds-not-ms")
+    arguments = ["apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz", "--report-dir", str(tmp_path)]
+    pretty = conform(*arguments, "--format", "pretty")
+    assert "fetch/200/times" in pretty.stdout
+    assert "curl" in pretty.stdout
+    assert "openapi/apiai.yaml:" in pretty.stdout
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    markdown = conform(*arguments, "--format", "markdown")
+    assert "| apiai |" in markdown.stdout.replace("`", "")
+    validator().validate(json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
+    for text in (pretty.stdout, markdown.stdout, *(path.read_text("utf-8") for path in tmp_path.iterdir())):
+        assert KEY not in text
+
+
+@pytest.mark.parametrize("fault", ["secret-echoed", "secret-echoed-encoded"])
+def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> None:
+    """A relay that shows the key in headers and body, as it is or encoded, is found out and not repeated."""
+    mock, base_url = served("apiai", fault)
+    done = conform("apiai", "--base-url", base_url, *tasks(mock), "--report-dir", str(tmp_path))
+    assert done.returncode == 1
+    found = {row["check"] for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"}
+    assert "fetch/secret" in found
+    for text in (done.stdout, done.stderr, *(path.read_text("utf-8") for path in tmp_path.iterdir())):
+        assert KEY not in text
+        assert "the-key-of-the-mock" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "all"], "say --yes"),
+        (["--rate", "5"], "--i-operate-this-relay"),
+        (["--max-requests", "2"], "--max-requests allows 2"),
+        (["--fuzz", "--max-requests", "6"], "name fewer tasks"),
+        (["--baseline", "nowhere.yaml"], "--baseline"),
+        (["--exclude", "fetch/200/tiems"], "did you mean fetch/200/times"),
+        (["--overlay", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_live_relay_is_spared(arguments: list[str], message: str) -> None:
+    """What would send more to a live relay than it should get, or makes no sense, is refused before."""
+    known = [f"--task=17306218260534{number}=succeeded" for number in (55, 56)]
+    done = conform("zhongzhuan", "--base-url", LIVE, *known, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_live_relay_is_told_before_it_is_asked() -> None:
+    """The number of requests stands on stderr before the first; a host that is not there is unreachable."""
+    done = conform("zhongzhuan", "--base-url", LIVE, "--task=1=succeeded", "--rate=0.9", "--spacing=0")
+    assert done.returncode == 4
+    assert "sending 4 requests to http://relay.invalid, 1.11" in done.stderr
+    assert json.loads(done.stdout)["relays"][0]["requests"] == 2  # silent twice, and left alone
+
+
+def test_a_dry_run_prints_each_request_of_a_profile() -> None:
+    """Every request of every profile can be seen before, and none is sent."""
+    known = ["--task=1730621826053455=succeeded", "--task=1730621826053456=failed"]
+    done = conform("zhongzhuan", "--base-url", LIVE, *known, "--profile=all", "--dry-run")
+    assert done.returncode == 0
+    assert KEY not in done.stdout
+    lines = done.stdout.splitlines()
+    sent = [line for line in lines if line.split()[0].isupper() and line.split()[0].isalpha()]
+    assert f"# {len(sent)} requests" in lines
+    assert any(line.startswith("POST http://relay.invalid/mj/task/list-by-condition") for line in sent)
+    assert any('"ids"' in line for line in lines)
+
+
+def test_a_check_is_listed_and_explained() -> None:
+    """--list names each check with its clause, --explain says why, a misspelt id gets the nearest."""
+    listed = conform("zhongzhuan", "--list", "--check", "fetch/200/*").stdout
+    assert "fetch/200/id " in listed
+    assert "openapi/zhongzhuan.yaml:" in listed
+    explained = conform("--explain", "fetch/200/times").stdout
+    assert "must" in explained
+    assert len(explained.split("\n\n")) >= 4
+    wrong = conform("--explain", "fetch/200/time")
+    assert wrong.returncode == 2
+    assert "did you mean fetch/200/times" in wrong.stderr
+
+
+def test_a_run_that_is_killed_leaves_a_record_that_says_so(served: Any, tmp_path: Path) -> None:
+    """What was seen until then can be read, and the record has no footer."""
+    mock, base_url = served("zhongzhuan", "slow")
+    command = [*forked.COMMAND, "conform", "zhongzhuan", "--base-url", base_url, *tasks(mock)]
+    environment = {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": KEY}
+    with subprocess.Popen(
+        [*command, "--report-dir", str(tmp_path), "--max-time", "60"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        path = tmp_path / "results.json"
+        until = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    validator().validate(document)
+    assert document["footer"] is None
+    assert document["exchanges"]
+    shown = forked.run(["report", "show", str(path)], environment | coverage())
+    assert shown.returncode == 3
+    assert "cut short" in shown.stdout + shown.stderr
+
+
+def validator() -> Any:
+    """The published schema of a record, as the command prints it."""
+    return jsonschema_rs.Draft202012Validator(json.loads(conform("--schema").stdout), validate_formats=True)

@@ -1,0 +1,230 @@
+"""The judge of schemas: what it says of documents, and that schemathesis says the same."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+import schemathesis
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_conformance import _cases
+from mjrelay_conformance._schema import Violation, schema_of
+from mjrelay_conformance.mock import FAULTS, MockRelay
+from schemathesis.core.failures import Failure, FailureGroup
+
+from mjrelay._contract import Contract, contract, relays
+from mjrelay._exchange import Exchange, NotJSONError
+from mjrelay.errors import ContractError
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=2**63, max_value=2**200)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["SUCCESS", "completed", "2024-05-30 12:00:00", "100%"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+EXAMPLES = [(relay, name) for relay in relays() for name in contract(relay).examples]
+
+
+def answered(document: Any, status: int = 200) -> Exchange:
+    """An answer that holds a document, or bytes."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    headers = (("Content-Type", "application/json; charset=utf-8"),)
+    return Exchange("GET", "http://relay.test/", status=status, headers=headers, body=body)
+
+
+@cache
+def operation(relay: str) -> Any:
+    """A relay's fetch operation, as schemathesis loads it."""
+    one = contract(relay)
+    return schemathesis.openapi.from_dict(one.document)[one.path][one.method]
+
+
+def theirs(relay: str, exchange: Exchange) -> bool:
+    """Whether schemathesis says that an answer fits."""
+    try:
+        operation(relay).validate_response(_cases.response(exchange))
+    except (Failure, FailureGroup):
+        return False
+    return True
+
+
+def ours(relay: str, exchange: Exchange) -> bool:
+    """Whether we say that an answer fits."""
+    return not schema_of(contract(relay)).violations(exchange)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Every container of a document with a key of it."""
+    items = list(node.items() if isinstance(node, dict) else enumerate(node))
+    found = [(node, key) for key, _ in items]
+    for _, child in items:
+        if isinstance(child, dict | list):
+            found += places(child)
+    return found
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[str, Any]:
+    """A relay, and an example of its contract in which one to three places are replaced, gone or new."""
+    relay, name = draw(st.sampled_from(EXAMPLES))
+    document = copy.deepcopy(contract(relay).examples[name])
+    for _ in range(draw(st.integers(1, 3))):
+        container, key = draw(st.sampled_from(places(document)))
+        match draw(st.integers(0, 3)):
+            case 0:
+                del container[key]
+            case 1 if isinstance(container, dict):
+                container[draw(st.text(max_size=4))] = draw(VALUES)
+            case _:
+                container[key] = draw(VALUES)
+        if not places(document):
+            break
+    return relay, document
+
+
+@given(damaged())
+def test_schemathesis_says_the_same_of_damaged_documents(case: tuple[str, Any]) -> None:
+    """Where a contract's example is changed anywhere, both judges come to the same yes or no."""
+    relay, document = case
+    exchange = answered(document)
+    assert ours(relay, exchange) == theirs(relay, exchange)
+
+
+@given(st.sampled_from(relays()), st.sampled_from([200, 201, 400, 401, 404, 500]), VALUES)
+def test_schemathesis_says_the_same_of_any_document(relay: str, status: int, document: Any) -> None:
+    """For any document under any status, both judges come to the same yes or no."""
+    exchange = answered(document, status)
+    assert ours(relay, exchange) == theirs(relay, exchange)
+
+
+@pytest.mark.parametrize(
+    ("relay", "fault"),
+    [(name, fault.name) for name in relays() for fault in FAULTS.values() if fault.applies(contract(name))],
+)
+def test_schemathesis_says_the_same_of_a_broken_relay(relay: str, fault: str) -> None:
+    """Of what the mock answers with a fault, both say the same; only strict JSON is our own business."""
+    mock = MockRelay(contract(relay), key="k" * 20, faults=[fault])
+    for task_id in (*mock.known.values(), "no-such-task"):
+        plain = contract(relay).request(task_id)
+        for request in (plain, plain.authenticated(contract(relay).credentials[0], "k" * 20)):
+            answer = mock.answer(request.method, request.target, request.headers)
+            exchange = evolve(answered(answer.body[: answer.cut], answer.status), headers=answer.headers)
+            try:
+                exchange.document  # noqa: B018 - asked for its errors
+            except NotJSONError:
+                documented = bool(contract(relay).content(answer.status))
+                assert ours(relay, exchange) is not documented
+            else:
+                assert ours(relay, exchange) == theirs(relay, exchange)
+
+
+def test_a_violation_names_both_places() -> None:
+    """Each place that does not fit is named, with the schema that says so and its words where it has some."""
+    task = contract("apiai").examples["succeeded"]
+    found = schema_of(contract("apiai")).violations(answered({**task, "status": "DONE", "submitTime": "now"}))
+    schema = "components", "schemas", "Task", "properties"
+    assert {one.location: one.schema[:4] for one in found} == {("status",): schema, ("submitTime",): schema}
+    words = {one.location: one.words for one in found}
+    assert "SUCCESS" in words["status",]
+    assert words["submitTime",] == ()
+    assert all(one.message for one in found)
+
+
+def test_another_operation_has_its_own_schemas() -> None:
+    """A batch's answer is judged by what the contract says of the batch."""
+    one = contract("zhongzhuan")
+    task = one.examples["succeeded"]
+    schema = schema_of(one)
+    assert schema.violations(answered([task, task]), one.batch) == []
+    assert [v.location for v in schema.violations(answered([task, {**task, "buttons": 5}]), one.batch)] == [
+        (1, "buttons")
+    ]
+    assert schema.violations(answered(task), one.batch)
+    assert schema.violations(answered([task]))
+
+
+@pytest.mark.parametrize("depth", [250, 256, 300, 480])
+@pytest.mark.parametrize("relay", relays())
+def test_a_deep_value_is_judged(relay: str, depth: int) -> None:
+    """Where something deep stands in the place of a text, it is a violation however deep it is."""
+    deep: Any = "x"
+    for _ in range(depth):
+        deep = [deep]
+    found = schema_of(contract(relay)).violations(answered(deep))
+    assert [one.location for one in found] == [()]
+    for name in (key for key, value in contract(relay).examples["succeeded"].items() if value == "SUCCESS"):
+        task = {**contract(relay).examples["succeeded"], name: deep}
+        assert schema_of(contract(relay)).violations(answered(task))
+
+
+def test_a_document_with_many_violations_is_told_in_part() -> None:
+    """Some of many places are enough, and hostile sizes of them cost little."""
+    found = schema_of(contract("zhongzhuan")).violations(
+        answered([{"id": n} for n in range(50_000)]), contract("zhongzhuan").batch
+    )
+    assert len(found) == 20
+
+
+def test_what_is_no_json_fits_no_schema() -> None:
+    """A body that is no JSON is one violation where the contract describes a document, and else none."""
+    schema = schema_of(contract("apiai"))
+    (one,) = schema.violations(answered(b'{"id": NaN}'))
+    assert isinstance(one, Violation)
+    assert one.location == ()
+    assert "NaN" in one.message
+    assert schema.violations(answered(b"<html>", 500)) == []
+    assert schema.violations(Exchange("GET", "http://relay.test/", failure="nothing came")) == []
+
+
+def test_a_schema_of_nothing_is_an_error_that_names_its_line() -> None:
+    """A contract whose reference leads nowhere is refused with the place of the schema."""
+    one = contract("apiai")
+    document = copy.deepcopy(one.document)
+    next(iter(document["paths"][one.path]["get"]["responses"]["200"]["content"].values()))["schema"] = {
+        "properties": {"id": {"$ref": "#/components/schemas/Nothing"}}
+    }
+    broken = Contract("apiai", document, one.source)
+    with pytest.raises(ContractError, match=r"apiai\.yaml:"):
+        schema_of(broken).violations(answered({"id": "1"}))
+
+
+def test_nothing_is_fetched_for_a_schema() -> None:
+    """A reference to another host is an error and no request."""
+    one = contract("apiai")
+    document = copy.deepcopy(one.document)
+    next(iter(document["paths"][one.path]["get"]["responses"]["200"]["content"].values()))["schema"] = {
+        "properties": {"id": {"$ref": "http://127.0.0.1:9/schema.json"}}
+    }
+    with pytest.raises(ContractError, match=r"apiai\.yaml:"):
+        schema_of(Contract("apiai", document, one.source)).violations(answered({"id": "1"}))
+
+
+def test_judging_takes_no_schemathesis() -> None:
+    """The plan and its checks run without importing what only the property-based phase needs."""
+    code = (
+        "import sys; from mjrelay_conformance import _runner, checks, _schema; "
+        "print([name for name in ('schemathesis', 'hypothesis') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_is_documented_is_known() -> None:
+    """A place is documented where a schema of its own judges it."""
+    schema = schema_of(contract("zhongzhuan"))
+    assert schema.documents(200, ())
+    assert schema.documents(200, ("buttons", 0, "customId"))
+    assert not schema.documents(200, ("made-up",))
+    assert not schema.documents(599, ("id",))
