@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mjrelay._exchange import NotJSONError
+from mjrelay._reader import State
 from mjrelay._redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
     from mjrelay._contract import Clause, Contract
     from mjrelay._exchange import Exchange
-    from mjrelay._reader import Reader, State
+    from mjrelay._reader import Reader
     from mjrelay_conformance._schema import Schema, Violation
 
 
@@ -101,6 +103,27 @@ class Observation:
         """The document where a 200 holds a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None
 
+    @cached_property
+    def state(self) -> State:
+        """Where the task stands; unknown where there is none."""
+        return State.UNKNOWN if self.task is None else self.reader.state(self.task)
+
+    @cached_property
+    def media(self) -> tuple[str, ...]:
+        """The URLs of the task's images and videos, whatever its state."""
+        return () if self.task is None else (*self.reader.images(self.task), *self.reader.videos(self.task))
+
+    @cached_property
+    def times(self) -> dict[str, tuple[Any, datetime | None]]:
+        """The times of the task that are set, in the order in which they should be: as sent, and as read."""
+        reader = self.reader
+        named = {"submitted": reader.submitted, "started": reader.started, "finished": reader.finished}
+        return {
+            name: (raw, stamp.read(self.task))
+            for name, stamp in named.items()
+            if self.task is not None and stamp is not None and (raw := stamp.raw(self.task)) is not None
+        }
+
     @property
     def redactor(self) -> Redactor:
         """Takes the caller's secrets out of what is shown."""
@@ -119,9 +142,9 @@ class Observation:
             return "429: the relay would not answer so many requests"
         if self.refused:
             return "the relay refused the caller's own key: is it right, and may it do this?"
-        missing = any(matcher.matches(self.exchange) for matcher in self.reader.missing)
-        if self.kind is Kind.KNOWN and missing and not any(before.task for before in self.earlier):
-            return "the relay has no such task: is the id right?"
+        if self.kind is Kind.KNOWN and not any(before.task for before in self.earlier):
+            missing = any(matcher.matches(self.exchange) for matcher in self.reader.missing)
+            return "the relay has no such task: is the id right?" if missing else None
         return None
 
     @property
@@ -130,8 +153,7 @@ class Observation:
         if self.kind in REFUSED or self.accepted:
             return False
         matchers = (*self.reader.unauthorized, *self.reader.forbidden)
-        bare = self.exchange.status in {401, 403}
-        return bare or any(matcher.matches(self.exchange) for matcher in matchers)
+        return self.exchange.status in {401, 403} or any(one.matches(self.exchange) for one in matchers)
 
     @cached_property
     def violations(self) -> list[Violation]:
@@ -272,20 +294,22 @@ def judge(observation: Observation, number: int, checks: Iterable[Check]) -> lis
 
 def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
     """What each check that speaks of this kind of exchange says of it, in their order."""
-    outcomes: dict[str, Outcome] = {}
+    blocking: set[str] = set()
     for one in checks:
         if observation.kind in one.kinds:
-            judgement = _judge(one, observation, outcomes)
-            outcomes[one.id] = judgement.outcome
+            judgement = _judge(one, observation, blocking)
+            if judgement is not PASSED and judgement.outcome in _BLOCKING:
+                blocking.add(one.id)
             yield one, judgement
 
 
-def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -> Judgement:
+def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgement:
+    """What one check says; ``blocking`` are those before it that leave nothing to judge by what needs them."""
     if observation.inconclusive and one.kinds != _EVERY:  # those of all kinds speak of any answer
         return Judgement(Outcome.INCONCLUSIVE, actual=observation.inconclusive)
-    blocking = [need for need in one.needs if outcomes.get(need) in _BLOCKING]
-    if blocking:
-        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {', '.join(blocking)} did not pass")
+    if not blocking.isdisjoint(one.needs):
+        needed = ", ".join(need for need in one.needs if need in blocking)
+        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {needed} did not pass")
     try:
         return one.judge(observation)
     except NotJSONError as error:
@@ -297,5 +321,5 @@ def _judge(one: Check, observation: Observation, outcomes: dict[str, Outcome]) -
 def findings(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
     """The checks that an exchange breaks, or that broke themselves, without rows of what is in order."""
     for one, judgement in judgements(observation, checks):
-        if judgement.outcome in {Outcome.FAIL, Outcome.ERROR}:
+        if judgement is not PASSED and judgement.outcome in {Outcome.FAIL, Outcome.ERROR}:
             yield one, judgement

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
 from mjrelay import _contract, _request, _settings
 from mjrelay._redaction import Redactor
-from mjrelay.errors import MjrelayError
+from mjrelay.errors import MissingExtraError, MjrelayError
 from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
 from mjrelay_conformance._baseline import Baseline
 from mjrelay_conformance._pace import Pace
@@ -101,6 +102,8 @@ class _Terms:
         full = not live or options.operator
         cases = CASES if options.cases is None else options.cases
         wanted = options.fuzz if live else options.fuzz is not False
+        if wanted:
+            _generator()
         gentle = 1.0 if live and not options.operator else 0.0
         rate = options.rate
         if rate is not None and gentle and rate > 1:
@@ -246,6 +249,14 @@ class _Run:
         }
         report_dir = None if options.dry_run else options.report_dir
         return Record(results_file(report_dir), redactor, said, _command(options, terms))
+
+
+def _generator() -> None:
+    """Raise `MissingExtraError` where what makes cases is not installed; before anything is sent."""
+    try:
+        import_module("mjrelay_conformance._cases")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("conformance", error.name or "schemathesis") from error
 
 
 def results_file(report_dir: Path | None) -> Path | None:

@@ -15,7 +15,7 @@ Headers = tuple[tuple[str, str], ...]
 """Header fields in the order sent, repeated ones included."""
 
 
-@frozen
+@frozen(slots=False)
 class Exchange:
     """
     One request and its answer.
@@ -36,11 +36,11 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """The first value of a header field of the answer."""
-        wanted = name.lower()
-        for key, value in self.headers:
-            if key.lower() == wanted:
-                return value
-        return None
+        return self._named.get(name.lower())
+
+    @cached_property
+    def _named(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in reversed(self.headers)}
 
     @cached_property
     def media_type(self) -> str:

@@ -31,7 +31,7 @@ class Redactor:
         forms = [b"".join(map(_character, secret)) for secret in self._secrets]
         forms += [re.escape(text) + rest for text, rest in encoded]
         self._pattern = re.compile(b"|".join(forms)) if forms else None
-        self._plain = tuple(dict.fromkeys([*map(_raw, self._secrets), *(text for text, _ in encoded)]))
+        self._plain = _shortest([*map(_raw, self._secrets), *(text for text, _ in encoded)])
         self._escaped = _escaped(self._secrets)
 
     def text(self, text: str) -> str:
@@ -43,8 +43,12 @@ class Redactor:
         if self._pattern is None:
             return data
         # Where no character of a secret is escaped, it can only stand there as it is: much quicker to find.
-        if any(text in data for text in self._plain) or self._escaped.search(data):
-            return self._pattern.sub(REDACTED.encode(), data)
+        for text in self._plain:
+            if text in data:
+                return self._pattern.sub(REDACTED.encode(), data)
+        for escaped in self._escaped:
+            if escaped.search(data):
+                return self._pattern.sub(REDACTED.encode(), data)
         return data
 
     def excerpt(self, text: str, length: int) -> str:
@@ -82,11 +86,17 @@ def _character(character: str) -> bytes:
     return b"(?:" + b"|".join(forms) + b")"
 
 
-def _escaped(secrets: list[str]) -> re.Pattern[bytes]:
-    """
-    A pattern of any character of a secret where it is escaped, as `_character` knows it.
+def _shortest(texts: list[bytes]) -> tuple[bytes, ...]:
+    """Texts of which one stands wherever any of them does: those that hold another one are left out."""
+    each = dict.fromkeys(texts)
+    return tuple(text for text in each if not any(one in text for one in each if one != text))
 
-    It begins with the mark that all escapes have, so that a text with few of them is passed over quickly.
+
+def _escaped(secrets: list[str]) -> tuple[re.Pattern[bytes], ...]:
+    """
+    Patterns of any character of a secret where it is escaped, as `_character` knows it.
+
+    Each begins with the one mark of its escapes, so that a text with few of them is passed over quickly.
     """
     slashed, units, octets, references = {b"(?!)"}, set(), set(), set()
     for secret in secrets:
@@ -102,11 +112,16 @@ def _escaped(secrets: list[str]) -> re.Pattern[bytes]:
             references |= {b"#0{0,6}%d;" % point, b"#[xX]0{0,6}(?i:%x);" % point}
             if (named := html.escape(character)) != character:
                 references.add(named.removeprefix("&").encode())
-    return re.compile(
-        rb"\\(?:u(?i:%s)|%s)|%%(?:25){0,3}(?i:%s)|&(?:amp;){0,3}(?:%s)"
-        % tuple(b"|".join(sorted(forms)) for forms in (units, slashed, octets, references))
-        + (rb"|\+" if any(" " in secret for secret in secrets) else b"")
+    unit, slash, octet, reference = (
+        b"|".join(sorted(forms)) for forms in (units, slashed, octets, references)
     )
+    patterns = [
+        rb"\\(?:u(?i:%s)|%s)" % (unit, slash),
+        b"%%(?:25){0,3}(?i:%s)" % octet,
+        b"&(?:amp;){0,3}(?:%s)" % reference,
+        *([rb"\+"] if any(" " in secret for secret in secrets) else []),
+    ]
+    return tuple(map(re.compile, patterns))
 
 
 def _base64(secret: str) -> list[tuple[bytes, bytes]]:

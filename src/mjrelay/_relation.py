@@ -62,14 +62,18 @@ class Relation:
 
     def breach(self, document: Any) -> tuple[Any, Any] | None:
         """The values of left and right that do not go together; None where all do, or it does not apply."""
-        if not self.applies(document):
-            return None
-        right = self._right(document)[0]
-        return next(((left, right) for left in self._left(document) if not self._holds(left, right)), None)
+        lefts, right = self._sides(document)
+        return next(((left, right) for left in lefts if not self._holds(left, right)), None)
 
     def applies(self, document: Any) -> bool:
         """Whether it speaks of this document, and both sides have a value there."""
-        return bool(self._scope(document) and self._left(document) and self._right(document))
+        return bool(self._sides(document)[0])
+
+    def _sides(self, document: Any) -> tuple[list[Any], Any]:
+        """The values of the left side and the one of the right; nothing at all where it does not apply."""
+        lefts = self._left(document) if self._scope(document) else []
+        rights = self._right(document) if lefts else []
+        return (lefts, rights[0]) if rights else ([], None)
 
     def _holds(self, left: Any, right: Any) -> bool:
         if self._contains:
@@ -86,6 +90,8 @@ def _operand(form: Any) -> Operand:
             return lambda document: [len(counted.find(document))]
         case {"path": str(text)} if not form.keys() - _OPERAND_KEYS:
             path = Path.compile(text)
+            if form.keys() == {"path"}:
+                return lambda document: [found for found in path.find(document) if found not in (None, "")]
             convert = _conversion(form)
             return lambda document: [
                 value for found in path.find(document) if (value := convert(found)) not in (None, "")

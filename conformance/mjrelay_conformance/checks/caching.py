@@ -37,7 +37,7 @@ def running(o: Observation) -> Judgement:
     A cache between relay and client then answers in the relay's place, and the task seems to stand still.
     Networks in front of relays mark everything as public, or as good for hours.
     """
-    if o.task is None or o.reader.state(o.task).terminal or o.reader.state(o.task) is State.UNKNOWN:
+    if o.state.terminal or o.state is State.UNKNOWN:
         return not_applicable("the task has ended")
     said = ", ".join(value for name, value in o.exchange.headers if name.lower() == "cache-control")
     directives = {name.lower(): quoted or plain for name, quoted, plain in _DIRECTIVE.findall(said)}

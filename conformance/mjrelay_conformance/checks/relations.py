@@ -31,7 +31,7 @@ def relations(o: Observation) -> Judgement:
     Parts that contradict each other come from different tasks or moments. Relays mix them when they rewrite
     links, or fill a task from two sources.
     """
-    if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
+    if o.state is not State.SUCCEEDED:
         return not_applicable("the task has not succeeded")
     for index, relation in enumerate(o.reader.relations):
         breach = relation.breach(o.task)

@@ -101,7 +101,7 @@ def status_word(o: Observation) -> Judgement:
     """
     if o.task is None:
         return not_applicable("the document is no object")
-    if o.reader.state(o.task) is not State.UNKNOWN:
+    if o.state is not State.UNKNOWN:
         return PASSED
     return failed("a word that the contract's states hold", o.show(o.reader.status(o.task)))
 

@@ -35,12 +35,12 @@ def terminal(o: Observation) -> Judgement:
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
-    state = o.reader.state(before.task)
+    state = before.state
     if not state.terminal:
         return not_applicable("the task had not ended")
-    if o.reader.state(o.task) is state:
+    if o.state is state:
         return PASSED
-    return failed(state.value, f"{o.reader.state(o.task).value} ({o.show(o.reader.status(o.task))})")
+    return failed(state.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
 @check(
@@ -56,7 +56,7 @@ def content(o: Observation) -> Judgement:
     before = _before(o)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
-    state = o.reader.state(before.task)
+    state = before.state
     if not state.terminal:
         return not_applicable("the task had not ended")
     if o.exchange.body == before.exchange.body:
@@ -84,16 +84,15 @@ def progress(o: Observation) -> Judgement:
     Progress bars that jump back make people submit the task again. Relays have several readers of one task
     that overtake each other, and some count a second pass from the start.
     """
-    before = next((earlier.task for earlier in reversed(o.earlier) if earlier.task), None)
+    before = next((earlier for earlier in reversed(o.earlier) if earlier.task), None)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
-    if o.reader.state(before) is not State.RUNNING:
+    if before.state is not State.RUNNING:
         return not_applicable("the task did not run")
-    state = o.reader.state(o.task)
-    if state is State.QUEUED:
-        return failed(State.RUNNING.value, f"{state.value} ({o.show(o.reader.status(o.task))})")
-    was, now = o.reader.percent(before), o.reader.percent(o.task)
-    if state is State.RUNNING and was is not None and now is not None and now < was:
+    if o.state is State.QUEUED:
+        return failed(State.RUNNING.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
+    was, now = o.reader.percent(before.task), o.reader.percent(o.task)
+    if o.state is State.RUNNING and was is not None and now is not None and now < was:
         return failed(f"{was:g} percent or more", f"{now:g} percent")
     return PASSED
 

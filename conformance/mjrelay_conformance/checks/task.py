@@ -8,7 +8,6 @@ import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mjrelay import _link
@@ -25,9 +24,6 @@ from mjrelay_conformance._check import (
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
-
-if TYPE_CHECKING:
-    from mjrelay._reader import Timestamp
 
 ID = "fetch/200/id"
 TIMES = "fetch/200/times"
@@ -81,11 +77,10 @@ def state(o: Observation) -> Judgement:
     """
     if o.task is None or o.expected is None:
         return not_applicable("the caller named no state")
-    found = o.reader.state(o.task)
-    regressed = any(before.task and o.reader.state(before.task) is o.expected for before in o.earlier)
-    if found is o.expected or regressed:
+    regressed = any(before.task and before.state is o.expected for before in o.earlier)
+    if o.state is o.expected or regressed:
         return PASSED
-    return failed(o.expected.value, f"{found.value} ({o.show(o.reader.status(o.task))})")
+    return failed(o.expected.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
 @check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("times"))
@@ -97,15 +92,11 @@ def times(o: Observation) -> Judgement:
     milliseconds, or local time as if it were UTC.
     """
     latest = _now(o) + GRACE
-    for name, stamp in _stamps(o):
-        raw = stamp.raw(o.task)
-        if raw is None:
-            continue
-        moment = stamp.read(o.task)
+    for name, (raw, moment) in o.times.items():
         if moment is None or not EARLIEST <= moment <= latest:
             meaning = "no time at all" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
             return failed(
-                f"a time between {EARLIEST:%Y-%m-%d} and {latest:%Y-%m-%d %H:%M} UTC",
+                f"a time between {EARLIEST:%Y-%m-%d} and the answer's own Date",
                 f"{name} is {o.show(raw)}, which reads as {meaning}",
                 clause=_clauses.extension("times", name)(o),
             )
@@ -119,14 +110,13 @@ def order(o: Observation) -> Judgement:
 
     Durations come out negative otherwise. Relays mix their own clock with that of their upstream.
     """
-    moments = [(name, moment) for name, stamp in _stamps(o) if (moment := stamp.read(o.task)) is not None]
+    moments = [(name, moment) for name, (_, moment) in o.times.items() if moment is not None]
     for (before, earlier), (after, later) in itertools.pairwise(moments):
         if later < earlier:
-            succeeded = o.reader.state(o.task) is State.SUCCEEDED
             return failed(
                 f"{before} before {after}",
                 f"{before} {earlier.isoformat()}, {after} {later.isoformat()}",
-                level=Level.MUST if succeeded else Level.SHOULD,
+                level=Level.MUST if o.state is State.SUCCEEDED else Level.SHOULD,
             )
     return PASSED
 
@@ -209,10 +199,9 @@ def succeeded_media(o: Observation) -> Judgement:
     """
     if not _completes(o, "media"):
         return not_applicable(_NOT_ASKED)
-    urls = (*o.reader.images(o.task), *o.reader.videos(o.task))
-    if any(_absolute(url) for url in urls):
+    if any(_absolute(url) for url in o.media):
         return PASSED
-    return failed("an absolute URL", o.show(", ".join(urls)) if urls else "none")
+    return failed("an absolute URL", o.show(", ".join(o.media)) if o.media else "none")
 
 
 @check(
@@ -229,10 +218,9 @@ def media_url(o: Observation) -> Judgement:
     A link to the relay's own machine is dead for everybody else, and pages that came by https show nothing
     from http. Relays that were never told their own address send links to localhost.
     """
-    urls = _media(o)
-    if not urls:
+    if o.state is not State.SUCCEEDED or not o.media:
         return not_applicable("the task has not succeeded, or has no media")
-    for url in urls:
+    for url in o.media:
         wrong = _unreachable(url, o.exchange.url)
         if wrong is not None:
             return failed("an https URL that others can reach", f"{o.show(_link.shown(url))}: {wrong}")
@@ -253,8 +241,9 @@ def media_expired(o: Observation) -> Judgement:
     What has expired from the start can never be fetched; that a link of an old task has expired since is no
     fault. Relays copy links that were signed for another task, or sign in local time.
     """
-    moments = [moment for _, stamp in _stamps(o) if (moment := stamp.read(o.task)) is not None]
-    signed = [(url, until) for url in _media(o) if (until := _expiry(url)) is not None]
+    moments = [moment for _, moment in o.times.values() if moment is not None]
+    media = o.media if o.state is State.SUCCEEDED else ()
+    signed = [(url, until) for url in media if (until := _expiry(url)) is not None]
     if not moments or not signed:
         return not_applicable("the task has not succeeded, or its links do not say until when they hold")
     issued = moments[-1].timestamp()  # the end, or the latest moment that is known
@@ -280,20 +269,13 @@ def failed_reason(o: Observation) -> Judgement:
     Whether to change the prompt, to wait or to complain depends on it. Relays drop the reason on its way from
     their upstream.
     """
-    if o.task is None or o.reader.state(o.task) is not State.FAILED:
+    if o.state is not State.FAILED:
         return not_applicable("the task has not failed")
     if not o.reader.failure_paths:
         return not_applicable("the contract has no place for a reason")
     if o.reader.failure(o.task) is not None:
         return PASSED
     return failed("a reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}")
-
-
-def _stamps(o: Observation) -> list[tuple[str, Timestamp]]:
-    if o.task is None:
-        return []
-    named = {"submitted": o.reader.submitted, "started": o.reader.started, "finished": o.reader.finished}
-    return [(name, stamp) for name, stamp in named.items() if stamp is not None]
 
 
 def _now(o: Observation) -> datetime:
@@ -314,7 +296,7 @@ def _date(said: str) -> datetime:
 
 def _completes(o: Observation, part: str) -> bool:
     """Whether it is a succeeded task of a kind that must have this part."""
-    return bool(o.task) and o.reader.state(o.task) is State.SUCCEEDED and o.reader.completes(part, o.task)
+    return o.state is State.SUCCEEDED and o.reader.completes(part, o.task)
 
 
 def _absolute(url: str) -> bool:
@@ -323,13 +305,6 @@ def _absolute(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc)
-
-
-def _media(o: Observation) -> tuple[str, ...]:
-    """The URLs of what a succeeded task made."""
-    if o.task is None or o.reader.state(o.task) is not State.SUCCEEDED:
-        return ()
-    return (*o.reader.images(o.task), *o.reader.videos(o.task))
 
 
 def _unreachable(url: str, asked: str) -> str | None:
