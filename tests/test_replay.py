@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from mjrelay_conformance._check import Kind
 from mjrelay_conformance._conform import Options as ConformOptions
 from mjrelay_conformance._conform import conform
-from mjrelay_conformance._replay import Options, replay
-from mjrelay_conformance._traffic import TrafficError
 from mjrelay_conformance.mock import FAULTS, MockRelay, Server
+from mjrelay_conformance.replay import Options, TrafficError, replay
 from rich.console import Console
 
 from mjrelay import State
@@ -160,6 +159,7 @@ def test_a_correct_relay_has_no_finding(relay: str, tmp_path: Path) -> None:
     assert document["relays"][0]["requests"] == 0
     lacking = [one for one in document["relays"][0]["features"] if one["core"] and not one["exercised"]]
     assert [one["name"] for one in lacking] == ["a wrong credential"]
+    assert all("record" in one["hint"] for one in document["relays"][0]["features"])
     assert (code, document["footer"]["verdict"]) == (3, "partial")
 
 

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mjrelay_conformance import _traffic
 from mjrelay_conformance._check import Kind
-from mjrelay_conformance._traffic import UNRECORDED, Entry, TrafficError, Unreadable, read
+from mjrelay_conformance.replay import UNRECORDED, Entry, TrafficError, Unreadable, _file, read
 
 URL = "https://relay.example/mj/task/1/fetch"
 LINE = {"method": "GET", "url": URL, "status": 200, "headers": [], "body": "{}"}
@@ -247,8 +246,8 @@ def test_gzip_is_unpacked() -> None:
 
 def test_a_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither size, unpacked, nor entries are without end."""
-    monkeypatch.setattr(_traffic, "LARGEST", 1 << 20)
-    monkeypatch.setattr(_traffic, "MOST", 3)
+    monkeypatch.setattr(_file, "LARGEST", 1 << 20)
+    monkeypatch.setattr(_file, "MOST", 3)
     for data in (b" " * (1 << 21), gzip.compress(b" " * (1 << 24))):
         with pytest.raises(TrafficError, match="larger than 1 MiB"):
             entries(data)
@@ -296,6 +295,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @given(st.lists(OBJECTS | JSON, max_size=3))
+@example([{"kind": {}, "method": "GET", "url": URL}])
 def test_any_entries_are_read_or_left_out(found: list[Any]) -> None:
     """Whatever an entry of HAR or of a record is, it is an entry or it is told; none is lost for another."""
     for document in (

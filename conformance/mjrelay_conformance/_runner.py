@@ -102,11 +102,16 @@ class Judge:
         return rows
 
     def conclude(
-        self, *, requests: int, fuzz: dict[str, Any] | None = None, stopped: str | None = None
+        self,
+        *,
+        requests: int,
+        fuzz: dict[str, Any] | None = None,
+        stopped: str | None = None,
+        recorded: bool = False,
     ) -> Verdict:
-        """Say which checks proved nothing, and what all of it says of the relay."""
+        """Say which checks proved nothing, and what all of it says of the relay, asked or ``recorded``."""
         self._unproven()
-        found = features(self.contract, self.observations)
+        found = features(self.contract, self.observations, recorded=recorded)
         accepted = self.baseline.checks(self.contract.name)
         said = verdict(
             found,

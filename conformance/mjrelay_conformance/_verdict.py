@@ -57,8 +57,18 @@ class Feature:
     hint: str
 
 
-def features(contract: Contract, observations: Sequence[Observation]) -> list[Feature]:
-    """What the run exercised of what this contract has, core first."""
+def features(
+    contract: Contract, observations: Sequence[Observation], *, recorded: bool = False
+) -> list[Feature]:
+    """
+    What the run exercised of what this contract has, core first.
+
+    The hints say what to ask for, or of ``recorded`` traffic what it has to hold.
+    """
+
+    def hint(ask: str, record: str) -> str:
+        return record if recorded else ask
+
     read: dict[State, dict[str, int]] = {}
     for o in observations:
         if o.kind is Kind.KNOWN and o.task is not None:
@@ -66,26 +76,37 @@ def features(contract: Contract, observations: Sequence[Observation]) -> list[Fe
             tasks[o.task_id] = tasks.get(o.task_id, 0) + 1
     answered = {o.kind for o in observations if o.exchange.status is not None and o.inconclusive is None}
     twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
-    hint = "it was not sent, or not answered"
+    unsent = "it was not sent, or not answered"
+    named = hint("name one with --task ID=succeeded", "record two fetches of one")
+    missing = hint(unsent, "record a fetch of an id that the relay never gave")
+    wrong = hint(unsent, f"record a fetch with one, and say so: kind {Kind.BAD_CREDENTIAL.value}")
     core = [
-        Feature("a succeeded task, read twice", True, twice, "name one with --task ID=succeeded"),
-        Feature("a task that is not there", True, Kind.MISSING in answered, hint),
+        Feature("a succeeded task, read twice", True, twice, named),
+        Feature("a task that is not there", True, Kind.MISSING in answered, missing),
     ]
     if not contract.open:
-        core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, hint))
+        core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, wrong))
     extended = [
         Feature(
-            f"a task that is {state.value}", False, state in read, f"name one with --task ID={state.value}"
+            f"a task that is {state.value}",
+            False,
+            state in read,
+            hint(f"name one with --task ID={state.value}", "record a fetch of one"),
         )
         for state in (State.QUEUED, State.RUNNING, State.NEEDS_INPUT, State.FAILED)
         if state.value in contract.operation["x-mj-task"]["states"]
     ]
     if len(contract.credentials) > 1:
         tried = Kind.ALTERNATIVE in answered
-        extended.append(Feature("every way of authenticating", False, tried, "ask with --profile auth"))
+        other = hint(
+            "ask with --profile auth",
+            f"record a fetch in another way, and say so: kind {Kind.ALTERNATIVE.value}",
+        )
+        extended.append(Feature("every way of authenticating", False, tried, other))
     if contract.reader.batch is not None:
         tried = Kind.BATCH in answered
-        extended.append(Feature("several tasks in one request", False, tried, "ask with --profile robust"))
+        batch = hint("ask with --profile robust", "record such a request, with its body")
+        extended.append(Feature("several tasks in one request", False, tried, batch))
     return core + extended
 
 

@@ -168,9 +168,7 @@ def _lines(text: str, name: str) -> Iterator[Entry | Unreadable]:
             yield Unreadable(place, f"is not JSON ({error})"[:200])
 
 
-def _each(
-    entries: list[Any], make: Callable[[Any, str], Entry]
-) -> Iterator[Entry | Unreadable]:
+def _each(entries: list[Any], make: Callable[[Any, str], Entry]) -> Iterator[Entry | Unreadable]:
     for number, entry in enumerate(entries, 1):
         place = f"entry {number}"
         try:

@@ -61,7 +61,7 @@ def fields(headers: Any) -> Headers:
     found = []
     for one in headers.items() if isinstance(headers, dict) else headers or ():
         match one:
-            case ({"name": str(name), "value": str(value)} | [str(name), str(value)]) if _is_unicode(
+            case {"name": str(name), "value": str(value)} | [str(name), str(value)] if _is_unicode(
                 name + value
             ):
                 if name and not name.startswith(":"):

@@ -52,7 +52,7 @@ def replay(
     conformant, 1 non-conformant, 2 wrong usage or an unreadable file, 3 partial (not enough was recorded), 5
     a check itself failed.
     """
-    suite = load("mjrelay_conformance._replay", "conformance")
+    suite = load("mjrelay_conformance.replay", "conformance")
     options = suite.Options(
         relay=relay,
         file=file,

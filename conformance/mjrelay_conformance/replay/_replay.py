@@ -1,0 +1,164 @@
+"""Judges recorded traffic, without a single request."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mjrelay import _contract, _settings
+from mjrelay._redaction import Redactor
+from mjrelay_conformance._baseline import Baseline
+from mjrelay_conformance._check import Kind, Observation
+from mjrelay_conformance._conform import results_file
+from mjrelay_conformance._plan import KnownTask
+from mjrelay_conformance._record import Record
+from mjrelay_conformance._runner import Judge
+from mjrelay_conformance._schema import schema_of
+from mjrelay_conformance._selection import select
+from mjrelay_conformance.replay._file import TrafficError
+from mjrelay_conformance.replay._proof import Proof
+from mjrelay_conformance.replay._readings import Readings
+from mjrelay_conformance.replay._recording import TOLD, Recording, name_of
+from mjrelay_conformance.replay._secrets import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from mjrelay._exchange import Exchange
+    from mjrelay._reader import State
+    from mjrelay_conformance.replay._call import Call
+
+
+@frozen
+class Options:
+    """What one replay is asked to do; see the options of ``mjrelay replay``."""
+
+    relay: str
+    file: str
+    base_url: str | None = None
+    tasks: tuple[str, ...] = ()
+    strict: bool = False
+    globs: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    baseline: Path | None = None
+    overlays: tuple[Path, ...] = ()
+    report_dir: Path | None = None
+    key_file: Path | None = None
+
+
+def replay(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
+    """
+    The exit code and the record of a replay; what of the recording is not judged goes to ``tell``.
+
+    Raises `TrafficError` where the recording cannot be read or holds nothing that can be judged.
+    """
+    chosen = select(options.globs, options.excluded)
+    contract = _contract.overlaid(options.relay, options.overlays)
+    baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
+    base_url = None if options.base_url is None else _settings.checked_url(options.base_url)
+    known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}
+    own = _settings.read_key(options.key_file) if options.key_file else _settings.api_key(contract.name)
+    keys = () if own is None else (_settings.checked_key(own),)
+    path = results_file(options.report_dir)
+
+    recording = Recording.load(options.file, contract, base_url, keys)
+    calls, redactor = recording.calls, recording.redactor
+    proof = Proof.of(calls, contract.reader, known, everywhere=base_url is not None)
+    for call in calls:
+        proof.place(call)
+    for line in (*recording.told, *_unjudged(calls)):
+        tell(redactor.text(line))
+    judged = [call for call in calls if call.reason is None]
+    if not judged:
+        raise TrafficError(
+            f"{name_of(options.file)}: {contract.name} is asked {len(calls)} times, and no answer can be "
+            "judged; name a task that is there with --task ID, or record the bodies of answers too"
+        )
+
+    # In memory until the end: nothing is lost that could not be replayed, and much is not written often.
+    record = Record(None, redactor, _said(options), redactor.text(_command(options)))
+    judge = Judge(contract, record, chosen, recording.keys, strict=options.strict, baseline=baseline)
+    _judge(judge, judged, known)
+    verdict = judge.conclude(requests=0, recorded=True)
+    record.path = path
+    return record.close([verdict]), record
+
+
+def _judge(judge: Judge, calls: Sequence[Call], known: Mapping[str, State | None]) -> None:
+    """Let the judge see each call, in order, with the readings that were over before it began."""
+    contract, schema = judge.contract, schema_of(judge.contract)
+    keys = Redactor(*judge.secrets)
+    last = {call.task: call for call in calls if call.kind is Kind.KNOWN}
+    readings, accepted = Readings(), False
+    for call in calls:
+        entry = call.entry
+        exchange = without_secrets(entry.exchange, contract, judge.record.redactor)
+        # What was sent may be a placeholder: nobody can tell then whether it came back.
+        proven = any(key in judge.secrets for key in call.keys) or _holds(exchange, keys)
+        observation = Observation(
+            contract=contract,
+            schema=schema,
+            kind=call.kind or Kind.ODD,
+            task_id=call.task_id,
+            exchange=exchange,
+            # A state is what a task came to: it may have been another one at the readings before.
+            expected=known.get(call.task_id) if call is last.get(call.task) else None,
+            earlier=readings.before(call),
+            # A key may have been revoked meanwhile: only who sent it knows what a refusal means.
+            accepted=accepted and entry.kind is not None,
+            secrets=judge.secrets if proven else (),
+            ids=call.ids,
+            credential=call.credential,
+        )
+        judge.judge(observation, label=entry.label or entry.place, driver="replay", base_url=call.base)
+        accepted = accepted or exchange.status == 200
+        if call.kind is Kind.KNOWN:
+            readings.add(call, observation)
+
+
+def _holds(exchange: Exchange, keys: Redactor) -> bool:
+    """Whether an answer holds a key."""
+    fields = "\n".join(f"{name}: {value}" for name, value in exchange.headers)
+    return keys.text(fields) != fields or keys.bytes(exchange.body) != exchange.body
+
+
+def _unjudged(calls: Iterable[Call]) -> list[str]:
+    """What is said of the calls that are not judged: each reason once, and where."""
+    places: dict[str, list[str]] = {}
+    for call in calls:
+        if call.reason is not None:
+            places.setdefault(call.reason, []).append(call.entry.place)
+    return [
+        f"not judged: {reason}: {', '.join(where[:TOLD])}"
+        + (f" and {len(where) - TOLD} more" if len(where) > TOLD else "")
+        for reason, where in places.items()
+    ]
+
+
+def _said(options: Options) -> dict[str, Any]:
+    """The options as the record has them."""
+    return {
+        "mode": "replay",
+        "profile": "read",
+        "fuzz": False,
+        "strict": options.strict,
+        "checks": list(options.globs),
+        "excluded": list(options.excluded),
+        "seed": 0,
+        "overlays": [path.name for path in options.overlays],
+    }
+
+
+def _command(options: Options) -> str:
+    """The command line that does the same again; the relay's address is not told."""
+    words = ["mjrelay", "replay", shlex.quote(options.relay), shlex.quote(options.file)]
+    words += [] if options.base_url is None else ["--base-url", '"$MJRELAY_BASE_URL"']
+    words += [f"--task {shlex.quote(task)}" for task in options.tasks]
+    words += ["--strict"] if options.strict else []
+    words += [f"--check {shlex.quote(glob)}" for glob in options.globs]
+    words += [f"--exclude {shlex.quote(glob)}" for glob in options.excluded]
+    words += [f"--overlay {shlex.quote(path.name)}" for path in options.overlays]
+    return " ".join(words)
