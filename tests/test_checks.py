@@ -430,6 +430,49 @@ def test_what_is_to_be_refused(name: str) -> None:
     assert row(ids[2], other).level is heaviest
 
 
+def test_a_relay_that_wants_no_credential_takes_a_misplaced_one_too() -> None:
+    """That is told once, of no credential; where that is refused, a misplaced one that is taken counts."""
+    bare = observed(example(relay="apiai"), Kind.NO_CREDENTIAL, relay="apiai")
+    misplaced = observed(example(relay="apiai"), Kind.MISPLACED, relay="apiai", earlier=(bare,))
+    assert outcome("auth/misplaced/refused", misplaced) is Outcome.BLOCKED
+    assert outcome("auth/misplaced/answer", misplaced) is Outcome.BLOCKED
+    refused = observed({"error": {}}, Kind.NO_CREDENTIAL, relay="apiai", exchange={"status": 401})
+    assert outcome("auth/misplaced/refused", evolve(misplaced, earlier=(refused,))) is FAIL
+    wrong = observed(example(relay="apiai"), Kind.BAD_CREDENTIAL, relay="apiai")
+    assert outcome("auth/misplaced/refused", evolve(misplaced, earlier=(wrong,))) is FAIL
+
+
+@pytest.mark.parametrize(
+    ("part", "status", "document", "before", "result"),
+    [
+        ("answer", 200, {"code": 1, "said": ["no"]}, {"code": 2, "said": ["never"]}, NOT),
+        ("answer", 200, {"code": 1}, {"code": "1"}, FAIL),
+        ("answer", 200, {"code": 1}, {"reason": 1}, FAIL),
+        ("answer", 200, {"code": 1}, b"no JSON", FAIL),
+        ("answer", 200, b"<p>1", b"<p>2", NOT),
+        ("no-server-error", 502, b"", b"", NOT),
+        ("answer", 401, {"error": {}}, {"error": {}}, PASS),
+    ],
+)
+def test_a_refusal_that_is_wrong_in_every_way_is_told_once(
+    part: str, status: int, document: Any, before: Any, result: Outcome
+) -> None:
+    """What was answered alike to an earlier refusal is not told again, but of a wrong credential always."""
+
+    def refusal(kind: Kind, body: Any, *earlier: Observation, status: int = status) -> Observation:
+        return observed(body, kind, relay="apiai", exchange={"status": status}, earlier=earlier)
+
+    wrong = refusal(Kind.BAD_CREDENTIAL, before)
+    assert outcome(f"auth/none/{part}", refusal(Kind.NO_CREDENTIAL, document, wrong)) is result
+    assert outcome(f"auth/misplaced/{part}", refusal(Kind.MISPLACED, document, wrong)) is result
+    told = FAIL if result is NOT else result
+    assert outcome(f"auth/none/{part}", refusal(Kind.NO_CREDENTIAL, document)) is told
+    other = refusal(Kind.BAD_CREDENTIAL, before, status=404)
+    assert outcome(f"auth/none/{part}", refusal(Kind.NO_CREDENTIAL, document, other)) is told
+    none = refusal(Kind.NO_CREDENTIAL, before)
+    assert outcome(f"auth/wrong/{part}", refusal(Kind.BAD_CREDENTIAL, document, none)) is told
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_open_relay_refuses_nobody(name: str) -> None:
     """Where the contract lets anybody in, nothing is said of refusals."""

@@ -646,7 +646,6 @@ TOUCHES = {
     "encoded-id-missing": ("known, spelt otherwise",),
     "wrong-auth-accepted": ("refused, wrong",),
     "no-auth-accepted": ("refused, none", "refused, elsewhere"),
-    "other-header-accepted": ("refused, elsewhere",),
     "refused-with-task": ("refused",),
     "alternative-refused": ("known, by",),
     "scheme-case-sensitive": ("known, lower case",),
@@ -656,7 +655,12 @@ TOUCHES = {
 
 def touched(name: str) -> tuple[str, ...]:
     """What the requests that a fault may touch begin with."""
-    by_name = {"missing-task": ("missing",), "auth-error": ("refused",), "batch-": ("batch",)}
+    by_name = {
+        "missing-task": ("missing",),
+        "auth-error": ("refused",),
+        "other-header": ("refused, elsewhere",),
+        "batch-": ("batch",),
+    }
     said = next((words for start, words in by_name.items() if name.startswith(start)), ("known", "batch"))
     return TOUCHES.get(name, said)
 

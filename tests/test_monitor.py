@@ -248,6 +248,22 @@ def test_what_fails_in_judging_is_logged_once(
     assert sum("could not be judged" in record.message for record in caplog.records) == 1
 
 
+def test_what_is_logged_of_a_failure_holds_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of our own may quote what a relay echoed; its traceback is told without the key."""
+
+    def fails(exchange: Exchange) -> Any:
+        raise ValueError(exchange.body.decode())
+
+    with Monitor(RELAY, api_key=KEY) as watching:
+        monkeypatch.setattr(monitor, "_fresh", fails)
+        watching(answer(500, f"seen: {KEY}".encode()), ("1",))
+        assert watching.flush()
+    assert "ValueError: seen: [redacted]" in caplog.text
+    assert KEY not in caplog.text
+
+
 def test_a_check_that_fails_by_itself_is_no_finding(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged once, under its id, and the other checks go on."""
 
@@ -263,6 +279,7 @@ def test_a_check_that_fails_by_itself_is_no_finding(caplog: pytest.LogCaptureFix
     assert watching.judged == 2
     assert broken.id not in watching.findings
     assert sum(broken.id in record.message for record in caplog.records if record.levelname == "ERROR") == 1
+    assert "NoneType" not in caplog.text
 
 
 def test_without_a_callback_each_new_finding_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from mjrelay_conformance._conform import Options, conform
@@ -187,6 +190,35 @@ def test_the_terminal_shows_findings_first(real: Path) -> None:
     assert re.search(r"^zhongzhuan +non-conformant ", text, re.MULTILINE)
 
 
+def test_a_narrow_terminal_keeps_names_and_counts(real: Path) -> None:
+    """Where a table would lose its columns the same numbers stand in lines."""
+    document = read(real)
+    wide, narrow = shown(document, 80), shown(document, 40)
+    (numbers,) = re.findall(r"^zhongzhuan +non-conformant +([\d ]+)$", wide, re.MULTILINE)
+    text = " ".join(narrow.split())
+    assert "zhongzhuan: non-conformant; passed" in text
+    assert re.findall(r"(?:passed|must|should|info|blocked|sent) (\d+)", text) == numbers.split()
+
+
+def test_the_terminal_says_where_more_is_told(real: Path) -> None:
+    """Whoever sees a finding for the first time is led to what its check is about; without one nobody is."""
+    assert "    mjrelay conform --explain fetch/200/times\n" in shown(read(real))
+    assert "--explain" not in shown(record(row()))
+
+
+def test_cases_are_counted_where_there_were_any() -> None:
+    """A run without the property-based phase has no columns for it."""
+    assert "200s" in shown(record(row()))
+    assert "200s" not in shown(record(row(), fuzz=None))
+
+
+def test_an_unreachable_relay_gets_no_other_advice() -> None:
+    """Where no answer came, nothing is said of tasks to name: that would mend nothing."""
+    text = shown(record(row(outcome="not-exercised"), text="HINT", verdict="unreachable"))
+    assert "check the base URL" in text
+    assert "not exercised" not in text
+
+
 def test_junit_has_a_case_for_each_check(real: Path) -> None:
     """What makes the verdict non-conformant is a failure, a SHOULD is output, what is unproven is skipped."""
     document = read(real)
@@ -327,6 +359,7 @@ def test_a_comment_is_never_too_long() -> None:
 
 
 @given(hostile)
+@example("|")
 def test_hostile_text_does_not_break_out_of_markdown(text: str) -> None:
     """Whatever a relay wrote is code in a comment: no link, no image, no markup, no mention."""
     old, new = nasty(text), nasty(f"{text}.")
@@ -348,7 +381,9 @@ def test_hostile_text_does_not_break_out_of_markdown(text: str) -> None:
                 }
                 if child.type == "text":
                     assert not re.search(r"[@#`<>]|http|www|任务", child.content)
-    table = [line for line in markdown.render(old).splitlines() if line.startswith("|")]
+    _, head, rest = markdown.render(old).partition("| relay |")
+    table = f"{head}{rest}".partition("\n\n")[0].splitlines()
+    assert len(table) > 2
     assert {line.count("|") for line in table} == {8}
 
 
@@ -562,6 +597,17 @@ def test_an_index_shows_the_trend_of_each_relay(tmp_path: Path) -> None:
     assert "../a/results.json" in {value for name, value in elsewhere.attributes if name == "href"}
 
 
+def test_an_index_folds_what_is_old(tmp_path: Path) -> None:
+    """Of many runs the latest ten are in sight, the newest first, and all the others are in the page."""
+    for day in range(1, 13):
+        write(tmp_path / f"{day}/results.json", record(row(), started=f"2026-01-{day:02}T00:00:00Z"))
+    page = index.render(index.collect(tmp_path))
+    seen, folded, others = page.partition("<summary>2 earlier</summary>")
+    assert folded
+    assert re.findall(r"<td>2026-01-(\d\d)", seen) == [f"{day:02}" for day in range(12, 2, -1)]
+    assert re.findall(r"<td>2026-01-(\d\d)", others) == ["02", "01"]
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "2026-12-31T23:59:60Z"])
 def test_an_index_takes_any_valid_date(tmp_path: Path, moment: str) -> None:
     """A date that the schema allows, but that Python has no value for, is only an early one."""
@@ -637,6 +683,52 @@ def test_an_output_that_cannot_be_written_is_told(real: Path, tmp_path: Path) ->
     done = mjrelay("markdown", real, "--output", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("mjrelay: --output")
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A run whose page finds no room ends with one line, and not as if a check of ours had failed."""
+    (tmp_path / "report.html").mkdir()
+    command = [sys.executable, "-m", "mjrelay", "conform", "zhongzhuan", "--no-fuzz", "--profile", "read"]
+    command += ["--report-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mjrelay: --report-dir")
+    assert done.stderr.count("\n") == 1
+    assert read(tmp_path)["footer"]["verdict"] == "conformant"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_an_interrupted_run_says_where_its_record_is(tmp_path: Path) -> None:
+    """Ctrl-C ends with 130, and names the command that shows the record, which is readable."""
+    with Server(MockRelay(contract("zhongzhuan"), key=KEY, latency=0.2)) as base_url:
+        command = [sys.executable, "-m", "mjrelay", "conform", "zhongzhuan", "--base-url", base_url]
+        process = subprocess.Popen(
+            [*command, "--report-dir", str(tmp_path)],
+            env={**os.environ, "MJRELAY_API_KEY": KEY},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not (tmp_path / "results.json").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"mjrelay report show {tmp_path}" in told
+    assert read(tmp_path)["footer"] is None
+
+
+def test_the_help_names_every_option_whole() -> None:
+    """No option's name is cut on a terminal of 80 columns, and no default is taken for markup."""
+    command = [sys.executable, "-m", "mjrelay", "conform", "--help"]
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False, timeout=60
+    )
+    assert "--i-operate-this-relay" in done.stdout
+    text = " ".join(done.stdout.replace("\u2502", " ").split())
+    assert "50 if not said" in text
+    assert "5 on a live relay if not said" in text
 
 
 def test_the_command_makes_an_index(real: Path, tmp_path: Path) -> None:

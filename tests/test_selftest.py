@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from mjrelay_conformance._check import CHECKS
 from mjrelay_conformance._direct import Direct
 from mjrelay_conformance._plan import KnownTask, plan
 from mjrelay_conformance._probe import LATE, Probe
-from mjrelay_conformance._selftest import MOST, Trial, lines, main, table, trials, tried, unproven
+from mjrelay_conformance._selftest import MOST, Trial, lines, main, page, trials, tried, unproven
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase, Server
 
 from mjrelay import State
@@ -20,6 +21,8 @@ from mjrelay._contract import contract, relays
 from mjrelay._redaction import Redactor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mjrelay._exchange import Exchange
     from mjrelay._request import Request
 
@@ -68,23 +71,27 @@ def test_what_is_not_as_it_should_be_is_told() -> None:
 
 
 def test_the_table_says_what_is_missed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Each trial has a line, a miss is marked and ends with 1; Markdown has a line for each check."""
+    """Each trial has a line, a miss is marked and ends with 1; so does a page that is out of date."""
     done = [Trial("x"), Trial("x", "wrong-id", found=("fetch/200/id",)), Trial("x", "nan")]
     told = list(lines(done))
     assert [line.split()[0] for line in told[:3]] == ["ok", "ok", "MISS"]
     assert "3 trials, 1 not as they should be; findings for each fault: median 0.5, at most 1" in told[3]
     assert "fetch/200/id" not in unproven(done)
     assert "fetch/200/json" in unproven(done)
-    assert "| `fetch/200/id` | must | `wrong-id` |" in table(done)
-    assert len(list(table(done))) == len(CHECKS) + 2
+    assert re.search(r"\| `fetch/200/id` \| must \| .+ \| `wrong-id` \|", page(done))
+    assert page(done).count("\n| `") == len(CHECKS)
     monkeypatch.setattr(_selftest, "run", lambda _: done)
     assert main([]) == 1
     assert "MISS" in capsys.readouterr().out
     monkeypatch.setattr(_selftest, "run", lambda _: done[:2])
-    assert main(["--markdown"]) == 0
-    assert capsys.readouterr().out.startswith("| check |")
+    path = tmp_path / "checks.md"
+    assert main(["--page", str(path), "--write"]) == 0
+    assert main(["--page", str(path)]) == 0
+    path.write_text("# Checks\n", encoding="utf-8")
+    assert main(["--page", str(path)]) == 1
+    assert "out of date" in capsys.readouterr().out
 
 
 def requests(relay: str, app: MockRelay) -> list[Request]:

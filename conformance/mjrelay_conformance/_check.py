@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mjrelay._contract import Clause, Contract
     from mjrelay._exchange import Exchange
+    from mjrelay._matcher import Matcher
     from mjrelay._reader import Reader
     from mjrelay_conformance._schema import Schema, Violation
 
@@ -30,6 +31,10 @@ _MARGIN = 4096
 @cache
 def _redactor(secrets: tuple[str, ...]) -> Redactor:
     return Redactor(*secrets)
+
+
+def _one_of(matchers: Iterable[Matcher], exchange: Exchange) -> bool:
+    return any(matcher.matches(exchange) for matcher in matchers)
 
 
 class Level(StrEnum):
@@ -142,9 +147,9 @@ class Observation:
             return "429: the relay would not answer so many requests"
         if self.refused:
             return "the relay refused the caller's own key: is it right, and may it do this?"
-        if self.kind is Kind.KNOWN and not any(before.task for before in self.earlier):
-            missing = any(matcher.matches(self.exchange) for matcher in self.reader.missing)
-            return "the relay has no such task: is the id right?" if missing else None
+        read = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
+        if not read and _one_of(self.reader.missing, self.exchange):
+            return "the relay has no such task: is the id right?"
         return None
 
     @property
@@ -152,8 +157,9 @@ class Observation:
         """Whether the caller's own key was refused, before it was ever accepted."""
         if self.kind in REFUSED or self.accepted:
             return False
-        matchers = (*self.reader.unauthorized, *self.reader.forbidden)
-        return self.exchange.status in {401, 403} or any(one.matches(self.exchange) for one in matchers)
+        exchange, reader = self.exchange, self.reader
+        bare = exchange.status in {401, 403}
+        return bare or _one_of(reader.unauthorized, exchange) or _one_of(reader.forbidden, exchange)
 
     @cached_property
     def violations(self) -> list[Violation]:
@@ -304,7 +310,7 @@ def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tu
 
 
 def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgement:
-    """What one check says; ``blocking`` are those before it that leave nothing to judge by what needs them."""
+    """What one check says, which may need one of those that are ``blocking``."""
     if observation.inconclusive and one.kinds != _EVERY:  # those of all kinds speak of any answer
         return Judgement(Outcome.INCONCLUSIVE, actual=observation.inconclusive)
     if not blocking.isdisjoint(one.needs):

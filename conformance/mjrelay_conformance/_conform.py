@@ -194,6 +194,7 @@ class _Run:
         return Judge(contract, record, self.checks, secrets, self.options.strict, self.baseline)
 
     def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: _Terms) -> Verdict:
+        judge.record.write()  # where that cannot be done, it is to be known before anything is sent
         probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
         runner = Runner(probe, judge, pace)

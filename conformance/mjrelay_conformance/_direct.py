@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -74,8 +73,6 @@ class Direct:
             failure = LATE if late else f"the connection ended {left} bytes before the body did"
         elif len(body) > LARGEST_BODY:
             failure = f"the body is larger than {LARGEST_BODY} bytes; the rest was not read"
-        try:
-            body = _inflated(headers, body)
-        except zlib.error as error:
-            failure = f"error: {error}"
+        if failure is None:
+            body, failure = _inflated(headers, body)
         return answer.status, headers, body, failure

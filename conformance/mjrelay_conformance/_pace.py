@@ -8,7 +8,7 @@ from attrs import define, field
 
 from mjrelay._answers import retry_after
 from mjrelay._clock import Clock
-from mjrelay_conformance._check import REFUSED
+from mjrelay_conformance._check import REFUSED, Kind
 from mjrelay_conformance._probe import LATE
 
 if TYPE_CHECKING:
@@ -71,14 +71,16 @@ class Pace:
             self.stopped = (
                 "the relay refused the caller's key, and each further try would be one more bad one"
             )
-        own = observation.kind not in REFUSED
-        self._refused = self._refused + 1 if exchange.status == 401 and own else 0
+        # Another way of authenticating may be refused, and a shield refuses odd requests with 403.
+        usual = observation.kind not in {*REFUSED, Kind.ALTERNATIVE}
+        forbidden = exchange.status == 403 and observation.kind is Kind.KNOWN
+        self._refused = self._refused + 1 if usual and (exchange.status == 401 or forbidden) else 0
         silent = exchange.status is None or exchange.failure == LATE
         self._silent = self._silent + 1 if silent else 0
         if self._refused > 1:
             self.stopped = "the relay refused the caller's key twice in a row"
         if self._silent > 1:
-            self.stopped = "twice in a row no answer came in time"
+            self.stopped = "twice in a row no answer came in time, or none at all"
         return exchange.status == 429 and self._pardon(observation)
 
     def _pardon(self, observation: Observation) -> bool:

@@ -42,7 +42,7 @@ _ODD_IDS = {
     "a quotation mark": "' OR '1'='1",
 }
 _HARMLESS = ("HEAD", "OPTIONS", "POST")
-_METHODS = (*_HARMLESS, "PUT", "PATCH", "DELETE")
+_CHANGING = ("PUT", "PATCH", "DELETE")
 
 
 class PlanError(MjrelayError):
@@ -111,9 +111,9 @@ def plan(
 
     ``read`` asks for tasks with the fetch operation alone: each known task, one that is missing, the known
     ones again as far as the cap allows (succeeded ones first), and last with a wrong credential. ``auth``
-    adds other credentials, ``robust`` odd ids, other methods and the batch operation; ``careful`` leaves out
-    the methods that could change something. Raises `PlanError` where the tasks are too many, or not readable
-    with GET or POST.
+    adds other credentials, ``robust`` odd ids, other methods and the batch operation. Methods that could
+    change something come behind all that is to find the task as it was; ``careful`` leaves them out.
+    Raises `PlanError` where the tasks are too many, or not readable with GET or POST.
     """
     return _Planner(contract, known, secret, seed).plan(profile, careful=careful)
 
@@ -141,13 +141,17 @@ class _Planner:
             )
         steps = self._readings()
         if profile in {"robust", "all"}:
-            steps += [*self._odd(), *self._other_methods(careful=careful), *self._batch()]
+            steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
         if profile in {"auth", "all"}:
             steps += self._alternatives()
         if not self.contract.open:
             if profile in {"auth", "all"}:
                 steps += [self._without(), *self._misplaced()]
+            if profile == "all":
+                steps += self._batch_without()
             steps.append(self._wrong())
+        if profile in {"robust", "all"} and not careful:
+            steps += self._other_methods(_CHANGING)
         return steps
 
     def _readings(self) -> list[Step]:
@@ -172,8 +176,7 @@ class _Planner:
             if "/" not in task_id or ask(self.contract.reader.ask)[0] == "path"
         ]
 
-    def _other_methods(self, *, careful: bool) -> list[Step]:
-        methods = _HARMLESS if careful else _METHODS
+    def _other_methods(self, methods: Sequence[str]) -> list[Step]:
         return [
             evolve(step, request=evolve(step.request, method=method))
             for method in methods
@@ -222,6 +225,14 @@ class _Planner:
             self.contract.request(self.first.task_id),
             "no credential",
         )
+
+    def _batch_without(self) -> list[Step]:
+        if self.contract.reader.batch is None or not self.known:
+            return []
+        ids = (self.first.task_id,)
+        request = self.contract.batch_request(ids)
+        label = "no credential, several tasks at once"
+        return [Step(Kind.NO_CREDENTIAL, ids[0], self.first.state, request, label, ids=ids)]
 
     def _misplaced(self) -> list[Step]:
         if not self.secret:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
+import re
 import socket
 import ssl
 import threading
 import time
 import zlib
-from typing import TYPE_CHECKING
+from email.errors import MissingHeaderBodySeparatorDefect
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from attrs import define, field
@@ -32,6 +35,7 @@ LARGEST_BODY = 2 * 1024 * 1024
 _ANNOUNCEMENTS = 20
 """Interim answers that are read before the final one."""
 LATE = "the answer did not end in time"
+_LENGTH = re.compile(r"[0-9]+")
 
 
 @define
@@ -83,16 +87,19 @@ class Probe:
                 timer.start()
                 try:
                     _put(connection, request, target, fields)
-                    response = connection.getresponse()
+                    response = cast("_Response", connection.getresponse())
                     status, headers = response.status, tuple(response.getheaders())
-                    while len(body) <= LARGEST_BODY and (piece := response.read1(65_536)):
+                    while not response.trouble and len(body) <= LARGEST_BODY:
+                        if not (piece := response.read1(65_536)):
+                            break
                         body += piece
-                    failure = LATE if late.is_set() else _shortfall(response, body)
+                    failure = LATE if late.is_set() else response.trouble or _shortfall(response, body)
                     response.close()
                 finally:
                     timer.cancel()
-            body = _inflated(headers, body)
-        except (OSError, UnicodeError, http.client.HTTPException, zlib.error) as error:
+            if failure is None:
+                body, failure = _inflated(headers, body)
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             failure = LATE if late.is_set() else _reason(error)
         return status, headers, body, failure
 
@@ -122,8 +129,43 @@ def fields_of(request: Request, host: str) -> Headers:
     return (*((name, value) for name, value in usual if name.lower() not in said), *request.headers)
 
 
+class _Lines(io.BufferedReader):
+    """What a connection sends, and the line of it that was read last."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line."""
+        self.last = super().readline(size)
+        return self.last
+
+
 class _Response(http.client.HTTPResponse):
-    """An answer, after those that only announce it (RFC 9110, section 15.2) and that are none themselves."""
+    """
+    An answer, after those that only announce it (RFC 9110, section 15.2) and that are none themselves.
+
+    ``trouble`` says why nobody can tell where its header or its body ends: `http.client` would guess.
+    """
+
+    trouble: str | None = None
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = _Lines(sock.makefile("rb", buffering=0))
+
+    def begin(self) -> None:
+        """Read the status and the header."""
+        lines = cast("_Lines", self.fp)
+        super().begin()
+        said = ",".join(self.headers.get_all("content-length", ()))
+        lengths = {length.strip() for length in said.split(",")} if said else set()
+        if lines.last not in {b"\r\n", b"\n"}:
+            self.trouble = "the connection ended before the header did"
+        elif any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.headers.defects):
+            self.trouble = "the header holds a line that is no field"
+        elif not self.chunked and (len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths))):
+            self.trouble = f"Content-Length is {' and '.join(sorted(lengths)):.100}"
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_ANNOUNCEMENTS):
@@ -151,19 +193,27 @@ def _end(connection: socket.socket, late: threading.Event) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _inflated(headers: Headers, body: bytes) -> bytes:
-    """A body that a relay compressed though nobody asked, as far as it may be large."""
+def _inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
+    """A body that a relay compressed though nobody asked, as far as it may be large, and what failed."""
     codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
-    if codings not in (["gzip"], ["x-gzip"]):
-        return body
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, LARGEST_BODY)
+    if not body or codings not in (["gzip"], ["x-gzip"]):
+        return body, None
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = stream.decompress(body, LARGEST_BODY + 1)
+    except zlib.error:
+        return body, "the body is not compressed as its Content-Encoding says"
+    return plain[:LARGEST_BODY], _excess(plain) or (None if stream.eof else "the compressed body breaks off")
 
 
 def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:
+    missing = f"the connection ended {response.length} bytes before the body did" if response.length else None
+    return _excess(body) or missing
+
+
+def _excess(body: bytes) -> str | None:
     if len(body) > LARGEST_BODY:
         return f"the body is larger than {LARGEST_BODY} bytes; the rest was not read"
-    if response.length:
-        return f"the connection ended {response.length} bytes before the body did"
     return None
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from attrs import asdict, define, field
 
 from mjrelay._version import __version__
+from mjrelay.errors import MjrelayError
 from mjrelay_conformance._curl import curl
 from mjrelay_conformance._verdict import Verdict, worst
 
@@ -31,6 +32,10 @@ LARGEST_BODY = 65_536
 """Bytes of a body that the record keeps; the rest is counted only."""
 _MARGIN = 4096
 """Bytes that are longer than any form of a secret."""
+
+
+class RecordError(MjrelayError):
+    """The record cannot be written."""
 
 
 def schema_text() -> str:
@@ -179,10 +184,22 @@ class Record:
         }
 
     def write(self) -> None:
-        """Replace the file at once, so that a reader never sees half of it."""
+        """
+        Replace the file at once, so that a reader never sees half of it.
+
+        Raises `RecordError` where it cannot be written.
+        """
         if self.path is None:
             return
-        draft = self.path.with_suffix(".partial")
+        try:
+            self._replace(self.path)
+        except OSError as error:
+            raise RecordError(
+                f"{self.path}: cannot be written ({error.strerror}); name a directory with room that is yours"
+            ) from error
+
+    def _replace(self, path: Path) -> None:
+        draft = path.with_suffix(".partial")
         head = json.dumps(self._head(), ensure_ascii=False)[:-1]
         with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:  # half a pair is JSON so
             file.write(head)
@@ -191,7 +208,7 @@ class Record:
                 file.write(",\n".join(written.texts()))
                 file.write("\n]")
             file.write(f',\n"footer": {json.dumps(self._footer)}\n}}\n')
-        draft.replace(self.path)
+        draft.replace(path)
 
     def _head(self) -> dict[str, Any]:
         return {

@@ -2,8 +2,8 @@
 The suite judged by itself: whether it names each fault of the mock, and says nothing against correct relays.
 
 ``python -m mjrelay_conformance._selftest`` prints what it says of each fault of each packaged relay, and ends
-with 1 where a fault is missed or a correct relay is blamed; ``--markdown`` prints the table of checks and the
-faults that they find.
+with 1 where a fault is missed or a correct relay is blamed. ``--page FILE`` compares a page that shows all
+checks and the faults that they find, and with ``--write`` writes it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from mjrelay_conformance._check import Row
 
 KEY = "the-key-of-the-mock"
-CASES = 50
-"""Requests of the property-based phase, where a fault is seen by it alone; as many as a run on a mock has."""
+CASES = 25
+"""Requests of the property-based phase, where a fault is seen by it alone; a run on a mock has twice that."""
 MOST = 4
 """Findings that one fault may lead to."""
 
@@ -155,28 +156,48 @@ def lines(done: Sequence[Trial]) -> Iterator[str]:
         yield f"checks that no fault makes speak: {', '.join(silent)}"
 
 
-def table(done: Sequence[Trial]) -> Iterator[str]:
-    """The checks and the faults that each finds, as a table in Markdown."""
-    yield "| check | level | faults of the mock that it finds |"
-    yield "|---|---|---|"
+def page(done: Sequence[Trial]) -> str:
+    """The checks, what each says and the faults that it finds, as a page in Markdown."""
+    rows = []
     for one in CHECKS.values():
         faults = {trial.fault for trial in done if trial.fault and one.id in trial.found}
         named = [name for name in FAULTS if name in faults and one.id in FAULTS[name].breaks]
         also = [name for name in FAULTS if name in faults and name not in named]
-        shown = [*(f"`{name}`" for name in named), *(f"({name})" for name in also)]
-        yield f"| `{one.id}` | {one.level.value} | {', '.join(shown) or '-'} |"
+        shown = ", ".join([*(f"`{name}`" for name in named), *(f"({name})" for name in also)])
+        rows.append(f"| `{one.id}` | {one.level.value} | {one.sentence} | {shown} |\n")
+    return _PAGE + "".join(rows)
+
+
+_PAGE = """\
+# Checks
+
+What the suite says of a relay, and the faults of the mock by which that is proven.
+`nox -s selftest` shows each fault of each relay to the suite, and fails where this page is not what came of it.
+A fault in brackets breaks this sentence too, but is named by another check.
+How much a breach weighs is the most that it can: where a contract knows less, it weighs less.
+
+| check | level | says | faults |
+|---|---|---|---|
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the self-test; 1 where the suite is not as it should be."""
+    """Run the self-test; 1 where the suite, or the page about it, is not as it should be."""
     parser = argparse.ArgumentParser(prog="mjrelay_conformance._selftest", description=__doc__)
     parser.add_argument("relays", nargs="*", help="relays to try; all that are packaged where none is named")
-    parser.add_argument("--markdown", action="store_true", help="print the table of checks and faults")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="the page about the checks")
+    parser.add_argument("--write", action="store_true", help="write the page, instead of comparing it")
     options = parser.parse_args(arguments)
     done = run(options.relays or _contract.relays())
-    for line in (table if options.markdown else lines)(done):
-        sys.stdout.write(line + "\n")
-    return int(any(trial.complaint for trial in done))
+    sys.stdout.write("".join(f"{line}\n" for line in lines(done)))
+    wrong = any(trial.complaint for trial in done)
+    if options.page is not None and not options.relays:
+        if options.write:
+            options.page.write_text(page(done), encoding="utf-8")
+        elif options.page.read_text(encoding="utf-8") != page(done):
+            sys.stdout.write(f"{options.page} is out of date; write it with: nox -s selftest -- --write\n")
+            wrong = True
+    return int(wrong)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from functools import lru_cache
 from itertools import zip_longest
 
 REDACTED = "[redacted]"
@@ -67,6 +68,7 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@lru_cache(256)
 def _character(character: str) -> bytes:
     """A pattern of all that can stand for a character."""
     raw, point = _raw(character), ord(character)

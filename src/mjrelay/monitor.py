@@ -14,6 +14,7 @@ import os
 import re
 import threading
 import time
+import traceback
 import weakref
 from collections import Counter, OrderedDict
 from importlib import import_module
@@ -370,7 +371,9 @@ class _Judge:
         try:
             self._hear(answer)
         except Exception:  # noqa: BLE001 - a thread that ended would judge nothing any more
-            self._fail("judging", "an answer could not be judged; this is told once")
+            # Its text may hold what the relay echoed.
+            told = self._redactor.text(traceback.format_exc())
+            self._fail("judging", f"an answer could not be judged; this is told once\n{told}")
 
     def _hear(self, answer: _Answer) -> None:
         # A document of its own: the caller's may be changed while it is judged.
@@ -433,7 +436,7 @@ class _Judge:
         try:
             self.tell(finding)
         except Exception:  # noqa: BLE001 - it is the callback's own
-            self._fail("on_finding", "on_finding failed; this is told once")
+            self._fail("on_finding", "on_finding failed; this is told once", exc_info=True)
 
     def _finding(self, observation: Observation, check: Check, judgement: Judgement) -> Finding:
         clean, exchange = self._redactor.text, observation.exchange
@@ -479,11 +482,11 @@ class _Judge:
         while len(self._tasks) > _TASKS or self._kept > _KEPT_BYTES:
             self._kept -= self._tasks.popitem(last=False)[1].size
 
-    def _fail(self, what: str, message: str) -> None:
-        """Say once that something of our own failed; it is called where that was caught, if it was."""
+    def _fail(self, what: str, message: str, *, exc_info: bool = False) -> None:
+        """Say once that something of our own, or of a callback's, failed."""
         if what not in self._failures:
             self._failures.add(what)
-            _log.error(message, exc_info=True)
+            _log.error("%s", message, exc_info=exc_info)
 
 
 def _fresh(exchange: Exchange) -> Exchange:

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from mjrelay_conformance._check import (
     PASSED,
+    REFUSED,
     Judgement,
     Kind,
     Level,
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ORDER = list(Level)
+_NAMED = {
+    Kind.BAD_CREDENTIAL: "a wrong credential",
+    Kind.NO_CREDENTIAL: "no credential",
+    Kind.MISPLACED: "a misplaced credential",
+}
 
 
 def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.MUST) -> None:
@@ -44,7 +50,10 @@ def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.
         return judged
 
     def as_described(o: Observation) -> Judgement:
-        return _at_most(heaviest, _answers.as_described(o, o.reader.unauthorized))
+        return _at_most(heaviest, _once(o, _described))
+
+    def below_500(o: Observation) -> Judgement:
+        return _once(o, _answers.below_500)
 
     check(no_task, heaviest, on=[kind], needs=[TRANSFER], clause=_clauses.security)(
         saying("never gets to see a task.", _refused)
@@ -55,7 +64,7 @@ def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.
         on=[kind],
         needs=[TRANSFER],
         clause=_clauses.document("RFC 9110 section 15.6"),
-    )(saying("is the caller's mistake, never a server error.", _answers.below_500))
+    )(saying("is the caller's mistake, never a server error.", below_500))
     check(
         f"auth/{name}/answer",
         heaviest,
@@ -66,8 +75,31 @@ def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.
 
 
 def _refused(o: Observation) -> Judgement:
+    bare = [before for before in o.earlier if before.kind is Kind.NO_CREDENTIAL]
+    if o.kind is Kind.MISPLACED and any(_answers.task_inside(before) for before in bare):
+        return Judgement(
+            Outcome.BLOCKED, actual="nothing to judge: the relay answers without any credential too"
+        )
     found = _answers.task_inside(o)
     return PASSED if found is None else failed("a refusal", f"{o.exchange.status} with {found}")
+
+
+def _described(o: Observation) -> Judgement:
+    return _answers.as_described(o, o.reader.unauthorized)
+
+
+def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgement:
+    """
+    What is to be said, unless it is said of a refusal of another kind that was answered alike before.
+
+    Of a wrong credential it is always said, for that is what every run has.
+    """
+    judgement = judge(o)
+    if judgement.outcome is Outcome.FAIL and o.kind is not Kind.BAD_CREDENTIAL:
+        for before in o.earlier:
+            if before.kind in REFUSED - {o.kind} and _answers.alike(before, o):
+                return not_applicable(f"it was answered like a request with {_NAMED[before.kind]} before")
+    return judgement
 
 
 def _at_most(heaviest: Level, judgement: Judgement) -> Judgement:

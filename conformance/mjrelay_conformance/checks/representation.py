@@ -32,9 +32,7 @@ JSON = "fetch/200/json"
 _CONTAINERS = frozenset({dict, list})
 _MEDIA_TYPE = "fetch/200/media-type"
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
-_NAME = re.compile(rb'"[ \t\r\n]*:')
-"""Where a name may end: behind each of them this stands, and within text it may stand too."""
-_SUSPICIOUS = re.compile(rb"\xc3[\x80-\xb4]|\\u00[c-fC-F]")
+_SUSPICIOUS = re.compile(rb"\xc3[\x80-\xb4]"), re.compile(rb"\\u00[c-fC-F]")
 """What a body holds where text of it was encoded twice: the first byte of a character, as one of its own."""
 _TO_BYTES = {
     ord(text): byte for byte in range(0x80, 0xA0) if (text := bytes([byte]).decode("cp1252", "ignore"))
@@ -115,8 +113,10 @@ def duplicate_names(o: Observation) -> Judgement:
     Some parsers keep the first value and some the last, so that two clients see two tasks. Relays glue fields
     of their own to the text that came from their upstream.
     """
-    if len(_NAME.findall(o.exchange.body)) == _names(o.exchange.document):
-        return PASSED  # as many could be written there as were read: none of them took another's place
+    # Behind each name stands a colon, and within text that may be so too. Where there are no more of those
+    # than names that were read, none of these took the place of another.
+    if o.exchange.body.translate(None, b" \t\r\n").count(b'":') == _names(o.exchange.document):
+        return PASSED
     repeated: list[str] = []
 
     def seen(pairs: list[tuple[str, Any]]) -> None:
@@ -143,7 +143,7 @@ def encoded_twice(o: Observation) -> Judgement:
     Prompts that come back as a row of accents cannot be used again. Relays take the UTF-8 of a caller or of
     their upstream for Latin-1 and encode it once more; that the caller's own text was like this is possible.
     """
-    if _SUSPICIOUS.search(o.exchange.body) is None:
+    if not any(sign.search(o.exchange.body) for sign in _SUSPICIOUS):
         return PASSED
     for text in _texts(o.exchange.document):
         meant = _once(text)

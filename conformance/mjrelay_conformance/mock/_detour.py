@@ -22,10 +22,13 @@ def no_credential(call: Call) -> Call:
 
 
 def other_header(call: Call) -> Call:
-    if call.route is not Route.REFUSED:
-        return call
+    return call.admitted if misplaced(call) else call
+
+
+def misplaced(call: Call) -> bool:
+    """Whether a caller is refused who has the right credential, but in another place or form."""
     words = [value.split()[-1:] for _, value in call.request.headers]
-    return call.admitted if [call.key] in words else call
+    return call.route is Route.REFUSED and [call.key] in words
 
 
 def any_credential(call: Call) -> Call:

@@ -134,6 +134,10 @@ def _missing(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
     return Fault(name, summary, breaks, finish=finish, routes=_MISSING, needs=needs)
 
 
+def _where_misplaced(finish: Finish) -> Finish:
+    return lambda call, answer: finish(call, answer) if _detour.misplaced(call) else answer
+
+
 def _refusal(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
     """A fault of the answer to a caller without the right credential."""
     needs = _wrong_when(Route.REFUSED, finish, breaks)
@@ -625,6 +629,22 @@ _ALL = (
         "The right credential gets the task in whatever header it stands.",
         ("auth/misplaced/refused",),
         decide=_detour.other_header,
+        needs=_refuses,
+    ),
+    Fault(
+        "other-header-500",
+        "The right credential in another header leads to 500.",
+        ("auth/misplaced/no-server-error",),
+        finish=_where_misplaced(_spoil.status(500)),
+        routes=frozenset({Route.REFUSED}),
+        needs=_refuses,
+    ),
+    Fault(
+        "other-header-html",
+        "The right credential in another header brings a web page.",
+        ("auth/misplaced/answer",),
+        finish=_where_misplaced(_spoil.page(200)),
+        routes=frozenset({Route.REFUSED}),
         needs=_refuses,
     ),
     Fault(

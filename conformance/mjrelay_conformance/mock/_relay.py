@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import random
 import re
 import time
@@ -167,7 +166,7 @@ class MockRelay:
         task_id, document = str(found), example
         if task_id in self._tasks:
             task_id = self._another_id()
-            document = _writer.rename(self.contract, copy.deepcopy(example), task_id)
+            document = _writer.rename(self.contract, _copied(example), task_id)
         self.known[state] = task_id
         self._tasks[task_id] = _Shown(state, document)
 
@@ -308,7 +307,7 @@ class _Shown:
     example: Any
 
     def at(self, _: datetime) -> tuple[State, Any]:
-        return self.state, copy.deepcopy(self.example)
+        return self.state, _copied(self.example)
 
 
 @frozen
@@ -343,6 +342,13 @@ class _Living:
     def document(self, state: State, progress: int | None) -> Any:
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
         return _writer.write(self.contract, state, self.task_id, times, progress)
+
+
+def _copied(value: Any) -> Any:
+    """A JSON value as another one, much quicker than by `copy.deepcopy`."""
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 _STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))

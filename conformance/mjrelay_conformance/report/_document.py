@@ -161,7 +161,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: {reason}; make a record with: mjrelay conform --report-dir DIR"
         ) from error
     if len(data) > LARGEST:
-        _refuse(path, f"is larger than {LARGEST // 1_048_576} MiB")
+        raise ReportError(f"{path} is larger than {LARGEST // 1_048_576} MiB; judge less at once")
     return _valid(path, _parsed(path, data))
 
 

@@ -33,6 +33,8 @@ _PAGE_OF_RUN = "report.html"
 """What the page of a single run is called, beside its record."""
 _POINTS = 60
 """Runs that a trend shows; the latest ones."""
+_ROWS = 10
+"""Runs of a relay that are listed at once; the earlier ones are folded."""
 _WIDTH, _HEIGHT, _STEP = 240, 40, 12
 _WORST_FIRST = ("error", "non-conformant", "unreachable", INCOMPLETE, "partial", "conformant")
 
@@ -134,23 +136,33 @@ def _runs(path: Path, document: dict[str, Any]) -> Iterator[Run]:
 
 def _relay(runs: list[Run], base: Path) -> str:
     last = runs[-1]
-    rows = "".join(_row(run, base) for run in reversed(runs))
+    ordered = runs[::-1]
+    latest, earlier = ordered[:_ROWS], ordered[_ROWS:]
+    folded = f"<details><summary>{len(earlier)} earlier</summary>\n{_table(earlier, base)}</details>\n"
     return (
         f"<section><h2>{_text(last.relay)} <small>{_text(last.mode)}</small> {_verdict(last.verdict)}</h2>\n"
-        f"{_trend(runs[-_POINTS:])}\n"
+        f"{_trend(runs[-_POINTS:])}\n{_table(latest, base)}{folded if earlier else ''}</section>\n"
+    )
+
+
+def _table(runs: list[Run], base: Path) -> str:
+    return (
         f'<div class="wide"><table><thead><tr><th>run</th><th>verdict</th>'
         f"{''.join(f'<th>{level}</th>' for level in (*LEVELS, 'error'))}"
-        f"<th>profile</th><th>contract</th><th>files</th></tr></thead>\n<tbody>{rows}</tbody></table></div></section>\n"
+        "<th>profile</th><th>contract</th><th>file</th></tr></thead>\n"
+        f"<tbody>{''.join(_row(run, base) for run in runs)}</tbody></table></div>\n"
     )
 
 
 def _row(run: Run, base: Path) -> str:
-    files = {"page": run.path.with_name(_PAGE_OF_RUN), "record": run.path}
-    links = " ".join(_link(path, shown, base) for shown, path in files.items() if path.is_file())
+    page, moment = run.path.with_name(_PAGE_OF_RUN), _moment(run.moment)
+    # In the first column, which is in sight on a telephone too.
+    when = _link(page, moment, base) if page.is_file() else moment
+    record = _link(run.path, "record", base)
     numbers = "".join(f'<td class="number">{run.counts[level]}</td>' for level in (*LEVELS, "error"))
     return (
-        f"<tr><td>{_moment(run.moment)}</td><td>{_verdict(run.verdict)}</td>{numbers}"
-        f"<td>{_text(run.profile)}</td><td>{_text(run.version)}</td><td>{links}</td></tr>\n"
+        f"<tr><td>{when}</td><td>{_verdict(run.verdict)}</td>{numbers}"
+        f"<td>{_text(run.profile)}</td><td>{_text(run.version)}</td><td>{record}</td></tr>\n"
     )
 
 
@@ -214,6 +226,7 @@ body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-ser
   margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
 small { font-weight: normal; opacity: 0.7; }
+summary { cursor: pointer; padding: 0.4rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; overflow-wrap: normal; }
 th, td { text-align: left; padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line);

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mjrelay.cli._output import printable
+from mjrelay_conformance._check import CHECKS
 from mjrelay_conformance.report._document import (
     CUT_SHORT,
     INCOMPLETE,
@@ -39,11 +40,14 @@ COLOURS = {
 }
 _LONGEST = 1000
 """Characters of a foreign value that are shown."""
+_NARROW = 76
+"""Columns below which a table would lose some of its own."""
 
 
 def render(document: dict[str, Any], console: Console) -> None:
     """
-    Print a record: what is wrong with each relay, what was not proven, then one line for each.
+    Print a record: what is wrong with each relay, what was not proven, then one line for each, or several
+    where the terminal is narrow.
 
     Nothing of it is markup to the terminal: a relay's answer may hold anything.
     """
@@ -54,7 +58,14 @@ def render(document: dict[str, Any], console: Console) -> None:
     for relay in relays:
         _unproven(relay, console)
         _baseline(relay, console)
-    console.print(_summary(relays))
+    if console.width < _NARROW:
+        for relay in relays:
+            numbers = ", ".join(f"{name} {number}" for name, number in _numbers(relay).items())
+            verdict = (relay.verdict, COLOURS[relay.verdict])
+            console.print(Text.assemble(_shown(relay.name), ": ", verdict, f"; {numbers}", overflow="fold"))
+    else:
+        console.print(_summary(relays))
+    _next(relays, console)
     if not complete(document):
         console.print(Text(f"INCOMPLETE: {CUT_SHORT}", style=COLOURS[INCOMPLETE]))
 
@@ -88,6 +99,9 @@ def _unproven(relay: Judged, console: Console) -> None:
     entry = relay.entry or {"stopped": None, "features": []}
     if entry["stopped"]:
         _say(relay, f"stopped: {entry['stopped']}", console, "yellow")
+    if relay.verdict == "unreachable":  # all else follows from that
+        _say(relay, "no answer came, so nothing was judged; check the base URL", console, "yellow")
+        return
     lacking = [feature for feature in entry["features"] if not feature["exercised"]]
     for feature in lacking:
         if feature["core"]:
@@ -127,20 +141,44 @@ def _summary(relays: list[Judged]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("relay", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    for column in ("passed", *LEVELS, "blocked", "sent", "cases", "200s"):
+    rows = [_numbers(relay) for relay in relays]
+    columns = list(dict.fromkeys(name for numbers in rows for name in numbers))
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    for relay in relays:
-        counts, entry = relay.counts, relay.entry or {"requests": "-", "fuzz": None}
-        fuzz = entry["fuzz"] or {"cases": "-", "reached_200": "-"}
-        table.add_row(
-            Text(_shown(relay.name)),
-            Text(relay.verdict, style=COLOURS[relay.verdict]),
-            str(relay.count("pass")),
-            *(Text(str(counts[level]), style=COLOURS[level] if counts[level] else "dim") for level in LEVELS),
-            str(relay.count("blocked")),
-            *map(str, (entry["requests"], fuzz["cases"], fuzz["reached_200"])),
-        )
+    for relay, numbers in zip(relays, rows, strict=True):
+        verdict = Text(relay.verdict, style=COLOURS[relay.verdict])
+        cells = [_cell(column, numbers.get(column, "-")) for column in columns]
+        table.add_row(Text(_shown(relay.name)), verdict, *cells)
     return table
+
+
+def _cell(column: str, number: int | str) -> Text:
+    if column not in LEVELS:
+        return Text(str(number))
+    return Text(str(number), style=COLOURS[column] if number else "dim")
+
+
+def _numbers(relay: Judged) -> dict[str, int | str]:
+    """What is counted of a relay, by the words that the summary has for it."""
+    entry = relay.entry or {"requests": "-", "fuzz": None}
+    numbers = {
+        "passed": relay.count("pass"),
+        **{level: relay.counts[level] for level in LEVELS},
+        "blocked": relay.count("blocked"),
+        "sent": entry["requests"],
+    }
+    if entry["fuzz"]:
+        numbers |= {"cases": entry["fuzz"]["cases"], "200s": entry["fuzz"]["reached_200"]}
+    return numbers
+
+
+def _next(relays: list[Judged], console: Console) -> None:
+    """Say what the counts count, and where more is told of the first finding."""
+    findings = [finding for relay in relays for finding in relay.findings if finding.check in CHECKS]
+    if findings:
+        text = "must, should and info are the checks that found something; why one matters:"
+        console.print(Text(text, style="dim", overflow="fold"))
+        console.print(Text(f"    mjrelay conform --explain {findings[0].check}", style="dim"), soft_wrap=True)
 
 
 def _shown(text: str) -> str:

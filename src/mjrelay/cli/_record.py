@@ -10,9 +10,16 @@ import typer
 from rich.console import Console
 
 from mjrelay.cli._output import load, talk, write_json, write_line
+from mjrelay.errors import MjrelayError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mjrelay_conformance._record import Record
+
+
+class OutputFileError(MjrelayError):
+    """The file that a report is to go to cannot be written."""
 
 
 class View(StrEnum):
@@ -24,13 +31,33 @@ class View(StrEnum):
 
 
 ViewOption = Annotated[
-    View | None, typer.Option("--format", help="How to write on stdout; pretty on a terminal, else json.")
+    View | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="How to write on stdout: pretty, json or markdown; pretty on a terminal, else json.",
+    ),
 ]
+
+
+def write_file(path: Path, text: str, option: str) -> None:
+    """Write a report; raises `OutputFileError`, in which ``option`` is what named the file."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OutputFileError(
+            f"{option} {path}: {error.strerror}; name a file that can be written"
+        ) from error
 
 
 def show(record: Record, view: View | None) -> None:
     """Print a record, and leave a page for people beside it where it is written to a directory."""
     document = record.document()
+    if record.path is not None:  # first, for whoever reads stdout may have enough of it early
+        page = record.path.with_name("report.html")
+        html = load("mjrelay_conformance.report.html", "conformance")
+        write_file(page, html.render(document), "--report-dir")
+        talk(f"written: {record.path}, {page}")
     if view is None:
         view = View.PRETTY if sys.stdout.isatty() else View.JSON
     match view:
@@ -40,8 +67,3 @@ def show(record: Record, view: View | None) -> None:
             write_line(load("mjrelay_conformance.report.markdown", "conformance").render(document))
         case View.JSON:
             write_json(document)
-    if record.path is not None:
-        page = record.path.with_name("report.html")
-        html = load("mjrelay_conformance.report.html", "conformance").render(document)
-        page.write_text(html, encoding="utf-8", errors="backslashreplace")
-        talk(f"written: {record.path}, {page}")

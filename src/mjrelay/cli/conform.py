@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from mjrelay import _contract, _settings
-from mjrelay.cli._output import load
+from mjrelay._redaction import Redactor
+from mjrelay.cli._output import keep_back, load, talk
 from mjrelay.cli._record import ViewOption, show
 
 
@@ -25,7 +26,9 @@ class Profile(StrEnum):
 
 BaseUrl = Annotated[
     str | None,
-    typer.Option(help="The relay to judge, or MJRELAY_BASE_URL beside a name; without either, its mock."),
+    typer.Option(
+        metavar="URL", help="The relay to judge, else MJRELAY_BASE_URL; without either its mock is judged."
+    ),
 ]
 Tasks = Annotated[
     list[str] | None,
@@ -44,13 +47,17 @@ Excluded = Annotated[
 ]
 BaselineFile = Annotated[
     Path | None,
-    typer.Option("--baseline", help="Findings that are accepted: a YAML list of relay, check, reason, date."),
+    typer.Option(
+        "--baseline", metavar="FILE", help="Accepted findings: a YAML list of relay, check, reason, date."
+    ),
 ]
 Overlays = Annotated[
     list[Path] | None,
     typer.Option("--overlay", metavar="FILE", help="Changes to the contract, an OpenAPI Overlay."),
 ]
-ReportDir = Annotated[Path | None, typer.Option(help="Where to write results.json and report.html.")]
+ReportDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where to write results.json and report.html.")
+]
 
 
 def conform(
@@ -62,8 +69,9 @@ def conform(
     profile: Annotated[
         Profile | None,
         typer.Option(
+            metavar="NAME",
             help="What is tried. read: tasks only, the default of a live relay; auth: other credentials too; "
-            "robust: odd ids, other methods, the batch endpoint; all: the default of a mock."
+            "robust: odd ids, other methods, the batch endpoint; all: the default on this machine.",
         ),
     ] = None,
     fuzz: Annotated[
@@ -74,7 +82,10 @@ def conform(
         ),
     ] = None,
     cases: Annotated[
-        int | None, typer.Option(min=1, help="Requests of the property-based phase at most. [default: 50]")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Requests of the property-based phase at most; 50 if not said."
+        ),
     ] = None,
     strict: Strict = False,
     dry_run: Annotated[
@@ -86,20 +97,27 @@ def conform(
     overlay: Overlays = None,
     report_dir: ReportDir = None,
     key_file: Annotated[
-        Path | None, typer.Option(help="A file with the key, instead of the environment.")
+        Path | None, typer.Option(metavar="FILE", help="A file with the key, instead of the environment.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Requests a second at most; a live relay gets 1.")
+        float | None,
+        typer.Option(min=0.01, metavar="N", help="Requests a second at most; a live relay gets 1."),
     ] = None,
     max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Send no more than these, or nothing at all.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Send no more than these; nothing at all where the plan needs more."
+        ),
     ] = None,
     max_time: Annotated[
-        float, typer.Option(min=1, help="Seconds after which nothing more is sent to a relay.")
+        float,
+        typer.Option(min=1, metavar="N", help="Seconds after which nothing more is sent to a relay."),
     ] = 600.0,
     spacing: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds between two readings of a task. [default: 5 on a live relay]"),
+        typer.Option(
+            min=0, metavar="N", help="Seconds between two readings of a task; 5 on a live relay if not said."
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send more to a live relay than profile read does.")
@@ -111,7 +129,7 @@ def conform(
             help="Without limits: invalid data, other methods, wrong credentials by the dozen.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="What random choices begin with.")] = 0,
     list_: Annotated[
         bool, typer.Option("--list", help="List the checks, what each says, and the clause it judges.")
     ] = False,
@@ -167,7 +185,19 @@ def conform(
         operator=operator,
         seed=seed,
     )
-    code, record = suite.conform(options, Console(stderr=True))
+    _keep_back(relay, key_file)
+    try:
+        code, record = suite.conform(options, Console(stderr=True))
+    except KeyboardInterrupt:
+        if report_dir is not None and not dry_run:
+            talk(f"interrupted; what came until then is shown by: mjrelay report show {report_dir}")
+        raise
     if code is not None:
         show(record, format_)
         raise typer.Exit(code)
+
+
+def _keep_back(relay: str | None, key_file: Path | None) -> None:
+    """Let no message of ours hold the key, be it of a mistake that nobody foresaw."""
+    key = _settings.read_key(key_file) if key_file else relay and _settings.api_key(relay)
+    keep_back(Redactor(*filter(None, [key])))

@@ -11,18 +11,13 @@ import typer
 from rich.console import Console
 
 from mjrelay.cli._output import json_text, load, talk
-from mjrelay.cli._record import View, ViewOption
-from mjrelay.errors import MjrelayError
+from mjrelay.cli._record import View, ViewOption, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EXTRA = "conformance"
 _INCOMPLETE = 3
-
-
-class OutputFileError(MjrelayError):
-    """The file that was named for a report cannot be written."""
 
 
 RecordArgument = Annotated[
@@ -184,10 +179,5 @@ def _write(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputFileError(
-            f"--output {output}: {error.strerror}; name a file that can be written"
-        ) from error
+    write_file(output, text, "--output")
     talk(f"written: {output}")

@@ -1,0 +1,325 @@
+"""The suite against relays that are written by hand on sockets: right but odd ones, and ones that break."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import io
+import json
+import re
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import pytest
+from attrs import define, field
+from mjrelay_conformance._conform import Options, conform
+from mjrelay_conformance._record import RecordError
+from rich.console import Console
+
+from mjrelay._contract import contract
+from mjrelay._reader import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = "sk-the-key-of-the-adversary-4711"
+PAGE = "<!doctype html><title>New API</title>"
+RELAYS = ("apiai", "mjdjourney", "zhongzhuan")
+JSON = "application/json"
+WRAPPED = "mjdjourney"
+HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@define(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    fields: dict[str, str]
+    body: bytes
+
+
+def answer(status: int, body: Any, kind: str = JSON, *fields: str, length: bool = True) -> bytes:
+    """An answer without a clock, with names in lower case, as some servers write them."""
+    data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else encoded(body)
+    lines = [f"HTTP/1.1 {status} said", f"content-type: {kind}", *fields]
+    lines += [f"content-length: {len(data)}"] if length else []
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def encoded(document: Any) -> bytes:
+    """A document as it is sent."""
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+@define(slots=False)
+class Relay:
+    """
+    A correct relay behind one of the contracts, as new-api is one: a web page for all that it does not know.
+
+    ``shown`` writes the answer that holds a task, ``handled`` stands before everything where it answers.
+    """
+
+    name: str
+    prefix: str = ""
+    shown: Callable[[Relay, Any], bytes] = field(default=lambda _, document: answer(200, document))
+    handled: Callable[[Relay, Asked], bytes | None] = field(default=lambda _, __: None)
+    asked: list[Asked] = field(factory=list)
+    tasks: dict[str, Any] = field(init=False)
+    states: dict[str, State] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        one = contract(self.name)
+        states = {state.value: state for state in State}
+        shown = {states[name]: copy.deepcopy(one.examples[name]) for name in one.examples if name in states}
+        self.tasks = {str(one.reader.id(document)): document for document in shown.values()}
+        self.states = {str(one.reader.id(document)): state for state, document in shown.items()}
+
+    def of(self, state: State) -> str:
+        """The id of the task in a state."""
+        return next(task_id for task_id, one in self.states.items() if one is state)
+
+    def accepted(self, asked: Asked) -> bool:
+        """The first field decides where it says anything; the second one stands in for nothing else."""
+        said = re.sub("^bearer ", "", asked.fields.get("authorization", ""), flags=re.IGNORECASE)
+        return (said or (asked.fields.get("mj-api-secret") if self.name != "apiai" else "")) == KEY
+
+    def task_id(self, asked: Asked) -> str | None:
+        """The id that is asked for; None where that is another question."""
+        path = asked.path.partition("?")[0].removeprefix(self.prefix).removeprefix("/api")
+        found = re.fullmatch("/mj/task/([^/]*)/fetch", path)
+        return None if found is None or "%2f" in path.lower() else unquote(found[1])
+
+    def answered(self, asked: Asked) -> bytes:
+        """The answer."""
+        self.asked.append(asked)
+        said = self.handled(self, asked)
+        task_id = self.task_id(asked)
+        batch = self.name == "zhongzhuan" and asked.path.endswith("/list-by-condition")
+        if said is not None:
+            return said
+        if not batch and (task_id is None or asked.method != "GET"):
+            return answer(200, "" if asked.method == "HEAD" else PAGE, "text/html")
+        if not self.accepted(asked):
+            refusal = {"error": {"message": "无效的令牌", "type": "new_api_error"}}
+            return answer(401, refusal, f"{JSON}; charset=utf-8")
+        if batch:
+            return self.listed(asked)
+        if task_id in self.tasks:
+            return self.shown(self, copy.deepcopy(self.tasks[task_id]))
+        missing = {"code": 4, "description": "task_no_found ", "type": "upstream_error"}
+        return answer(400 if self.name == "zhongzhuan" else 404, missing, f"{JSON}; charset=utf-8")
+
+    def listed(self, asked: Asked) -> bytes:
+        """The tasks that a batch asks for, in an order of the relay's own."""
+        ids = json.loads(asked.body)["ids"]
+        return answer(200, [self.tasks[task_id] for task_id in reversed(self.tasks) if task_id in ids])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Serves relays: a function from one to its address."""
+    listeners: list[socket.socket] = []
+
+    def one(relay: Relay, family: socket.AddressFamily = socket.AF_INET) -> str:
+        host = "::1" if family is socket.AF_INET6 else "127.0.0.1"
+        listener = socket.create_server((host, 0), family=family)
+        listeners.append(listener)
+        threading.Thread(target=_serve, args=(listener, relay), daemon=True).start()
+        return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}{relay.prefix}"
+
+    yield one
+    for listener in listeners:
+        listener.close()
+
+
+def _serve(listener: socket.socket, relay: Relay) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection, connection.makefile("rb") as stream:
+            method, path, _ = stream.readline().decode().split(" ")
+            fields = {}
+            while line := stream.readline().decode().strip():
+                name, _, value = line.partition(":")
+                fields[name.lower()] = value.strip()
+            body = stream.read(int(fields.get("content-length", 0)))
+            connection.sendall(relay.answered(Asked(method, path, fields, body)))
+
+
+@pytest.fixture
+def judged(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, set[str]]]:
+    """Judges a relay by profile all: the exit code, and the checks that found a MUST or SHOULD broken."""
+    monkeypatch.setenv("MJRELAY_API_KEY", KEY)
+
+    def run(relay: Relay, **options: Any) -> tuple[int, set[str]]:
+        url = serve(relay) if "base_url" not in options else options.pop("base_url")
+        tasks = tuple(f"{task_id}={state.value}" for task_id, state in relay.states.items())
+        chosen = Options(relay=relay.name, base_url=url, tasks=tasks, **{"fuzz": False, **options})
+        code, record = conform(chosen, Console(file=io.StringIO()))
+        rows = record.document()["rows"]
+        assert [row for row in rows if row["outcome"] == "error"] == []
+        weighty = [row for row in rows if row["outcome"] == "fail" and row["level"] != "info"]
+        return code or 0, {row["check"] for row in weighty}
+
+    return run
+
+
+def chunked(data: bytes) -> bytes:
+    """A body in pieces, each with an extension, and a trailer."""
+    pieces = (data[start : start + 50] for start in range(0, len(data), 50))
+    sent = b"".join(f"{len(piece):X};a=b\r\n".encode() + piece + b"\r\n" for piece in pieces)
+    return (HEAD + "Transfer-Encoding: chunked\r\n\r\n").encode() + sent + b"0\r\nX-Trailer: a\r\n\r\n"
+
+
+def moved_on(relay: Relay, document: Any) -> bytes:
+    """A task that goes a step further each time it is read."""
+    reader = contract(relay.name).reader
+    task_id = str(reader.id(document))
+    ways = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
+    if relay.states[task_id] in ways[:2]:
+        read = sum(relay.task_id(asked) == task_id for asked in relay.asked) - 1
+        state = ways[min(ways.index(relay.states[task_id]) + read, 2)]
+        source = relay.of(state)
+        document = json.loads(encoded(relay.tasks[source]).replace(source.encode(), task_id.encode()))
+    return answer(200, document)
+
+
+QUIRKS: dict[str, Callable[[Relay, Any], bytes]] = {
+    "plain": lambda _, document: answer(200, document),
+    "chunked": lambda _, document: chunked(encoded(document)),
+    "HTTP/1.0 without a length": lambda _, document: answer(200, document, length=False).replace(
+        b"HTTP/1.1", b"HTTP/1.0", 1
+    ),
+    "interim answers": lambda _, document: (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(200, document)
+    ),
+    "fields twice": lambda _, document: answer(
+        200,
+        document,
+        JSON,
+        f"content-length: {len(encoded(document))}",
+        "server: a",
+        "server: b",
+        "set-cookie: c=d",
+    ),
+    "lines without CR": lambda _, document: answer(200, document).replace(b"\r\n", b"\n"),
+    "a charset in capitals": lambda _, document: answer(200, document, 'Application/JSON; Charset="UTF-8"'),
+    "spread over lines": lambda _, document: answer(200, f" {json.dumps(document, indent=2)}\r\n\n"),
+    "a clock that is slow": lambda _, document: answer(
+        200, document, JSON, "date: Sat, 01 Aug 2026 00:00:00 GMT"
+    ),
+    "moving on": moved_on,
+}
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+@pytest.mark.parametrize("name", RELAYS)
+def test_an_odd_relay_is_conformant(judged: Any, name: str, quirk: str) -> None:
+    """No check finds fault with what servers and the proxies before them do and no contract forbids."""
+    assert judged(Relay(name, shown=QUIRKS[quirk])) == (0, set())
+
+
+@pytest.mark.parametrize(
+    ("family", "prefix", "closing"),
+    [
+        (socket.AF_INET6, "", ""),
+        (socket.AF_INET, "/api", "/"),
+        (socket.AF_INET, "/mj-fast", ""),
+        (socket.AF_INET, "", "///"),
+    ],
+)
+def test_an_address_may_be_any(
+    judged: Any, serve: Any, family: socket.AddressFamily, prefix: str, closing: str
+) -> None:
+    """IPv6, paths before the contract's own and closing slashes lead to the relay."""
+    if family is socket.AF_INET6 and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    relay = Relay("zhongzhuan", prefix)
+    assert judged(relay, base_url=serve(relay, family) + closing) == (0, set())
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "ends within the header": lambda _: HEAD.encode(),
+    "a line that is no field": lambda body: (
+        f"{HEAD}oops\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    ),
+    "two lengths": lambda body: answer(200, body, JSON, "content-length: 5"),
+    "no length": lambda body: answer(200, body, JSON, "content-length: abc", length=False),
+    "a length below zero": lambda body: answer(200, body, JSON, "content-length: -5", length=False),
+    "a longer length": lambda body: answer(200, body, JSON, "content-length: 99999", length=False),
+    "gzip that breaks off": lambda body: answer(
+        200, gzip.compress(body)[:-12], JSON, "content-encoding: gzip"
+    ),
+    "gzip that is none": lambda body: answer(200, body, JSON, "content-encoding: gzip"),
+    "gzip without end": lambda body: answer(
+        200, gzip.compress(body + b" " * 10_000_000), JSON, "content-encoding: gzip"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_an_answer_whose_end_nobody_can_tell_is_not_read(judged: Any, fault: str) -> None:
+    """The transfer has failed, and nothing that was guessed from it is held against the relay."""
+    relay = Relay("zhongzhuan", shown=lambda _, document: BROKEN[fault](encoded(document)))
+    assert judged(relay) == (1, {"fetch/transfer"})
+
+
+def test_a_key_that_is_banned_on_the_way_is_not_tried_on(judged: Any) -> None:
+    """A relay that answers 403 from some moment on is left alone soon."""
+
+    def banned(relay: Relay, _: Asked) -> bytes | None:
+        return answer(403, {"error": "banned"}) if len(relay.asked) > 5 else None
+
+    relay = Relay("zhongzhuan", handled=banned)
+    code, found = judged(relay)
+    assert (code, found) == (1, {"fetch/known/status"})
+    assert len(relay.asked) == 7
+
+
+def test_two_ways_that_are_refused_are_no_refused_key(judged: Any) -> None:
+    """Where neither another header nor another case is let in, the plan goes on to its end."""
+
+    def strict(_: Relay, asked: Asked) -> bytes | None:
+        known = asked.fields.get("authorization", "").startswith("Bearer ")
+        return None if known else answer(401, {"error": {"message": "no", "type": "new_api_error"}})
+
+    relay = Relay("zhongzhuan", handled=strict)
+    assert judged(relay) == (1, {"auth/alternative/works", "auth/scheme/case"})
+    assert relay.asked[-1].method == "DELETE"
+
+
+def test_a_relay_that_deletes_what_it_is_told_to_is_not_blamed(judged: Any) -> None:
+    """What could change something comes behind all that is to find the task as it was."""
+
+    def deleting(relay: Relay, asked: Asked) -> bytes | None:
+        if asked.method != "DELETE":
+            return None
+        relay.tasks.pop(relay.task_id(asked) or "", None)
+        return answer(204, b"", length=False)
+
+    assert judged(Relay("zhongzhuan", handled=deleting)) == (0, set())
+
+
+def test_a_batch_that_lets_anybody_in_is_found(judged: Any) -> None:
+    """The key is wanted for several tasks as for one."""
+
+    def lax(relay: Relay, asked: Asked) -> bytes | None:
+        return relay.listed(asked) if asked.path.endswith("/list-by-condition") else None
+
+    assert judged(Relay("zhongzhuan", handled=lax)) == (1, {"auth/none/refused"})
+
+
+def test_a_record_that_cannot_be_written_costs_no_request(judged: Any, tmp_path: Path) -> None:
+    """A directory that takes no file is told of before anything is sent."""
+    (tmp_path / "results.partial").mkdir()
+    relay = Relay("zhongzhuan")
+    with pytest.raises(RecordError, match="cannot be written"):
+        judged(relay, report_dir=tmp_path)
+    assert relay.asked == []
