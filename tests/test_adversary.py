@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance._conform import Options, conform
+from mjrelay_conformance._conform import ConformError, Options, conform
 from mjrelay_conformance._record import RecordError
 from rich.console import Console
 
@@ -320,6 +320,16 @@ def test_a_record_that_cannot_be_written_costs_no_request(judged: Any, tmp_path:
     """A directory that takes no file is told of before anything is sent."""
     (tmp_path / "results.partial").mkdir()
     relay = Relay("zhongzhuan")
-    with pytest.raises(RecordError, match="cannot be written"):
+    with pytest.raises(ConformError, match="can be written to"):
         judged(relay, report_dir=tmp_path)
     assert relay.asked == []
+
+
+def test_a_record_that_cannot_be_written_on_is_told(judged: Any, tmp_path: Path) -> None:
+    """A disk that fills up on the way is no crash."""
+
+    def filling(_: Relay, __: Asked) -> None:
+        (tmp_path / "results.partial").mkdir(exist_ok=True)
+
+    with pytest.raises(RecordError, match="cannot be written"):
+        judged(Relay("zhongzhuan", handled=filling), report_dir=tmp_path)

@@ -465,6 +465,10 @@ def test_a_record_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
         (b'{"format": NaN}', "NaN is no number"),
         (b'{"format": "\\ud800"}', "UTF-8"),
         (b"9" * 5000, "cannot be read as JSON"),
+        (
+            b'{"format": "urn:mjrelay:results:1", "rows": ' + b"[" * 500 + b"]" * 500 + b"}",
+            "no valid record: .*[Rr]ecursion",
+        ),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -194,7 +194,6 @@ class _Run:
         return Judge(contract, record, self.checks, secrets, self.options.strict, self.baseline)
 
     def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: _Terms) -> Verdict:
-        judge.record.write()  # where that cannot be done, it is to be known before anything is sent
         probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
         runner = Runner(probe, judge, pace)
@@ -261,14 +260,24 @@ def _generator() -> None:
 
 
 def results_file(report_dir: Path | None) -> Path | None:
-    """Where in a directory for reports the record goes; raises `ConformError` where it cannot be made."""
+    """
+    Where in a directory for reports the record goes.
+
+    Raises `ConformError` where it cannot be made or written, which is to be known before anything is sent.
+    """
     if report_dir is None:
         return None
+    path = report_dir / "results.json"
     try:
         report_dir.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".partial")
+        draft.touch()
+        draft.unlink()
     except OSError as error:
-        raise ConformError(f"--report-dir {report_dir}: {error.strerror}; name a directory") from error
-    return report_dir / "results.json"
+        raise ConformError(
+            f"--report-dir {report_dir}: {error.strerror}; name a directory that can be written to"
+        ) from error
+    return path
 
 
 def _command(options: Options, terms: _Terms) -> str:

@@ -257,7 +257,11 @@ def _parsed(path: Path, data: bytes) -> Any:
 def _valid(path: Path, document: Any) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         _refuse(path, f"is no record of a run: it is not of format {FORMAT}")
-    for error in _validator().iter_errors(document):
+    try:
+        error = next(_validator().iter_errors(document), None)
+    except ValueError as deep:
+        _refuse(path, f"is no valid record: {deep}", deep)
+    if error is not None:
         pointer = "".join(f"/{part}" for part in error.instance_path)
         _refuse(path, f"is no valid record, at {line(pointer, _SHOWN) or '/'}: {line(error.message, _SHOWN)}")
     return document
