@@ -258,9 +258,6 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
         200, gzip.compress(body)[:-12], JSON, "content-encoding: gzip"
     ),
     "gzip that is none": lambda body: answer(200, body, JSON, "content-encoding: gzip"),
-    "gzip without end": lambda body: answer(
-        200, gzip.compress(body + b" " * 10_000_000), JSON, "content-encoding: gzip"
-    ),
 }
 
 
@@ -269,6 +266,39 @@ def test_an_answer_whose_end_nobody_can_tell_is_not_read(judged: Any, fault: str
     """The transfer has failed, and nothing that was guessed from it is held against the relay."""
     relay = Relay("zhongzhuan", shown=lambda _, document: BROKEN[fault](encoded(document)))
     assert judged(relay) == (1, {"fetch/transfer"})
+
+
+def test_a_body_that_is_larger_than_is_read_is_too_large(judged: Any) -> None:
+    """What the suite itself leaves unread is no broken transfer."""
+
+    def shown(_: Relay, document: Any) -> bytes:
+        packed = gzip.compress(encoded(document) + b" " * 10_000_000)
+        return answer(200, packed, JSON, "content-encoding: gzip")
+
+    assert judged(Relay("zhongzhuan", shown=shown)) == (0, {"fetch/size"})
+
+
+def test_a_web_page_for_everything_is_one_finding(judged: Any) -> None:
+    """Where no known task is read, what else came says nothing: most likely the base URL is wrong."""
+    relay = Relay("zhongzhuan", handled=lambda *_: answer(200, b"<html></html>", "text/html"))
+    assert judged(relay) == (1, {"fetch/200/media-type"})
+
+
+def test_a_wrong_task_now_and_then_is_one_finding(judged: Any) -> None:
+    """Another task's document is named as such, and not taken for the task's own past."""
+
+    def shown(relay: Relay, document: Any) -> bytes:
+        other = next(one for task_id, one in relay.tasks.items() if task_id != document["id"])
+        return answer(200, other if len(relay.asked) % 2 else document)
+
+    assert judged(Relay("zhongzhuan", shown=shown))[1] - {"batch/like-single"} == {"fetch/200/id"}
+
+
+def test_a_quota_is_the_callers(judged: Any) -> None:
+    """402 before anything was had is no fault of the relay."""
+    assert (
+        judged(Relay("zhongzhuan", handled=lambda *_: answer(402, {"error": {"message": "quota"}})))[0] == 3
+    )
 
 
 def test_a_key_that_is_banned_on_the_way_is_not_tried_on(judged: Any) -> None:

@@ -37,6 +37,10 @@ def _one_of(matchers: Iterable[Matcher], exchange: Exchange) -> bool:
     return any(matcher.matches(exchange) for matcher in matchers)
 
 
+OVERLONG = "the body is larger than is read"
+"""Why an answer was not read to its end; it is the suite's own bound, and not the relay's fault."""
+
+
 class Level(StrEnum):
     """How much a breach weighs: the relay's page or an RFC says so, servers do so, or it is worth knowing."""
 
@@ -83,7 +87,8 @@ class Observation:
     ``earlier`` holds the observations of the same task that came before, oldest first; for a batch those of
     every known task, and for what is to be refused those of all that was. ``ids`` are the ones that a batch
     asked for, ``credential`` names the security scheme that was used, and ``accepted`` says whether the
-    caller's key got an answer before. ``secrets`` are the caller's own, which no answer may hold.
+    caller's key got an answer before, and ``proven`` that a task was, if any was asked for: where none is,
+    the relay may not be at this address at all. ``secrets`` are the caller's own, which no answer may hold.
     """
 
     contract: Contract
@@ -95,6 +100,7 @@ class Observation:
     earlier: tuple[Observation, ...] = ()
     accepted: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    proven: bool = True
     ids: tuple[str, ...] = ()
     credential: str | None = None
 
@@ -158,7 +164,7 @@ class Observation:
         if self.kind in REFUSED or self.accepted:
             return False
         exchange, reader = self.exchange, self.reader
-        bare = exchange.status in {401, 403}
+        bare = exchange.status in {401, 402, 403}
         return bare or _one_of(reader.unauthorized, exchange) or _one_of(reader.forbidden, exchange)
 
     @cached_property

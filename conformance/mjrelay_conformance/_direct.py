@@ -10,6 +10,7 @@ from attrs import define, field
 from mjrelay import _request
 from mjrelay._exchange import Exchange
 from mjrelay._redaction import Redactor
+from mjrelay_conformance._check import OVERLONG
 from mjrelay_conformance._probe import LARGEST_BODY, LATE, _inflated, fields_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Direct:
             left = len(answer.body) - len(body)
             failure = LATE if late else f"the connection ended {left} bytes before the body did"
         elif len(body) > LARGEST_BODY:
-            failure = f"the body is larger than {LARGEST_BODY} bytes; the rest was not read"
+            failure = OVERLONG
         if failure is None:
             body, failure = _inflated(headers, body)
         return answer.status, headers, body, failure

@@ -24,6 +24,7 @@ from attrs import define, field
 from mjrelay import _request
 from mjrelay._exchange import Exchange
 from mjrelay._version import __version__
+from mjrelay_conformance._check import OVERLONG
 
 if TYPE_CHECKING:
     from mjrelay._exchange import Headers
@@ -213,7 +214,7 @@ def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:
 
 def _excess(body: bytes) -> str | None:
     if len(body) > LARGEST_BODY:
-        return f"the body is larger than {LARGEST_BODY} bytes; the rest was not read"
+        return OVERLONG
     return None
 
 

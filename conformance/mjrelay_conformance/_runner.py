@@ -74,10 +74,16 @@ class Judge:
             expected=step.expected,
             earlier=tuple(before),
             accepted=self._accepted,
+            proven=self._proven,
             secrets=self.secrets,
             ids=step.ids,
             credential=step.credential,
         )
+
+    @property
+    def _proven(self) -> bool:
+        tasks = [o for o in self.observations if o.kind is Kind.KNOWN]
+        return not tasks or any(o.task is not None and o.reader.id(o.task) is not None for o in tasks)
 
     def judge(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
         """The rows of one exchange, which count and are recorded."""

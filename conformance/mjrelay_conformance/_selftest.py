@@ -172,7 +172,7 @@ _PAGE = """\
 # Checks
 
 What the suite says of a relay, and the faults of the mock by which that is proven.
-`nox -s selftest` shows each fault of each relay to the suite, and fails where this page is not what came of it.
+`nox -s selftest` shows each fault of each relay to the suite, and fails where this page says otherwise.
 A fault in brackets breaks this sentence too, but is named by another check.
 How much a breach weighs is the most that it can: where a contract knows less, it weighs less.
 

@@ -29,6 +29,10 @@ class NotJSONError(ValueError):
     """A body is not one JSON text (RFC 8259), for the reason given."""
 
 
+class HalfPairError(NotJSONError):
+    """A text holds half a surrogate pair, which the grammar allows and no character is (section 8.2)."""
+
+
 def parse(body: bytes) -> Any:
     """
     The value of one JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity, nothing after it.
@@ -78,7 +82,7 @@ def _standard(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotJSONError(f"byte {error.start} is not UTF-8") from error
     except UnicodeEncodeError as error:
-        raise NotJSONError("holds half a surrogate pair, which is no character") from error
+        raise HalfPairError("holds half a surrogate pair, which is no character") from error
     except json.JSONDecodeError as error:
         reason = "Unexpected UTF-8 BOM" if body.startswith(codecs.BOM_UTF8) else error.msg
         raise NotJSONError(f"{reason} at line {error.lineno}, column {error.colno}") from error

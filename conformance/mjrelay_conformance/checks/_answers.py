@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay._exchange import NotJSONError
 from mjrelay._reader import State
-from mjrelay_conformance._check import PASSED, Judgement, Level, Observation, failed, not_applicable
+from mjrelay_conformance._check import PASSED, Judgement, Level, Observation, Outcome, failed, not_applicable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,6 +60,8 @@ def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
         return not_applicable("the contract does not say how this is answered")
     if any(matcher.matches(o.exchange) for matcher in matchers):
         return PASSED
+    if not o.proven:
+        return Judgement(Outcome.INCONCLUSIVE, actual="no known task was read: is the base URL right?")
     return failed(" or ".join(map(str, matchers)), came(o), level=_weight(o.contract, matchers))
 
 
@@ -91,6 +93,8 @@ def came(o: Observation) -> str:
     """What came, in one line: status, media type and the beginning of the body."""
     exchange = o.exchange
     head = f"{exchange.status} {exchange.media_type}".strip()
+    if (target := exchange.header("location")) is not None:
+        head += f" to {o.show(target)}"
     body = exchange.body[:8000].decode("utf-8", "replace").strip()
     return f"{head}: {o.show(body, 120)}" if body else f"{head} with an empty body"
 

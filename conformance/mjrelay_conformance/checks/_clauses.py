@@ -29,8 +29,9 @@ def operation(o: Observation) -> Clause:
 
 
 def security(o: Observation) -> Clause:
-    """The fetch operation's `security`."""
-    return _at(o.contract, (*o.contract.location, "security"))
+    """The `security` of the operation that was asked."""
+    operation = (o.ids and o.contract.batch) or o.contract.location
+    return _at(o.contract, (*operation, "security"))
 
 
 def scheme(o: Observation) -> Clause:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mjrelay._exchange import NotJSONError
@@ -29,6 +30,7 @@ _JSON = "batch/json"
 _ONLY_ASKED = "batch/only-asked"
 _MISSING = "batch/missing-omitted"
 _SCHEMA = "batch/schema"
+_LIKE = "batch/like-single"
 _ON = [Kind.BATCH]
 _NO_BATCH = "the answer is no 200, or the contract has no such operation"
 _UNSOUND = Judgement(
@@ -49,7 +51,7 @@ def status(o: Observation) -> Judgement:
         return not_applicable("none of the tasks that were asked for is known")
     if o.exchange.status == 200:
         return PASSED
-    if any(reading.exchange.status != 200 for reading in readings):
+    if not o.proven or any(reading.exchange.status != 200 for reading in readings):
         return _UNSOUND
     return failed("200", _answers.came(o), level=_level(o))
 
@@ -133,7 +135,7 @@ def schema(o: Observation) -> Judgement:
     )
 
 
-@check("batch/like-single", Level.MUST, on=_ON, needs=[_SCHEMA], clause=_clauses.batch())
+@check(_LIKE, Level.MUST, on=_ON, needs=[_SCHEMA], clause=_clauses.batch())
 def like_single(o: Observation) -> Judgement:
     """
     Each task that has ended is what it was when asked for alone; signed query strings aside.
@@ -152,6 +154,26 @@ def like_single(o: Observation) -> Judgement:
         if (unlike := _unlike(o, ended[0], item)) is not None:
             return failed(unlike[0], unlike[1], level=_level(o))
     return PASSED if compared else not_applicable("no task that had ended is in it")
+
+
+@check("batch/complete", Level.INFO, on=_ON, needs=[_LIKE], clause=_clauses.batch())
+def complete(o: Observation) -> Judgement:
+    """
+    Each known task that is asked for is in the answer, and once.
+
+    Who misses a task asks for it alone, which costs what the list was to save. Relays leave out what is old
+    or long, and answer for as many as fit their page.
+    """
+    if o.contract.batch is None or o.exchange.status != 200:
+        return not_applicable(_NO_BATCH)
+    known = [reading.task_id for reading in _readings(o) if _id(o, reading.task) == reading.task_id]
+    if not known or not _sound(o):
+        return not_applicable("none of the tasks that were asked for is known to be in order")
+    came = Counter(_id(o, item) for item in _items(o))
+    for task_id in known:
+        if came[task_id] != 1:
+            return failed(f"the task {o.show(task_id)} once", f"{came[task_id]} times")
+    return PASSED
 
 
 def _level(o: Observation) -> Level:
@@ -181,7 +203,7 @@ def _readings(o: Observation) -> list[Observation]:
 
 def _sound(o: Observation) -> bool:
     """Whether each reading of them is a task that fits the schema: what is amiss then is the batch's own."""
-    return all(
+    return o.proven and all(
         reading.task is not None and _id(o, reading.task) == reading.task_id and not reading.violations
         for reading in _readings(o)
     )

@@ -31,8 +31,8 @@ def accept(o: Observation) -> Judgement:
     accepted = o.reader.accepts(o.task)
     if accepted and (o.reader.id(o.task) is not None or o.reader.status(o.task) is not None):
         return PASSED
+    if accepted:
+        return failed("a task", f"a document without any task: {o.show(o.task)}")
     code, message = o.reader.error(o.task)
     said = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
-    if not accepted:
-        return failed("a task", said, clause=_clauses.extension("accept")(o))
-    return failed("a task", said if code else f"a document without any task: {o.show(o.task)}")
+    return failed("a task", said, clause=_clauses.extension("accept")(o))

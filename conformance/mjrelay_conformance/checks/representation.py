@@ -9,6 +9,7 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from mjrelay._exchange import NotJSONError
+from mjrelay._json import HalfPairError
 from mjrelay_conformance._check import (
     PASSED,
     Judgement,
@@ -68,6 +69,9 @@ def json(o: Observation) -> Judgement:
     """
     try:
         _ = o.exchange.document
+    except HalfPairError as error:
+        clause = "RFC 8259 section 8.2"
+        return failed("text in characters", str(error), level=Level.SHOULD, clause=clause)
     except NotJSONError as error:
         if "json" not in o.exchange.media_type and o.exchange.media_type:
             return Judgement(

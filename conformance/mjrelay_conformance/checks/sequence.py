@@ -14,7 +14,6 @@ from mjrelay_conformance._check import (
     not_applicable,
 )
 from mjrelay_conformance.checks import _clauses, _documents
-from mjrelay_conformance.checks.envelope import ACCEPT
 from mjrelay_conformance.checks.schema import STATUS_WORD
 from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
 
@@ -22,9 +21,7 @@ _TERMINAL = "sequence/terminal"
 _FIRST = "the task was not read before"
 
 
-@check(
-    _TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ACCEPT, STATUS_WORD], clause=_clauses.extension("states")
-)
+@check(_TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ID, STATUS_WORD], clause=_clauses.extension("states"))
 def terminal(o: Observation) -> Judgement:
     """
     A task that has ended stays ended, in the same state.
@@ -43,9 +40,7 @@ def terminal(o: Observation) -> Judgement:
     return failed(state.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
-@check(
-    "sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, ID, TIMES], clause=_clauses.operation
-)
+@check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, TIMES], clause=_clauses.operation)
 def content(o: Observation) -> Judgement:
     """
     Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others.
@@ -98,5 +93,5 @@ def progress(o: Observation) -> Judgement:
 
 
 def _before(o: Observation) -> Observation | None:
-    """The first reading of the task that was one."""
-    return next((one for one in o.earlier if one.task and o.reader.id(one.task) is not None), None)
+    """The first reading of the task that was one, and of no other."""
+    return next((one for one in o.earlier if one.task and str(o.reader.id(one.task)) == o.task_id), None)

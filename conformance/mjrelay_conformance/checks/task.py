@@ -9,6 +9,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mjrelay import _link
@@ -25,6 +26,9 @@ from mjrelay_conformance._check import (
 )
 from mjrelay_conformance.checks import _clauses
 from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
+
+if TYPE_CHECKING:
+    from mjrelay._contract import Contract
 
 ID = "fetch/200/id"
 TIMES = "fetch/200/times"
@@ -132,16 +136,22 @@ def order(o: Observation) -> Judgement:
 )
 def progress(o: Observation) -> Judgement:
     """
-    Progress, where it is a number, lies between 0 and 100.
+    Progress, where it is a number, lies between 0 and 100, and has the percent sign that it is shown with.
 
-    Progress bars overflow otherwise. Relays add up the parts of a job, or count in thousandths.
+    Progress bars overflow otherwise, and clients that wait for the text with the sign wait for ever. Relays
+    add up the parts of a job, or count in thousandths.
     """
     if o.task is None or o.reader.progress_path is None:
         return not_applicable("the contract has no progress")
     value = o.reader.percent(o.task)
-    if value is None or 0 <= value <= 100:
+    sent = o.reader.progress_path.first(o.task)
+    if value is None:
         return PASSED
-    return failed("0 to 100", o.show(o.reader.progress_path.first(o.task)))
+    if not 0 <= value <= 100:
+        return failed("0 to 100", o.show(sent))
+    if isinstance(sent, str) and "%" not in sent and _signed(o.contract):
+        return failed("a percent sign, as in the contract's examples", o.show(sent))
+    return PASSED
 
 
 @check(
@@ -258,6 +268,26 @@ def media_expired(o: Observation) -> Judgement:
 
 
 @check(
+    "fetch/200/succeeded/no-reason",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[STATUS_WORD],
+    clause=_clauses.extension("failure"),
+)
+def succeeded_no_reason(o: Observation) -> Judgement:
+    """
+    A succeeded task has no reason of a failure.
+
+    Clients that look for the reason first take the task for a failed one. Relays leave the reason of an
+    earlier attempt where it was.
+    """
+    if o.state is not State.SUCCEEDED or not o.reader.failure_paths:
+        return not_applicable("the task has not succeeded, or the contract has no place for a reason")
+    reason = o.reader.failure(o.task)
+    return PASSED if reason is None else failed("no reason of a failure", o.show(reason))
+
+
+@check(
     "fetch/200/failed/reason",
     Level.SHOULD,
     on=[Kind.KNOWN],
@@ -278,6 +308,15 @@ def failed_reason(o: Observation) -> Judgement:
     if o.reader.failure(o.task) is not None:
         return PASSED
     return failed("a reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}")
+
+
+@lru_cache(64)
+def _signed(contract: Contract) -> bool:
+    """Whether the contract's own examples write progress with a percent sign."""
+    path = contract.reader.progress_path
+    shown = [path.first(example) for example in contract.examples.values()] if path else []
+    texts = [text for text in shown if isinstance(text, str) and any(map(str.isdigit, text))]
+    return bool(texts) and all("%" in text for text in texts)
 
 
 def _now(o: Observation) -> datetime:
@@ -312,7 +351,9 @@ def _absolute(url: str) -> bool:
 def _unreachable(url: str, asked: str) -> str | None:
     """Why a link is of no use to others; None for one that is, or that leads back to where it came from."""
     try:
-        parts = urlsplit(url.strip())
+        if url != url.strip():
+            return "there is white space around it"
+        parts = urlsplit(url)
         if parts.scheme == "https" and _DOMAIN.fullmatch(parts.netloc) and _public(parts.netloc):
             return None  # as nearly all are, and to look no closer is much quicker
         link = _link.Link.of(url)

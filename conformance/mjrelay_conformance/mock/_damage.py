@@ -166,6 +166,25 @@ def success_at_50(call: Call, document: Any) -> Any:
     return document
 
 
+def success_with_reason(call: Call, document: Any) -> Any:
+    failed = call.contract.examples.get(State.FAILED.value)
+    reason = None if failed is None else call.contract.reader.failure(failed)
+    for path in call.contract.reader.failure_paths if reason else ():
+        for location in path.locate(document):
+            if permits(call.contract, location, "string"):
+                _writer.put(document, location, reason)
+    return document
+
+
+def progress_without_sign(call: Call, document: Any) -> Any:
+    path = call.contract.reader.progress_path
+    for location in [] if path is None else path.locate(document):
+        value = _places.at(document, location)
+        if isinstance(value, str) and permits(call.contract, location, "string"):
+            _writer.put(document, location, value.removesuffix("%"))
+    return document
+
+
 def failure_without_reason(call: Call, document: Any) -> Any:
     for path in call.contract.reader.failure_paths:
         for location in path.locate(document):

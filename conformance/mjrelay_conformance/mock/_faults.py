@@ -525,6 +525,19 @@ _ALL = (
         states=_SUCCEEDED,
     ),
     Fault(
+        "success-with-reason",
+        "A succeeded task has the reason of a failure.",
+        ("fetch/200/succeeded/no-reason",),
+        alter=_damage.success_with_reason,
+        states=_SUCCEEDED,
+    ),
+    Fault(
+        "progress-without-sign",
+        "Progress has no percent sign where the contract shows one.",
+        ("fetch/200/progress",),
+        alter=_damage.progress_without_sign,
+    ),
+    Fault(
         "success-without-finish",
         "A succeeded task does not say when it finished.",
         ("fetch/200/succeeded/finished",),
@@ -714,6 +727,20 @@ _ALL = (
         "A list of tasks holds null for each one that is missing.",
         ("batch/missing-omitted", "batch/schema"),
         gather=lambda call, documents: [*documents, *[None] * len({*(call.ids or ())} - {*call.tasks})],
+        needs=_lists,
+    ),
+    Fault(
+        "batch-incomplete",
+        "A list of tasks lacks the first of those that are there.",
+        ("batch/complete",),
+        gather=lambda _, documents: documents[1:],
+        needs=_lists,
+    ),
+    Fault(
+        "batch-twice",
+        "A list of tasks holds each of them twice.",
+        ("batch/complete",),
+        gather=lambda _, documents: documents * 2,
         needs=_lists,
     ),
     Fault(
