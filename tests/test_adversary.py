@@ -348,7 +348,7 @@ def test_a_batch_that_lets_anybody_in_is_found(judged: Any) -> None:
 
 def test_a_record_that_cannot_be_written_costs_no_request(judged: Any, tmp_path: Path) -> None:
     """A directory that takes no file is told of before anything is sent."""
-    (tmp_path / "results.partial").mkdir()
+    (tmp_path / "results.json").mkdir()
     relay = Relay("zhongzhuan")
     with pytest.raises(ConformError, match="can be written to"):
         judged(relay, report_dir=tmp_path)
@@ -359,7 +359,7 @@ def test_a_record_that_cannot_be_written_on_is_told(judged: Any, tmp_path: Path)
     """A disk that fills up on the way is no crash."""
 
     def filling(_: Relay, __: Asked) -> None:
-        (tmp_path / "results.partial").mkdir(exist_ok=True)
+        (tmp_path / "results.json").mkdir(exist_ok=True)
 
     with pytest.raises(RecordError, match="cannot be written"):
         judged(Relay("zhongzhuan", handled=filling), report_dir=tmp_path)

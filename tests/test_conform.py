@@ -6,16 +6,21 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import forked
 import jsonschema_rs
 import pytest
 from mjrelay_conformance._plan import PROFILES
+from mjrelay_conformance._record import replacing
 from mjrelay_conformance.mock import MockRelay, Server
 
 from mjrelay._contract import contract, relays
+from mjrelay._settings import checked_url
+from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,6 +213,84 @@ def test_a_live_relay_is_told_before_it_is_asked() -> None:
     assert done.returncode == 4
     assert "sending 4 requests to http://relay.invalid, 1.11" in done.stderr
     assert json.loads(done.stdout)["relays"][0]["requests"] == 2  # silent twice, and left alone
+
+
+def test_a_base_url_that_is_none_is_refused() -> None:
+    """An empty one does not stand for the mock, and one with white space for no other address."""
+    for base_url, said in (("", "is empty"), (" ", "is empty"), ("http://relay.in valid", "white space")):
+        done = conform("zhongzhuan", "--base-url", base_url)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+    for base_url in ("http://relay.in\nvalid", "http://relay\t.invalid"):
+        with pytest.raises(SettingError, match="white space"):
+            checked_url(base_url)
+
+
+def test_the_command_that_does_a_run_again(served: Any, tmp_path: Path) -> None:
+    """It has all that was given and makes a difference, and no address, key or directory."""
+    mock, base_url = served("apiai")
+    accepted = tmp_path / "accepted.yaml"
+    accepted.write_text("[]", encoding="utf-8")
+    given = ["--rate=50", "--spacing=0.5", "--max-requests=30", "--max-time=90", "--yes"]
+    given += [
+        "--i-operate-this-relay",
+        "--baseline",
+        str(accepted),
+        "--profile=read",
+        "--no-fuzz",
+        *tasks(mock),
+    ]
+    done = conform("apiai", "--base-url", base_url, *given)
+    said = json.loads(done.stdout)["header"]["reproduce"]
+    known = " ".join(option.replace("=", " ", 1) for option in tasks(mock))
+    assert said == (
+        f'mjrelay conform apiai --base-url "$MJRELAY_BASE_URL" {known} --baseline accepted.yaml '
+        "--profile read --no-fuzz --rate 50 --spacing 0.5 --max-requests 30 --max-time 90 --yes "
+        "--i-operate-this-relay --seed 0"
+    )
+
+
+def test_two_runs_may_write_to_one_directory(tmp_path: Path) -> None:
+    """Each has a draft of its own: the record is one of theirs, whole, and nothing else is left."""
+    arguments = ["conform", "apiai", "--no-fuzz", "--profile=read", "--report-dir", str(tmp_path)]
+    environment = {"PATH": os.environ["PATH"]} | coverage()
+    runs = [
+        subprocess.Popen([*forked.COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
+    validator().validate(json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_report_is_not_written_through_a_link(tmp_path: Path) -> None:
+    """Where somebody else laid links into the directory, what they lead to stays as it is."""
+    precious, reports = tmp_path / "precious", tmp_path / "reports"
+    precious.write_text("mine", encoding="utf-8")
+    reports.mkdir()
+    for name in ("results.json", "results.partial", "report.html"):
+        (reports / name).symlink_to(precious)
+    done = conform("apiai", "--no-fuzz", "--profile=read", "--report-dir", str(reports), key=None)
+    assert done.returncode == 0
+    assert precious.read_text(encoding="utf-8") == "mine"
+    assert json.loads((reports / "results.json").read_text(encoding="utf-8"))["footer"]["exit_code"] == 0
+
+
+def test_a_draft_that_fails_is_gone(tmp_path: Path) -> None:
+    """What was there before stays, and nothing beside it."""
+    path = tmp_path / "results.json"
+    path.write_text("before", encoding="utf-8")
+    with suppress(KeyboardInterrupt), replacing(path) as file:
+        file.write("half")
+        raise KeyboardInterrupt
+    assert [one.read_text(encoding="utf-8") for one in tmp_path.iterdir()] == ["before"]
+
+
+def test_both_commands_print_the_schema() -> None:
+    """There is one schema, whichever command is asked for it."""
+    environment = {"PATH": os.environ["PATH"]} | coverage()
+    assert conform("--schema").stdout == forked.run(["report", "schema"], environment).stdout
 
 
 def test_a_dry_run_prints_each_request_of_a_profile() -> None:

@@ -217,6 +217,8 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Base64": lambda secret: base64.b64encode(secret.encode()).decode(),
     "Base64 for URLs": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
     "Base64 without padding": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
+    "hexadecimal digits": lambda secret: secret.encode().hex(),
+    "hexadecimal digits in capitals": lambda secret: secret.encode().hex().upper(),
 }
 
 
@@ -231,6 +233,16 @@ def test_every_form_a_secret_travels_in(form: str) -> None:
     text = f"before «{FORMS[form](SECRET)}» after"
     assert Redactor(SECRET).text(text) == f"before «{REDACTED}» after"
     assert Redactor(SECRET).bytes(text.encode()) == f"before «{REDACTED}» after".encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"])
+def test_a_secret_in_wide_characters(encoding: str) -> None:
+    """In UTF-16 and UTF-32 it is gone too, and what stands around it can still be read."""
+    body = '{"key": "sk-0123456789abcdefXYZ", "of": "猫"}'.encode(encoding)
+    redactor = Redactor("sk-0123456789abcdefXYZ")
+    assert redactor.bytes(body).decode(encoding) == f'{{"key": "{REDACTED}", "of": "猫"}}'
+    text = body.decode("latin-1")
+    assert REDACTED in redactor.text(text).replace("\0", "")
 
 
 @pytest.mark.parametrize("name", ["u", "ue", "use"])

@@ -15,11 +15,14 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mjrelay_conformance import _record
 from mjrelay_conformance._check import Kind
 from mjrelay_conformance._conform import Options as ConformOptions
 from mjrelay_conformance._conform import conform
 from mjrelay_conformance.mock import FAULTS, MockRelay, Server
 from mjrelay_conformance.replay import Options, TrafficError, replay
+from mjrelay_conformance.report._document import judged as judgements
+from mjrelay_conformance.report._document import read
 from rich.console import Console
 
 from mjrelay import State
@@ -245,6 +248,130 @@ def test_no_secret_is_in_the_record(tmp_path: Path) -> None:
         assert secret not in written
         assert secret not in json.dumps(document)
     assert "sid=[redacted]; Path=/" in written
+
+
+HIDDEN = "Zq8-hidden-value-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Auth", HIDDEN),
+        ("X-Token", f"Token {HIDDEN}"),
+        ("X-My-Credentials", HIDDEN),
+        ("X-Session-Id", HIDDEN),
+        ("X-Signature", HIDDEN),
+        ("Cookie", f"a=b; theme={HIDDEN}"),
+        ("Authorization", "Basic " + base64.b64encode(f"user:{HIDDEN}".encode()).decode()),
+        ("Authorization", "Basic " + base64.b64encode(f"{HIDDEN}:".encode()).decode().rstrip("=")),
+        ("Proxy-Authorization", "basic " + base64.b64encode(f"user:{HIDDEN}".encode()).decode()),
+        ("Referer", f"https://app.example/?token={HIDDEN}&a=b"),
+        ("?token", HIDDEN),
+        ("?X%2DSession", HIDDEN),
+        ("?k", HIDDEN),
+    ],
+)
+def test_what_was_sent_in_private_is_not_shown_where_it_came_back(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    """Whatever field a key was sent in, no artefact holds it, though the relay repeats it in its answer."""
+    recording, _ = recorded("apiai")
+    entry = recording.entries[0]
+    if name.startswith("?"):
+        entry["request"]["url"] += f"{name}={value}"
+    else:
+        entry["request"]["headers"] += fields([(name, value)])
+    if name != "Referer":
+        document = json.loads(entry["response"]["content"]["text"]) | {"prompt": f"a cat {HIDDEN}"}
+        entry["response"]["content"] = {"text": json.dumps(document)}
+        entry["response"]["headers"] += fields([("x-echo", HIDDEN)])
+    file = tmp_path / "traffic.har"
+    file.write_text(recording.text())
+    done = command("apiai", str(file), "--report-dir", str(tmp_path / "out"))
+    assert done.returncode in {1, 3}, done.stderr
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir()]
+    assert len(written) == 2
+    for text in (done.stdout, done.stderr, *written):
+        assert "hidden-value" not in text
+        assert base64.b64encode(HIDDEN.encode()).decode()[:20] not in text
+
+
+def test_an_id_in_the_query_is_no_secret(tmp_path: Path) -> None:
+    """What stands in the path anyway, or is short, is no key because it stands in the query too."""
+    recording, mock = recorded("apiai")
+    task_id = mock.known[State.SUCCEEDED]
+    for entry in recording.entries:
+        entry["request"]["url"] += f"?id={entry['request']['url'].split('/')[-2]}&lang=http"
+    _, document = judged(tmp_path, recording)
+    assert findings(document) == set()
+    assert f"/mj/task/{task_id}/fetch?id={task_id}&lang=http" in json.dumps(document)
+
+
+def test_private_values_without_end(tmp_path: Path) -> None:
+    """A cookie that differs with each exchange is taken out of the answer that repeats it, however many."""
+    recording, _ = recorded("apiai")
+    recording.entries = [json.loads(json.dumps(entry)) for entry in recording.entries * 6]
+    for number, entry in enumerate(recording.entries):
+        entry["request"]["headers"] += fields([("cookie", f"turn=rotating-value-{number:08}")])
+        entry["response"]["headers"] += fields([("x-echo", f"rotating-value-{number:08}")])
+    assert len(recording.entries) > 40
+    _, document = judged(tmp_path, recording)
+    assert "rotating" not in json.dumps(document)
+
+
+def test_a_long_recording_makes_a_record_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its bounds a record has bodies by size and hash only, then new findings only; all is judged."""
+    monkeypatch.setattr(_record, "LARGEST_BODIES", 34_000)
+    monkeypatch.setattr(_record, "LARGEST_RECORD", 150_000)
+    monkeypatch.setattr(_record, "_SPARED", 30_000)
+    recording, _ = recorded("apiai")
+    recording.entries = [json.loads(json.dumps(entry)) for entry in recording.entries * 20]
+    late, _ = recorded("apiai", "seconds-not-ms")
+    recording.entries += late.entries[:1]
+    for second, entry in enumerate(recording.entries):
+        entry["startedDateTime"] = f"2026-01-02T{second // 60:02}:{second % 60:02}:00Z"
+    code, document = judged(tmp_path, recording, report_dir=tmp_path / "out")
+    assert code == 1
+    assert "fetch/200/times" in findings(document)
+    exchanges = document["exchanges"]
+    assert [one["number"] for one in exchanges] == list(range(1, len(exchanges) + 1))
+    assert "text" in exchanges[0]["body"]
+    assert {*exchanges[-2]["body"]} == {"size", "sha256"}
+    assert "text" in exchanges[-1]["body"]  # the one that broke something
+    left = len(recording.entries) - len(exchanges)
+    assert f"judged, but not in the record, which is full: {left} exchanges" in "\n".join(document["told"])
+    assert (tmp_path / "out" / "results.json").stat().st_size < 155_000
+    assert [one.name for one in judgements(read(tmp_path / "out"))] == ["apiai"]
+
+
+def test_an_exchange_too_large_for_a_record_leaves_its_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it breaks counts and is told, though nothing shows the exchange itself."""
+    recording, _ = recorded("apiai", "seconds-not-ms")
+    recording.entries[0]["request"]["headers"] += fields([("x-filler", "y" * 200_000)])
+    recording.entries = recording.entries[:1]
+    monkeypatch.setattr(_record, "LARGEST_RECORD", 100_000)
+    monkeypatch.setattr(_record, "_SPARED", 5_000)
+    code, document = judged(tmp_path, recording)
+    assert code == 1
+    assert document["exchanges"] == []
+    assert [row["exchange"] for row in document["rows"] if row["check"] == "fetch/200/times"] == [None]
+
+
+def test_the_command_that_does_it_again(tmp_path: Path) -> None:
+    """It names what was given, and no directory."""
+    recording, _ = recorded("apiai")
+    (tmp_path / "known faults.yaml").write_text("[]")
+    options: dict[str, Any] = {"baseline": tmp_path / "known faults.yaml", "strict": True, "base_url": HOST}
+    _, document = judged(tmp_path, recording, **options, globs=("fetch/*",), tasks=("1=failed",))
+    assert document["header"]["reproduce"] == (
+        f"mjrelay replay apiai {tmp_path / 'recording'} "
+        """--base-url "$MJRELAY_BASE_URL" --task 1=failed --strict --check 'fetch/*' """
+        "--baseline 'known faults.yaml'"
+    )
 
 
 def test_a_short_cookie_is_no_word_to_be_torn_out(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from mjrelay_conformance._conform import Options, conform
 from mjrelay_conformance.mock import MockRelay, Server
-from mjrelay_conformance.report import badge, index, junit, markdown, terminal
+from mjrelay_conformance.report import badge, html, index, junit, markdown, terminal
 from mjrelay_conformance.report import diff as diffs
 from mjrelay_conformance.report._document import ReportError, family, judged, read
 from rich.cells import cell_len
@@ -262,6 +262,17 @@ def test_the_property_based_phase_is_named() -> None:
     assert "property-based phase" in markdown.render(record(row(exchange=2, **FAILS)))
     assert "property-based phase" in junit.render(record(row(exchange=2, **FAILS)))
     assert "property-based" not in shown(record(row(exchange=1, **FAILS), row(exchange=2, **FAILS)))
+
+
+def test_a_body_that_was_not_kept_harms_no_view(tmp_path: Path) -> None:
+    """A record that is full has bodies by size and hash only: every view shows the finding all the same."""
+    document = record(row(**FAILS))
+    bare = {name: BODY[name] for name in ("size", "sha256")}
+    document["exchanges"] = [one | {"body": bare, "request_body": bare} for one in document["exchanges"]]
+    document = read(write(tmp_path / "results.json", document))
+    views = (shown(document), markdown.render(document), junit.render(document), html.render(document))
+    assert all("fetch/200/times" in view for view in views)
+    assert badge.render(document)["message"]
 
 
 def test_same_findings_are_one() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -17,7 +18,7 @@ from mjrelay_conformance._baseline import Baseline
 from mjrelay_conformance._pace import Pace
 from mjrelay_conformance._plan import PROFILES, KnownTask, plan
 from mjrelay_conformance._probe import Probe
-from mjrelay_conformance._record import Record
+from mjrelay_conformance._record import Record, draft
 from mjrelay_conformance._runner import Judge, Runner
 from mjrelay_conformance._selection import select
 
@@ -34,8 +35,42 @@ if TYPE_CHECKING:
 
 CASES = 50
 """Requests of the property-based phase, unless the caller says how many."""
+MAX_TIME = 600.0
+"""Seconds that a run has for a relay, unless the caller says how many."""
 _MOCK_KEY = "the-key-of-the-mock"
 _ORIGIN = "http://127.0.0.1"
+
+
+class Asked(Protocol):
+    """What every run that judges a relay may be asked, whoever sends the requests."""
+
+    @property
+    def base_url(self) -> str | None:
+        """Where the relay is."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Known tasks, as ID or ID=STATE."""
+
+    @property
+    def strict(self) -> bool:
+        """Whether every finding counts."""
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """Of the ids of the checks that are used."""
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Of the ids of those that are not."""
+
+    @property
+    def baseline(self) -> Path | None:
+        """The file of accepted findings."""
+
+    @property
+    def overlays(self) -> tuple[Path, ...]:
+        """Changes to the contract."""
 
 
 @frozen
@@ -58,7 +93,7 @@ class Options:
     key_file: Path | None = None
     rate: float | None = None
     max_requests: int | None = None
-    max_time: float = 600.0
+    max_time: float = MAX_TIME
     spacing: float | None = None
     yes: bool = False
     operator: bool = False
@@ -270,9 +305,11 @@ def results_file(report_dir: Path | None) -> Path | None:
     path = report_dir / "results.json"
     try:
         report_dir.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".partial")
-        draft.touch()
-        draft.unlink()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, f"{path.name} is a directory")
+        new = draft(path)
+        new.touch(exist_ok=False)
+        new.unlink()
     except OSError as error:
         raise ConformError(
             f"--report-dir {report_dir}: {error.strerror}; name a directory that can be written to"
@@ -280,20 +317,51 @@ def results_file(report_dir: Path | None) -> Path | None:
     return path
 
 
-def _command(options: Options, terms: _Terms) -> str:
-    """The command line that does the same again; the relay's address is not told."""
-    words = ["mjrelay", "conform"]
-    words += [] if options.relay is None else [shlex.quote(options.relay)]
+def command_line(command: str, options: Asked, arguments: Sequence[str], **more: object) -> str:
+    """
+    The command line that does the same again.
+
+    ``more`` are options besides those that every command has: one that is True is given without a value, one
+    that is None or False is not given. The relay's address and directories are not told.
+    """
+    said = {
+        "task": options.tasks,
+        "strict": options.strict,
+        "check": options.globs,
+        "exclude": options.excluded,
+        "baseline": options.baseline and options.baseline.name,
+        "overlay": tuple(path.name for path in options.overlays),
+        **more,
+    }
+    words = ["mjrelay", command, *map(shlex.quote, arguments)]
     words += [] if options.base_url is None else ["--base-url", '"$MJRELAY_BASE_URL"']
-    words += [f"--task {shlex.quote(task)}" for task in options.tasks]
-    words += ["--profile", terms.profile, "--fuzz" if terms.cases else "--no-fuzz"]
-    words += ["--cases", str(terms.cases)] if terms.cases else []
-    words += ["--strict"] if options.strict else []
-    words += [f"--check {shlex.quote(glob)}" for glob in options.globs]
-    words += [f"--exclude {shlex.quote(glob)}" for glob in options.excluded]
-    words += [f"--overlay {shlex.quote(path.name)}" for path in options.overlays]
-    words += ["--seed", str(options.seed)]
+    for name, value in said.items():
+        option = f"--{name.replace('_', '-')}"
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is True:
+                words.append(option)
+            elif one is not None and one is not False:
+                words += [option, shlex.quote(f"{one:g}" if isinstance(one, float) else str(one))]
     return " ".join(words)
+
+
+def _command(options: Options, terms: _Terms) -> str:
+    return command_line(
+        "conform",
+        options,
+        [] if options.relay is None else [options.relay],
+        profile=terms.profile,
+        fuzz=terms.cases > 0,
+        no_fuzz=terms.cases == 0,
+        cases=terms.cases or None,
+        rate=options.rate,
+        spacing=options.spacing,
+        max_requests=options.max_requests,
+        max_time=None if options.max_time == MAX_TIME else options.max_time,
+        yes=options.yes,
+        i_operate_this_relay=options.operator,
+        seed=options.seed,
+    )
 
 
 def _show(steps: Sequence[Step], base_url: str, redactor: Redactor, cases: int) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import secrets
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 
 from mjrelay._version import __version__
 from mjrelay.errors import MjrelayError
@@ -18,8 +21,9 @@ from mjrelay_conformance._curl import curl
 from mjrelay_conformance._verdict import Verdict, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import TextIO
 
     from mjrelay._contract import Contract
     from mjrelay._redaction import Redactor
@@ -30,6 +34,12 @@ FORMAT = "urn:mjrelay:results:1"
 """The identity of the record's JSON Schema, `results.schema.json` beside this module."""
 LARGEST_BODY = 65_536
 """Bytes of a body that the record keeps; the rest is counted only."""
+LARGEST_BODIES = 33_554_432
+"""Bytes of JSON that all bodies may take; of those behind them only size and hash are kept."""
+LARGEST_RECORD = 62_914_560
+"""Bytes of JSON that rows and exchanges may take; what comes behind is kept where it finds something new."""
+_SPARED = 8_388_608
+"""Bytes of either that only findings may take."""
 _MARGIN = 4096
 """Bytes that are longer than any form of a secret."""
 
@@ -47,20 +57,27 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-@define
-class _Written:
-    """Entries beside their JSON, so that each is written out once however often the file is."""
+def draft(path: Path) -> Path:
+    """A file beside another one that nobody else has."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
-    entries: list[dict[str, Any]] = field(factory=list)
-    _texts: list[str] = field(factory=list)
 
-    def add(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """
+    A file that takes another one's place at once, so that a reader never sees half of it.
 
-    def texts(self) -> list[str]:
-        new = self.entries[len(self._texts) :]
-        self._texts += [json.dumps(entry, ensure_ascii=False) for entry in new]
-        return self._texts
+    What stands there is replaced, be it a link, and not written to. Where it fails nothing is left of it.
+    """
+    new = draft(path)
+    file = new.open("x", encoding="utf-8", errors="backslashreplace")  # half a surrogate pair is JSON so
+    try:
+        with file:
+            yield file
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 @define
@@ -69,22 +86,27 @@ class Record:
     What a run saw and said so far, written anew after each exchange so that a run cut short loses nothing.
 
     Everything that enters goes through one redactor. ``path`` None keeps the record in memory; ``reproduce``
-    is the command that does the run again.
+    is the command that does the run again. It never grows beyond what the views read: ``left_out`` counts the
+    exchanges that are not in it for that reason.
     """
 
     path: Path | None
     redactor: Redactor = field(repr=False)
     options: dict[str, Any] = field(factory=dict)
     reproduce: str = ""
+    left_out: int = field(default=0, init=False)
     _started: str = field(factory=_now, init=False)
     _relays: list[dict[str, Any]] = field(factory=list, init=False)
-    _rows: _Written = field(factory=_Written, init=False)
-    _exchanges: _Written = field(factory=_Written, init=False)
+    _rows: list[str] = field(factory=list, init=False, repr=False)
+    _exchanges: list[str] = field(factory=list, init=False, repr=False)
     _footer: dict[str, Any] | None = field(default=None, init=False)
+    _size: int = field(default=0, init=False)
+    _bodies: int = field(default=0, init=False)
+    _found: set[tuple[str, str]] = field(factory=set, init=False)
 
     def next_number(self) -> int:
         """The number that the next exchange gets, from 1."""
-        return len(self._exchanges.entries) + 1
+        return len(self._exchanges) + 1
 
     def add(
         self,
@@ -101,9 +123,15 @@ class Record:
         ``driver`` says where it comes from, ``label`` what is particular about it; ``base_url`` is the part
         of its URL that the caller gave.
         """
+        rows = list(rows)
+        new = [row for row in rows if row.finding and (row.relay, row.check) not in self._found]
+        if self._size > LARGEST_RECORD - _SPARED and not new:
+            self.left_out += 1
+            return
         exchange = observation.exchange
         text = self.redactor.text
-        self._exchanges.add(
+        room = LARGEST_BODIES - (0 if new else _SPARED)
+        entry = _json(
             {
                 "number": self.next_number(),
                 "relay": observation.contract.name,
@@ -116,21 +144,31 @@ class Record:
                 "request_headers": [
                     [*map(text, pair)] for pair in exchange.request_headers if pair[0].lower() != "host"
                 ],
-                "request_body": self._body(exchange.request_body),
+                "request_body": self._body(exchange.request_body, room),
                 "status": exchange.status,
                 "headers": [[*map(text, pair)] for pair in exchange.headers],
-                "body": self._body(exchange.body),
+                "body": self._body(exchange.body, room),
                 "elapsed_ms": round(exchange.elapsed * 1000, 1),
                 "failure": None if exchange.failure is None else text(exchange.failure),
                 "curl": text(curl(exchange, base_url or _origin(exchange.url))),
             }
         )
+        if self._size + _length(entry) > LARGEST_RECORD:
+            self.left_out += 1
+            self.add_rows(evolve(row, exchange=None) for row in new)
+            return
+        self._size += _length(entry)
+        self._exchanges.append(entry)
         self.add_rows(rows)
 
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Rows that belong to exchanges already here, or to none."""
         for row in rows:
-            self._rows.add(row.document(self.redactor.text))
+            entry = _json(row.document(self.redactor.text))
+            self._size += _length(entry)
+            self._rows.append(entry)
+            if row.finding:
+                self._found.add((row.relay, row.check))
         self.write()
 
     def add_relay(
@@ -178,8 +216,8 @@ class Record:
         """The record as plain data."""
         return {
             **self._head(),
-            "rows": self._rows.entries,
-            "exchanges": self._exchanges.entries,
+            "rows": [*map(json.loads, self._rows)],
+            "exchanges": [*map(json.loads, self._exchanges)],
             "footer": self._footer,
         }
 
@@ -199,16 +237,13 @@ class Record:
             ) from error
 
     def _replace(self, path: Path) -> None:
-        draft = path.with_suffix(".partial")
-        head = json.dumps(self._head(), ensure_ascii=False)[:-1]
-        with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:  # half a pair is JSON so
-            file.write(head)
-            for name, written in (("rows", self._rows), ("exchanges", self._exchanges)):
+        with replacing(path) as file:
+            file.write(_json(self._head())[:-1])
+            for name, entries in (("rows", self._rows), ("exchanges", self._exchanges)):
                 file.write(f',\n"{name}": [\n')
-                file.write(",\n".join(written.texts()))
+                file.write(",\n".join(entries))
                 file.write("\n]")
-            file.write(f',\n"footer": {json.dumps(self._footer)}\n}}\n')
-        draft.replace(path)
+            file.write(f',\n"footer": {_json(self._footer)}\n}}\n')
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -222,7 +257,11 @@ class Record:
             "relays": self._relays,
         }
 
-    def _body(self, body: bytes) -> dict[str, Any]:
+    def _body(self, body: bytes, room: int) -> dict[str, Any]:
+        """A body, without its content where all of them take more than ``room`` with it."""
+        measured = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        if self._bodies > room:
+            return measured
         kept = self.redactor.bytes(body[: LARGEST_BODY + _MARGIN])
         if len(body) > LARGEST_BODY + _MARGIN:
             kept = kept[:-_MARGIN]  # which may hold a part of a secret that the cut went through
@@ -231,7 +270,20 @@ class Record:
             content = {"text": kept.decode("utf-8")}
         except UnicodeDecodeError:
             content = {"base64": base64.b64encode(kept).decode()}
-        return {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), **content}
+        length = _length(_json(content))
+        if self._bodies + length > room:
+            return measured
+        self._bodies += length
+        return {**measured, **content}
+
+
+def _json(entry: Any) -> str:
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def _length(text: str) -> int:
+    """Bytes of a text in the file."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
 
 
 def _origin(url: str) -> str:

@@ -13,7 +13,7 @@ from mjrelay_conformance._check import CHECKS, Observation
 from mjrelay_conformance._schema import schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mjrelay._contract import Contract
     from mjrelay_conformance._check import Check
@@ -34,10 +34,16 @@ def select(globs: Sequence[str], excluded: Sequence[str] = ()) -> list[Check]:
     wanted -= matching("--exclude", excluded)
     if not wanted:
         raise SelectionError("--exclude leaves no check; exclude fewer")
+    return needed(wanted)
+
+
+def needed(wanted: Iterable[str]) -> list[Check]:
+    """The checks with these ids and those that they need, in the order of the suite."""
+    ids = set(wanted)
     for one in reversed(CHECKS.values()):
-        if one.id in wanted:
-            wanted.update(one.needs)
-    return [one for one in CHECKS.values() if one.id in wanted]
+        if one.id in ids:
+            ids.update(one.needs)
+    return [one for one in CHECKS.values() if one.id in ids]
 
 
 def lines(contract: Contract, checks: Sequence[Check]) -> Iterator[str]:

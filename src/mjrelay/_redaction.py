@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import zip_longest
 
 REDACTED = "[redacted]"
+_REDACTED = [b"%c" % character for character in REDACTED.encode()]
 
 _SEARCHED = 100_000
 """Characters of a foreign text of which only the beginning is to be shown."""
@@ -20,7 +21,8 @@ class Redactor:
     Replaces the values of secrets, whatever field they stand in, in the forms that they travel in.
 
     Each character may stand for itself or be escaped, for a URL, for JSON or for HTML, also more than once;
-    the whole may be in Base64, alone or amid other bytes. Relays strip what stands before a hyphen or a space
+    the whole may be in Base64 or in hexadecimal digits, alone or amid other bytes, and a secret in ASCII also
+    in UTF-16 or UTF-32. Relays strip what stands before a hyphen or a space
     in a key, so a long part is a secret too. Secrets of fewer than four characters are not looked for: they
     would tear words apart.
     """
@@ -31,8 +33,12 @@ class Redactor:
         encoded = [form for secret in self._secrets for form in _base64(secret)]
         forms = [b"".join(map(_character, secret)) for secret in self._secrets]
         forms += [re.escape(text) + rest for text, rest in encoded]
+        digits = [_raw(secret).hex().encode() for secret in self._secrets]
+        forms += [b"(?i:%s)" % text for text in digits]
         self._pattern = re.compile(b"|".join(forms)) if forms else None
-        self._plain = _shortest([*map(_raw, self._secrets), *(text for text, _ in encoded)])
+        plain = [*map(_raw, self._secrets), *(text for text, _ in encoded)]
+        self._plain = _shortest([*plain, *digits, *map(bytes.upper, digits)])
+        self._wide = _wide(self._secrets)
         self._escaped = _escaped(self._secrets)
 
     def text(self, text: str) -> str:
@@ -43,6 +49,10 @@ class Redactor:
         """The bytes without the secrets."""
         if self._pattern is None:
             return data
+        if b"\0" in data:
+            for gap, secrets in self._wide:
+                for secret in secrets:
+                    data = data.replace(secret, gap.join(_REDACTED))
         # Where no character of a secret is escaped, it can only stand there as it is: much quicker to find.
         for text in self._plain:
             if text in data:
@@ -124,6 +134,16 @@ def _escaped(secrets: list[str]) -> tuple[re.Pattern[bytes], ...]:
         *([rb"\+"] if any(" " in secret for secret in secrets) else []),
     ]
     return tuple(map(re.compile, patterns))
+
+
+def _wide(secrets: list[str]) -> list[tuple[bytes, list[bytes]]]:
+    """
+    Secrets in ASCII as they stand in UTF-16 and UTF-32, by what lies between two of their characters.
+
+    What lies before the first or behind the last one is left out: thus the order of the bytes is all one.
+    """
+    plain = [[b"%c" % byte for byte in secret.encode()] for secret in secrets if secret.isascii()]
+    return [(gap, [gap.join(secret) for secret in plain]) for gap in (b"\0", b"\0\0\0")]
 
 
 def _base64(secret: str) -> list[tuple[bytes, bytes]]:

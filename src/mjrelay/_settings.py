@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ def base_url(given: str | None, contract_default: str | None, relay: str) -> str
 
     Raises `SettingError` where nobody says, or what is said is no http or https URL.
     """
-    url = given or environment_url() or contract_default
+    url = given if given is not None else environment_url() or contract_default
     if url is None:
         raise SettingError(f"the contract of {relay} names no host; give one with --base-url or base_url=")
     return checked_url(url)
@@ -64,15 +65,20 @@ def environment_url() -> str | None:
 
 def checked_url(url: str) -> str:
     """The URL without a closing slash; raises `SettingError` for what cannot be a relay's address."""
+    url = url.strip()
+    if not url:
+        raise SettingError("the base URL is empty; write https://host, or leave it out")
+    if re.search(r"\s", url):  # some of which urlsplit would leave out in silence
+        raise SettingError(f"{url!r} is no URL, for it holds white space; copy it once more")
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise SettingError(f"{url!r} is no URL ({error}); write https://host") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise SettingError(f"{url!r} is no http or https URL; write https://host")
     try:
-        url.strip().encode("ascii")
+        url.encode("ascii")
         parts.hostname.encode("idna")
     except UnicodeError as error:
         raise SettingError(f"{url!r} is no URL as it is sent; write host and path in ASCII") from error
@@ -80,7 +86,7 @@ def checked_url(url: str) -> str:
         raise SettingError(
             f"{parts.hostname}: a base URL holds no credentials, query or fragment; leave them out"
         )
-    return url.strip().rstrip("/")
+    return url.rstrip("/")
 
 
 def loopback(url: str) -> bool:

@@ -157,7 +157,7 @@ class Monitor:
 
     @property
     def dropped(self) -> int:
-        """How many answers were not judged because too many were waiting."""
+        """How many answers were not judged because too many, or too large ones, were waiting."""
         return self._queue.dropped
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -319,14 +319,8 @@ class _Suite:
         quiet = "info" not in levels and all(one.level == "info" for one in contract.reader.relations)
         matching = set(every) if globs is None else selection.matching("checks", globs)
         self.wanted = frozenset(id_ for id_ in matching if not quiet or every[id_].level != "info")
-        needed = set(self.wanted)
-        for one in reversed(every.values()):
-            if one.id in needed:
-                needed.update(one.needs)
-        self.checks = {
-            kind: tuple(one for one in every.values() if one.id in needed and kind in one.kinds)
-            for kind in self.kinds
-        }
+        used = selection.needed(self.wanted)
+        self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in self.kinds}
 
 
 @define

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LATEST = 15
 """Latest readings of a task, besides its first, that a check may look back at."""
 _UNDER_WAY = 32
-"""Readings at either end of a task's that are looked at: so many of one task at once nobody has under way."""
+"""Readings at either end of a task's that are kept: so many of one task at once nobody has under way."""
 
 
 @define
@@ -24,15 +24,16 @@ class Readings:
 
     def add(self, call: Call, observation: Observation) -> None:
         """A reading of the task that a call asks for."""
-        self._of.setdefault(call.task, []).append((call.entry.ended, observation))
+        own = self._of.setdefault(call.task, [])
+        own.append((call.entry.ended, observation))
+        del own[_UNDER_WAY:-_UNDER_WAY]
 
     def before(self, call: Call) -> tuple[Observation, ...]:
         """The first and the latest readings that were over: of the task, or of each of a batch."""
         started = call.entry.started
         found: list[Observation] = []
         for task_id in dict.fromkeys(call.ids or (call.task_id,)):
-            own = self._of.get((call.base, task_id), [])
-            ends = own if len(own) <= 2 * _UNDER_WAY else [*own[:_UNDER_WAY], *own[-_UNDER_WAY:]]
+            ends = self._of.get((call.base, task_id), [])
             over = [seen for ended, seen in ends if ended is None or started is None or ended <= started]
             found += [*over[:1], *over[1:][-_LATEST:]]
         return tuple(found)

@@ -16,7 +16,7 @@ from mjrelay_conformance.checks.transport import SHORTEST
 from mjrelay_conformance.replay._call import call
 from mjrelay_conformance.replay._entry import Unreadable
 from mjrelay_conformance.replay._file import TrafficError, read
-from mjrelay_conformance.replay._secrets import cookies
+from mjrelay_conformance.replay._secrets import private_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,8 @@ TOLD = 10
 """Entries of one kind that are told one by one."""
 _MOST_KEYS = 16
 """Different keys in one recording that are looked for; each costs time at every answer."""
-_MOST_COOKIES = 8
+_MOST_PRIVATE = 32
+"""Other private values that are looked for everywhere; the others are where they were sent."""
 _INSTANCES = 5
 
 
@@ -40,13 +41,20 @@ class Recording:
     What a recording holds of one relay.
 
     ``calls`` stand in the order of time. ``keys`` are those that no answer may hold; ``redactor`` takes them
-    out of what is written, and all other secrets too. ``told`` says what of the file is passed by.
+    out of what is written, and all other ``private`` values too, as far as they are looked for everywhere.
+    ``told`` says what of the file is passed by.
     """
 
     calls: list[Call]
     told: list[str]
     keys: tuple[str, ...] = field(repr=False)
+    private: tuple[str, ...] = field(repr=False)
     redactor: Redactor = field(repr=False)
+
+    def redactor_of(self, contract: Contract, exchange: Exchange) -> Redactor:
+        """What also takes out the private values of one exchange that are not looked for everywhere."""
+        own = set(private_values(contract, exchange)).difference(self.private)
+        return Redactor(*self.private, *own) if own else self.redactor
 
     @classmethod
     def load(cls, file: str, contract: Contract, base_url: str | None, keys: Iterable[str]) -> Recording:
@@ -78,8 +86,11 @@ class Recording:
                     f"{name}: holds more than {_MOST_KEYS} different keys, too many to be kept out of what "
                     "is written; export the traffic of fewer callers"
                 )
-        shown = list(dict.fromkeys(cookie for one in calls for cookie in cookies(one.entry.exchange)))
-        redactor = Redactor(*private, *shown[:_MOST_COOKIES])
+        others_of = dict.fromkeys(
+            value for one in calls for value in private_values(contract, one.entry.exchange)
+        )
+        everywhere = (*private, *[value for value in others_of if value not in private][:_MOST_PRIVATE])
+        redactor = Redactor(*everywhere)
         if not calls:
             where = "" if base_url is None else f" at {base_url}"
             seen = redactor.text("; ".join(dict.fromkeys(map(_shown, others))))
@@ -96,7 +107,7 @@ class Recording:
         if passed:
             told.append(f"skipped: {passed} exchanges that ask {contract.name} for no task")
         sought = tuple(key for key in private if len(key) >= SHORTEST and key not in made_up)
-        return cls(_ordered(calls), told, sought, redactor)
+        return cls(_ordered(calls), told, sought, everywhere, redactor)
 
 
 def name_of(file: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mjrelay import _contract, _settings
+from mjrelay._exchange import Exchange
 from mjrelay._redaction import Redactor
 from mjrelay_conformance._baseline import Baseline
 from mjrelay_conformance._check import Kind, Observation
-from mjrelay_conformance._conform import results_file
+from mjrelay_conformance._conform import command_line, results_file
 from mjrelay_conformance._plan import KnownTask
 from mjrelay_conformance._record import Record
 from mjrelay_conformance._runner import Judge
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from mjrelay._exchange import Exchange
     from mjrelay._reader import State
     from mjrelay_conformance.replay._call import Call
+
+_ALIKE = 2
+"""Exchanges of one task that came to the same which a verdict looks at: it asks for none read more often."""
 
 
 @frozen
@@ -79,22 +82,36 @@ def replay(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
         )
 
     # In memory until the end: nothing is lost that could not be replayed, and much is not written often.
-    record = Record(None, redactor, _said(options), redactor.text(_command(options)))
+    record = Record(
+        None,
+        redactor,
+        _said(options),
+        redactor.text(command_line("replay", options, [options.relay, options.file])),
+    )
     judge = Judge(contract, record, chosen, recording.keys, strict=options.strict, baseline=baseline)
-    _judge(judge, judged, known)
+    _judge(judge, judged, known, recording)
+    if record.left_out:
+        tell(
+            f"judged, but not in the record, which is full: {record.left_out} exchanges that show nothing new"
+        )
     verdict = judge.conclude(requests=0, recorded=True)
     record.path = path
     return record.close([verdict]), record
 
 
-def _judge(judge: Judge, calls: Sequence[Call], known: Mapping[str, State | None]) -> None:
+def _judge(
+    judge: Judge, calls: Sequence[Call], known: Mapping[str, State | None], recording: Recording
+) -> None:
     """Let the judge see each call, in order, with the readings that were over before it began."""
     contract, schema = judge.contract, schema_of(judge.contract)
     keys = Redactor(*judge.secrets)
     last = {call.task: call for call in calls if call.kind is Kind.KNOWN}
     readings, accepted = Readings(), False
+    said: set[tuple[str, ...]] = set()
+    alike: Counter[tuple[object, ...]] = Counter()
     for call in calls:
         entry = call.entry
+        judge.record.redactor = recording.redactor_of(contract, entry.exchange)
         exchange = without_secrets(entry.exchange, contract, judge.record.redactor)
         # What was sent may be a placeholder: nobody can tell then whether it came back.
         proven = any(key in judge.secrets for key in call.keys) or _holds(exchange, keys)
@@ -113,10 +130,22 @@ def _judge(judge: Judge, calls: Sequence[Call], known: Mapping[str, State | None
             ids=call.ids,
             credential=call.credential,
         )
-        judge.judge(observation, label=entry.label or entry.place, driver="replay", base_url=call.base)
+        rows = judge.judge(observation, label=entry.label or entry.place, driver="replay", base_url=call.base)
+        # The record has them; for the verdict a few of a kind will do, however long the recording is.
+        del judge.rows[len(judge.rows) - len(rows) :]
+        judge.rows += [row for row in rows if (row.check, row.level, row.outcome) not in said]
+        said.update((row.check, row.level, row.outcome) for row in rows)
+        task = observation.task
+        state = None if task is None else contract.reader.state(task)
+        came = call.kind, call.task, exchange.status, state, observation.inconclusive
+        alike[came] += 1
+        if alike[came] > _ALIKE:
+            judge.observations.pop()
+        call.entry = evolve(entry, exchange=Exchange(exchange.method, exchange.url))
         accepted = accepted or exchange.status == 200
         if call.kind is Kind.KNOWN:
-            readings.add(call, observation)
+            readings.add(call, evolve(observation, earlier=()))  # else each would keep all before it
+    judge.record.redactor = recording.redactor
 
 
 def _holds(exchange: Exchange, keys: Redactor) -> bool:
@@ -150,15 +179,3 @@ def _said(options: Options) -> dict[str, Any]:
         "seed": 0,
         "overlays": [path.name for path in options.overlays],
     }
-
-
-def _command(options: Options) -> str:
-    """The command line that does the same again; the relay's address is not told."""
-    words = ["mjrelay", "replay", shlex.quote(options.relay), shlex.quote(options.file)]
-    words += [] if options.base_url is None else ["--base-url", '"$MJRELAY_BASE_URL"']
-    words += [f"--task {shlex.quote(task)}" for task in options.tasks]
-    words += ["--strict"] if options.strict else []
-    words += [f"--check {shlex.quote(glob)}" for glob in options.globs]
-    words += [f"--exclude {shlex.quote(glob)}" for glob in options.excluded]
-    words += [f"--overlay {shlex.quote(path.name)}" for path in options.overlays]
-    return " ".join(words)

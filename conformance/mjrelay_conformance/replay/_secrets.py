@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from functools import lru_cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 from attrs import evolve
 
+from mjrelay import _request
 from mjrelay._redaction import REDACTED
 
 if TYPE_CHECKING:
@@ -22,12 +25,14 @@ if TYPE_CHECKING:
 _KEY = r"authorization|api[-_]?key|secret"
 _KEY_NAME = re.compile(_KEY, re.IGNORECASE)
 """Fields that hold a key, whatever the contract says."""
-_PRIVATE_NAME = re.compile(rf"{_KEY}|cookie|token|passw|session|^(?:key|sid|sign|signature)$", re.IGNORECASE)
+_PRIVATE_NAME = re.compile(
+    rf"{_KEY}|auth|bearer|cookie|credential|key|passw|session|signature|token|^(?:sid|sign)$", re.IGNORECASE
+)
 """Fields whose values nobody else should see."""
 _PLACEHOLDER = re.compile(r"(?i:.*redacted)|[*xX•.\s-]*\Z", re.DOTALL)
 _SHORTEST_KEY = 4
-_SHORTEST_COOKIE = 16
-"""Characters of a cookie's value below which it may well be a word of the answer."""
+_SHORTEST_PRIVATE = 16
+"""Characters of a private value below which it may well be a word of the answer."""
 _LONGEST = 2048
 
 
@@ -43,33 +48,48 @@ def scheme(contract: Contract, exchange: Exchange) -> str | None:
     return next((one.scheme for one in contract.credentials if any(_presented(one, exchange))), None)
 
 
-def cookies(exchange: Exchange) -> Iterator[str]:
-    """The values of cookies that are long enough to be told from other text."""
-    pairs = _cookie_pairs(exchange.request_headers)
-    pairs += [
-        _pair(value.partition(";")[0]) for name, value in exchange.headers if name.lower() == "set-cookie"
+def private_values(contract: Contract, exchange: Exchange) -> Iterator[str]:
+    """
+    The values that are nobody else's business and long enough to be told from other text.
+
+    They are those of cookies, of fields whose names say so, and of query parameters that are not documented.
+    """
+    found = [value for _, value in _cookie_pairs(exchange.request_headers)]
+    found += [
+        _pair(value.partition(";")[0])[1] for name, value in exchange.headers if name.lower() == "set-cookie"
     ]
-    return (value for _, value in pairs if _SHORTEST_COOKIE <= len(value) <= _LONGEST)
+    for name, value in exchange.request_headers:
+        if _is_private(name) and name.lower() != "cookie":
+            word, space, rest = value.strip().partition(" ")
+            found.append(rest.strip() if space and word.isalpha() else value.strip())
+    found += [
+        value
+        for name, value in parse_qsl(urlsplit(exchange.url).query)
+        if _is_private_parameter(contract, exchange, name, value)
+    ]
+    return (one for one in found if _SHORTEST_PRIVATE <= len(one) <= _LONGEST and not _PLACEHOLDER.match(one))
 
 
 def without_secrets(exchange: Exchange, contract: Contract, redactor: Redactor) -> Exchange:
     """The exchange as a judge may keep it: what was sent is without secrets, what came is as it came."""
     fields = {one.field.lower() for one in contract.credentials}
 
-    def private(name: str) -> bool:
-        return name.lower() in fields or _is_private(name)
-
     def value(name: str, text: str) -> str:
-        if not private(name):
+        if name.lower() == "referer":
+            text = text.partition("?")[0]  # whose query is another site's
+        if not (name.lower() in fields or _is_private(name)):
             return redactor.text(text)
         word, space, rest = text.strip().partition(" ")
         return f"{word} {REDACTED}" if space and rest and word.isalpha() else REDACTED
 
     parts = urlsplit(exchange.url)
     query = "&".join(
-        f"{name}={quote(REDACTED, safe='')}" if private(unquote(name)) else redactor.text(pair)
+        f"{name}={quote(REDACTED, safe='')}"
+        if unquote_plus(name).lower() in fields
+        or _is_private_parameter(contract, exchange, unquote_plus(name), unquote_plus(text))
+        else redactor.text(pair)
         for pair in parts.query.split("&")
-        for name in [pair.partition("=")[0]]
+        for name, _, text in [pair.partition("=")]
     )
     netloc = parts.netloc.rpartition("@")[2]
     url = f"{parts.scheme}://{netloc}{redactor.text(parts.path)}" + (f"?{query}" if query else "")
@@ -88,11 +108,23 @@ def _found(contract: Contract, exchange: Exchange) -> Iterator[str]:
         yield from _presented(credential, exchange)
     for name, value in exchange.request_headers:
         if _is_key(name):
-            yield value.strip().partition(" ")[2].strip() or value.strip()
+            word, _, rest = value.strip().partition(" ")
+            yield rest.strip() or word
+            if word.lower() == "basic":
+                yield from _basic(rest.strip())
     parts = urlsplit(exchange.url)
     yield from (value for name, value in parse_qsl(parts.query) if _is_key(name))
     if parts.password:
         yield unquote(parts.password)
+
+
+def _basic(text: str) -> Iterator[str]:
+    """User and password, and the password alone; the user where there is no password, which is then a key."""
+    with suppress(ValueError):
+        pair = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("utf-8", "replace")
+        user, _, password = pair.partition(":")
+        yield pair
+        yield password or user
 
 
 def _presented(credential: Credential, exchange: Exchange) -> Iterator[str]:
@@ -121,6 +153,30 @@ def _is_key(name: str) -> bool:
 @lru_cache
 def _is_private(name: str) -> bool:
     return _PRIVATE_NAME.search(name) is not None
+
+
+def _is_private_parameter(contract: Contract, exchange: Exchange, name: str, value: str) -> bool:
+    """Whether a parameter of a query is private: by its name, or as a long one that is nothing known."""
+    if name in _documented(contract):
+        return False
+    is_id = value in unquote(urlsplit(exchange.url).path).split("/")
+    return _is_private(name) or (len(value) >= _SHORTEST_PRIVATE and not is_id)
+
+
+@cache
+def _documented(contract: Contract) -> frozenset[str]:
+    """The parameters of a query that the operations document, ids among them; no credential is one."""
+    asked = {contract.location: contract.reader.ask}
+    if contract.batch is not None and contract.reader.batch is not None:
+        asked[contract.batch] = contract.reader.batch.ids
+    names = {name for place, name in map(_request.ask, asked.values()) if place == "query"}
+    for _, path, method in asked:
+        item = contract.document["paths"][path]
+        for one in (*item.get("parameters", ()), *item[method].get("parameters", ())):
+            parameter = contract.resolve(one)
+            if parameter.get("in") == "query":
+                names.add(parameter["name"])
+    return frozenset(names - {one.field for one in contract.credentials})
 
 
 def _cookie_pairs(headers: Headers) -> list[tuple[str, str]]:

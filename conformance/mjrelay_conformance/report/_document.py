@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "results.json"
 """What a run calls its record."""
 LARGEST = 67_108_864
-"""Bytes of a record; a larger one is not read."""
+"""Bytes of a record; a larger one is not read, and none of a run's is: see `LARGEST_RECORD`."""
 LEVELS = ("must", "should", "info")
 """From the heaviest."""
 INCOMPLETE = "incomplete"

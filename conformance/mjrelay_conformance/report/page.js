@@ -125,6 +125,7 @@
     const short = body.size > bytes + 2 ? `, of which ${size(bytes)} are kept` : "";
     const note = h("p", { class: "note" }, `${label}, ${size(body.size)}${short}`);
     const box = (inner) => h("pre", { tabindex: 0, "aria-label": label, dir: "ltr" }, inner);
+    if (body.text === undefined && body.base64 === undefined) return note;
     if (body.text === undefined) {
       note.append(": not text in UTF-8, shown as base64");
       return [note, box(foreign(kept, { tag: "code", limit: 2000 }))];

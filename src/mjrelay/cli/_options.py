@@ -21,7 +21,17 @@ BaseURLOption = Annotated[
 SchemeOption = Annotated[
     str | None, typer.Option(help="Which of the contract's security schemes to use; else the first.")
 ]
-KeyFileOption = Annotated[Path | None, typer.Option(help="A file with the key, instead of the environment.")]
+KeyFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file with the key, instead of the environment.")
+]
+TasksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        metavar="ID[=STATE]",
+        help="A task that is there, and its state in the end; may be given several times.",
+    ),
+]
 FastOption = Annotated[bool, typer.Option("--fast", help="Use the wire that the extra 'fast' brings.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from mjrelay.cli._output import load, talk, write_json, write_line
 from mjrelay.errors import MjrelayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mjrelay_conformance._record import Record
@@ -42,8 +44,14 @@ ViewOption = Annotated[
 
 def write_file(path: Path, text: str, option: str) -> None:
     """Write a report; raises `OutputFileError`, in which ``option`` is what named the file."""
-    try:
+    with _told(path, option):
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def _told(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputFileError(
             f"{option} {path}: {error.strerror}; name a file that can be written"
@@ -56,7 +64,12 @@ def show(record: Record, view: View | None) -> None:
     if record.path is not None:  # first, for whoever reads stdout may have enough of it early
         page = record.path.with_name("report.html")
         html = load("mjrelay_conformance.report.html", "conformance")
-        write_file(page, html.render(document), "--report-dir")
+        text = html.render(document)
+        with (
+            _told(page, "--report-dir"),
+            load("mjrelay_conformance._record", "conformance").replacing(page) as file,
+        ):
+            file.write(text)
         talk(f"written: {record.path}, {page}")
     if view is None:
         view = View.PRETTY if sys.stdout.isatty() else View.JSON

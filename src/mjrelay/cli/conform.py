@@ -11,8 +11,10 @@ from rich.console import Console
 
 from mjrelay import _contract, _settings
 from mjrelay._redaction import Redactor
+from mjrelay.cli._options import KeyFileOption, TasksOption
 from mjrelay.cli._output import keep_back, load, talk
 from mjrelay.cli._record import ViewOption, show
+from mjrelay.cli.report import schema as print_schema
 
 
 class Profile(StrEnum):
@@ -28,14 +30,6 @@ BaseUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL", help="The relay to judge, else MJRELAY_BASE_URL; without either its mock is judged."
-    ),
-]
-Tasks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--task",
-        metavar="ID[=STATE]",
-        help="A task that is there, and its state; may be given several times.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Let every finding count, not only a broken MUST.")]
@@ -65,7 +59,7 @@ def conform(
         str | None, typer.Argument(help="The relay's name; without it, the mocks of all.")
     ] = None,
     base_url: BaseUrl = None,
-    task: Tasks = None,
+    task: TasksOption = None,
     profile: Annotated[
         Profile | None,
         typer.Option(
@@ -96,9 +90,7 @@ def conform(
     baseline: BaselineFile = None,
     overlay: Overlays = None,
     report_dir: ReportDir = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with the key, instead of the environment.")
-    ] = None,
+    key_file: KeyFileOption = None,
     rate: Annotated[
         float | None,
         typer.Option(min=0.01, metavar="N", help="Requests a second at most; a live relay gets 1."),
@@ -150,7 +142,7 @@ def conform(
     date), 2 wrong usage, 3 partial (not enough was exercised), 4 unreachable, 5 a check itself failed.
     """
     if schema:
-        typer.echo(load("mjrelay_conformance._record", "conformance").schema_text(), nl=False)
+        print_schema()
         return
     if list_ or explain is not None:
         selection = load("mjrelay_conformance._selection", "conformance")
@@ -164,7 +156,7 @@ def conform(
     suite = load("mjrelay_conformance._conform", "conformance")
     options = suite.Options(
         relay=relay,
-        base_url=base_url or (_settings.environment_url() if relay else None),
+        base_url=_settings.environment_url() if base_url is None and relay else base_url,
         tasks=tuple(task or ()),
         profile=None if profile is None else profile.value,
         fuzz=fuzz,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mjrelay.cli._options import KeyFileOption, TasksOption
 from mjrelay.cli._output import keep_back, load, talk
 from mjrelay.cli._record import ViewOption, show
 from mjrelay.cli.conform import BaselineFile, Checks, Excluded, Overlays, ReportDir, Strict
@@ -25,22 +25,14 @@ def replay(
         str | None,
         typer.Option(help="Only what was asked at this URL; otherwise any host and prefix will do."),
     ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID[=STATE]",
-            help="A task that was there, and what it came to; may be given several times.",
-        ),
-    ] = None,
+    task: TasksOption = None,
     strict: Strict = False,
     check: Checks = None,
     exclude: Excluded = None,
     baseline: BaselineFile = None,
     overlay: Overlays = None,
     report_dir: ReportDir = None,
-    key_file: Annotated[
-        Path | None, typer.Option(help="A file with a key to look for, besides those that were recorded.")
-    ] = None,
+    key_file: KeyFileOption = None,
     format_: ViewOption = None,
 ) -> None:
     """
