@@ -113,6 +113,30 @@ def test_a_clause_points_at_the_line_of_the_contract() -> None:
         assert source[int(line) - 1].strip() == pointer.rpartition("/")[2] + ":"
 
 
+@pytest.mark.parametrize("relay", relays())
+def test_every_clause_leads_somewhere(relay: str) -> None:
+    """Each clause of a whole run resolves in the contract, and its line holds the key that it ends with."""
+    _, document = run(relay, "times-in-future", profile="all")
+    clauses = {row["clause"] for row in document["rows"] if row["clause"]}
+    led = 0
+    for clause in sorted(clauses):
+        place, _, pointer = clause.partition("#")
+        if not pointer:
+            assert re.fullmatch(r"RFC \d+ section [\d.]+", clause)
+            continue
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+        node: Any = contract(relay).document
+        for step in steps:
+            node = node[int(step)] if isinstance(node, list) else contract(relay).resolve(node)[step]
+        file, _, line = place.partition(":")
+        assert file == f"openapi/{relay}.yaml"
+        text = contract(relay).source.read_text(encoding="utf-8").splitlines()[int(line) - 1]
+        named = [step for step in steps if not step.isdecimal() or step in {"200", "400", "401"}]
+        assert named[-1] in text or text.strip().startswith("- "), (clause, text)
+        led += 1
+    assert led >= 8
+
+
 class Limited(MockRelay):
     """A mock that answers a number of requests and then no more."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,5 +51,14 @@ def document(name: str) -> Callable[[Observation], str]:
 
 @cache
 def _at(contract: Contract, location: Location) -> Clause:
-    """A clause; each exchange is judged by the same ones, and finding their lines takes a while."""
+    """
+    The clause at a location, or at the nearest place above that the contract has.
+
+    Each exchange is judged by the same ones, and finding their lines takes a while.
+    """
+    node: Any = contract.document
+    for depth, step in enumerate(location):
+        if not isinstance(node, dict) or step not in node:
+            return contract.clause(*location[:depth])
+        node = node[step]
     return contract.clause(*location)
