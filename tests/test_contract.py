@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay._contract import Clause, Contract, contract, relays
+from mjrelay._contract import Clause, Contract, contract, data, relays
 from mjrelay._credential import Credential
+from mjrelay._overlay import Overlay
 from mjrelay._reader import State
 from mjrelay._request import Request, ask, build, build_many, join, nested
 from mjrelay.errors import ContractError, MjrelayError, SettingError, UnknownRelayError
@@ -187,9 +188,46 @@ def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
     """The file that people read ships, and the fetch operation is found in it."""
     known = contract(name)
     clause = known.clause(*known.location, "x-mj-task")
-    assert clause.file == f"openapi/{name}.yaml"
+    assert known.origins or clause.file == f"openapi/{name}.yaml"
     text = known.source.read_text(encoding="utf-8").splitlines()
     assert text[clause.line - 1].strip() == "x-mj-task:"
+
+
+@pytest.mark.parametrize("name", [name for name in relays() if contract(name).origins])
+def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
+    """Of a relay that overlays made, each changed place is found where the overlay says it."""
+    known = contract(name)
+    title = known.clause("info", "title")
+    assert title.file == f"overlays/relays/{name}.yaml"
+    lines = (data("overlays").parent / title.file).read_text(encoding="utf-8").splitlines()
+    assert lines[title.line - 1].strip() == f"title: {name}"
+    for location, origin in known.origins.items():
+        clause = known.clause(*location, "below")
+        assert (data("overlays").parent / clause.file) == origin.file
+        assert clause.pointer.endswith("/below")
+        assert clause.line > 1
+
+
+def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
+    """What is new, another, or appended has its origin; what replaces it later hides it; the rest stays."""
+    source, changes = tmp_path / "one.yaml", tmp_path / "changes.yaml"
+    source.write_text("paths: {}\ninfo:\n  title: one\n  version: '1'\ntags: [{name: a}]\n", encoding="utf-8")
+    changes.write_text(
+        "overlay: 1.1.0\ninfo: {title: A, version: 1.0.0}\nactions:\n"
+        "  - target: $\n    update:\n      info:\n        title: two\n        x-new: {deep: 1}\n"
+        "  - target: $.tags\n    update: {name: b}\n"
+        "  - target: $.info['x-new']\n    remove: true\n"
+        "  - target: $.info\n    update:\n      x-new: 2\n",
+        encoding="utf-8",
+    )
+    one = Contract.load(source).overlaid(Overlay.load(changes))
+    assert one.document["info"] == {"title": "two", "version": "1", "x-new": 2}
+    assert one.clause("info", "title") == Clause(str(changes), 7, "/actions/0/update/info/title")
+    assert one.clause("info", "x-new") == Clause(str(changes), 15, "/actions/3/update/x-new")
+    assert one.clause("tags", 1, "name") == Clause(str(changes), 10, "/actions/1/update/name")
+    assert one.clause("tags", 1) == Clause(str(changes), 10, "/actions/1/update")
+    assert one.clause("tags", 0) == Clause(str(source), 5, "/tags/0")
+    assert one.clause("info", "version") == Clause(str(source), 4, "/info/version")
 
 
 def test_did_you_mean() -> None:

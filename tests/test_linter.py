@@ -15,7 +15,7 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_codegen.linter import GATES, RULES, Violation, lint, lint_overlay
+from mjrelay_codegen.linter import GATES, RULES, Violation, lint, lint_overlay, lint_relay
 from mjrelay_codegen.linter._draft import schema
 from ruamel.yaml import YAML
 
@@ -26,6 +26,7 @@ from mjrelay.errors import ContractError
 REPOSITORY = Path(__file__).parent.parent
 CONTRACTS = sorted((REPOSITORY / "openapi").glob("*.yaml"))
 OVERLAYS = sorted((REPOSITORY / "overlays").rglob("*.yaml"))
+RELAYS = sorted((REPOSITORY / "overlays" / "relays").glob("*.yaml"))
 
 # Small, and valid: every case breaks it in one place.
 BASE = """\
@@ -564,6 +565,15 @@ CASES = r"""
 >             type: [string]
 ! not one plain type; $ref to a component
 
+# convention-items-of-several
+-           items:
+-             $ref: "#/components/schemas/Button"
++           items:
++             anyOf:
++               - $ref: '#/components/schemas/Button'
+>               - {type: [string]}
+! one plain type; anyOf
+
 # convention-no-items
 -         buttons:
 -           type: [array]
@@ -760,6 +770,16 @@ CASES = r"""
 -                   x-evidence: {source: somewhere, date: "2026-01-31"}
 >                   x-evidence: {source: somewhere, date: "2026-W01-1"}
 ! has no date; YYYY-MM-DD
+
+# evidence-of-an-answer
+-           - {status: 200, body: empty}
+>           - {status: 200, body: empty, x-evidence: {source: somewhere, date: "2026-02-30"}}
+! has no date; YYYY-MM-DD
+
+# evidence-of-an-answer-form
+-           - {status: 200, body: empty}
+>           - {status: 200, body: empty, x-evidence: {source: somewhere, date: "2026-01-31", url: a}}
+! x-evidence has no url; source, date and assumed
 
 # evidence-key
 -                   x-evidence: {source: somewhere, date: "2026-01-31"}
@@ -1408,6 +1428,28 @@ def test_the_schema_is_closed(place: tuple[str | int, ...]) -> None:
         value = value[step]
     if isinstance(value, dict):
         assert not SCHEMA.is_valid(changed(FULL, (*place, "junk"), 1))
+
+
+@pytest.mark.parametrize("path", RELAYS, ids=lambda path: path.stem)
+def test_what_our_overlays_make_is_clean(path: Path) -> None:
+    """The contract that a relay's overlay makes of another is held to the same rules."""
+    assert lint_relay(path, REPOSITORY / "openapi") == []
+
+
+def test_what_an_overlay_makes_is_judged_where_it_is_written(tmp_path: Path) -> None:
+    """What an overlay spoils is found in the overlay, and what was wrong before in the contract."""
+    base, derived = tmp_path / "base.yaml", tmp_path / "derived.yaml"
+    base.write_text(BASE.replace("operationId: fetchTask", "operationId: fetch"), encoding="utf-8")
+    derived.write_text(
+        "overlay: 1.1.0\ninfo: {title: T, version: '1'}\nextends: ./base.yaml\nactions:\n"
+        "  - target: $.components.schemas.Task.properties\n    update:\n      more: {type: [string]}\n",
+        encoding="utf-8",
+    )
+    found = {(violation.file, violation.line, violation.rule) for violation in lint_relay(derived, tmp_path)}
+    line = 1 + base.read_text(encoding="utf-8").splitlines().index("      operationId: fetch")
+    assert found == {(str(base), line, "operation"), (str(derived), 7, "convention")}
+    derived.write_text(derived.read_text(encoding="utf-8").replace("./base", "./gone"), encoding="utf-8")
+    assert [violation.rule for violation in lint_relay(derived, tmp_path)] == ["overlay"]
 
 
 def test_an_overlay_that_cannot_be_read_is_a_violation(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from mjrelay.errors import MjrelayError
 
 try:
     from mjrelay_codegen import _generator
-    from mjrelay_codegen.linter import lint, lint_overlay
+    from mjrelay_codegen.linter import lint, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
 
@@ -54,7 +54,10 @@ def _drift(root: Path) -> int:
 def _lint(root: Path) -> int:
     contracts, overlays = sorted(root.glob("openapi/*.yaml")), sorted(root.glob("overlays/*/*.yaml"))
     violations = [violation for path in contracts for violation in lint(path)]
-    violations += [violation for path in overlays for violation in lint_overlay(path)]
+    for path in overlays:
+        found = lint_overlay(path)
+        relay = path.parent.name == "relays" and not found
+        violations += lint_relay(path, root / "openapi") if relay else found
     _say(*violations, f"{len(contracts)} contracts, {len(overlays)} overlays: {len(violations)} violations")
     return 1 if violations else 0
 

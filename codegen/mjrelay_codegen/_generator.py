@@ -130,9 +130,11 @@ def _write_repository(root: Path, tree: Path) -> None:
 
 
 def _write_client(package: Path, relay: Relay, adjustments: list[Overlay]) -> None:
-    document = relay.resolve()
+    resolved = relay.resolve()
+    document = resolved.document
     try:
-        contract = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        shipped = document | relay.origins(resolved)
+        contract = json.dumps(shipped, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ContractError(
             f"is not JSON: {error}; put dates in quotes, and leave out .nan and .inf", source=relay.files[0]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from attrs import field, frozen
 
 from mjrelay import _yaml
-from mjrelay._contract import METHODS
+from mjrelay._contract import METHODS, ORIGINS, Contract
 from mjrelay._credential import Credential
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @frozen
@@ -22,12 +21,13 @@ class Relay:
     """
     A relay as it is written: a contract, or overlays over another relay's.
 
-    ``shown`` is how headers call its file; ``files`` are all that it is written in, its own first and the
-    contract last.
+    ``shown`` is how headers call its file, ``root`` the directory with the contracts' own; ``files`` are all
+    that it is written in, its own first and the contract last.
     """
 
     name: str
     shown: str
+    root: Path
     files: tuple[Path, ...]
     document: Any = field(repr=False)
     overlays: tuple[Overlay, ...] = field(repr=False)
@@ -51,17 +51,28 @@ class Relay:
             files.append(_extended(overlays[-1], contracts))
             if files[-1].resolve() in {file.resolve() for file in files[:-1]}:
                 raise ContractError("extends itself in a circle; end it at a contract", source=path)
-        return cls(path.stem, shown, tuple(files), document, tuple(overlays))
+        return cls(path.stem, shown, contracts.parent, tuple(files), document, tuple(overlays))
 
-    def resolve(self) -> dict[str, Any]:
+    def resolve(self) -> Contract:
         """The contract with the relay's overlays applied, as plain JSON values; raises `ContractError`."""
-        document = self.document
+        contract = Contract(self.name, _yaml.plain(self.document), self.files[-1])
         for overlay in reversed(self.overlays):
-            document = overlay.apply(document)
-        plain = _yaml.plain(document)
-        if not isinstance(plain, dict) or not isinstance(plain.get("paths"), dict):
+            contract = contract.overlaid(overlay)
+        document: Any = contract.document
+        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=self.files[-1])
-        return plain
+        return contract
+
+    def origins(self, contract: Contract) -> dict[str, Any]:
+        """The files that a contract made by overlays is written in, seen from the root; else nothing."""
+        if not self.overlays:
+            return {}
+        shown = {file: Path(os.path.relpath(file, self.root)).as_posix() for file in self.files}
+        changes = [
+            {"at": location, "file": shown[origin.file], "from": origin.location}
+            for location, origin in contract.origins.items()
+        ]
+        return {ORIGINS: {"source": shown[contract.source], "changes": changes}}
 
 
 @frozen

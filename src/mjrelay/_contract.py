@@ -18,11 +18,15 @@ from mjrelay._credential import Credential
 from mjrelay.errors import ContractError, UnknownRelayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from mjrelay._overlay import Overlay
     from mjrelay._reader import Reader
     from mjrelay._request import Request
     from mjrelay._yaml import Location
+
+ORIGINS = "x-origins"
+"""Where a packaged contract that overlays made says which files it is written in."""
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
@@ -39,17 +43,27 @@ class Clause:
         return f"{self.file}:{self.line}#{self.pointer}"
 
 
+@frozen
+class Origin:
+    """A file, and the place in it that says something; what is below it there is below it here."""
+
+    file: Path
+    location: Location
+
+
 @define(frozen=True, slots=False, eq=False)
 class Contract:
     """
     One relay's contract, by the relay's name.
 
-    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that people read.
+    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that people read, and
+    ``origins`` are where the parts are written that overlays have changed.
     """
 
     name: str
     document: dict[str, Any] = field(repr=False)
     source: Path = field(repr=False)
+    origins: Mapping[Location, Origin] = field(factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: Path) -> Contract:
@@ -58,6 +72,15 @@ class Contract:
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=path)
         return cls(path.stem, document, path)
+
+    def overlaid(self, overlay: Overlay) -> Contract:
+        """The same with an overlay applied; raises `OverlayError` where that does not fit."""
+        from mjrelay import _origin  # noqa: PLC0415 - overlays are for those who use them
+
+        document, later = _origin.overlaid(overlay, self.document)
+        origins = dict(self.origins)
+        _origin.merge(origins, later)
+        return Contract(self.name, document, self.source, origins)
 
     @cached_property
     def location(self) -> Location:
@@ -233,7 +256,10 @@ class Contract:
         return node
 
     def clause(self, *location: str | int) -> Clause:
-        """The clause at a location: file, line of it or of its nearest ancestor, and JSON Pointer."""
+        """The clause at a location: file, line of it or of its nearest ancestor there, and JSON Pointer."""
+        for depth in range(len(location), 0, -1) if self.origins else ():
+            if origin := self.origins.get(location[:depth]):
+                return _clause(origin.file, (*origin.location, *location[depth:]))
         return _clause(self.source, location)
 
 
@@ -255,7 +281,13 @@ def contract(name: str) -> Contract:
     if wanted not in known:
         raise UnknownRelayError(name, known, difflib.get_close_matches(wanted, known, n=3, cutoff=0.5))
     text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
-    return Contract(wanted, json.loads(text), data("openapi") / f"{wanted}.yaml")
+    document = json.loads(text)
+    root, written = data("openapi").parent, document.pop(ORIGINS, {})
+    origins = {
+        tuple(change["at"]): Origin(root / change["file"], tuple(change["from"]))
+        for change in written.get("changes", ())
+    }
+    return Contract(wanted, document, root / written.get("source", f"openapi/{wanted}.yaml"), origins)
 
 
 def overlaid(name: str, overlays: Iterable[Path]) -> Contract:
@@ -266,11 +298,10 @@ def overlaid(name: str, overlays: Iterable[Path]) -> Contract:
     """
     from mjrelay._overlay import Overlay  # noqa: PLC0415 - few need it, and it takes long to import
 
-    packaged = contract(name)
-    document = packaged.document
+    one = contract(name)
     for path in overlays:
-        document = Overlay.load(path).apply(document)
-    return packaged if document is packaged.document else Contract(packaged.name, document, packaged.source)
+        one = one.overlaid(Overlay.load(path))
+    return one
 
 
 def data(folder: str) -> Path:

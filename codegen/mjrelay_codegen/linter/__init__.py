@@ -10,6 +10,7 @@ from attrs import frozen
 from mjrelay import _yaml
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
+from mjrelay_codegen._relay import Relay
 from mjrelay_codegen.linter import _companions, _conventions, _meanings, _validity
 from mjrelay_codegen.linter._draft import Draft
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mjrelay._yaml import Location
 
     Rule = Callable[[Draft], Iterator[tuple[Location, str]]]
+    Place = Callable[[Location], tuple[str, int]]
 
 GATES: dict[str, Rule] = {
     "name": _validity.name,
@@ -66,11 +68,21 @@ def lint(path: Path) -> list[Violation]:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    for name, rule in GATES.items():
-        if found := _apply(name, rule, draft):
-            return found
-    found = [violation for name, rule in RULES.items() for violation in _apply(name, rule, draft)]
-    return sorted(found, key=lambda violation: violation.line)
+    return _judged(draft, lambda location: (_shown(path), _yaml.line(draft.source, location)))
+
+
+def lint_relay(path: Path, contracts: Path) -> list[Violation]:
+    """Everything that is wrong with the contract that a relay's overlay makes, each where it is written."""
+    try:
+        contract = Relay.load(path, str(path), contracts).resolve()
+    except ContractError as error:
+        return [_unreadable(path, "overlay", error)]
+
+    def place(location: Location) -> tuple[str, int]:
+        clause = contract.clause(*location)
+        return clause.file, clause.line
+
+    return _judged(Draft(path, contract.document), place)
 
 
 def lint_overlay(path: Path) -> list[Violation]:
@@ -92,11 +104,18 @@ def lint_overlay(path: Path) -> list[Violation]:
     ]
 
 
-def _apply(name: str, rule: Rule, draft: Draft) -> list[Violation]:
+def _judged(draft: Draft, place: Place) -> list[Violation]:
+    for name, rule in GATES.items():
+        if found := _apply(name, rule, draft, place):
+            return found
+    found = [violation for name, rule in RULES.items() for violation in _apply(name, rule, draft, place)]
+    return sorted(found, key=lambda violation: violation.line)
+
+
+def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
     return [
         Violation(
-            file=_shown(draft.path),
-            line=_yaml.line(draft.source, location),
+            *place(location),
             pointer="".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location),
             rule=name,
             message=message,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay._credential import Credential
 from mjrelay.errors import ContractError
-from mjrelay_codegen.linter._draft import SCHEMAS, Found, is_json
+from mjrelay_codegen.linter._draft import MATCHERS, SCHEMAS, Found, Node, is_json, matchers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mjrelay_codegen.linter._draft import Draft, Node
+    from mjrelay._yaml import Location
+    from mjrelay_codegen.linter._draft import Draft
 
 _EXTENSIONS = {"x-evidence", "x-mj-task", "x-enum-varnames"}
 _SCALARS = {"string", "integer", "number", "boolean"}
@@ -75,7 +76,10 @@ _PROPERTY = (
     "a property has its types as a list (type: [string]), or refers to components inside "
     "anyOf: [{$ref: '#/components/schemas/Name'}]"
 )
-_ITEMS = "items have one plain type (type: string), or are a $ref to a component"
+_ITEMS = (
+    "items have one plain type (type: string), or are a $ref to a component, or any of several inside "
+    "anyOf: [{type: string}, {$ref: '#/components/schemas/Name'}]"
+)
 _BODY = "a body is a $ref to a component, or {type: array, items: …}"
 _VALUE = "a parameter has one plain type (type: string), or is an array of it that a query repeats"
 
@@ -151,10 +155,13 @@ def security(draft: Draft) -> Iterator[Found]:
 
 def evidence(draft: Draft) -> Iterator[Found]:
     """`x-evidence` says where a statement comes from, and of which day that is true."""
-    for node in draft.nodes:
-        if not isinstance(node.value, dict) or node.named or "x-evidence" not in node.value:
-            continue
-        here, value = (*node.location, "x-evidence"), node.value["x-evidence"]
+    holders = [
+        (node.location, node.value)
+        for node in draft.nodes
+        if isinstance(node.value, dict) and not node.named and "x-evidence" in node.value
+    ]
+    for location, holder in (*holders, *_evident_matchers(draft)):
+        here, value = (*location, "x-evidence"), holder["x-evidence"]
         if not isinstance(value, dict):
             yield Found(here, 'x-evidence is an object; write {source: …, date: "YYYY-MM-DD"}')
             continue
@@ -166,6 +173,16 @@ def evidence(draft: Draft) -> Iterator[Found]:
             yield Found(here, 'x-evidence has no date; write the day it was looked up, date: "YYYY-MM-DD"')
         if value.get("assumed", True) is not True:
             yield Found((*here, "assumed"), "assumed is true or left out; delete it")
+
+
+def _evident_matchers(draft: Draft) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """The answers in `x-mj-task` that say where they were seen themselves."""
+    for node in draft.fetches:
+        form = node.value["x-mj-task"]
+        for key in MATCHERS if isinstance(form, dict) else ():
+            for location, matcher in matchers(form, key):
+                if isinstance(matcher, dict) and "x-evidence" in matcher:
+                    yield (*node.location, "x-mj-task", *location), matcher
 
 
 def _is_date(text: Any) -> bool:
@@ -326,7 +343,13 @@ def _property(node: Node) -> Iterator[Found]:
 
 
 def _items(node: Node) -> Iterator[Found]:
-    if "$ref" not in node.value:
+    if "anyOf" in node.value:
+        yield from _only(node, {"anyOf"}, _ITEMS)
+        for index, member in enumerate(node.value["anyOf"]):
+            if isinstance(member, dict):
+                inner = Node("items", (*node.location, "anyOf", index), member)
+                yield from () if "$ref" in member else _scalar(inner, _ITEMS)
+    elif "$ref" not in node.value:
         yield from _scalar(node, _ITEMS)
 
 

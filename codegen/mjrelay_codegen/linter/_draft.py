@@ -17,7 +17,7 @@ from mjrelay._request import ask
 from mjrelay.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mjrelay._reader import Reader
@@ -84,6 +84,10 @@ _GRAMMAR: dict[str, str | dict[str, str]] = {
     "members": "member",
 }
 _NAMED = {"properties", "schemas", "schemes", "examples", "content", "headers", "parameters"}
+
+
+MATCHERS = ("missing", "unauthorized", "forbidden", "elsewhere")
+"""The keys of `x-mj-task` under which answers are described."""
 
 
 class Found(NamedTuple):
@@ -225,6 +229,15 @@ def schema() -> dict[str, Any]:
     text = (resources.files("mjrelay") / "x-mj-task.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
+
+
+def matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]]:
+    """The descriptions of answers under a key of an `x-mj-task`, each with where it stands in there."""
+    found = form.get(key, [])
+    if isinstance(found, list):
+        yield from (((key, index), matcher) for index, matcher in enumerate(found))
+    else:
+        yield (key,), found
 
 
 def is_json(media_type: str) -> bool:

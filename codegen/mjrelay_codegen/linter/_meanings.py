@@ -13,7 +13,7 @@ from mjrelay._jsonpath import Path
 from mjrelay._predicate import compile_predicate
 from mjrelay._reader import State
 from mjrelay.errors import ContractError
-from mjrelay_codegen.linter._draft import Found, is_json, schema
+from mjrelay_codegen.linter._draft import MATCHERS, Found, is_json, matchers, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mjrelay_codegen.linter._draft import Draft
 
 _EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
-_REFUSALS = ("missing", "unauthorized", "forbidden")
+_REFUSALS = MATCHERS[:3]
 # The keys of x-mj-task under which paths stand, as they are or in a list, and predicates.
 _PATHS = {
     *("kind", "prompt", "status", "path", "count", "submitted", "started", "finished"),
@@ -152,14 +152,6 @@ def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
             yield here, f"{form['items']}[{json.dumps(value)}]"
 
 
-def _matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, dict[str, Any]]]:
-    matchers = form.get(key, [])
-    if isinstance(matchers, dict):
-        yield (key,), matchers
-    else:
-        yield from (((key, index), matcher) for index, matcher in enumerate(matchers))
-
-
 def state(draft: Draft) -> Iterator[Found]:
     """Examples read as the state that they are called after, and the states that matter have one."""
     if draft.reader is None:
@@ -206,7 +198,7 @@ def matcher(draft: Draft) -> Iterator[Found]:
         return
     here, form = draft.extension
     for key in _REFUSALS:
-        for location, matcher in _matchers(form, key):
+        for location, matcher in matchers(form, key):
             problem = _unmet(draft, matcher)
             if problem:
                 yield Found((*here, *location), problem)
