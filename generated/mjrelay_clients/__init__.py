@@ -4,7 +4,18 @@
 
 RELAYS = (
     "apiai",
+    "apimart",
+    "cometapi",
+    "deerapi",
+    "huanwang",
     "mjdjourney",
+    "mjproxy",
+    "newapi",
+    "octopusx",
+    "onehub",
+    "trueai",
+    "ttapi",
+    "yunwu",
     "zhongzhuan",
 )
 """The names of the relays, which are those of the packages."""
