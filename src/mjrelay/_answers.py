@@ -74,13 +74,14 @@ class Answers:
     def tasks(self, exchange: Exchange, ids: Sequence[str]) -> Mapping[str, Task | RelayError]:
         """What became of each of several ids; raises the `RelayError` that fits where it is none of them."""
         batch, reader = self.contract.reader.batch, self.contract.reader
-        document = self._document(exchange, None)
+        document = self._document(exchange, None, of_a_task=False)
         if batch is None or not isinstance(document, list | dict):
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
-        items = batch.items.find(document)
-        found = {text(reader.id(item)): item for item in items if reader.accepts(item)}
+        items = batch.documents(document)
+        bare = batch.bare(document)
+        found = {text(reader.id(item)): item for item in items if bare or reader.accepts(item)}
         found.pop(None, None)
-        if not found and (items or isinstance(document, dict)):
+        if not found and (items or not self._lists_none(document)):
             said = self._said(exchange)
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{said}", exchange, None)
         missing = "the answer to many ids leaves it out"
@@ -90,6 +91,25 @@ class Answers:
             else self._missing(MissingTaskError, missing, exchange, task_id)
             for task_id in ids
         }
+
+    def seed(self, exchange: Exchange, task_id: str) -> str:
+        """The seed of a task's image; raises the `RelayError` that fits."""
+        form = self.contract.reader.seed
+        document = self._document(exchange, task_id, of_a_task=False)
+        found = None if form is None else text(form.value.first(document))
+        if found is None:
+            said = self._said(exchange)
+            message = f"a 200 without a seed{said}; ask again once the task has succeeded"
+            raise self._error(EnvelopeError, message, exchange, task_id)
+        return found
+
+    def _lists_none(self, document: Any) -> bool:
+        """Whether an answer without tasks is a list that is empty, and not an error in disguise."""
+        reader, batch = self.contract.reader, self.contract.reader.batch
+        if batch is None or not batch.listed(document):
+            return False
+        enveloped = bool(batch.place) and isinstance(document, dict)
+        return not enveloped or reader.accepts(batch.placed({}, batch.around(document)))
 
     def read(self, body: bytes) -> Task:
         """The task in the body of a callback; raises `UndecodableError` and `EnvelopeError`."""
@@ -103,11 +123,16 @@ class Answers:
             raise EnvelopeError("the body holds no task", relay=self.contract.name)
         return Task(self.contract, document)
 
-    def _document(self, exchange: Exchange, task_id: str | None) -> Any:
-        """The document of a 200 that is one; everything else is raised."""
+    def _document(self, exchange: Exchange, task_id: str | None, *, of_a_task: bool = True) -> Any:
+        """
+        The document of a 200 that is one; everything else is raised.
+
+        What a document says of itself where a task is missing is no sign where it is not ``of_a_task``.
+        """
         if exchange.failure is not None:
             raise self._error(TransportError, f"{exchange.failure}; try again later", exchange, task_id)
-        if exchange.status != 200 or any(matcher.matches(exchange) for matcher in self._missing_in_a_200):
+        missing = (one for one in self._missing_in_a_200 if of_a_task or one.where is None)
+        if exchange.status != 200 or any(matcher.matches(exchange) for matcher in missing):
             raise self._refusal(exchange, task_id)
         try:
             document = exchange.document

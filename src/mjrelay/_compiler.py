@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mjrelay import _request
 from mjrelay._format import PROGRESS_FORMATS, compile_time, is_number, text
@@ -13,6 +13,9 @@ from mjrelay._predicate import Predicate, compile_predicate, compile_scope, same
 from mjrelay._reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
 from mjrelay._relation import Relation
 from mjrelay.errors import ContractError
+
+if TYPE_CHECKING:
+    from mjrelay._yaml import Location
 
 
 def compile_reader(form: Mapping[str, Any]) -> Reader:
@@ -238,9 +241,25 @@ def _matchers(forms: Any) -> tuple[Matcher, ...]:
 def _batch(form: Mapping[str, Any] | None) -> Batch | None:
     if form is None:
         return None
-    _known(form, "operation", "ids", "items", "limit")
+    _known(form, "operation", "ids", "items", "as", "limit")
     _ask(form["ids"])
-    return Batch(form["operation"], form["ids"], Path.compile(form["items"]), _positive(form.get("limit")))
+    items = Path.compile(form["items"])
+    return Batch(
+        operation=form["operation"],
+        ids=form["ids"],
+        items=items,
+        limit=_positive(form.get("limit")),
+        array=_path(items.array),
+        place=_place(form["as"]) if "as" in form else (),
+    )
+
+
+def _place(text: str) -> Location:
+    """Where an item of a list stands in the document of a task."""
+    place = Path.compile(text).location
+    if not place or any(step != 0 for step in place if isinstance(step, int)):
+        raise ContractError(f"{text!r} is no place of one item; write $.data, or $.data[0] or the like")
+    return place
 
 
 def _seed(form: Mapping[str, Any] | None) -> Seed | None:

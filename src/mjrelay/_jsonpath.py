@@ -59,6 +59,25 @@ class Path:
     def _query(self) -> jsonpath_rfc9535.JSONPathQuery:
         return _query(self.text)
 
+    @property
+    def location(self) -> Location | None:
+        """The one place that a path of names and indexes leads to; None for any other path."""
+        steps = self._steps
+        if steps is None or any(step.lastindex is None for step in steps):
+            return None
+        found = [(step.lastindex, step[step.lastindex or 0]) for step in steps]
+        return tuple(int(text) if group == _INDEX else text for group, text in found)
+
+    @property
+    def array(self) -> str | None:
+        """The path of what the last wildcard of a plain path goes through; None where it has none."""
+        wildcards = [step.start() for step in self._steps or () if step.lastindex is None]
+        return self.text[: wildcards[-1]] if wildcards else None
+
+    @property
+    def _steps(self) -> list[re.Match[str]] | None:
+        return list(_STEP.finditer(self.text)) if _SIMPLE.fullmatch(self.text) else None
+
     def locate(self, document: Any) -> list[Location]:
         """Where the selected values stand."""
         return [node.location for node in self._query.finditer(document)]

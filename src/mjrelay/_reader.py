@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mjrelay._jsonpath import Path
     from mjrelay._matcher import Matcher
     from mjrelay._relation import Relation
+    from mjrelay._yaml import Location
 
 VERSION = 1
 """The version of `x-mj-task` that this reader speaks."""
@@ -115,6 +116,45 @@ class Batch:
     ids: str
     items: Path
     limit: int | None
+    array: Path | None
+    place: Location = field(default=())
+
+    def documents(self, answer: Any) -> list[Any]:
+        """The tasks in an answer, each as a document that all other paths are about."""
+        items = self.items.find(answer)
+        if not self.place:
+            return items
+        around = self.around(answer)
+        return [self.placed(item, around) for item in items]
+
+    def around(self, answer: Any) -> dict[str, Any]:
+        """What an answer says beside its list, in members of its own."""
+        where = None if self.array is None else self.array.location
+        if not where or not isinstance(answer, dict):
+            return {}
+        return {name: value for name, value in answer.items() if name != where[0]}
+
+    def placed(self, item: Any, around: Any) -> Any:
+        """An item in its place in a task's document, with what else stands in that document."""
+        return _placed(item, self.place, around)
+
+    def bare(self, answer: Any) -> bool:
+        """Whether an answer is a list without what a task comes in; there `accepts` judges nothing."""
+        return bool(self.place) and isinstance(answer, list)
+
+    def item(self, document: Any) -> Any:
+        """What of a task's document an item is; None where it is not there."""
+        for step in self.place:
+            try:
+                document = document[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return document
+
+    def listed(self, answer: Any) -> bool:
+        """Whether an answer holds the list, be it empty; some servers send null for an empty one."""
+        found = () if self.array is None else self.array.find(answer)
+        return any(value is None or isinstance(value, list) for value in found)
 
 
 @frozen
@@ -232,6 +272,16 @@ class Reader:
         """Whether a succeeded task must have this part: ``progress`` 100, ``media`` or ``finished``."""
         scope = self._complete.get(part)
         return scope is not None and scope(document)
+
+
+def _placed(item: Any, place: Location, around: Any) -> Any:
+    if not place:
+        return item
+    step, rest = place[0], place[1:]
+    if isinstance(step, int):
+        return [_placed(item, rest, around[0] if isinstance(around, list) and around else None)]
+    members = around if isinstance(around, dict) else {}
+    return {**members, step: _placed(item, rest, members.get(step))}
 
 
 def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:

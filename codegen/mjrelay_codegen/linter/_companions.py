@@ -38,11 +38,14 @@ def batch(draft: Draft) -> Iterator[Found]:
                 "or correct the place",
             )
     for answer in draft.answers(operation, "200"):
-        if any(text(draft.reader.id(item)) is None for item in form.items.find(answer.document)):
+        items = form.documents(answer.document)
+        if any(text(draft.reader.id(item)) is None for item in items):
             yield Found(
                 answer.location,
-                f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items",
+                f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items or as",
             )
+        elif not form.bare(answer.document) and not all(map(draft.reader.accepts, items)):
+            yield Found(answer.location, "accept refuses a task in it; correct it, or as of batch")
 
 
 def seed(draft: Draft) -> Iterator[Found]:

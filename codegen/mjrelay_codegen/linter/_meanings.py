@@ -27,7 +27,7 @@ _REFUSALS = MATCHERS[:3]
 # The keys of x-mj-task under which paths stand, as they are or in a list, and predicates.
 _PATHS = {
     *("kind", "prompt", "status", "path", "count", "submitted", "started", "finished"),
-    *("images", "videos", "inputs", "items", "value", "failure", "code", "message"),
+    *("images", "videos", "inputs", "items", "as", "value", "failure", "code", "message"),
 }
 _PREDICATES = {"accept", "where", "unless"}
 
@@ -113,7 +113,9 @@ def jsonpath(draft: Draft) -> Iterator[Found]:
         return
     here, form = draft.extension
     for location, text in _paths(form):
-        if location[0] in {"batch", "seed"}:
+        if location == ("batch", "as"):
+            answers = draft.tasks
+        elif location[0] in {"batch", "seed"}:
             operation = draft.operation(form[location[0]]["operation"])
             if operation is None:
                 continue

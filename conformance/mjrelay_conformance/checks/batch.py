@@ -151,7 +151,7 @@ def like_single(o: Observation) -> Judgement:
         if any(_unlike(o, ended[0], other) for other in ended[1:]):
             return _UNSOUND
         compared += 1
-        if (unlike := _unlike(o, ended[0], item)) is not None:
+        if (unlike := _unlike(o, ended[0], _among(o, ended[0], item))) is not None:
             return failed(unlike[0], unlike[1], level=_level(o))
     return PASSED if compared else not_applicable("no task that had ended is in it")
 
@@ -183,13 +183,19 @@ def _level(o: Observation) -> Level:
 
 
 def _items(o: Observation) -> list[Any]:
-    """The items of the answer where it is JSON and the contract says where they stand."""
+    """The tasks in the answer where it is JSON and the contract says where they stand."""
     if o.reader.batch is None:
         return []
     try:
-        return o.reader.batch.items.find(o.exchange.document)
+        return o.reader.batch.documents(o.exchange.document)
     except NotJSONError:
         return []
+
+
+def _among(o: Observation, alone: Any, item: Any) -> Any:
+    """An item in what the task came in when it was asked for alone, for a list may come in something else."""
+    batch = o.reader.batch
+    return item if batch is None else batch.placed(batch.item(item), alone)
 
 
 def _id(o: Observation, item: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from mjrelay._predicate import compile_predicate
-from mjrelay_conformance.mock import _writer
+from mjrelay_conformance.mock import _places, _writer
 from mjrelay_conformance.mock._received import Received
 
 if TYPE_CHECKING:
@@ -146,10 +146,23 @@ def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
     """The answer that holds several tasks, around them what the contract's example has there."""
     for media_type, shown in _documents(contract, 200, contract.batch):
         if places := batch.items.locate(shown):
-            around, place = copy.deepcopy(shown), places[0][:-1]
-            _writer.put(around, place, documents)
-            return Answer(200, (*typed(media_type), _FRESH), encode(around if place else documents))
-    return Answer(200, (*typed(JSON), _FRESH), encode(documents))
+            lists = () if batch.array is None else batch.array.locate(shown)
+            depth = len(lists[0] if lists else places[0][:-1])  # below the list is what each task comes in
+            around, place, inner = copy.deepcopy(shown), places[0][:depth], places[0][depth + 1 :]
+            wrapper = _places.at(shown, places[0][: depth + 1]) if inner else None
+            items = [_wrapped(batch.item(document), wrapper, inner) for document in documents]
+            _writer.put(around, place, items)
+            return Answer(200, (*typed(media_type), _FRESH), encode(around if place else items))
+    return Answer(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
+
+
+def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
+    """A task in what the contract's example has around each one of a list."""
+    if not place:
+        return item
+    around = copy.deepcopy(wrapper)
+    _writer.put(around, place, item)
+    return around
 
 
 def malformed(contract: Contract) -> Answer:

@@ -1,0 +1,309 @@
+"""Several tasks at once, for each way in which a relay may take ids and wrap tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import pytest
+from mjrelay_codegen.linter import lint
+from mjrelay_conformance._direct import Direct
+from mjrelay_conformance._pace import Pace
+from mjrelay_conformance._plan import KnownTask, plan
+from mjrelay_conformance._record import Record
+from mjrelay_conformance._runner import Judge, Runner
+from mjrelay_conformance._selection import select
+from mjrelay_conformance.mock import MockRelay, Server
+from twins import Async, Sync
+
+from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
+from mjrelay._answers import Answers
+from mjrelay._clock import Clock
+from mjrelay._compiler import compile_reader
+from mjrelay._contract import Contract
+from mjrelay._redaction import Redactor
+from mjrelay.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Twin = type[Sync | Async]
+
+KEY = "sk-never-to-be-seen-4711"
+TWINS = pytest.mark.parametrize("twin", [Sync, Async])
+
+# What one task comes in, what a list comes in, and how x-mj-task says so.
+SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any], str, dict[str, str]]] = {
+    "plain": (lambda task: task, lambda tasks: tasks, "$", {"items": "$[*]"}),
+    "list-in-an-envelope": (
+        lambda task: task,
+        lambda tasks: {"code": 0, "data": {"total": 2, "list": tasks}},
+        "$",
+        {"items": "$.data.list[*]"},
+    ),
+    "items-in-envelopes": (
+        lambda task: task,
+        lambda tasks: [{"found": True, "task": task} for task in tasks],
+        "$",
+        {"items": "$[*].task"},
+    ),
+    "one-in-an-envelope": (
+        lambda task: {"code": 0, "data": task},
+        lambda tasks: tasks,
+        "$.data",
+        {"items": "$[*]", "as": "$.data"},
+    ),
+    "both-in-an-envelope": (
+        lambda task: {"code": 0, "data": task},
+        lambda tasks: {"code": 0, "data": tasks},
+        "$.data",
+        {"items": "$.data[*]", "as": "$.data"},
+    ),
+    "one-is-a-list-of-one": (
+        lambda task: {"code": 0, "data": [task]},
+        lambda tasks: {"code": 0, "page": 1, "result": {"items": tasks}},
+        "$.data[0]",
+        {"items": "$.result.items[*]", "as": "$.data[0]"},
+    ),
+}
+PLACES = [("get", "$request.query.ids"), ("post", "$request.query.ids"), ("post", "$request.body#/by/ids")]
+SHAPED = pytest.mark.parametrize("shape", SHAPES)
+
+
+def schema_of(example: Any) -> dict[str, Any]:
+    """A schema that fits an example and everything like it."""
+    match example:
+        case dict():
+            members = {name: schema_of(value) for name, value in example.items()}
+            return {"type": "object", "required": list(members), "properties": members}
+        case list():
+            return {"type": "array", "items": schema_of(example[0]) if example else {}}
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer"}
+        case _:
+            return {"type": "string"}
+
+
+def made(shape: str, method: str = "post", ids: str = "$request.body#/by/ids", **changes: Any) -> Contract:
+    """A small contract whose tasks come in a shape; ``changes`` are of its batch."""
+    one, many, root, batch = SHAPES[shape]
+    tasks = {
+        "queued": {"id": 100001, "word": "new", "image": "", "text": "pig"},
+        "running": {"id": 100002, "word": "busy", "image": "", "text": "pig"},
+        "succeeded": {"id": 100003, "word": "done", "image": "https://cdn.example/100003.png", "text": "pig"},
+        "failed": {"id": 100004, "word": "bad", "image": "", "text": "pig"},
+    }
+    texts = {"type": "array", "items": {"type": "string"}}
+    listing: dict[str, Any] = {"operationId": "listTasks", "security": [{"bearer": []}]}
+    if "query" in ids:
+        listing["parameters"] = [{"name": "ids", "in": "query", "schema": texts}]
+    else:
+        by = {"type": "object", "properties": {"ids": texts}}
+        body = {"type": "object", "properties": {"by": by}}
+        listing["requestBody"] = {"content": {"application/json": {"schema": body}}}
+    shown = many([tasks["queued"], tasks["succeeded"]])
+    listing["responses"] = {"200": answer({"two": shown}), "401": {"description": "Refused."}}
+    form = {
+        "version": 1,
+        "ask": "$request.query.id",
+        "id": f"{root}.id",
+        "prompt": f"{root}.text",
+        "status": f"{root}.word",
+        "states": {"queued": ["new"], "running": ["busy"], "succeeded": ["done"], "failed": ["bad"]},
+        "images": [f"{root}.image"],
+        "missing": [{"status": 404}],
+        "unauthorized": [{"status": 401}],
+        "batch": {"operation": "listTasks", "ids": ids, "limit": 2, **batch, **changes},
+    }
+    if root != "$":
+        form["accept"] = {"$.code": 0}
+    fetching = {
+        "operationId": "fetchTask",
+        "security": [{"bearer": []}],
+        "parameters": [{"name": "id", "in": "query", "required": True, "schema": {"type": "string"}}],
+        "x-mj-task": form,
+        "responses": {
+            "200": answer({state: one(task) for state, task in tasks.items()}),
+            "401": {"description": "Refused."},
+            "404": {"description": "No such task."},
+        },
+    }
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": shape, "version": "1"},
+        "paths": {"/task": {"get": fetching}, "/tasks": {method: listing}},
+        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+    }
+    return Contract("made", document, Path("made.yaml"))
+
+
+def answer(examples: dict[str, Any]) -> dict[str, Any]:
+    """A Response Object with examples."""
+    schema = schema_of(next(iter(examples.values())))
+    shown = {name: {"value": value} for name, value in examples.items()}
+    return {"description": "Done.", "content": {"application/json": {"schema": schema, "examples": shown}}}
+
+
+@TWINS
+@SHAPED
+@pytest.mark.parametrize(("method", "ids"), PLACES)
+def test_many_are_asked_for_at_once(
+    shape: str, method: str, ids: str, twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task comes once, as it comes alone; the limit is kept, and what is missing is told."""
+    contract = made(shape, method, ids)
+    monkeypatch.setattr("mjrelay._contract.contract", lambda _: contract)
+    mock = MockRelay(contract, key=KEY)
+    asked: list[list[str]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        event = await receive()
+        if scope["path"] == "/tasks":
+            assert scope["method"] == method.upper()
+            if "query" in ids:
+                asked.append([value for _, value in parse_qsl(scope["query_string"].decode())])
+            else:
+                asked.append(json.loads(event["body"])["by"]["ids"])
+
+        async def again() -> Any:
+            return event
+
+        await mock(scope, again, send)
+
+    wanted = [*mock.known.values(), "999999999999"]
+    lost: list[RelayError] = []
+    with Server(application) as base_url, twin("made", KEY, base_url=base_url) as relay:
+        found = {task.id: task for task in relay.fetch_all(wanted, on_error=lost.append)}
+        alone = {task_id: relay.fetch(task_id) for task_id in mock.known.values()}
+    assert {task.state: task.id for task in found.values()} == mock.known
+    assert {task_id: task.images for task_id, task in found.items()} == {
+        task_id: task.images for task_id, task in alone.items()
+    }
+    assert [(type(error), error.task_id) for error in lost] == [(MissingTaskError, "999999999999")]
+    assert all(len(some) == 2 and all(isinstance(one, str) for one in some) for some in asked)
+    assert {one for some in asked for one in some} >= set(mock.known.values())
+
+
+def found_in(contract: Contract, *faults: str) -> set[str]:
+    """The checks of the suite that find something in the contract's own mock."""
+    mock = MockRelay(contract, key=KEY, faults=faults)
+    known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+    judge = Judge(contract, Record(None, Redactor(KEY)), select(()), (KEY,))
+
+    class NoWaiting(Clock):
+        def sleep(self, seconds: float) -> None:
+            """Let time pass, at once."""
+
+    Runner(Direct(mock), judge, Pace(clock=NoWaiting())).run(
+        plan(contract, known, KEY, profile="all"), cases=0
+    )
+    passed = {row.check for row in judge.rows if row.outcome == "pass"}
+    assert faults or {"batch/like-single", "batch/missing-omitted", "batch/schema"} <= passed
+    return {row.check for row in judge.rows if row.finding}
+
+
+@SHAPED
+def test_the_suite_judges_each_shape(shape: str) -> None:
+    """A mock that answers so is in order, and one with another text, another task or null is named."""
+    contract = made(shape)
+    assert found_in(contract) == set()
+    assert "batch/like-single" in found_in(contract, "batch-differs")
+    assert "batch/only-asked" in found_in(contract, "batch-other-task")
+    assert {"batch/missing-omitted", "batch/schema"} & found_in(contract, "batch-null-for-missing")
+
+
+@SHAPED
+def test_the_linter_reads_each_shape(shape: str, tmp_path: Path) -> None:
+    """The paths of a batch are looked for in its own examples, its place in those of one task."""
+    assert about_the_batch(tmp_path, made(shape)) == set()
+    assert about_the_batch(tmp_path, made(shape, items="$.nothing[*]")) == {"jsonpath"}
+    wrong = about_the_batch(tmp_path, made(shape, **{"as": "$.nothing"}))
+    assert wrong == {"jsonpath", "batch"}
+
+
+def test_the_linter_asks_whether_a_task_is_accepted(tmp_path: Path) -> None:
+    """An example of a list that accept refuses is told."""
+    contract = made("both-in-an-envelope")
+    examples = contract.document["paths"]["/tasks"]["post"]["responses"]["200"]["content"]["application/json"]
+    examples["examples"]["two"]["value"]["code"] = 7
+    assert about_the_batch(tmp_path, contract) == {"batch"}
+
+
+def about_the_batch(folder: Path, contract: Contract) -> set[str]:
+    """The rules about operations and paths that a contract breaks."""
+    path = folder / "made.yaml"
+    path.write_text(json.dumps(contract.document), encoding="utf-8")
+    return {one.rule for one in lint(path)} & {"batch", "jsonpath", "extension"}
+
+
+def told(contract: Contract, body: Any) -> dict[str, type]:
+    """What becomes of two ids by an answer."""
+    exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
+    answers = Answers(contract, Redactor(KEY), None)
+    return {task_id: type(one) for task_id, one in answers.tasks(exchange, ("100003", "5")).items()}
+
+
+@pytest.mark.parametrize(
+    ("shape", "body"),
+    [
+        ("plain", []),
+        ("list-in-an-envelope", {"code": 0, "data": {"total": 0, "list": []}}),
+        ("list-in-an-envelope", {"code": 0, "data": {"total": 0, "list": None}}),
+        ("one-in-an-envelope", []),
+        ("both-in-an-envelope", {"code": 0, "data": []}),
+        ("both-in-an-envelope", {"code": 0, "data": None}),
+    ],
+)
+def test_an_empty_list_is_of_missing_tasks(shape: str, body: Any) -> None:
+    """A list with no task in it says that there is none, in whatever envelope it comes."""
+    assert told(made(shape), body) == {"100003": MissingTaskError, "5": MissingTaskError}
+
+
+@pytest.mark.parametrize(
+    ("shape", "body"),
+    [
+        ("plain", {}),
+        ("list-in-an-envelope", {"code": 24, "message": "banned"}),
+        ("both-in-an-envelope", {"code": 24, "data": []}),
+        ("both-in-an-envelope", {"code": 24, "data": [{"id": 100003, "word": "done"}]}),
+        ("both-in-an-envelope", {"code": 0, "data": ["100003", None]}),
+        ("one-in-an-envelope", {"code": 0, "data": {"id": 100003, "word": "done"}}),
+        ("one-is-a-list-of-one", {"code": 0, "result": 5}),
+    ],
+)
+def test_an_error_in_disguise_is_no_list(shape: str, body: Any) -> None:
+    """What is no list of tasks, or in an envelope that accept refuses, tells nothing of any task."""
+    with pytest.raises(EnvelopeError, match="a 200 without a list of tasks"):
+        told(made(shape), body)
+
+
+def test_a_placed_item_keeps_what_the_list_says() -> None:
+    """What an answer says beside its list stands around each task, the list itself does not."""
+    body = {"code": 0, "message": "ok", "data": [{"id": 100003, "word": "done", "image": "a"}, {"id": 7}]}
+    exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
+    contract = made("both-in-an-envelope")
+    task = Answers(contract, Redactor(KEY), None).tasks(exchange, ["100003"])["100003"]
+    assert isinstance(task, Task)
+    assert task.document == {"code": 0, "message": "ok", "data": body["data"][0]}
+    assert (task.state, task.images) == (State.SUCCEEDED, ("a",))
+
+
+def test_what_a_missing_task_says_is_no_sign_in_a_list() -> None:
+    """A matcher for a 200 without an id speaks of one task; no list has an id at its root."""
+    contract = made("plain")
+    form = contract.operation["x-mj-task"]
+    form["missing"] = [{"status": 200, "where": {"$.id": {"present": False}}}]
+    body = [{"id": 100003, "word": "done", "image": ""}]
+    assert told(contract, body) == {"100003": Task, "5": MissingTaskError}
+
+
+@pytest.mark.parametrize("place", ["$", "$[*]", "$.data[*]", "$.data[1]", "data", "$..data", "$[?@.a]"])
+def test_a_place_holds_one_item(place: str) -> None:
+    """The place of an item is one place, and the first where it is in a list."""
+    form = made("plain", **{"as": place}).operation["x-mj-task"]
+    with pytest.raises(ContractError, match="x-mj-task: batch: "):
+        compile_reader(form)
