@@ -23,6 +23,9 @@ class Sync:
     def fetch(self, task_id: str) -> Task:
         return self.face.fetch(task_id)
 
+    def seed(self, task_id: str) -> str:
+        return self.face.seed(task_id)
+
     def wait(self, task_id: str, **options: Any) -> Task:
         return self.face.wait(task_id, **options)
 
@@ -54,6 +57,9 @@ class Async:
 
     def fetch(self, task_id: str) -> Task:
         return self.runner.run(self.face.fetch(task_id))
+
+    def seed(self, task_id: str) -> str:
+        return self.runner.run(self.face.seed(task_id))
 
     def wait(self, task_id: str, **options: Any) -> Task:
         return self.runner.run(self.face.wait(task_id, **options))

@@ -40,6 +40,11 @@ class AsyncRelay(Face[AsyncWire]):
             hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
 
+    async def seed(self, task_id: str) -> str:
+        """The seed of a task's image, opaque text; one request. Raises what `Relay.seed` raises."""
+        exchange = await self._wire.send(self._asking_for_seed(task_id), self._options.timeout)
+        return self._told_of_seed(exchange, task_id)
+
     async def wait(
         self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
     ) -> Task:

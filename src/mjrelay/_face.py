@@ -171,6 +171,7 @@ class Face(Generic[W]):
         self._redactor = Redactor(*options.secrets())
         self._answers = Answers(contract, self._redactor, self._credential)
         self._origin, self._path = _request.locate(options.base_url, contract.path)
+        self._seed_path = contract.seed_path and _request.locate(options.base_url, contract.seed_path)[1]
         self._batch_path = contract.batch_path and _request.locate(options.base_url, contract.batch_path)[1]
         agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
         self._fields: Headers = (("User-Agent", agent), *options.headers.items())
@@ -200,6 +201,19 @@ class Face(Generic[W]):
             request = self._contract.request(ids[0], self._path)
         else:
             request = self._contract.batch_request(ids, self._batch_path)
+        return self._signed(request)
+
+    def _asking_for_seed(self, task_id: str) -> Request:
+        """The request for the seed of a task's image; raises `SettingError` where the relay tells none."""
+        if self._contract.seed is None:
+            raise SettingError(
+                f"{self.name} tells no seeds: its contract has no seed in x-mj-task; if the relay has an "
+                "operation for it, describe that there"
+            )
+        return self._signed(self._contract.seed_request(checked_id(task_id), self._seed_path))
+
+    def _signed(self, request: Request) -> Request:
+        """The request as it is sent: with our header fields, the caller's, and the key."""
         request = request.with_headers(self._fields, self._shown)
         if self._credential is not None and self._options.api_key is not None:
             request = request.authenticated(self._credential, self._options.api_key)
@@ -215,6 +229,12 @@ class Face(Generic[W]):
             return {ask.ids[0]: self._answers.task(exchange, ask.ids[0])}
         except RelayError as error:
             return error
+
+    def _told_of_seed(self, exchange: Exchange, task_id: str) -> str:
+        """The seed that an answer tells; the hook is told of it."""
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, (task_id,))
+        return self._answers.seed(exchange, task_id)
 
     def _waiting(
         self,

@@ -55,6 +55,16 @@ class Relay(Face[Wire]):
             hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
 
+    def seed(self, task_id: str) -> str:
+        """
+        The seed of a task's image, opaque text; one request.
+
+        Raises `SettingError` where the relay's contract has no operation for it, and what `fetch` raises:
+        `EnvelopeError`, with what the relay says, for an answer without a seed.
+        """
+        exchange = self._wire.send(self._asking_for_seed(task_id), self._options.timeout)
+        return self._told_of_seed(exchange, task_id)
+
     def wait(
         self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
     ) -> Task:

@@ -20,6 +20,7 @@ from collections import Counter, OrderedDict
 from importlib import import_module
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
 
@@ -137,7 +138,7 @@ class Monitor:
 
     def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
         """Take an exchange, to be judged later; it is what ``on_exchange`` calls."""
-        if exchange.status is None or self._closed:
+        if exchange.status is None or self._closed or _tells_seed(self._judge.contract, exchange, ids):
             return
         if not _due(next(self._numbers), self._every):
             return
@@ -321,6 +322,15 @@ class _Suite:
         self.wanted = frozenset(id_ for id_ in matching if not quiet or every[id_].level != "info")
         used = selection.needed(self.wanted)
         self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in self.kinds}
+
+
+def _tells_seed(contract: Contract, exchange: Exchange, ids: tuple[str, ...]) -> bool:
+    """Whether an exchange asked for a seed by an operation of its own, which no check speaks of."""
+    if contract.seed is None or contract.seed == contract.location or len(ids) != 1:
+        return False
+    request = contract.seed_request(ids[0])
+    path = urlsplit(exchange.url).path
+    return exchange.method == request.method and path.endswith(request.target.partition("?")[0])
 
 
 @define

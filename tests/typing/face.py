@@ -28,6 +28,7 @@ def the_relay(seen: list[Task], lost: list[RelayError]) -> None:
         assert_type(relay, Relay)
         assert_type(relay.name, str)
         assert_type(relay.fetch("1"), Task)
+        assert_type(relay.seed("1"), str)
         assert_type(relay.wait("1", timeout=60, on_progress=seen.append), Task)
         assert_type(relay.watch("1"), Iterator[Task])
         assert_type(relay.wait_all(["1", "2"], rate=None, on_error=lost.append), Iterator[Task])
@@ -41,6 +42,7 @@ async def the_twin() -> None:
     async with AsyncRelay("zhongzhuan", fast=True) as relay:
         assert_type(relay, AsyncRelay)
         assert_type(await relay.fetch("1"), Task)
+        assert_type(await relay.seed("1"), str)
         assert_type(await relay.wait("1", timeout=60), Task)
         assert_type(relay.watch("1"), AsyncIterator[Task])
         assert_type(relay.wait_all({"1", "2"}, concurrency=8), AsyncIterator[Task])

@@ -1,0 +1,186 @@
+"""Seeds over real sockets, sync and async alike: the relay's text, or the error that says why not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mjrelay_conformance.mock import MockRelay, Server
+from twins import Async, Sync
+
+from mjrelay import (
+    EmptyAnswerError,
+    EnvelopeError,
+    Exchange,
+    ForbiddenError,
+    MissingTaskError,
+    RateLimitedError,
+    Relay,
+    SettingError,
+    State,
+    TransportError,
+    UnauthorizedError,
+    UnavailableError,
+    WebPageError,
+)
+from mjrelay._contract import contract
+from mjrelay.monitor import Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Twin = type[Sync | Async]
+
+KEY = "sk-never-to-be-seen-4711"
+TWINS = pytest.mark.parametrize("twin", [Sync, Async])
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set on the machine at hand does not reach the tests."""
+    for name in ("MJRELAY_API_KEY", "MJRELAY_BASE_URL", "MJRELAY_ZHONGZHUAN_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def app(
+    status: int, body: bytes, headers: dict[str, str], seen: list[Any] | None = None
+) -> Callable[..., Any]:
+    """An application with one answer to everything, which notes requests in ``seen``."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if seen is not None:
+            seen.append(scope)
+        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
+
+
+@TWINS
+def test_a_seed_is_told(twin: Twin) -> None:
+    """One request, under the base URL's own prefix and told to the hook, gives the seed as text."""
+    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    heard: list[tuple[Exchange, tuple[str, ...]]] = []
+
+    async def prefixed(scope: Any, receive: Any, send: Any) -> None:
+        await mock({**scope, "path": scope["path"].removeprefix("/fast"), "raw_path": None}, receive, send)
+
+    def hook(exchange: Exchange, ids: tuple[str, ...]) -> None:
+        heard.append((exchange, ids))
+
+    task_id = mock.known[State.SUCCEEDED]
+    with (
+        Server(prefixed) as base_url,
+        twin("zhongzhuan", KEY, base_url=base_url + "/fast", on_exchange=hook) as relay,
+    ):
+        seed = relay.seed(task_id)
+        assert seed == relay.seed(task_id)
+    assert seed.isdecimal()
+    assert [ids for _, ids in heard] == [(task_id,)] * 2
+    exchange = heard[0][0]
+    assert (exchange.method, exchange.url) == ("GET", f"{base_url}/fast/mj/task/{task_id}/image-seed")
+    assert KEY not in repr(exchange.request_headers)
+
+
+@TWINS
+@pytest.mark.parametrize(
+    ("found", "seed"),
+    [("636646138", "636646138"), (0, "0"), (4294967295, "4294967295"), ("s-7_x", "s-7_x")],
+)
+def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
+    """A number becomes its digits, 0 is a seed like any other, and text stays as it is."""
+    body = json.dumps({"code": 1, "description": "成功", "properties": {}, "result": found}).encode()
+    with Server(app(200, body, JSON)) as base_url, twin("zhongzhuan", KEY, base_url=base_url) as relay:
+        assert relay.seed("1") == seed
+
+
+@TWINS
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "expected"),
+    [
+        (
+            400,
+            b'{"code":4,"description":"task_no_found ","type":"x"}',
+            JSON,
+            (MissingTaskError, "task_no_found"),
+        ),
+        (404, b'{"code":3,"description":"gone","result":null}', JSON, (MissingTaskError, "3: gone")),
+        (204, b"", {}, (MissingTaskError, "answered 204")),
+        (200, b"", {}, (EmptyAnswerError, "the answer is empty")),
+        (200, b"null", JSON, (EmptyAnswerError, "the answer is empty")),
+        (200, b'{"code":21,"description":"not yet","result":null}', JSON, (EnvelopeError, "21: not yet")),
+        (200, b'{"code":1,"description":"ok","result":""}', JSON, (EnvelopeError, "a 200 without a seed")),
+        (200, b'{"code":1,"result":{"seed":7}}', JSON, (EnvelopeError, "a 200 without a seed")),
+        (200, b"[]", JSON, (EnvelopeError, "ask again once the task has succeeded")),
+        (200, b"<html>", {"content-type": "text/html"}, (WebPageError, "web page")),
+        (401, b'{"error":{"message":"no","type":"t"}}', JSON, (UnauthorizedError, "the key was refused")),
+        (403, b'{"error":{"message":"no","type":"t"}}', JSON, (ForbiddenError, "answered 403")),
+        (429, b"", {"retry-after": "7"}, (RateLimitedError, "too many requests")),
+        (502, b"", {}, (UnavailableError, "answered 502")),
+    ],
+)
+def test_what_is_no_seed(
+    twin: Twin, status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
+) -> None:
+    """Each answer without a seed is one error of the family, after one request and no other."""
+    seen: list[Any] = []
+    kind, message = expected
+    with (
+        Server(app(status, body, headers, seen)) as base_url,
+        twin("zhongzhuan", KEY, base_url=base_url) as relay,
+        pytest.raises(kind, match=message) as caught,
+    ):
+        relay.seed("1730")
+    error: Any = caught.value
+    assert type(error) is kind
+    assert (error.relay, error.task_id, error.exchange.status) == ("zhongzhuan", "1730", status)
+    assert error.retry_after == (7.0 if status == 429 else None)
+    assert len(seen) == 1
+
+
+@TWINS
+def test_nobody_answers_for_a_seed(twin: Twin) -> None:
+    """A relay that is not there is a `TransportError`."""
+    with Server(app(200, b"", {})) as base_url:
+        pass
+    with twin("zhongzhuan", KEY, base_url=base_url) as relay, pytest.raises(TransportError):
+        relay.seed("1")
+
+
+@TWINS
+def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
+    """A contract without the operation is said to have none, and nothing is sent."""
+    seen: list[Any] = []
+    with (
+        Server(app(200, b"", {}, seen)) as base_url,
+        twin("apiai", KEY, base_url=base_url) as relay,
+        pytest.raises(SettingError, match="apiai tells no seeds: its contract has no seed in x-mj-task"),
+    ):
+        relay.seed("1")
+    assert not seen
+
+
+@pytest.mark.parametrize("task_id", ["", 5, "\ud800"])
+def test_an_id_that_is_none(task_id: Any) -> None:
+    """An empty id, a number or half a character is told before anything is sent."""
+    with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError):
+        relay.seed(task_id)
+
+
+def test_a_monitor_passes_seeds_over() -> None:
+    """An answer to another operation is not judged as if it were a task."""
+    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    task_id = mock.known[State.SUCCEEDED]
+    with (
+        Server(mock) as base_url,
+        Monitor("zhongzhuan", api_key=KEY) as monitor,
+        Relay("zhongzhuan", KEY, base_url=base_url, on_exchange=monitor) as relay,
+    ):
+        relay.seed(task_id)
+        relay.fetch(task_id)
+        assert monitor.flush()
+        assert (monitor.judged, dict(monitor.findings)) == (1, {})
