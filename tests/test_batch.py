@@ -283,7 +283,11 @@ def test_an_error_in_disguise_is_no_list(shape: str, body: Any) -> None:
 
 def test_a_placed_item_keeps_what_the_list_says() -> None:
     """What an answer says beside its list stands around each task, the list itself does not."""
-    body = {"code": 0, "message": "ok", "data": [{"id": 100003, "word": "done", "image": "a"}, {"id": 7}]}
+    body: dict[str, Any] = {
+        "code": 0,
+        "message": "ok",
+        "data": [{"id": 100003, "word": "done", "image": "a"}, {"id": 7}],
+    }
     exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
     contract = made("both-in-an-envelope")
     task = Answers(contract, Redactor(KEY), None).tasks(exchange, ["100003"])["100003"]

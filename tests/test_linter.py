@@ -1358,7 +1358,13 @@ FULL: dict[str, Any] = {
     "forbidden": [{"status": 403}],
     "elsewhere": {"status": 200, "content": "text/html", "body": "empty"},
     "refresh": 15,
-    "batch": {"operation": "listTasks", "ids": "$request.query.ids", "items": "$[*]", "limit": 100},
+    "batch": {
+        "operation": "listTasks",
+        "ids": "$request.query.ids",
+        "items": "$[*]",
+        "as": "$.a[0]",
+        "limit": 100,
+    },
     "seed": {"operation": "fetchSeed", "value": "$.result"},
     "relations": [
         {
