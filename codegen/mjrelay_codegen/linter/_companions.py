@@ -44,7 +44,7 @@ def batch(draft: Draft) -> Iterator[Found]:
                 answer.location,
                 f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items or as",
             )
-        elif not form.bare(answer.document) and not all(map(draft.reader.accepts, items)):
+        elif form.place and not form.bare(answer.document) and not all(map(draft.reader.accepts, items)):
             yield Found(answer.location, "accept refuses a task in it; correct it, or as of batch")
 
 
