@@ -1,0 +1,930 @@
+"""The doctor names what a URL speaks and what is wrong there, with few requests and without a secret shown."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import forked
+import pytest
+from attrs import evolve, field, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from mjrelay_conformance.mock import DIALECTS, MockRelay, Server
+
+from mjrelay import Relay
+from mjrelay._contract import Contract, contract, relays
+from mjrelay._credential import Credential
+from mjrelay._doctor import LIMIT, WAYS, Diagnosis, examine
+from mjrelay._doctor._address import Address, Endpoint
+from mjrelay._doctor._diagnosis import diagnose
+from mjrelay._doctor._evidence import Outcome, Purpose
+from mjrelay._doctor._likeness import likeness, resemblance
+from mjrelay._doctor._plan import Plan, Step, made_up
+from mjrelay._doctor._score import WEIGHTS, rank
+from mjrelay._exchange import Exchange
+from mjrelay._reader import State
+from mjrelay._redaction import Redactor
+from mjrelay.cli.doctor import _schema
+from mjrelay.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = "sk-never-to-be-seen-4711"
+CONTRACTS = [contract(name) for name in relays()]
+SHAPE = Draft202012Validator(json.loads(_schema()))
+RELAY = contract("zhongzhuan")
+ID = "1730621826053455"
+PATH = f"/mj/task/{ID}/fetch"
+SHOWN: dict[str, Any] = RELAY.examples["succeeded"]
+PAGE = b"<!doctype html><html><body>Welcome</body></html>"
+MISSING = b'{"code":4,"description":"task_no_found ","type":"upstream_error"}'
+REFUSED = b'{"error":{"message":"Invalid token (request id: 1)","type":"new_api_error"}}'
+LIMITED = b'{"error":{"code":"","message":"This token has no access to model","type":"new_api_error"}}'
+
+
+@frozen
+class Asked:
+    """A request as a relay of these tests sees it."""
+
+    method: str
+    target: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes
+
+
+@frozen
+class Told:
+    """What it answers."""
+
+    status: int
+    body: bytes = b""
+    media_type: str | None = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Odd:
+    """A relay that answers as a function says, and keeps what it was asked."""
+
+    def __init__(self, answer: Callable[[Asked], Told]) -> None:
+        self.answer, self.asked = answer, list[Asked]()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        query = scope["query_string"].decode()
+        target = scope["raw_path"].decode() + (f"?{query}" if query else "")
+        headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        asked = Asked(scope["method"], target, headers, body)
+        self.asked.append(asked)
+        told = self.answer(asked)
+        fields = [(name.encode(), value.encode()) for name, value in told.headers]
+        if told.media_type:
+            fields.append((b"content-type", told.media_type.encode()))
+        await send({"type": "http.response.start", "status": told.status, "headers": fields})
+        await send({"type": "http.response.body", "body": told.body})
+
+
+def body(**changes: Any) -> bytes:
+    """The finished task of these tests, changed; ... leaves a field out."""
+    document = {name: value for name, value in {**SHOWN, **changes}.items() if value is not ...}
+    return json.dumps(document).encode()
+
+
+def fresh(**changes: Any) -> bytes:
+    """The same without a link that has expired."""
+    return body(**{"imageUrl": "https://cdn.example.com/a.png", **changes})
+
+
+def served(
+    task: bytes = b"",
+    *,
+    prefix: str = "",
+    header: str = "authorization",
+    value: str = f"Bearer {KEY}",
+    elsewhere: Told = Told(200, PAGE, "text/html"),  # noqa: B008 - it cannot be changed
+) -> Odd:
+    """A relay of the most common family, which has one task."""
+
+    def answer(asked: Asked) -> Told:
+        if not asked.target.startswith(f"{prefix}/mj/task/"):
+            return elsewhere
+        if asked.headers.get(header) != value:
+            return Told(401, REFUSED)
+        if asked.target == prefix + PATH:
+            return Told(200, task or fresh())
+        if asked.target.endswith("/list-by-condition"):
+            return Told(200, b"[" + (task or fresh()) + b"]")
+        return Told(400, MISSING) if asked.target.endswith("/fetch") else elsewhere
+
+    return Odd(answer)
+
+
+def ask(url: str, task_id: str | None = None, key: str | None = KEY, **options: Any) -> Diagnosis:
+    """A diagnosis, in the shape that is promised."""
+    redactor = Redactor(*([] if key is None else [key]))
+    found = examine(url, CONTRACTS, redactor=redactor, key=key, task_id=task_id, **options)
+    check(found)
+    return found
+
+
+def check(found: Diagnosis) -> None:
+    """What holds of each diagnosis."""
+    SHAPE.validate(json.loads(json.dumps(found.data())))
+    seen = found.evidence.observations
+    assert len(seen) <= LIMIT
+    assert len({one.way for one in seen if one.way is not None}) <= WAYS
+    posts = [one for one in seen if one.exchange.method != "GET"]
+    assert len(posts) <= 1
+    assert all(one.purpose is Purpose.BATCH for one in posts)
+
+
+def names(found: Diagnosis, *, wrong: bool | None = None) -> set[str]:
+    """The complaints by name."""
+    return {one.name for one in found.complaints if wrong is None or one.wrong is wrong}
+
+
+@contextmanager
+def at(app: Any) -> Iterator[str]:
+    """The URL of an application."""
+    with Server(app) as base_url:
+        yield base_url
+
+
+def mounted(app: Any, prefix: str) -> Any:
+    """The application beneath a prefix; elsewhere there is a web page."""
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        raw: str = scope["raw_path"].decode()
+        if not raw.startswith(prefix):
+            await Odd(lambda _: Told(404, PAGE, "text/html"))(scope, receive, send)
+            return
+        inner = {"raw_path": raw.removeprefix(prefix).encode(), "path": scope["path"].removeprefix(prefix)}
+        await app({**scope, **inner}, receive, send)
+
+    return asgi
+
+
+# Which dialect.
+
+
+@pytest.mark.parametrize("prefix", ["", "/x/y"])
+@pytest.mark.parametrize("name", relays())
+def test_it_names_each_mock(name: str, prefix: str) -> None:
+    """Of every packaged contract's mock it names the contract, mounted anywhere; the Python it gives works."""
+    mock = MockRelay(contract(name), key=KEY)
+    task_id = mock.known[State.SUCCEEDED]
+    with at(mounted(mock, prefix)) as base_url:
+        found = ask(base_url + prefix, task_id)
+        assert name in found.alike
+        assert found.relay is not None
+        assert found.relay.name in found.alike
+        assert found.base_url is not None
+        with Relay(found.relay.name, KEY, base_url=found.base_url, scheme=found.scheme) as relay:
+            assert relay.fetch(task_id).state is State.SUCCEEDED
+    assert found.evidence.task is not None
+    assert not names(found, wrong=True) - {"expired-links", "local-links"}
+    # Whoever fits as well says of itself what the mock says: nothing that came tells them apart.
+    mine = next(one for one in found.scores if one.contract.name == name)
+    assert all(
+        abs(one.value - mine.value) < 0.005 for one in found.scores if one.contract.name in found.alike
+    )
+
+
+@pytest.mark.parametrize(
+    "dialect", ["nulls", "zeros", "absent", "escaped", "reordered", "charset", "chunked"]
+)
+@pytest.mark.parametrize("name", relays())
+def test_it_names_each_dialect_of_a_mock(name: str, dialect: str) -> None:
+    """A contract is named also where it is kept in another manner than its examples show."""
+    if not DIALECTS[dialect].applies(contract(name)):
+        pytest.skip(f"{name} leaves no room for {dialect}")
+    mock = MockRelay(contract(name), key=KEY, dialect=dialect)
+    with at(mock) as base_url:
+        assert name in ask(base_url, mock.known[State.SUCCEEDED]).alike
+
+
+@pytest.mark.parametrize("name", relays())
+def test_without_a_task_it_names_the_family(name: str) -> None:
+    """Without an id the family holds the contract, the endpoint is right, and it says that it is not sure."""
+    with at(MockRelay(contract(name), key=KEY)) as base_url:
+        found = ask(base_url)
+    assert name in found.family
+    assert found.evidence.endpoint is not None
+    assert found.evidence.endpoint.before(contract(name)) == ""
+    assert not found.data()["certain"]
+
+
+@pytest.mark.parametrize(
+    ("name", "credential"), [(one.name, way) for one in CONTRACTS for way in one.credentials], ids=str
+)
+def test_it_finds_each_header(name: str, credential: Credential) -> None:
+    """Where but one of a contract's ways of authenticating is accepted, it is found, and named by its scheme."""
+    known = contract(name)
+    document = evolve(known, document={**known.document, "security": [{credential.scheme: []}]})
+    operation = {**known.operation, "security": [{credential.scheme: []}]}
+    paths = {**known.document["paths"], known.path: {known.method.lower(): operation}}
+    document = evolve(known, document={**known.document, "paths": paths})
+    mock = MockRelay(document, key=KEY)
+    with at(mock) as base_url:
+        found = ask(base_url, mock.known[State.SUCCEEDED])
+    assert found.relay is not None
+    assert found.evidence.way == evolve(credential, scheme="")
+    ways = {one.scheme: one for one in found.relay.credentials}
+    assert found.scheme is not None
+    assert evolve(ways[found.scheme], scheme="") == found.evidence.way
+
+
+def test_twins_are_both_named() -> None:
+    """Two contracts that say the same of the wire are both named, and the text says so."""
+    twin = Contract("twin", RELAY.document, RELAY.source)
+    with at(served()) as base_url:
+        found = examine(base_url, [RELAY, twin], redactor=Redactor(KEY), key=KEY, task_id=ID)
+    assert set(found.alike) == {"zhongzhuan", "twin"}
+
+
+def test_the_host_of_a_contract_decides() -> None:
+    """Of two that say the same, the one whose own host it is is the relay."""
+    document = {**RELAY.document, "servers": [{"url": "http://127.0.0.1"}]}
+    twin = Contract("atwin", {**RELAY.document, "servers": []}, RELAY.source)
+    with at(served()) as base_url:
+        both = [twin, Contract("local", document, RELAY.source)]
+        found = examine(base_url, both, redactor=Redactor(KEY), key=KEY, task_id=ID)
+    assert found.alike == ("local",)
+
+
+def test_the_style_of_what_is_unset_is_told() -> None:
+    """It tells what of a task is null, empty, zero or left out, and names no other field."""
+    task = fresh(status="IN_PROGRESS", finishTime=0, failReason="", buttons=None, maskBase64=..., prompt=None)
+    with at(served(task)) as base_url:
+        unset = ask(base_url, ID).unset
+    assert unset is not None
+    assert "$.finishTime" in unset["zero"]
+    assert "$.failReason" in unset["empty"]
+    assert {"$.buttons", "$.prompt"} <= set(unset["null"])
+    assert unset["absent"] == ["$.maskBase64"]
+
+
+# Where.
+
+
+@pytest.mark.parametrize(
+    ("pasted", "task_id", "first"),
+    [
+        (PATH, ID, PATH),
+        (f"/x/y{PATH}", ID, f"/x/y{PATH}"),
+        (f"{PATH}/", ID, f"{PATH}/"),
+        (f"/task/{ID}/fetch", ID, f"/task/{ID}/fetch"),
+        (f"{PATH}?x=1#y", ID, PATH),
+        ("/mj/task/{id}/fetch", None, "/mj/task/ID/fetch"),
+        ("/mj/task/:id/fetch", None, "/mj/task/ID/fetch"),
+        ("", None, "/mj/task/ID/fetch"),
+        ("/", None, "/mj/task/ID/fetch"),
+        ("/mj", None, "/mj/task/ID/fetch"),
+        ("/fast/mj/", None, "/fast/mj/task/ID/fetch"),
+        ("/v1", None, "/v1/mj/task/ID/fetch"),
+        ("/mj/task/a%2Fb/fetch", "a/b", "/mj/task/a%2Fb/fetch"),
+    ],
+)
+def test_a_pasted_url_is_taken_apart(pasted: str, task_id: str | None, first: str) -> None:
+    """The URL of a task gives prefix and id, a base URL is one; what is tried first is what was pasted."""
+    address = Address.of(f"https://relay.example.com{pasted}", CONTRACTS)
+    assert address.task_id == task_id
+    assert address.endpoints[0].request(task_id or "ID").target == first
+    assert len(set(address.endpoints)) == len(address.endpoints)
+
+
+def test_the_url_of_another_operation_has_the_prefix_too() -> None:
+    """What stands before the words that a contract's path begins with is tried as a prefix."""
+    address = Address.of("https://relay.example.com/x/mj/submit/imagine", CONTRACTS)
+    assert "/x/mj/task/7/fetch" in [one.request("7").target for one in address.endpoints[:3]]
+
+
+@pytest.mark.parametrize("prefix", ["", "/api", "/fast", "/x/y"])
+@pytest.mark.parametrize("pasted", ["", "/mj", PATH])
+def test_the_prefix_is_found(prefix: str, pasted: str) -> None:
+    """However much of the path is pasted, the base URL is what stands before the contract's own."""
+    with at(served(prefix=prefix)) as base_url:
+        found = ask(f"{base_url}{prefix}{pasted}", ID)
+        assert found.relay is not None
+        assert found.data()["endpoint"] == {"method": "GET", "path": f"{prefix}/mj/task/{{id}}/fetch"}
+        assert found.base_url == base_url + prefix
+    assert found.exit_code == 0
+
+
+@given(url=st.text() | st.from_regex(r"https?://[\w.:@\[\]-]{0,20}(/[^/]{0,9}){0,6}", fullmatch=True))
+def test_no_url_crashes(url: str) -> None:
+    """What is no URL is a SettingError, everything else is an address whose requests can be made."""
+    try:
+        address = Address.of(url, CONTRACTS)
+    except SettingError:
+        return
+    assert address.endpoints
+    for endpoint in address.endpoints:
+        assert endpoint.request("7").target.startswith("/")
+
+
+# What is wrong: the complaints of users.
+
+
+def test_a_web_page_under_the_wrong_prefix() -> None:
+    """A page at a path without its beginning: it says that it is one, and where JSON is found."""
+    with at(served()) as base_url:
+        found = ask(f"{base_url}/task/{ID}/fetch")
+    (told,) = (one for one in found.complaints if one.name == "web-page")
+    assert f"JSON is found under {found.evidence.origin}/mj/task/{{id}}/fetch" in told.what
+    assert found.relay is not None
+    assert found.exit_code == 1
+
+
+def test_a_404_page_under_the_wrong_base() -> None:
+    """The same where the page comes with a 404, from a base URL that is one of another service."""
+    with at(served(elsewhere=Told(404, PAGE, "text/html"))) as base_url:
+        found = ask(f"{base_url}/v1", ID)
+    assert "web-page" in names(found, wrong=True)
+    assert found.base_url == found.evidence.origin
+
+
+def test_web_pages_alone() -> None:
+    """Where there are but pages, no relay is named, and the next step is told."""
+    with at(Odd(lambda _: Told(200, PAGE, "text/html"))) as base_url:
+        found = ask(base_url, ID)
+    assert names(found, wrong=True) == {"web-page"}
+    assert found.relay is None
+    assert found.python == ()
+    assert found.exit_code == 1
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+def test_a_challenge(status: int) -> None:
+    """A page for browsers is told from a wrong path, and nothing more is sent."""
+    page = b"<html><title>Just a moment...</title></html>"
+    relay = Odd(lambda _: Told(status, page, "text/html"))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert "challenge" in names(found, wrong=True)
+    assert len(relay.asked) == 1
+
+
+def test_a_gateways_404_in_json() -> None:
+    """JSON that says 404 at the pasted path is no missing task: the path is wrong."""
+    gateway = Told(404, b'{"error":{"message":"Invalid URL","type":"invalid_request_error"}}')
+    with at(served(elsewhere=gateway)) as base_url:
+        found = ask(f"{base_url}/v1", ID)
+        assert "wrong-path" in names(found, wrong=True)
+        assert found.relay is not None
+        assert found.base_url == base_url
+    with at(Odd(lambda _: gateway)) as base_url:
+        found = ask(base_url, ID)
+    assert found.relay is None
+    assert "wrong-path" in names(found, wrong=True)
+
+
+def test_a_closing_slash() -> None:
+    """A pasted slash that leads to a redirect is told, and the path without it is found."""
+    inner = served()
+
+    def answer(asked: Asked) -> Told:
+        if asked.target.endswith("/"):
+            return Told(301, b"", None, (("location", asked.target.rstrip("/")),))
+        return inner.answer(asked)
+
+    relay = Odd(answer)
+    with at(relay) as base_url:
+        found = ask(f"{base_url}{PATH}/")
+    assert names(found, wrong=True) == {"trailing-slash"}
+    assert found.relay is not None
+    assert [one.target for one in relay.asked[:2]] == [f"{PATH}/", PATH]
+
+
+def test_redirects_are_not_followed() -> None:
+    """A redirect to another host ends the examination, and no request nor key goes there."""
+    relay = Odd(lambda _: Told(302, b"", None, (("location", "http://127.0.0.1:9/stolen?key=x"),)))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert names(found, wrong=True) == {"redirect"}
+    assert "key=x" not in json.dumps(found.data()["complaints"])
+    assert len(relay.asked) == 1
+
+
+def test_an_empty_body_for_an_unknown_id() -> None:
+    """A known id that is answered with nothing is unknown there; that it comes empty is told too."""
+    with at(Odd(lambda _: Told(200, b"", None))) as base_url:
+        found = ask(base_url, ID)
+    assert "unknown-task" in names(found, wrong=True)
+    assert "empty-missing" in names(found, wrong=False)
+
+
+def test_a_task_that_was_lost() -> None:
+    """An id that the relay does not know, in the words of its contract, with what it says."""
+    with at(served()) as base_url:
+        found = ask(base_url, "1730621826000000")
+    (told,) = (one for one in found.complaints if one.wrong)
+    assert told.name == "unknown-task"
+    assert "task_no_found" in told.what
+    assert found.exit_code == 1
+
+
+@pytest.mark.parametrize(("status", "progress"), [("SUBMITTED", "0%"), ("IN_PROGRESS", "85%")])
+def test_a_task_that_is_stuck(status: str, progress: str) -> None:
+    """A task that is hours old and not done is stuck; one that is young is not."""
+    for age, stuck in ((timedelta(hours=5), True), (timedelta(minutes=2), False)):
+        submitted = int((datetime.now(UTC) - age).timestamp() * 1000)
+        task = fresh(
+            status=status, progress=progress, submitTime=submitted, startTime=submitted, finishTime=0
+        )
+        with at(served(task)) as base_url:
+            found = ask(base_url, ID)
+        assert names(found, wrong=True) == ({"stuck"} if stuck else set())
+        if stuck:
+            assert f"at {progress.rstrip('%')} %" in next(one.what for one in found.complaints)
+
+
+def test_a_failed_task_with_a_picture() -> None:
+    """A failure is told with its reason, and that there is a picture all the same; the relay is well."""
+    with at(served(fresh(status="FAILURE", failReason="任务超时"))) as base_url:
+        found = ask(base_url, ID)
+    (told,) = found.complaints
+    assert told.name == "failed"
+    assert "任务超时" in told.what
+    assert "picture" in told.what
+    assert found.exit_code == 0
+
+
+def test_a_video_that_is_missing() -> None:
+    """A task that has succeeded without any link is told."""
+    with at(served(fresh(imageUrl=""))) as base_url:
+        assert names(ask(base_url, ID), wrong=True) == {"no-media"}
+
+
+def test_a_key_in_the_wrong_header() -> None:
+    """Where the likeliest header is refused and another one is not, both are told, and the scheme is named."""
+    with at(served(header="mj-api-secret", value=KEY)) as base_url:
+        found = ask(base_url, ID)
+    (told,) = found.complaints
+    assert told.name == "wrong-header"
+    assert "mj-api-secret" in told.then
+    assert found.scheme == "secret"
+    assert found.exit_code == 0
+
+
+def test_a_refused_key() -> None:
+    """A key that is accepted nowhere is told with all places where it was sent, which are three at most."""
+    relay = served(value="another key")
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert "key-refused" in names(found, wrong=True)
+    assert found.relay is not None
+    sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
+    assert 1 <= len(sent) <= WAYS
+
+
+def test_without_a_key() -> None:
+    """Where a key is wanted and none was given, it says so, and where it would go."""
+    relay = served()
+    with at(relay) as base_url:
+        found = ask(base_url, ID, key=None)
+    (told,) = found.complaints
+    assert told.name == "no-key"
+    assert "Authorization" in told.then
+    assert not any("authorization" in one.headers for one in relay.asked)
+
+
+def test_a_limited_key() -> None:
+    """A 403 on a mere fetch is told as what it is: a key with limits."""
+    relay = Odd(lambda asked: Told(403, LIMITED) if asked.target == PATH else Told(200, PAGE, "text/html"))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert names(found, wrong=True) == {"forbidden"}
+    assert found.exit_code == 1
+
+
+def test_an_open_relay() -> None:
+    """A relay that serves strangers is told, for then nothing is known of the key."""
+    with at(
+        Odd(lambda asked: Told(200, fresh()) if asked.target == PATH else Told(400, MISSING))
+    ) as base_url:
+        found = ask(base_url, ID)
+    assert "open" in names(found, wrong=False)
+    assert found.evidence.open is True
+
+
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1:3000", "10.0.0.7", "[::1]:8080"])
+def test_links_to_localhost(host: str) -> None:
+    """Links that lead to a machine of the relay's own are told; a link on the relay itself is none."""
+    with at(served(body(imageUrl=f"http://{host}/mj/image/{ID}"))) as base_url:
+        assert names(ask(base_url, ID), wrong=True) == {"local-links"}
+    relay = served()
+    with at(relay) as base_url:
+        task = body(imageUrl=f"{base_url}/mj/image/{ID}")
+        relay.answer = served(task).answer
+        assert names(ask(base_url, ID)) == set()
+
+
+def test_expired_links() -> None:
+    """A link that is signed until yesterday is dead, one until tomorrow is not; its query is not shown."""
+    for days, expected in ((-1, {"expired-links"}), (1, set())):
+        end = int(time.time()) + days * 86_400
+        with at(
+            served(body(imageUrl=f"https://cdn.example.com/a.png?ex={end:x}&is=1&hm=5ec2e7"))
+        ) as base_url:
+            found = ask(base_url, ID)
+        assert names(found, wrong=True) == expected
+        assert "5ec2e7" not in json.dumps(found.data()["complaints"])
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("seconds", 1), ("microseconds", 1_000_000)])
+def test_seconds_for_milliseconds(unit: str, per_second: int) -> None:
+    """Times in another unit than the family's are told, in words."""
+    times = {name: SHOWN[name] * per_second // 1000 for name in ("submitTime", "startTime", "finishTime")}
+    with at(served(fresh(**times))) as base_url:
+        assert names(ask(base_url, ID), wrong=True) == {f"{unit}-for-milliseconds"}
+
+
+def test_odd_words() -> None:
+    """A progress in words, a status that nobody knows and an id that is a number are told."""
+    task = fresh(status="DREAMING", progress="nearly", id=int(ID))
+    with at(served(task)) as base_url:
+        found = ask(base_url, ID)
+    assert {"odd-progress", "unknown-status", "number-id"} <= names(found)
+
+
+def test_somebody_elses_task() -> None:
+    """A task with another id than the one asked for is told."""
+    with at(served(fresh(id="1730621826099999"))) as base_url:
+        found = ask(base_url, ID)
+    assert "wrong-task" in names(found, wrong=True)
+
+
+def test_a_relay_in_trouble() -> None:
+    """A 503 is told; a 429 ends the examination, and says how long to wait."""
+    with at(Odd(lambda _: Told(503, b"{}"))) as base_url:
+        assert "unavailable" in names(ask(base_url, ID), wrong=True)
+    relay = Odd(lambda _: Told(429, b"{}", headers=(("retry-after", "17"),)))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert names(found) == {"rate-limited"}
+    assert "17 seconds" in found.complaints[0].then
+    assert len(relay.asked) == 1
+
+
+def test_a_path_that_no_contract_has() -> None:
+    """Where the answers are a family's and the path is nobody's, that is said, and no Python is promised."""
+    inner = served()
+    relay = Odd(lambda asked: inner.answer(evolve(asked, target=f"/mj{asked.target}")))
+    with at(relay) as base_url:
+        found = ask(f"{base_url}/task/{ID}/fetch")
+    assert {"own-path", "no-contract"} <= names(found, wrong=True)
+    assert found.python == ()
+
+
+# No answer.
+
+
+def test_nobody_listens() -> None:
+    """A port where nobody listens is told from a name that does not resolve; both are unreachable."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    found = ask(f"http://127.0.0.1:{port}", ID)
+    assert names(found) == {"refused"}
+    assert found.exit_code == 4
+    found = ask("https://certificate.invalid", ID)
+    assert names(found) == {"dns"}
+    assert found.exit_code == 4
+
+
+def test_tls_that_is_none() -> None:
+    """A host that speaks plain HTTP where TLS is expected is told."""
+    with at(served()) as base_url:
+        found = ask(base_url.replace("http:", "https:"), ID)
+    assert names(found) == {"tls"}
+    assert found.exit_code == 4
+
+
+def test_plain_http_is_warned_about() -> None:
+    """A key over http:// to a host that is not this machine is told."""
+    found = ask("http://relay.invalid", ID)
+    assert "plain-http" in names(found, wrong=False)
+    assert "plain-http" not in names(ask("http://relay.invalid", ID, key=None))
+
+
+# Hostile relays.
+
+
+@contextmanager
+def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that does with each connection as it likes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stopped = threading.Event()
+
+        def serve() -> None:
+            while not stopped.is_set():
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(5)
+                    try:
+                        connection.recv(65_536)
+                        talk(connection)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stopped.set()
+            with socket.socket() as last:
+                last.connect(listener.getsockname())
+            thread.join(10)
+
+
+def test_a_relay_that_does_not_answer_in_time() -> None:
+    """One that says nothing costs one request's time; the rest is not sent."""
+    with raw(lambda _: time.sleep(1)) as url:
+        began = time.monotonic()
+        found = ask(url, ID, timeout=0.3)
+    assert time.monotonic() - began < 5
+    assert names(found) == {"timeout"}
+    assert found.exit_code == 4
+
+
+def test_all_requests_together_are_bounded() -> None:
+    """However slow each answer is, all of them together take no longer than they may."""
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.3)
+        await Odd(lambda _: Told(404, b"{}"))(scope, receive, send)
+
+    with at(slow) as base_url:
+        began = time.monotonic()
+        found = ask(base_url, ID, patience=0.5)
+    assert time.monotonic() - began < 3
+    assert len(found.evidence.observations) <= 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x00\xff\x17garbage",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b"[" * 100_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + random.Random(7).randbytes(5_000),
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x00rubbish",
+        b"HTTP/1.1 999 What\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000,
+    ],
+    ids=range(7),
+)
+def test_garbage(answer: bytes) -> None:
+    """Whatever comes, there is a diagnosis, and it names no relay."""
+    with raw(lambda connection: connection.sendall(answer)) as url:
+        found = ask(url, ID, timeout=2)
+    assert found.relay is None
+    assert found.exit_code in {1, 4}
+
+
+def test_a_huge_body() -> None:
+    """A body of many megabytes is not looked into, and none of it is shown."""
+    huge = b'{"id":"' + b"7" * (3 << 20) + b'"}'
+    with at(Odd(lambda _: Told(200, huge))) as base_url:
+        found = ask(base_url, ID)
+    assert found.relay is None
+    assert "no-json" in names(found)
+    assert len(json.dumps(found.data())) < 50_000
+
+
+# The requests, and the secret.
+
+
+def test_each_request_is_announced_before_it_is_sent() -> None:
+    """What is announced is what is sent, in this order, and holds no key."""
+    relay, told = served(), list[tuple[Step, int]]()
+    with at(relay) as base_url:
+        examine(
+            base_url,
+            CONTRACTS,
+            redactor=Redactor(KEY),
+            key=KEY,
+            task_id=ID,
+            announce=lambda step: told.append((step, len(relay.asked))),
+        )
+    assert [number for _, number in told] == list(range(len(relay.asked)))
+    assert [step.request.target for step, _ in told] == [one.target for one in relay.asked]
+    assert KEY not in "".join(str(step) + repr(step.request.headers) for step, _ in told)
+
+
+def test_the_batch_endpoint_is_asked_once_and_last() -> None:
+    """The one POST is the batch operation's, with the known id, and comes last."""
+    relay = served()
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert [one.method for one in relay.asked] == ["GET"] * (len(relay.asked) - 1) + ["POST"]
+    assert json.loads(relay.asked[-1].body) == {"ids": [ID]}
+    assert found.data()["batch"] == {"asked": True, "there": True}
+
+
+def test_no_request_is_sent_twice() -> None:
+    """A relay that closes each connection without an answer gets one request."""
+    seen = list[int]()
+    with raw(lambda _: seen.append(1)) as url:
+        ask(url, ID)
+    assert len(seen) == 1
+
+
+def environment(key: str | None = KEY) -> dict[str, str]:
+    """A clean environment."""
+    return {"PATH": "", "COLUMNS": "100"} | ({} if key is None else {"MJRELAY_API_KEY": key})
+
+
+def echoing(asked: Asked) -> Told:
+    """A relay that repeats the key in every form, in header, body and link."""
+    secret = asked.headers.get("authorization", "").removeprefix("Bearer ")
+    if not secret:
+        return Told(401, REFUSED)
+    forms = f"{secret} {quote(secret)} {base64.b64encode(secret.encode()).decode()}"
+    task = body(
+        imageUrl=f"http://localhost:3000/{secret}", status=f"S {forms}", failReason=forms, **{secret: 1}
+    )
+    return Told(200, task, headers=(("x-echo", secret), ("location", f"/{secret}")))
+
+
+@pytest.mark.parametrize("form", ["pretty", "json"])
+def test_no_output_holds_the_key(form: str) -> None:
+    """Whatever the relay echoes, neither stdout nor stderr holds the key."""
+    with at(Odd(echoing)) as base_url:
+        done = forked.run(["doctor", base_url, "--task", ID, "--format", form], environment())
+    shown = done.stdout + done.stderr
+    assert done.returncode == 1, done.stderr
+    assert KEY not in shown
+    assert base64.b64encode(KEY.encode()).decode() not in shown
+    assert "never-to-be-seen" not in shown
+    assert "local-links" in done.stdout
+
+
+def test_the_command_tells_all_of_it() -> None:
+    """The text holds what was found, the three lines of Python and the command; the JSON is as promised."""
+    with at(served()) as base_url:
+        pretty = forked.run(["doctor", f"{base_url}{PATH}", "--format", "pretty"], environment())
+        told = forked.run(["doctor", base_url, "--task", ID, "--json"], environment())
+    assert pretty.returncode == told.returncode == 0, pretty.stderr + told.stderr
+    data = json.loads(told.stdout)
+    SHAPE.validate(data)
+    assert data["python"] == [
+        "from mjrelay import Relay",
+        f'relay = Relay("zhongzhuan", base_url="{base_url}", scheme="bearer")',
+        f'print(relay.fetch("{ID}"))',
+    ]
+    assert data["conform"] == f"mjrelay conform zhongzhuan --base-url {base_url} --task {ID}=succeeded"
+    for line in [*data["python"], data["conform"]]:
+        assert line in pretty.stdout
+    assert f"GET {PATH} (the task; the key in header Authorization: Bearer …)" in pretty.stderr
+    assert len(data["requests"]) == pretty.stderr.count("mjrelay: GET") + pretty.stderr.count("mjrelay: POST")
+
+
+def test_exit_codes() -> None:
+    """0 understood and well, 1 something is wrong, 2 wrong usage, 4 no answer: as the help says."""
+    with at(served()) as base_url:
+        assert forked.run(["doctor", base_url, "--task", ID], environment()).returncode == 0
+        assert forked.run(["doctor", base_url, "--task", "1"], environment()).returncode == 1
+    assert forked.run(["doctor", "ftp://host"], environment()).returncode == 2
+    assert forked.run(["doctor"], environment()).returncode == 2
+    assert forked.run(["doctor", "https://a.invalid"], environment("white space")).returncode == 2
+    assert forked.run(["doctor", "http://127.0.0.1:1"], environment()).returncode == 4
+    schema = forked.run(["doctor", "--schema"], environment())
+    assert schema.returncode == 0
+    Draft202012Validator.check_schema(json.loads(schema.stdout))
+    shown = forked.run(["doctor", "--help"], environment()).stdout
+    assert "0 understood and well, 1 something is wrong" in " ".join(shown.split())
+
+
+def test_a_contract_of_ones_own_is_compared(tmp_path: Any) -> None:
+    """A contract that is not packaged is scored like the others, and named where it fits."""
+    text = RELAY.source.read_text(encoding="utf-8").replace("/mj/task/{id}/fetch", "/my/jobs/{id}")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    relay = Odd(lambda asked: Told(200, fresh()) if asked.target == f"/my/jobs/{ID}" else Told(404, b"{}"))
+    with at(relay) as base_url:
+        done = forked.run(
+            ["doctor", base_url, "--task", ID, "--json", "--contract", str(file)], environment()
+        )
+    assert json.loads(done.stdout)["relay"] == "mine", done.stderr
+
+
+# Pure: the plan and the scores.
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=12,
+)
+_EXAMPLES = [example for one in CONTRACTS for example in one.examples.values()]
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """A body of a relay's: JSON of any kind, an example with some values changed, or bytes."""
+    document: Any = draw(_JSON)
+    if draw(st.booleans()):
+        document = dict(draw(st.sampled_from(_EXAMPLES)))
+        for name in draw(st.lists(st.sampled_from(sorted(document)), max_size=4)):
+            document[name] = draw(_JSON)
+    return draw(st.sampled_from([json.dumps(document).encode(), PAGE, MISSING, b""]) | st.binary(max_size=40))
+
+
+_TYPES = st.sampled_from(["application/json", "text/html; charset=utf-8", "text/plain", ""])
+_FAILURES = st.none() | st.text(max_size=30)
+_LOCATIONS = st.sampled_from(["/", "//x", "http://127.0.0.1", "https://other/x", "\x00", "http://["])
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Exchange:
+    """Any answer, or none."""
+    status = draw(st.none() | st.integers(100, 999) | st.sampled_from([200, 301, 400, 401, 403, 404, 503]))
+    headers = (("content-type", draw(_TYPES)), ("location", draw(_LOCATIONS)))
+    failure = "no answer" if status is None else draw(_FAILURES)
+    return Exchange("GET", "http://127.0.0.1/", (), b"", status, headers, draw(bodies()), 0.1, failure)
+
+
+@settings(max_examples=200)
+@given(data=st.data(), keyed=st.booleans(), named=st.sampled_from([None, ID]))
+def test_no_answers_crash_it(data: st.DataObject, keyed: bool, named: str | None) -> None:
+    """Whatever a relay answers, the plan keeps its bounds and its end is a diagnosis of the promised shape."""
+    plan = Plan(Address.of("http://127.0.0.1/x", CONTRACTS), CONTRACTS, named, keyed)
+    steps, sent = plan.steps(), list[Step]()
+    step = next(steps, None)
+    while step is not None:
+        sent.append(step)
+        try:
+            step = steps.send(evolve(data.draw(exchanges()), method=step.request.method))
+        except StopIteration:
+            step = None
+    found = diagnose(plan.evidence, CONTRACTS)
+    check(found)
+    assert all(one.request.method == "GET" for one in sent[:-1])
+    assert keyed or not any(one.way for one in sent)
+    assert all(0 <= one.value <= 1 for one in found.scores)
+    assert {name for one in found.scores for name in one.clues} <= WEIGHTS.keys()
+    assert found.exit_code in {0, 1, 4}
+
+
+@given(document=_JSON)
+def test_any_document_is_compared(document: Any) -> None:
+    """Likeness and resemblance are parts of one, whatever is compared."""
+    for one in CONTRACTS:
+        alike = likeness(one, document)
+        assert alike is not None
+        assert 0 <= alike.value <= 1
+        assert 0 <= resemblance(one, document, State.SUCCEEDED) <= 1
+
+
+@pytest.mark.parametrize("name", relays())
+def test_examples_are_like_themselves(name: str) -> None:
+    """Each example fits its own contract wholly, and no other contract better."""
+    for state in State:
+        example = contract(name).examples.get(state.value)
+        if example is not None:
+            assert resemblance(contract(name), example, state) == 1
+            mine = likeness(contract(name), example)
+            assert mine is not None
+            assert mine.value == 1
+
+
+def test_nothing_is_ranked_by_nothing() -> None:
+    """Where no relay was found every contract has 0, in the order of their names at last."""
+    plan = Plan(Address.of("http://127.0.0.1", CONTRACTS), CONTRACTS, None, keyed=False)
+    assert {one.value for one in rank(plan.evidence, CONTRACTS)} == {0.0}
+
+
+@given(st.text(max_size=40))
+def test_a_made_up_id_is_another_one(pattern: str) -> None:
+    """It is never the one that it is made after, the same each time, and long enough."""
+    assert made_up(pattern) != pattern
+    assert made_up(pattern) == made_up(pattern)
+    assert len(made_up(pattern)) >= 12
+
+
+def test_outcomes_of_statuses() -> None:
+    """How much an outcome says for a path: a task most, a page nothing."""
+    ordered = sorted(Outcome, key=lambda one: -one.strength)
+    assert ordered[0] is Outcome.TASK
+    assert Outcome.PAGE.strength == Outcome.SILENT.strength == 0
