@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import json
 import random
+import re
 import socket
 import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -24,7 +27,7 @@ from mjrelay_conformance.mock import DIALECTS, MockRelay, Server
 
 from mjrelay import Relay
 from mjrelay._contract import Contract, contract, relays
-from mjrelay._doctor import LIMIT, WAYS, Diagnosis, examine
+from mjrelay._doctor import LIMIT, WAYS, Diagnosis, _complaint, _diagnosis, examine
 from mjrelay._doctor._address import Address
 from mjrelay._doctor._diagnosis import diagnose
 from mjrelay._doctor._evidence import Outcome, Purpose, form
@@ -932,3 +935,24 @@ def test_outcomes_of_statuses() -> None:
     ordered = sorted(Outcome, key=lambda one: -one.strength)
     assert ordered[0] is Outcome.TASK
     assert Outcome.PAGE.strength == Outcome.SILENT.strength == 0
+
+
+def test_the_page_names_each_complaint() -> None:
+    """The page's tables are the names in the code, and say of each whether something is wrong."""
+    page = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    wrong, known = page.split("These are good to know")
+    code = inspect.getsource(_complaint) + inspect.getsource(_diagnosis)
+    named = set(re.findall(r'Complaint\(\s*"([a-z-]+)"', code)) | {
+        name for _, name, _ in _complaint._SILENCES
+    }
+    notes = set(re.findall(r'Complaint\(\s*"([a-z-]+)"(?:(?!Complaint).)*?wrong=False', code, re.DOTALL))
+    rows = {
+        text: {
+            name
+            for row in re.findall(r"^\| (`[a-z`\s-]+`) \|", text, re.MULTILINE)
+            for name in re.findall(r"[a-z-]+", row)
+        }
+        for text in (wrong, known)
+    }
+    assert rows[wrong] == (named - notes) | {"seconds-for-milliseconds"}
+    assert notes == {name for name in rows[known] if not name.isdecimal()}
