@@ -522,6 +522,51 @@ def test_a_limited_key() -> None:
     assert found.exit_code == 1
 
 
+def test_a_stranger_who_is_told_403() -> None:
+    """A 403 to those without a key says nothing against the key that is accepted."""
+    inner = served()
+
+    def answer(asked: Asked) -> Told:
+        return inner.answer(asked) if "authorization" in asked.headers else Told(403, LIMITED)
+
+    with at(Odd(answer)) as base_url:
+        assert names(ask(base_url, ID)) == set()
+        assert names(ask(base_url, ID, key=None)) == {"no-key"}
+
+
+def test_what_comes_elsewhere_is_not_held_against_the_relay() -> None:
+    """Trouble at a path that is not the relay's is none of its own; trouble with an unknown id is."""
+    elsewhere = Told(502, b"{}")
+    with at(served(prefix="/x", elsewhere=elsewhere)) as base_url:
+        assert names(ask(f"{base_url}/x/mj/submit/imagine", ID)) == {"unavailable"}  # as it was pasted
+        assert names(ask(f"{base_url}/x", ID)) == set()
+    inner = served()
+    failing = Odd(lambda asked: inner.answer(asked) if PATH in asked.target else Told(500, b"{}"))
+    with at(failing) as base_url:
+        assert names(ask(base_url, ID)) == {"unavailable"}
+
+
+def test_the_key_goes_into_three_headers_at_most() -> None:
+    """However many contracts there are, each with a path and a header of its own."""
+    several = []
+    for number in range(5):
+        item = {"get": {**RELAY.operation, "security": [{"own": []}]}}
+        paths = {name: one for name, one in RELAY.document["paths"].items() if name != RELAY.path}
+        schemes = {"own": {"type": "apiKey", "in": "header", "name": f"X-Key-{number}"}}
+        document = {
+            **RELAY.document,
+            "paths": {f"/way{number}/{{id}}": item, **paths},
+            "components": {**RELAY.document["components"], "securitySchemes": schemes},
+        }
+        several.append(Contract(f"way{number}", document, RELAY.source))
+    relay = Odd(lambda _: Told(404, b"{}"))
+    with at(relay) as base_url:
+        examine(base_url, several, redactor=Redactor(KEY), key=KEY, task_id=ID)
+    sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
+    assert len(sent) == WAYS
+    assert len(relay.asked) <= LIMIT
+
+
 def test_an_open_relay() -> None:
     """A relay that serves strangers is told, for then nothing is known of the key."""
     with at(

@@ -90,7 +90,7 @@ def _of_way(evidence: Evidence) -> Iterator[Complaint]:
                 "before the relay keeps programs out.",
                 "Ask the relay's operator for a host without it, or to let your address pass.",
             )
-        elif seen.outcome is Outcome.UNAVAILABLE and seen.purpose in {Purpose.TASK, Purpose.FAMILY}:
+        elif seen.outcome is Outcome.UNAVAILABLE and _counts(evidence, seen):
             yield Complaint(
                 "unavailable",
                 f"The relay, or what stands before it, answers {seen.exchange.status}: it is in trouble.",
@@ -147,10 +147,18 @@ def _of_path(evidence: Evidence) -> Iterator[Complaint]:
         if not there:
             yield from _misled(seen, elsewhere)
     for seen in evidence.observations:
-        if seen.outcome is Outcome.REDIRECT and seen.purpose in {Purpose.TASK, Purpose.FAMILY}:
+        if seen.outcome is Outcome.REDIRECT and _counts(evidence, seen):
             yield _redirected(evidence, seen)
-        elif seen.outcome is Outcome.GARBLED and seen.exchange.failure is None:
+        elif seen.outcome is Outcome.GARBLED and seen.exchange.failure is None and _counts(evidence, seen):
             yield _garbled(seen)
+
+
+def _counts(evidence: Evidence, seen: Observation) -> bool:
+    """Whether an answer says something of the relay: at its endpoint, as pasted, or where none was found."""
+    if seen.purpose in {Purpose.NOWHERE, Purpose.BATCH}:
+        return False
+    pasted = seen is evidence.observations[0]
+    return evidence.endpoint is None or seen.endpoint == evidence.endpoint or pasted
 
 
 def _misled(seen: Observation, elsewhere: str) -> Iterator[Complaint]:
@@ -201,10 +209,10 @@ def _garbled(seen: Observation) -> Complaint:
 def _of_key(evidence: Evidence) -> Iterator[Complaint]:
     seen = [one for one in evidence.observations if one.endpoint == evidence.endpoint]
     asked = [one for one in seen if one.way is not None or not evidence.keyed]
-    refused = [one for one in asked if one.outcome is Outcome.REFUSED]
+    refused = [one for one in asked if one.refuses]
     tried = ", ".join(str(one.way) for one in refused if one.way is not None)
     untried = ", ".join(map(str, evidence.ways))
-    if any(one.outcome is Outcome.FORBIDDEN for one in seen):
+    if any(one.outcome is Outcome.FORBIDDEN and one.way is not None for one in seen):
         yield Complaint(
             "forbidden",
             "The relay knows the key, but refuses to let it fetch tasks (403). Keys that are limited to "

@@ -89,6 +89,11 @@ class Observation:
     exchange: Exchange
     outcome: Outcome
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the credential is refused, or that there is none; some say 403 to strangers."""
+        return self.outcome is Outcome.REFUSED or (self.outcome is Outcome.FORBIDDEN and self.way is None)
+
 
 @frozen
 class Evidence:
@@ -133,12 +138,13 @@ class Evidence:
     def refused(self) -> Observation | None:
         """The answer to a caller without a credential, or with one that was not accepted."""
         seen = self.of(Purpose.STRANGER, Purpose.TASK, Purpose.FAMILY)
-        return next((one for one in seen if one.outcome is Outcome.REFUSED), None)
+        return next((one for one in seen if one.refuses), None)
 
     @property
     def forbidden(self) -> Observation | None:
         """The answer to a key that may not do this."""
-        return next((one for one in self.observations if one.outcome is Outcome.FORBIDDEN), None)
+        seen = (one for one in self.observations if one.outcome is Outcome.FORBIDDEN)
+        return next((one for one in seen if not one.refuses), None)
 
     @property
     def open(self) -> bool | None:

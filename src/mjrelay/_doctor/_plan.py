@@ -140,7 +140,7 @@ class Plan:
         purpose = Purpose.TASK if self.task_id else Purpose.STRANGER
         for endpoint in self.address.endpoints[:SEARCHED]:
             task_id = self.task_id or self._made_up(endpoint)
-            way = next(iter(self._ways(endpoint)), None) if self.keyed and self.task_id else None
+            way = self._likeliest(endpoint) if self.keyed and self.task_id else None
             seen = yield from self._ask(purpose, endpoint, task_id, way)
             if seen.outcome.strength > 2 or self._over:
                 break
@@ -227,6 +227,13 @@ class Plan:
         named = {form(way): way for one in reversed(self.contracts) for way in reversed(one.credentials)}
         ordered = sorted(weights, key=lambda one: (-weights[one], one))
         return [evolve(named[one], scheme="") for one in ordered]
+
+    def _likeliest(self, endpoint: Endpoint) -> Credential | None:
+        """The first way there that may still be used."""
+        ways = self._ways(endpoint)
+        if len(self._used) == WAYS:
+            ways = [way for way in ways if way in self._used]
+        return next(iter(ways), None)
 
     def _made_up(self, endpoint: Endpoint) -> str:
         """An id like those that are known here, of a task that is not there."""

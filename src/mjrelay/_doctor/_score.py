@@ -193,6 +193,6 @@ def _credential(evidence: Evidence, contract: Contract) -> float:
     refused = {
         form(one.way)
         for one in evidence.observations
-        if one.way is not None and one.endpoint == evidence.endpoint and one.outcome is Outcome.REFUSED
+        if one.way is not None and one.endpoint == evidence.endpoint and one.refuses
     }
     return 0.4 if refused & ways else 1.0
