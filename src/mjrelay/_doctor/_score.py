@@ -91,8 +91,8 @@ def plausible(moment: datetime, now: datetime) -> bool:
 
 
 def _unseen(evidence: Evidence, contract: Contract) -> int:
-    """How many names the contract shows that the task does not have."""
-    alike = None if evidence.task is None else likeness(contract, document(evidence.task.exchange))
+    """How many names the contract shows that the task does not have; all of them, where none came."""
+    alike = likeness(contract, {} if evidence.task is None else document(evidence.task.exchange))
     return 0 if alike is None else len(alike.absent)
 
 
