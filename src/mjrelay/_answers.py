@@ -54,10 +54,16 @@ class Answers:
     redactor: Redactor = field(repr=False)
     credential: Credential | None
     _missing_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
+    _refused_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
 
     @_missing_in_a_200.default
     def _(self) -> tuple[Matcher, ...]:
         return tuple(matcher for matcher in self.contract.reader.missing if matcher.status == 200)
+
+    @_refused_in_a_200.default
+    def _(self) -> tuple[Matcher, ...]:
+        reader = self.contract.reader
+        return tuple(one for one in (*reader.unauthorized, *reader.forbidden) if one.status == 200)
 
     def task(self, exchange: Exchange, task_id: str) -> Task:
         """The task that was asked for; raises the `RelayError` that fits."""
@@ -132,7 +138,8 @@ class Answers:
         if exchange.failure is not None:
             raise self._error(TransportError, f"{exchange.failure}; try again later", exchange, task_id)
         missing = (one for one in self._missing_in_a_200 if of_a_task or one.where is None)
-        if exchange.status != 200 or any(matcher.matches(exchange) for matcher in missing):
+        signs = (*self._refused_in_a_200, *missing)
+        if exchange.status != 200 or any(matcher.matches(exchange) for matcher in signs):
             raise self._refusal(exchange, task_id)
         try:
             document = exchange.document
