@@ -154,7 +154,7 @@ def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
     mine = edited(file, "status: $.status", "status: status")
     with pytest.raises(ContractError, match="x-mj-task: status: 'status' is not a JSONPath") as raised:
         _ = mine.reader
-    line = CONTRACT.partition("x-mj-task")[0].count("\n") + 1
+    line = CONTRACT.partition("status: $.status")[0].count("\n") + 1
     assert (raised.value.source, raised.value.line) == (str(file), line)
 
 
@@ -238,9 +238,9 @@ def test_did_you_mean() -> None:
     assert raised.value.known == relays()
 
 
-@pytest.mark.parametrize("name", ["qqq", "", "../zhongzhuan", "zhongzhuan/..", "runtime"])
+@pytest.mark.parametrize("name", ["qqq", "", "..", "runtime"])
 def test_an_unknown_name(name: str) -> None:
-    """A name like no other, a path, and a folder without a contract are unknown; what is known is listed."""
+    """A name like no other, dots, and a folder without a contract are unknown; what is known is listed."""
     with pytest.raises(UnknownRelayError, match="no relay is called") as raised:
         contract(name)
     assert raised.value.name == name

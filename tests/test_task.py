@@ -249,8 +249,8 @@ def test_a_relay_without_a_generated_client(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("operation", ["other", "runtime"])
 def test_a_generated_client_without_the_operation(tmp_path: Path, operation: str) -> None:
-    """A client that was generated from another contract is not made to fit."""
-    with pytest.raises(MjrelayError, match="no model of a task"):
+    """A client that was generated from another contract, of the same name at that, is not made to fit."""
+    with pytest.raises(MjrelayError, match="zhongzhuan has no generated client"):
         _ = own(tmp_path, {"job": "17"}, operation, "zhongzhuan").raw
 
 

@@ -172,10 +172,9 @@ class _Run:
         options = self.options
         if options.tasks or options.key_file:
             raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
-        names = _contract.relays() if options.relay is None else [_contract.contract(options.relay).name]
         terms = _Terms.of(options, live=False)
         record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
-        for name in names:
+        for name in _contract.relays() if options.relay is None else [options.relay]:
             contract = _contract.overlaid(name, options.overlays)
             mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
             known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
@@ -260,14 +259,15 @@ class _Run:
 
     def _key(self, contract: Contract) -> str:
         options = self.options
-        key = _settings.read_key(options.key_file) if options.key_file else _settings.api_key(contract.name)
+        key = (
+            _settings.read_key(options.key_file)
+            if options.key_file
+            else _settings.api_key(contract, options.base_url)
+        )
         if key is None and contract.credentials and not contract.open:
             if options.dry_run:
                 return "the-key"
-            variable = _settings.key_variable(contract.name)
-            raise ConformError(
-                f"no key for {contract.name}: set {variable} or MJRELAY_API_KEY, or give --key-file"
-            )
+            raise ConformError(_settings.missing_key(contract, "give --key-file"))
         return "" if key is None else _settings.checked_key(key)
 
     def _record(self, mode: str, terms: _Terms, redactor: Redactor) -> Record:

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from mjrelay._yaml import Location
 
 
+class FormError(ContractError):
+    """A part of `x-mj-task` that cannot be compiled; ``key`` says which."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"x-mj-task: {key}: {message}")
+
+
 def compile_reader(form: Mapping[str, Any]) -> Reader:
     """
     The reader that an `x-mj-task` denotes.
@@ -104,13 +112,11 @@ def _compile(key: str, compiler: Callable[[], Any]) -> Any:
     try:
         return compiler()
     except ContractError as error:
-        raise ContractError(f"x-mj-task: {key}: {error}") from error
+        raise FormError(key, str(error)) from error
     except KeyError as error:
-        raise ContractError(f"x-mj-task: {key}: {error} is missing") from error
+        raise FormError(key, f"{error} is missing") from error
     except (TypeError, AttributeError) as error:
-        raise ContractError(
-            f"x-mj-task: {key} does not have the shape that its schema asks for: {error}"
-        ) from error
+        raise FormError(key, f"does not have the shape that its schema asks for: {error}") from error
 
 
 def _known(form: Mapping[str, Any], *keys: str) -> None:

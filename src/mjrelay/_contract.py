@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -13,14 +14,14 @@ from urllib.parse import unquote
 from attrs import define, field, frozen
 
 from mjrelay import _request, _yaml
-from mjrelay._compiler import compile_reader
+from mjrelay._compiler import FormError, compile_reader
 from mjrelay._credential import Credential
 from mjrelay.errors import ContractError, UnknownRelayError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
 
-    from mjrelay._overlay import Overlay
     from mjrelay._reader import Reader
     from mjrelay._request import Request
     from mjrelay._yaml import Location
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 ORIGINS = "x-origins"
 """Where a packaged contract that overlays made says which files it is written in."""
 
+_SUFFIXES = (".yaml", ".yml", ".json")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
@@ -56,31 +58,34 @@ class Contract:
     """
     One relay's contract, by the relay's name.
 
-    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that people read, and
-    ``origins`` are where the parts are written that overlays have changed.
+    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that was there before
+    them, and ``origins`` are where the parts are written that they have changed. ``outside`` are the files,
+    with their lines, that are not packaged, in the order applied; the last of them, ``added``, were given as
+    overlays, and the one before those is what the contract was named by.
     """
 
     name: str
     document: dict[str, Any] = field(repr=False)
     source: Path = field(repr=False)
     origins: Mapping[Location, Origin] = field(factory=dict, repr=False)
+    outside: Mapping[Path, Any] = field(factory=dict, repr=False)
+    added: tuple[Path, ...] = field(default=(), repr=False)
 
     @classmethod
     def load(cls, path: Path) -> Contract:
         """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        document = _yaml.plain(_yaml.load(path))
+        return cls.of(path, _yaml.load(path))
+
+    @classmethod
+    def of(cls, path: Path, written: Any) -> Contract:
+        """The contract that is written in a file, which was loaded with its lines; raises as `load` does."""
+        document = _yaml.plain(written)
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-            raise ContractError("is no OpenAPI document: it has no paths", source=path)
-        return cls(path.stem, document, path)
-
-    def overlaid(self, overlay: Overlay) -> Contract:
-        """The same with an overlay applied; raises `OverlayError` where that does not fit."""
-        from mjrelay import _origin  # noqa: PLC0415 - overlays are for those who use them
-
-        document, later = _origin.overlaid(overlay, self.document)
-        origins = dict(self.origins)
-        _origin.merge(origins, later)
-        return Contract(self.name, document, self.source, origins)
+            raise ContractError(
+                "is no OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths",
+                source=path,
+            )
+        return cls(path.stem, document, path, outside={path: written})
 
     @cached_property
     def location(self) -> Location:
@@ -115,8 +120,9 @@ class Contract:
         try:
             return compile_reader(self.operation["x-mj-task"])
         except ContractError as error:
-            line = self.clause(*self.location, "x-mj-task").line
-            raise ContractError(str(error), source=self.source, line=line) from error
+            key = (error.key,) if isinstance(error, FormError) else ()
+            clause = self.clause(*self.location, "x-mj-task", *key)
+            raise ContractError(str(error), source=clause.file, line=clause.line) from error
 
     @property
     def base_url(self) -> str | None:
@@ -124,6 +130,11 @@ class Contract:
         servers = self.document.get("servers") or [{}]
         url = servers[0].get("url")
         return None if url is None else str(url)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the host that it names is named by a file that is not packaged."""
+        return self._written("servers", 0, "url").file in self.outside
 
     @cached_property
     def credentials(self) -> tuple[Credential, ...]:
@@ -257,10 +268,17 @@ class Contract:
 
     def clause(self, *location: str | int) -> Clause:
         """The clause at a location: file, line of it or of its nearest ancestor there, and JSON Pointer."""
+        origin = self._written(*location)
+        if origin.file not in self.outside:
+            return _clause(origin.file, origin.location)
+        line = _yaml.line(self.outside[origin.file], origin.location)
+        return Clause(str(origin.file), line, pointer(origin.location))
+
+    def _written(self, *location: str | int) -> Origin:
         for depth in range(len(location), 0, -1) if self.origins else ():
             if origin := self.origins.get(location[:depth]):
-                return _clause(origin.file, (*origin.location, *location[depth:]))
-        return _clause(self.source, location)
+                return Origin(origin.file, (*origin.location, *location[depth:]))
+        return Origin(self.source, location)
 
 
 def relays() -> list[str]:
@@ -269,13 +287,19 @@ def relays() -> list[str]:
     return sorted(entry.name for entry in package.iterdir() if (entry / "contract.json").is_file())
 
 
-@cache
-def contract(name: str) -> Contract:
+def contract(name: str | PathLike[str]) -> Contract:
     """
-    The packaged contract of a relay; case and hyphens in the name are forgiven.
+    The contract of a relay by its name, in which case and hyphens are forgiven, or by the path of a file.
 
-    Raises `UnknownRelayError` for a name that is not packaged, with the nearest ones.
+    What holds a path's separator or ends in .yaml, .yml or .json is a path. Raises `UnknownRelayError` for a
+    name that is not packaged, with the nearest ones, and `ContractError` for a file that cannot be used.
     """
+    return overlaid(name, ()) if is_path(name) else packaged(str(name))
+
+
+@cache
+def packaged(name: str) -> Contract:
+    """The packaged contract of a relay; raises what `contract` raises."""
     known = relays()
     wanted = name.replace("-", "").replace("_", "").lower()
     if wanted not in known:
@@ -290,18 +314,25 @@ def contract(name: str) -> Contract:
     return Contract(wanted, document, root / written.get("source", f"openapi/{wanted}.yaml"), origins)
 
 
-def overlaid(name: str, overlays: Iterable[Path]) -> Contract:
+def overlaid(name: str | PathLike[str], overlays: Iterable[str | PathLike[str]]) -> Contract:
     """
-    The packaged contract of a relay with overlays of the caller's own applied to it, in order.
+    The contract of a relay, as `contract` finds it, with overlays of the caller's applied to it, in order.
 
     Raises what `contract` does, and `OverlayError` or `ContractError` where an overlay does not fit.
     """
-    from mjrelay._overlay import Overlay  # noqa: PLC0415 - few need it, and it takes long to import
+    files = tuple(map(Path, overlays))
+    if not files and not is_path(name):
+        return packaged(str(name))
+    from mjrelay import _outside  # noqa: PLC0415 - few need it, and it takes long to import
 
-    one = contract(name)
-    for path in overlays:
-        one = one.overlaid(Overlay.load(path))
-    return one
+    return _outside.load(Path(name) if is_path(name) else packaged(str(name)), files)
+
+
+def is_path(name: str | PathLike[str]) -> bool:
+    """Whether a relay is named by a file, and not by its packaged name."""
+    if not isinstance(name, str):
+        return True
+    return any(mark in name for mark in ("/", os.sep, os.altsep or "/")) or name.lower().endswith(_SUFFIXES)
 
 
 def data(folder: str) -> Path:
@@ -313,8 +344,12 @@ def data(folder: str) -> Path:
 
 @cache
 def _clause(source: Path, location: Location) -> Clause:
-    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
-    return Clause(_shown(source), _yaml.line(_lines(source), location), pointer)
+    return Clause(_shown(source), _yaml.line(_lines(source), location), pointer(location))
+
+
+def pointer(location: Location) -> str:
+    """A location as a JSON Pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
 
 
 def _shown(source: Path) -> str:

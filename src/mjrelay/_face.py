@@ -33,6 +33,7 @@ from mjrelay.errors import (
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from os import PathLike
     from pathlib import Path
 
     from mjrelay._contract import Contract
@@ -64,10 +65,11 @@ class Face(Generic[W]):
 
     def __init__(
         self,
-        name: str,
+        name: str | PathLike[str],
         api_key: str | None = None,
         *,
         base_url: str | None = None,
+        overlays: Iterable[str | PathLike[str]] = (),
         scheme: str | None = None,
         timeout: float = 30.0,
         headers: Mapping[str, str] | None = None,
@@ -81,9 +83,11 @@ class Face(Generic[W]):
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        contract = _contract.contract(name)
+        if isinstance(overlays, str):
+            raise SettingError("overlays is one text; give a list of files")
+        contract = _contract.overlaid(name, overlays)
         options = Options(
-            api_key=api_key or _settings.api_key(contract.name),
+            api_key=api_key or _settings.api_key(contract, base_url),
             base_url=_settings.base_url(base_url, contract.base_url, contract.name),
             scheme=scheme,
             timeout=timeout,
@@ -161,10 +165,7 @@ class Face(Generic[W]):
         if key is not None:
             _settings.checked_key(key)
         elif not contract.open:
-            raise SettingError(
-                f"no key for {contract.name}: set {_settings.key_variable(contract.name)} or "
-                "MJRELAY_API_KEY, or give api_key="
-            )
+            raise SettingError(_settings.missing_key(contract, "give api_key="))
         self._contract, self._options, self._rhythm = contract, options, rhythm
         self._credential = None if key is None else _chosen(contract, options.scheme)
         options.check(self._credential)

@@ -12,31 +12,28 @@ from mjrelay._overlay import Update
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mjrelay._contract import Contract
     from mjrelay._overlay import Action, Overlay
     from mjrelay._yaml import Location
 
 
-def overlaid(overlay: Overlay, document: Any) -> tuple[Any, dict[Location, Origin]]:
+def overlaid(contract: Contract, overlay: Overlay) -> Contract:
     """
-    What `Overlay.apply` gives for plain JSON values, and where each part that it changed is written.
+    A contract with an overlay applied, whose origins know each part that this changed.
 
-    Only the outermost of the parts that came together is named. Raises `OverlayError` as that does.
+    Only the outermost of the parts that came together is named. Raises `OverlayError` where the overlay does
+    not fit.
     """
-    origins: dict[Location, Origin] = {}
+    document, origins = contract.document, dict(contract.origins)
     for index, action in enumerate(overlay.actions):
         changed = evolve(overlay, actions=(action,)).apply(document)
         for location in _changes(document, changed):
-            merge(origins, {location: Origin(overlay.source, ("actions", index, *_place(action, location)))})
+            # What was written within a part that is new has gone.
+            for hidden in [old for old in origins if old[: len(location)] == location]:
+                del origins[hidden]
+            origins[location] = Origin(overlay.source, ("actions", index, *_place(action, location)))
         document = changed
-    return document, origins
-
-
-def merge(origins: dict[Location, Origin], later: dict[Location, Origin]) -> None:
-    """Add the origins of a later change, which hide those of what it has replaced."""
-    for location, origin in later.items():
-        for hidden in [old for old in origins if old[: len(location)] == location]:
-            del origins[hidden]
-        origins[location] = origin
+    return evolve(contract, document=document, origins=origins)
 
 
 def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Location]:

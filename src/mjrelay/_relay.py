@@ -28,19 +28,20 @@ if TYPE_CHECKING:
 
 class Relay(Face[Wire]):
     """
-    One relay, by the name of its contract. Threads may share it.
+    One relay, by the name of its contract, or by the file of one of your own. Threads may share it.
 
-    The key comes from ``MJRELAY_<RELAY>_API_KEY`` or ``MJRELAY_API_KEY`` where ``api_key`` is not given, the
-    base URL from ``MJRELAY_BASE_URL`` or the contract; a path in it is put before the contract's. ``scheme``
-    chooses among the contract's ways to authenticate. ``timeout`` bounds one request in seconds, its answer
-    included. ``headers`` go with each request, ``user_agent`` ("app/3") behind our own. ``proxy`` is a URL,
-    else the environment's; ``verify`` is a file of certificates, an `ssl.SSLContext`, or False. ``client`` is
-    an `httpx.Client` to use instead of connections of our own, ``fast`` takes those of the extra of that
-    name. ``retries`` is how many troubles in a row are borne while waiting. ``on_exchange`` is called with
-    each exchange and the ids that it asked for, in the thread that had it, before its answer is read; what it
-    raises is logged once.
+    ``overlays`` are files with changes to the contract. The key comes from ``MJRELAY_<RELAY>_API_KEY`` or
+    ``MJRELAY_API_KEY`` where ``api_key`` is not given, the base URL from ``MJRELAY_BASE_URL`` or the
+    contract; a path in it is put before the contract's. To a host that only a file of your own names,
+    ``MJRELAY_API_KEY`` is not sent, unless the base URL is given. ``scheme`` chooses among the contract's
+    ways to authenticate. ``timeout`` bounds one request in seconds, its answer included. ``headers`` go with
+    each request, ``user_agent`` ("app/3") behind our own. ``proxy`` is a URL, else the environment's;
+    ``verify`` is a file of certificates, an `ssl.SSLContext`, or False. ``client`` is an `httpx.Client` to
+    use instead of connections of our own, ``fast`` takes those of the extra of that name. ``retries`` is how
+    many troubles in a row are borne while waiting. ``on_exchange`` is called with each exchange and the ids
+    that it asked for, in the thread that had it, before its answer is read; what it raises is logged once.
 
-    Raises `UnknownRelayError`, `SettingError` and `MissingExtraError`.
+    Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
     """
 
     def fetch(self, task_id: str) -> Task:

@@ -8,15 +8,54 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mjrelay._contract import relays
 from mjrelay.errors import SettingError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mjrelay._contract import Contract
 
-def api_key(relay: str) -> str | None:
-    """The secret for a relay, from ``MJRELAY_<RELAY>_API_KEY``, else ``MJRELAY_API_KEY``, else None."""
-    return os.environ.get(key_variable(relay)) or os.environ.get("MJRELAY_API_KEY") or None
+
+_ANY = "MJRELAY_API_KEY"
+"""The environment variable that holds the secret for whatever relay."""
+
+
+def api_key(contract: Contract, base_url: str | None) -> str | None:
+    """
+    The secret to be sent to a relay, from ``MJRELAY_<RELAY>_API_KEY``, else ``MJRELAY_API_KEY``, else None.
+
+    ``base_url`` is the caller's own. Where neither they nor ``MJRELAY_BASE_URL`` say where the relay is, a
+    host that only a file from outside names gets no secret that was not meant for this very contract: else
+    whoever wrote the file would choose where the key goes.
+    """
+    if contract.foreign and not (base_url or environment_url()):
+        return os.environ.get(key_variable(contract.name)) or None if _own(contract) else None
+    return known_key(contract.name)
+
+
+def known_key(relay: str) -> str | None:
+    """The secret that the environment holds for a relay; to be compared with, and not to be sent."""
+    return os.environ.get(key_variable(relay)) or os.environ.get(_ANY) or None
+
+
+def missing_key(contract: Contract, otherwise: str) -> str:
+    """Why there is no secret for a relay, and what to do; ``otherwise`` is how else one is given."""
+    own = key_variable(contract.name)
+    held = own if os.environ.get(own) else _ANY
+    if not os.environ.get(held):
+        return f"no key for {contract.name}: set {own} or {_ANY}, or {otherwise}"
+    spare = f"set {own}, {otherwise}," if held == _ANY and _own(contract) else f"{otherwise},"
+    file = contract.clause("servers", 0, "url").file
+    return (
+        f"{held} is not sent to {contract.base_url}, because only {file} says that {contract.name} is there: "
+        f"{spare} or repeat where it is with --base-url, base_url= or MJRELAY_BASE_URL"
+    )
+
+
+def _own(contract: Contract) -> bool:
+    """Whether a contract's name is its own, and not that of a packaged relay with another host."""
+    return not contract.foreign or contract.name not in relays()
 
 
 def key_variable(relay: str) -> str:

@@ -229,14 +229,8 @@ def _decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception
     """
     import pkgutil  # noqa: PLC0415 - as the client itself, only for those who ask for a model
 
-    try:
-        client = import_module(f"mjrelay_clients.{contract.name}")
-        api = import_module(f"{client.__name__}.api")
-    except ModuleNotFoundError as error:
-        raise MjrelayError(
-            f"{contract.name} has no generated client to take the model from; write one with: "
-            f"mjrelay generate {contract.source} --output DIR"
-        ) from error
+    client = import_module(_client(contract))
+    api = import_module(f"{client.__name__}.api")
     operation = _letters(str(contract.operation.get("operationId")))
     for found in pkgutil.walk_packages(api.__path__, f"{api.__name__}."):
         if not found.ispkg and _letters(found.name.rpartition(".")[2]) == operation:
@@ -245,6 +239,23 @@ def _decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception
                     return decode, client.DecodeError
     raise MjrelayError(
         f"the generated client of {contract.name} has no model of a task; document has it as sent"
+    )
+
+
+def _client(contract: Contract) -> str:
+    """The package of the generated client that was made of this very contract; `MjrelayError` without one."""
+    if _packaged(contract):
+        return f"mjrelay_clients.{contract.name}"
+    from mjrelay import _outside  # noqa: PLC0415 - only for contracts that are not packaged
+
+    package = f"{contract.name}_client"
+    made = _outside.made(package)
+    if made == contract.document:
+        return package
+    lack = "has no generated client" if made is None else f"is not what {package} was generated from"
+    raise MjrelayError(
+        f"{contract.name} {lack}, so there is no model; write one with: mjrelay generate "
+        f"{_outside.arguments(contract)} --output DIR, where DIR is on the path that Python imports from"
     )
 
 

@@ -31,6 +31,7 @@ from mjrelay.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
     from types import TracebackType
 
     from mjrelay_conformance._check import Check, Judgement, Observation
@@ -92,6 +93,7 @@ class Monitor:
     """
     Judges the answers of one relay; give it as ``on_exchange`` to as many clients of it as there are.
 
+    ``relay`` and ``overlays`` name the contract, as they do for a `Relay`.
     ``on_finding`` gets each new finding, in the monitor's thread; without it they are warnings of the logger
     ``mjrelay.monitor``. A finding that is told is not told again, however often it is found: `findings`
     counts. ``every`` 10 judges one answer in ten. ``level`` is the least that is told. ``checks`` are globs
@@ -102,13 +104,14 @@ class Monitor:
     It never slows its callers down: an answer is put into a bounded queue, or counted as `dropped` where that
     is full. An answer that did not come, or that refuses the key, says nothing about a contract.
 
-    Raises `UnknownRelayError`, `SettingError` and `MissingExtraError`.
+    Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
     """
 
     def __init__(
         self,
-        relay: str,
+        relay: str | PathLike[str],
         *,
+        overlays: Iterable[str | PathLike[str]] = (),
         on_finding: Callable[[Finding], object] | None = None,
         every: int = 1,
         level: Level = "should",
@@ -116,7 +119,9 @@ class Monitor:
         api_key: str | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
-        contract = _contract.contract(relay)
+        if isinstance(overlays, str):
+            raise SettingError("overlays is one text; give a list of files")
+        contract = _contract.overlaid(relay, overlays)
         if every < 1 or int(every) != every:
             raise SettingError(f"every is {every!r}; give a whole number above 0, 10 for one answer in ten")
         if level not in _LEVELS:
@@ -515,7 +520,7 @@ def _due(number: int, every: int) -> bool:
 
 
 def _keys(contract: Contract, api_key: str | None) -> tuple[str, ...]:
-    key = api_key or _settings.api_key(contract.name)
+    key = api_key or _settings.known_key(contract.name)
     if key is not None:
         return (_settings.checked_key(key),)
     if contract.open:

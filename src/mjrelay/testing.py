@@ -26,7 +26,8 @@ from mjrelay._relay import Relay
 from mjrelay.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
 
 __all__ = ["Clock", "Mock", "Mocks", "NoWaitClock", "mock"]
 
@@ -78,6 +79,8 @@ class Mock:
     _app: Any = field(repr=False)
     _door: _Door = field(repr=False)
     _stack: ExitStack = field(repr=False)
+    _name: str | PathLike[str] = field(repr=False)
+    _overlays: tuple[str | PathLike[str], ...] = field(repr=False)
 
     @property
     def requests(self) -> int:
@@ -95,38 +98,51 @@ class Mock:
 
     def relay(self, **options: Any) -> Relay:
         """A `Relay` on this mock, with other options of it where given; it is closed with the mock."""
-        return self._stack.enter_context(Relay(self._app.contract.name, **self._with(options)))
+        return self._stack.enter_context(Relay(self._name, **self._with(options)))
 
     def async_relay(self, **options: Any) -> AsyncRelay:
         """An `AsyncRelay` on this mock, with other options of it where given; use it with ``async with``."""
-        return AsyncRelay(self._app.contract.name, **self._with(options))
+        return AsyncRelay(self._name, **self._with(options))
 
     def _with(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {"api_key": self.key, "base_url": self.base_url, "clock": self.clock, **options}
+        own = {"api_key": self.key, "base_url": self.base_url, "clock": self.clock}
+        return own | {"overlays": self._overlays} | options
 
 
 class Mocks(Protocol):
     """The fixture ``mock_relay``: makes mocks, as `mock` does."""
 
     def __call__(
-        self, name: str, *, faults: Sequence[str] = (), key: str = "mock-key", clock: Clock | None = None
+        self,
+        name: str | PathLike[str],
+        *,
+        overlays: Iterable[str | PathLike[str]] = (),
+        faults: Sequence[str] = (),
+        key: str = "mock-key",
+        clock: Clock | None = None,
     ) -> Mock:
         """A mock that is served until the test ends."""
 
 
 @contextmanager
 def mock(
-    name: str, *, faults: Sequence[str] = (), key: str = "mock-key", clock: Clock | None = None
+    name: str | PathLike[str],
+    *,
+    overlays: Iterable[str | PathLike[str]] = (),
+    faults: Sequence[str] = (),
+    key: str = "mock-key",
+    clock: Clock | None = None,
 ) -> Iterator[Mock]:
     """
-    A mock of the relay of that name, served for as long as the context lasts.
+    A mock of the relay of that name or file, served for as long as the context lasts.
 
-    ``faults`` are ways in which it is wrong (``mjrelay mock NAME --list-faults``), ``key`` is the one that it
-    wants. Its tasks and its relays live by ``clock``: a `NoWaitClock` of their own, where none is given;
-    with ``clock=Clock()`` time passes as it does. Raises `UnknownRelayError`, and `MissingExtraError` where
-    the extra is not installed.
+    ``overlays`` are changes to its contract, ``faults`` are ways in which it is wrong (``mjrelay mock NAME
+    --list-faults``), ``key`` is the one that it wants. Its tasks and its relays live by ``clock``: a
+    `NoWaitClock` of their own, where none is given; with ``clock=Clock()`` time passes as it does. Raises
+    `UnknownRelayError`, `ContractError`, and `MissingExtraError` where the extra is not installed.
     """
-    contract = _contract.contract(name)
+    overlays = tuple(overlays)
+    contract = _contract.overlaid(name, overlays)
     try:
         mocks = import_module("mjrelay_conformance.mock")
     except ModuleNotFoundError as error:
@@ -136,7 +152,7 @@ def mock(
     door = _Door(app)
     with ExitStack() as stack:
         base_url = stack.enter_context(mocks.Server(door))
-        yield Mock(base_url, key, clock, app.known, app, door, stack)
+        yield Mock(base_url, key, clock, app.known, app, door, stack, name, overlays)
 
 
 class _Door:
@@ -171,7 +187,7 @@ else:
         """Mocks of relays: ``mock_relay(name)`` is one, served until the test ends."""
         with ExitStack() as stack:
 
-            def served(name: str, **options: Any) -> Mock:
+            def served(name: str | PathLike[str], **options: Any) -> Mock:
                 return stack.enter_context(mock(name, **options))
 
             yield served

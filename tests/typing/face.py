@@ -27,6 +27,7 @@ def the_relay(seen: list[Task], lost: list[RelayError]) -> None:
     with Relay("zhongzhuan", api_key="…", base_url="https://relay.example", timeout=5) as relay:
         assert_type(relay, Relay)
         assert_type(relay.name, str)
+        assert_type(Relay(Path("mine.yaml"), overlays=["fix.yaml", Path("more.yaml")]), Relay)
         assert_type(relay.fetch("1"), Task)
         assert_type(relay.seed("1"), str)
         assert_type(relay.wait("1", timeout=60, on_progress=seen.append), Task)

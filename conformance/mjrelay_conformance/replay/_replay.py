@@ -63,7 +63,7 @@ def replay(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
     baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
     base_url = None if options.base_url is None else _settings.checked_url(options.base_url)
     known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}
-    own = _settings.read_key(options.key_file) if options.key_file else _settings.api_key(contract.name)
+    own = _settings.read_key(options.key_file) if options.key_file else _settings.known_key(contract.name)
     keys = () if own is None else (_settings.checked_key(own),)
     path = results_file(options.report_dir)
 

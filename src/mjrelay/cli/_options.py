@@ -11,7 +11,17 @@ from mjrelay import _settings
 from mjrelay._relay import Relay
 from mjrelay.cli._output import keep_back
 
-RelayArgument = Annotated[str, typer.Argument(help="The relay's name; see: mjrelay relays.")]
+RelayArgument = Annotated[
+    str, typer.Argument(help="The relay's name (see: mjrelay relays), or the file of its contract.")
+]
+OverlaysOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--overlay",
+        metavar="FILE",
+        help="Changes to the contract, an OpenAPI Overlay; may be given several times.",
+    ),
+]
 BaseURLOption = Annotated[
     str | None,
     typer.Option(
@@ -38,6 +48,7 @@ FastOption = Annotated[bool, typer.Option("--fast", help="Use the wire that the 
 def reach(
     name: str,
     *,
+    overlays: list[Path] | None,
     base_url: str | None,
     scheme: str | None,
     timeout: float,
@@ -46,6 +57,15 @@ def reach(
 ) -> Relay:
     """The relay by what the options say; its secrets are kept back from then on."""
     key = None if key_file is None else _settings.read_key(key_file)
-    relay = Relay(name, key, base_url=base_url, scheme=scheme, timeout=timeout, fast=fast, user_agent="cli")
+    relay = Relay(
+        name,
+        key,
+        overlays=overlays or (),
+        base_url=base_url,
+        scheme=scheme,
+        timeout=timeout,
+        fast=fast,
+        user_agent="cli",
+    )
     keep_back(relay._redactor)  # noqa: SLF001 - what is shown of a relay is redacted as its errors are
     return relay

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mjrelay import _contract, _settings
 from mjrelay._redaction import Redactor
-from mjrelay.cli._options import KeyFileOption, TasksOption
+from mjrelay.cli._options import KeyFileOption, OverlaysOption, TasksOption
 from mjrelay.cli._output import keep_back, load, talk
 from mjrelay.cli._record import ViewOption, show
 from mjrelay.cli.report import schema as print_schema
@@ -45,10 +45,6 @@ BaselineFile = Annotated[
         "--baseline", metavar="FILE", help="Accepted findings: a YAML list of relay, check, reason, date."
     ),
 ]
-Overlays = Annotated[
-    list[Path] | None,
-    typer.Option("--overlay", metavar="FILE", help="Changes to the contract, an OpenAPI Overlay."),
-]
 ReportDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Where to write results.json and report.html.")
 ]
@@ -56,7 +52,8 @@ ReportDir = Annotated[
 
 def conform(
     relay: Annotated[
-        str | None, typer.Argument(help="The relay's name; without it, the mocks of all.")
+        str | None,
+        typer.Argument(help="The relay's name, or the file of its contract; without it, the mocks of all."),
     ] = None,
     base_url: BaseUrl = None,
     task: TasksOption = None,
@@ -88,7 +85,7 @@ def conform(
     check: Checks = None,
     exclude: Excluded = None,
     baseline: BaselineFile = None,
-    overlay: Overlays = None,
+    overlay: OverlaysOption = None,
     report_dir: ReportDir = None,
     key_file: KeyFileOption = None,
     rate: Annotated[
@@ -146,7 +143,7 @@ def conform(
         return
     if list_ or explain is not None:
         selection = load("mjrelay_conformance._selection", "conformance")
-        contract = _contract.contract(relay or _contract.relays()[0])
+        contract = _contract.overlaid(relay or _contract.relays()[0], overlay or ())
         if explain is not None:
             typer.echo(selection.explain(contract, explain))
             return

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from mjrelay.cli._options import BaseURLOption, FastOption, KeyFileOption, RelayArgument, SchemeOption, reach
+from mjrelay.cli._options import (
+    BaseURLOption,
+    FastOption,
+    KeyFileOption,
+    OverlaysOption,
+    RelayArgument,
+    SchemeOption,
+    reach,
+)
 from mjrelay.cli._output import FormatOption, is_pretty, write_json
 
 
@@ -18,6 +26,7 @@ def fetch(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the request may take.")] = 30.0,
     key_file: KeyFileOption = None,
     fast: FastOption = False,
+    overlay: OverlaysOption = None,
     format_: FormatOption = None,
 ) -> None:
     """
@@ -28,7 +37,13 @@ def fetch(
     interrupted.
     """
     with reach(
-        relay, base_url=base_url, scheme=scheme, timeout=timeout, key_file=key_file, fast=fast
+        relay,
+        overlays=overlay,
+        base_url=base_url,
+        scheme=scheme,
+        timeout=timeout,
+        key_file=key_file,
+        fast=fast,
     ) as client:
         task = client.fetch(task_id)
     if not is_pretty(format_):

@@ -8,11 +8,12 @@ import typer
 
 from mjrelay import _contract, _settings
 from mjrelay._reader import State
+from mjrelay.cli._options import OverlaysOption, RelayArgument
 from mjrelay.cli._output import load
 
 
 def mock(
-    relay: Annotated[str, typer.Argument(help="The relay's name; see: mjrelay relays.")],
+    relay: RelayArgument,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
     ] = 8080,
@@ -26,6 +27,7 @@ def mock(
     latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
     jitter: Annotated[float, typer.Option(min=0, help="Seconds that it takes more or less.")] = 0.0,
     seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
+    overlay: OverlaysOption = None,
     list_faults: Annotated[
         bool, typer.Option("--list-faults", help="List the faults that it can show.")
     ] = False,
@@ -40,7 +42,7 @@ def mock(
     The key it wants is MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
     mocks = load("mjrelay_conformance.mock", "mock")
-    contract = _contract.contract(relay)
+    contract = _contract.overlaid(relay, overlay or ())
     if list_faults or list_dialects:
         listed = [*(mocks.FAULTS.values() if list_faults else ())]
         listed += mocks.DIALECTS.values() if list_dialects else ()
@@ -48,7 +50,7 @@ def mock(
             if one.applies(contract):
                 typer.echo(f"{one.name:28}{one.summary}")
         return
-    key = _settings.api_key(contract.name)
+    key = _settings.known_key(contract.name)
     app = mocks.MockRelay(
         contract,
         **({} if key is None else {"key": key}),

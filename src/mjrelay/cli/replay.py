@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mjrelay.cli._options import KeyFileOption, TasksOption
+from mjrelay.cli._options import KeyFileOption, OverlaysOption, RelayArgument, TasksOption
 from mjrelay.cli._output import keep_back, load, talk
 from mjrelay.cli._record import ViewOption, show
-from mjrelay.cli.conform import BaselineFile, Checks, Excluded, Overlays, ReportDir, Strict
+from mjrelay.cli.conform import BaselineFile, Checks, Excluded, ReportDir, Strict
 
 
 def replay(
-    relay: Annotated[str, typer.Argument(help="The relay's name.")],
+    relay: RelayArgument,
     file: Annotated[
         str,
         typer.Argument(
@@ -30,7 +30,7 @@ def replay(
     check: Checks = None,
     exclude: Excluded = None,
     baseline: BaselineFile = None,
-    overlay: Overlays = None,
+    overlay: OverlaysOption = None,
     report_dir: ReportDir = None,
     key_file: KeyFileOption = None,
     format_: ViewOption = None,

@@ -19,7 +19,15 @@ from attrs import define, field
 from mjrelay._reader import State
 from mjrelay._relay import Relay
 from mjrelay.cli import _ids
-from mjrelay.cli._options import BaseURLOption, FastOption, KeyFileOption, RelayArgument, SchemeOption, reach
+from mjrelay.cli._options import (
+    BaseURLOption,
+    FastOption,
+    KeyFileOption,
+    OverlaysOption,
+    RelayArgument,
+    SchemeOption,
+    reach,
+)
 from mjrelay.cli._output import (
     FormatOption,
     OutputError,
@@ -82,6 +90,7 @@ def wait(
     scheme: SchemeOption = None,
     key_file: KeyFileOption = None,
     fast: FastOption = False,
+    overlay: OverlaysOption = None,
     format_: FormatOption = None,
 ) -> None:
     """
@@ -99,7 +108,13 @@ def wait(
     with ExitStack() as stack:
         client = stack.enter_context(
             reach(
-                relay, base_url=base_url, scheme=scheme, timeout=request_timeout, key_file=key_file, fast=fast
+                relay,
+                overlays=overlay,
+                base_url=base_url,
+                scheme=scheme,
+                timeout=request_timeout,
+                key_file=key_file,
+                fast=fast,
             )
         )
         results = (
