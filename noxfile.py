@@ -28,9 +28,16 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write the typed clients in generated/ from openapi/ and overlays/."""
+    """Write the typed clients in generated/ from openapi/ and overlays/, once these are clean."""
     session.install("-e", ".[codegen]")
     session.run("python", "-m", "mjrelay_codegen", "generate", *session.posargs)
+
+
+@nox.session(name="add-relay")
+def add_relay(session: nox.Session) -> None:
+    """Begin the contract of another relay: nox -s add-relay -- NAME [--extends OTHER]."""
+    session.install("-e", ".[codegen]")
+    session.run("python", "-m", "mjrelay_codegen", "add", *session.posargs)
 
 
 @nox.session

@@ -486,7 +486,7 @@ CASES = r"""
 >       required: [more]
 ! names more; correct one
 
-# convention-description
+# description
 -         action:
 -           type: [string, "null"]
 -           description: The job.

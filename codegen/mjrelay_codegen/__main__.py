@@ -1,4 +1,4 @@
-"""The command behind `nox -s generate`, `nox -s drift` and `nox -s lint`."""
+"""The command behind `nox -s generate`, `drift`, `lint` and `add-relay`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from mjrelay.errors import MjrelayError
 
 try:
-    from mjrelay_codegen import _generator
+    from mjrelay_codegen import _generator, _scaffold
     from mjrelay_codegen.linter import lint, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
@@ -19,30 +19,37 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0 where all is well, 1 where it is not, 2 for a wrong call."""
     parser = argparse.ArgumentParser(prog="python -m mjrelay_codegen", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    runs = {"generate": _generate, "drift": _drift, "lint": _lint}
+    runs = {"generate": _generate, "drift": _drift, "lint": _lint, "add": _add}
     for name, text in {
         "generate": "write the clients of all relays into generated/",
         "drift": "fail where generated/ is not what generate writes",
         "lint": "fail where a contract or an overlay is not as it has to be",
+        "add": "begin the contract of another relay, with everything explained in comments",
     }.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--root", type=Path, help="the repository (default: found from here upwards)")
+        if name == "add":
+            command.add_argument("name", metavar="NAME", help="the relay's name: small letters and digits")
+            command.add_argument("--extends", metavar="OTHER", help="a relay that it differs little from")
     options = parser.parse_args(arguments)
     try:
         root = options.root or _generator.find_root(Path.cwd())
-        return runs[options.command](root)
+        return runs[options.command](root, options)
     except MjrelayError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command talks
         return 1
 
 
-def _generate(root: Path) -> int:
+def _generate(root: Path, options: argparse.Namespace) -> int:
+    if _lint(root, options):
+        _say("nothing was generated; mend the contracts first")
+        return 1
     differences = _generator.generate(root)
     _say(*differences, f"generated/ is up to date; {len(differences)} files changed")
     return 0
 
 
-def _drift(root: Path) -> int:
+def _drift(root: Path, _: argparse.Namespace) -> int:
     differences = _generator.drift(root)
     if not differences:
         _say("generated/ is what the contracts give")
@@ -51,7 +58,7 @@ def _drift(root: Path) -> int:
     return 1
 
 
-def _lint(root: Path) -> int:
+def _lint(root: Path, _: argparse.Namespace) -> int:
     contracts, overlays = sorted(root.glob("openapi/*.yaml")), sorted(root.glob("overlays/*/*.yaml"))
     violations = [violation for path in contracts for violation in lint(path)]
     for path in overlays:
@@ -60,6 +67,17 @@ def _lint(root: Path) -> int:
         violations += lint_relay(path, root / "openapi") if relay else found
     _say(*violations, f"{len(contracts)} contracts, {len(overlays)} overlays: {len(violations)} violations")
     return 1 if violations else 0
+
+
+def _add(root: Path, options: argparse.Namespace) -> int:
+    path = _scaffold.add(root, options.name, options.extends)
+    _say(
+        f"written: {path.relative_to(root)}; read it, and fill in what is marked TODO. Then:",
+        "  nox -s lint         # says what is left to do, and what is wrong",
+        "  nox -s generate     # writes the typed client",
+        f"  nox -s conformance -- {options.name}    # judges the relay's own mock: there is nothing to find",
+    )
+    return 0
 
 
 def _say(*lines: object) -> None:

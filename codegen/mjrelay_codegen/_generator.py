@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,9 +69,7 @@ def generate(root: Path) -> list[Difference]:
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder)
         _write_repository(root, wanted)
-        differences = _compare(wanted, root / "generated")
-        _mend(differences, wanted, root / "generated")
-    return differences
+        return replace(wanted, root / "generated")
 
 
 def drift(root: Path) -> list[Difference]:
@@ -78,6 +77,33 @@ def drift(root: Path) -> list[Difference]:
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         _write_repository(root, Path(folder))
         return _compare(Path(folder), root / "generated")
+
+
+def replace(wanted: Path, actual: Path) -> list[Difference]:
+    """Make of a tree what another one is; what had to change is returned."""
+    differences = _compare(wanted, actual)
+    _mend(differences, wanted, actual)
+    return differences
+
+
+def write_client(package: Path, relay: Relay, overlays: Iterable[Path], command: str) -> None:
+    """
+    Write one relay's client, with a runtime of its own within it, into a directory that is not there yet.
+
+    Otherwise it is as `write_clients`; nothing else may lie beside it.
+    """
+    _write_client(package, relay, [Overlay.load(path) for path in overlays])
+    for module in package.rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        # It stands within the package here, and beside it in the repository.
+        module.write_text(
+            re.sub(r"^from \.(\.+)runtime\b", r"from \1runtime", text, flags=re.MULTILINE), "utf-8"
+        )
+    shutil.copytree(_HERE / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    for module in package.rglob("*.py"):
+        _put_header(module, relay.shown, command)
+    _ruff(package.parent, "check", "--fix-only", "--select", "I,F401")
+    _ruff(package.parent, "format")
 
 
 def write_clients(tree: Path, relays: Sequence[Relay], overlays: Iterable[Path], command: str) -> None:

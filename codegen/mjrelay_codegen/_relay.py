@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mjrelay import _yaml
+from mjrelay import _origin, _yaml
 from mjrelay._contract import METHODS, ORIGINS, Contract
 from mjrelay._credential import Credential
 from mjrelay._overlay import Overlay
@@ -57,7 +57,7 @@ class Relay:
         """The contract with the relay's overlays applied, as plain JSON values; raises `ContractError`."""
         contract = Contract(self.name, _yaml.plain(self.document), self.files[-1])
         for overlay in reversed(self.overlays):
-            contract = contract.overlaid(overlay)
+            contract = _origin.overlaid(contract, overlay)
         document: Any = contract.document
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=self.files[-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mjrelay import _yaml
+from mjrelay import _contract, _yaml
 from mjrelay._overlay import Overlay
 from mjrelay.errors import ContractError
 from mjrelay_codegen._relay import Relay
@@ -15,12 +16,15 @@ from mjrelay_codegen.linter import _companions, _conventions, _meanings, _validi
 from mjrelay_codegen.linter._draft import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
+    from mjrelay._contract import Contract
     from mjrelay._yaml import Location
 
     Rule = Callable[[Draft], Iterator[tuple[Location, str]]]
     Place = Callable[[Location], tuple[str, int]]
+
+_TODO = re.compile(r"#\s*TODO:\s*(.*?)[.;:]?\s*$")
 
 GATES: dict[str, Rule] = {
     "name": _validity.name,
@@ -34,6 +38,7 @@ RULES: dict[str, Rule] = {
     "operation": _conventions.operation,
     "security": _conventions.security,
     "convention": _conventions.convention,
+    "description": _conventions.description,
     "dropped": _conventions.dropped,
     "evidence": _conventions.evidence,
     "example": _validity.example,
@@ -46,6 +51,9 @@ RULES: dict[str, Rule] = {
     "seed": _companions.seed,
 }
 """All others."""
+
+_INWARD = {"name", "description"}
+"""Rules for the contracts of this repository."""
 
 
 @frozen
@@ -68,7 +76,8 @@ def lint(path: Path) -> list[Violation]:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    return _judged(draft, lambda location: (_shown(path), _yaml.line(draft.source, location)))
+    found = _judged(draft, lambda location: (_shown(path), _yaml.line(draft.source, location)))
+    return sorted([*_unfinished(path), *found], key=_line)
 
 
 def lint_relay(path: Path, contracts: Path) -> list[Violation]:
@@ -77,12 +86,22 @@ def lint_relay(path: Path, contracts: Path) -> list[Violation]:
         contract = Relay.load(path, str(path), contracts).resolve()
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
+    return sorted(_judged(Draft(path, contract.document), _place(contract)), key=_line)
 
-    def place(location: Location) -> tuple[str, int]:
-        clause = contract.clause(*location)
-        return clause.file, clause.line
 
-    return _judged(Draft(path, contract.document), place)
+def lint_contract(contract: Contract) -> list[Violation]:
+    """
+    Everything that is wrong with a contract that was loaded, and with the overlays that it was made of.
+
+    Its name and its descriptions are not judged: from outside they are their author's own matter.
+    """
+    overlays = [path for path in contract.outside if path != contract.source]
+    begun = [path for path in contract.outside if path == contract.source]
+    whole = contract.outside[contract.source] if begun and not overlays else contract.document
+    found = [violation for path in overlays for violation in lint_overlay(path)]
+    found += [violation for path in begun for violation in _unfinished(path)]
+    found += _judged(Draft(contract.source, whole), _place(contract), _INWARD)
+    return sorted(found, key=_line)
 
 
 def lint_overlay(path: Path) -> list[Violation]:
@@ -91,6 +110,13 @@ def lint_overlay(path: Path) -> list[Violation]:
         overlay = Overlay.load(path)
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
+    return [
+        *_unfinished(path),
+        *_undescribed(path, overlay),
+    ]
+
+
+def _undescribed(path: Path, overlay: Overlay) -> list[Violation]:
     return [
         Violation(
             _shown(path),
@@ -104,22 +130,39 @@ def lint_overlay(path: Path) -> list[Violation]:
     ]
 
 
-def _judged(draft: Draft, place: Place) -> list[Violation]:
+def _place(contract: Contract) -> Place:
+    def place(location: Location) -> tuple[str, int]:
+        clause = contract.clause(*location)
+        return _shown(Path(clause.file)), clause.line
+
+    return place
+
+
+def _line(violation: Violation) -> int:
+    return violation.line
+
+
+def _unfinished(path: Path) -> list[Violation]:
+    """What a scaffold leaves to be filled in."""
+    marks = enumerate(map(_TODO.search, path.read_text(encoding="utf-8").splitlines()), 1)
+    return [
+        Violation(_shown(path), line, "", "todo", f"still to do: {mark[1]}; then take the mark away")
+        for line, mark in marks
+        if mark
+    ]
+
+
+def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Violation]:
     for name, rule in GATES.items():
-        if found := _apply(name, rule, draft, place):
+        if name not in without and (found := _apply(name, rule, draft, place)):
             return found
-    found = [violation for name, rule in RULES.items() for violation in _apply(name, rule, draft, place)]
-    return sorted(found, key=lambda violation: violation.line)
+    rules = {name: rule for name, rule in RULES.items() if name not in without}
+    return [violation for name, rule in rules.items() for violation in _apply(name, rule, draft, place)]
 
 
 def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
     return [
-        Violation(
-            *place(location),
-            pointer="".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location),
-            rule=name,
-            message=message,
-        )
+        Violation(*place(location), pointer=_contract.pointer(location), rule=name, message=message)
         for location, message in rule(draft)
     ]
 

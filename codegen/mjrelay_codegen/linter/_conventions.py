@@ -320,9 +320,14 @@ def _enumeration(node: Node) -> Iterator[Found]:
         )
 
 
+def description(draft: Draft) -> Iterator[Found]:
+    """Each property says in words what it holds."""
+    for node in draft.of("property"):
+        if not str(node.value.get("description", "")).strip():
+            yield Found(node.location, "the property is not described; give it a description")
+
+
 def _property(node: Node) -> Iterator[Found]:
-    if not str(node.value.get("description", "")).strip():
-        yield Found(node.location, "the property is not described; give it a description")
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _PROPERTY)
         # A boolean schema is dropped, and said to be by that rule.

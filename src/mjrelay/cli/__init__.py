@@ -23,7 +23,7 @@ from mjrelay._version import __version__
 from mjrelay.cli._output import OutputError, Stdout, redacted, talk
 from mjrelay.errors import MjrelayError, RelayError
 
-_COMMANDS = ("relays", "fetch", "wait", "mock", "conform", "replay", "report", "doctor")
+_COMMANDS = ("relays", "fetch", "wait", "mock", "conform", "replay", "report", "generate", "doctor")
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 

@@ -1,0 +1,616 @@
+"""A contract that no package brings: it works in the face and in every command, and the key stays safe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import forked
+import pytest
+
+from mjrelay import (
+    AsyncRelay,
+    ContractError,
+    MissingTaskError,
+    MjrelayError,
+    Relay,
+    SettingError,
+    State,
+    UnauthorizedError,
+    _contract,
+    _outside,
+    _settings,
+)
+from mjrelay.monitor import Monitor
+from mjrelay.testing import mock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mjrelay.testing import Mock
+
+OWN = Path(__file__).with_name("my-relay.yaml")
+TEXT = OWN.read_text(encoding="utf-8")
+GENERIC, NAMED = "MJRELAY_API_KEY", "MJRELAY_MYRELAY_API_KEY"
+ACTION = "  - target: {target}\n    description: Seen so.\n    {does}\n"
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names no key and no host."""
+    for name in [name for name in os.environ if name.startswith("MJRELAY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the user's, with the contract in it."""
+    shutil.copy(OWN, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def served() -> Iterator[Mock]:
+    """The contract's mock."""
+    with mock(OWN) as one:
+        yield one
+
+
+def edited(folder: Path, before: str, after: str) -> Path:
+    """The contract after one edit."""
+    assert TEXT.count(before) == 1, before
+    path = folder / "my-relay.yaml"
+    path.write_text(TEXT.replace(before, after), encoding="utf-8")
+    return path
+
+
+def overlay(path: Path, *actions: tuple[str, str], extends: str | None = None) -> Path:
+    """An overlay with these actions, each a target and what is done there."""
+    said = "" if extends is None else f"extends: {extends}\n"
+    head = f'overlay: "1.1.0"\ninfo: {{title: Mine, version: "1"}}\n{said}actions:\n'
+    body = "".join(ACTION.format(target=target, does=does) for target, does in actions)
+    path.write_text(head + body, encoding="utf-8")
+    return path
+
+
+WORD = ("$.paths.*.*['x-mj-task'].states.queued", "update: [drying]")
+HOST = ("$.servers[0]", "update: {url: https://elsewhere.example}")
+
+
+def line(text: str, part: str) -> int:
+    """The line on which something stands first."""
+    return text.partition(part)[0].count("\n") + 1
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command, with nothing else in its environment."""
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return forked.run(list(arguments), {"PATH": os.environ["PATH"], "COLUMNS": "200"} | measured | variables)
+
+
+# --- how it is named ---
+
+
+@pytest.mark.parametrize(
+    ("name", "is_path"),
+    [
+        ("zhongzhuan", False),
+        ("zhong-zhuan", False),
+        ("mine.v2", False),
+        ("./mine", True),
+        ("mine.yaml", True),
+        ("mine.YML", True),
+        ("mine.json", True),
+        (Path("mine"), True),
+    ],
+)
+def test_what_is_a_path(name: str | Path, is_path: bool) -> None:
+    """A separator or a suffix of YAML or JSON makes a path, and so does a `Path`."""
+    assert _contract.is_path(name) is is_path
+
+
+@pytest.mark.parametrize("stem", ["my-relay", "my_relay", "My-Relay"])
+def test_the_name_is_that_of_the_file(tmp_path: Path, stem: str) -> None:
+    """Hyphens and underscores are left out of it, and capitals are small, as the command forgives them."""
+    path = tmp_path / f"{stem}.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    assert _contract.contract(path).name == "myrelay"
+
+
+@pytest.mark.parametrize("stem", ["7relay", "my.relay", "中转", "-"])
+def test_a_file_that_cannot_name_a_relay(tmp_path: Path, stem: str) -> None:
+    """What is left must be letters and digits; the message says so."""
+    path = tmp_path / f"{stem}.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(ContractError, match="cannot name a relay; name the file in letters and digits"):
+        _contract.contract(path)
+
+
+def test_json_is_as_good(tmp_path: Path) -> None:
+    """A contract may be written as JSON."""
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(_contract.contract(OWN).document), encoding="utf-8")
+    assert _contract.contract(str(path)).document == _contract.contract(OWN).document
+
+
+# --- the face ---
+
+
+def test_a_task_is_fetched_and_waited_for(served: Mock) -> None:
+    """Another path, an envelope, seconds, a fraction and words of its own, read as those of any relay."""
+    with served.relay() as relay:
+        task = relay.wait(served.submit(30))
+        states = [seen.state for seen in relay.watch(served.submit(30))]
+    assert (task.relay, task.state, task.status, task.progress) == ("myrelay", State.SUCCEEDED, "hung", 100)
+    assert task.images == ("https://studio.example/7003.png",)
+    assert task.submitted is not None
+    assert task.finished is not None
+    assert round((task.finished - task.submitted).total_seconds()) == 30
+    assert isinstance(task.document["data"]["job"], int)
+    assert states[0] is State.QUEUED
+    assert State.RUNNING in states
+
+
+def test_the_twin(served: Mock) -> None:
+    """`AsyncRelay` takes the same file."""
+
+    async def run() -> State:
+        async with served.async_relay() as relay:
+            assert isinstance(relay, AsyncRelay)
+            return (await relay.wait(served.submit(5))).state
+
+    assert asyncio.run(run()) is State.SUCCEEDED
+
+
+def test_several_are_asked_for_at_once(served: Mock) -> None:
+    """The batch is the contract's: two ids in a request, each task in an envelope of its own."""
+    with served.relay() as relay:
+        before = served.requests
+        tasks = {task.id: task.state for task in relay.fetch_all([served.known[s] for s in served.known])}
+    assert tasks == {task_id: state for state, task_id in served.known.items()}
+    assert served.requests - before == 2
+
+
+def test_refusals_are_those_of_the_contract(served: Mock) -> None:
+    """A 200 with a code of its own is no such task, or a bad key."""
+    with served.relay() as relay, pytest.raises(MissingTaskError, match="no such job"):
+        relay.fetch("99")
+    with served.relay(api_key="sk-mistaken") as relay, pytest.raises(UnauthorizedError, match="wrong key"):
+        relay.fetch("7003")
+
+
+def test_a_task_is_pickled(served: Mock) -> None:
+    """It takes its contract along."""
+    with served.relay() as relay:
+        task = relay.fetch("7003")
+    again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own bytes
+    assert (again, again.state) == (task, State.SUCCEEDED)
+
+
+def test_a_monitor_judges_it(served: Mock) -> None:
+    """What a program gets anyway is judged by the user's own contract, and its clause is in their file."""
+    found: list[Any] = []
+    with (
+        mock(OWN, faults=["unknown-enum"]) as wrong,
+        Monitor(OWN, api_key=wrong.key, on_finding=found.append) as judge,
+    ):
+        with wrong.relay(on_exchange=judge) as relay:
+            relay.fetch("7003")
+        assert judge.flush()
+    assert found
+    assert any(finding.clause.startswith(f"{OWN}:") for finding in found)
+
+
+# --- the commands ---
+
+
+def test_fetch_and_wait(served: Mock) -> None:
+    """Both commands take the file where a relay is named."""
+    where = ("--base-url", served.base_url)
+    fetched = command("fetch", str(OWN), "7003", *where, MJRELAY_API_KEY=served.key)
+    assert (fetched.returncode, json.loads(fetched.stdout)["state"]) == (0, "succeeded")
+    waited = command("wait", str(OWN), "7003", "7004", *where, MJRELAY_MYRELAY_API_KEY=served.key)
+    assert waited.returncode == 1
+    assert sorted(json.loads(one)["state"] for one in waited.stdout.splitlines()) == ["failed", "succeeded"]
+
+
+def test_conform_and_replay(tmp_path: Path) -> None:
+    """Its mock keeps it, and the record of that is replayed; both name the user's file in their clauses."""
+    judged = command("conform", str(OWN), "--no-fuzz", "--format", "json", "--report-dir", str(tmp_path))
+    record = json.loads(judged.stdout)
+    assert (judged.returncode, record["footer"]["verdict"]) == (0, "conformant")
+    assert f"{OWN}:" in judged.stdout
+    again = command("replay", str(OWN), str(tmp_path / "results.json"), "--format", "json")
+    assert again.returncode in {0, 3}, again.stderr
+    assert json.loads(again.stdout)["rows"]
+
+
+def test_conform_finds_what_is_wrong(tmp_path: Path) -> None:
+    """A relay with a fault is found out by a contract that nobody packaged, and by an overlay over it."""
+    with mock(OWN, faults=["unknown-enum"]) as wrong:
+        arguments = ("conform", str(OWN), "--base-url", wrong.base_url, "--task=7003", "--no-fuzz")
+        done = command(*arguments, "--format", "json", MJRELAY_API_KEY=wrong.key)
+    assert done.returncode == 1
+    failed = [row for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"]
+    assert any(str(row["clause"]).startswith(f"{OWN}:") for row in failed)
+
+
+def test_mock_lists_and_serves() -> None:
+    """The mock knows the contract's own tasks, and which faults fit it."""
+    listed = command("mock", str(OWN), "--list-faults")
+    assert listed.returncode == 0
+    assert "unknown-enum" in listed.stdout
+    assert "buttons" not in listed.stdout.split()
+
+
+# --- overlays ---
+
+
+def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
+    """`--overlay` changes the contract of a file and of a packaged relay, in order."""
+    files = overlay(tmp_path / "a.yaml", WORD), overlay(tmp_path / "b.yaml", HOST)
+    options = [word for file in files for word in ("--overlay", str(file))]
+    refused = command("fetch", str(OWN), "1", *options, MJRELAY_API_KEY="sk-generic")
+    assert refused.returncode == 2
+    assert f"not sent to https://elsewhere.example, because only {files[1]} says" in refused.stderr
+    for arguments in (["mock", str(OWN), "--list-faults"], ["conform", str(OWN), "--dry-run"]):
+        assert command(*arguments, *options).returncode == 0
+    packaged = command("mock", "apiai", "--list-faults", "--overlay", str(files[0]))
+    assert packaged.returncode == 0
+    missing = command(
+        "wait", "apiai", "1", "--overlay", str(tmp_path / "none.yaml"), MJRELAY_API_KEY="sk-generic"
+    )
+    assert (missing.returncode, "there is no such file" in missing.stderr) == (2, True)
+
+
+def test_overlays_of_the_face(tmp_path: Path) -> None:
+    """The face, the mocks and the monitor take them, over a file and over a packaged relay."""
+    word = overlay(tmp_path / "word.yaml", WORD)
+    for relay in (OWN, "apiai"):
+        contract = _contract.overlaid(relay, [word])
+        assert contract.reader.state(_with_status(contract, "drying")) is State.QUEUED
+        with mock(relay, overlays=[word]) as one, one.relay() as client:
+            assert client._contract.document == contract.document
+        Monitor(relay, overlays=[str(word)], api_key="sk-whatever").close()
+    with pytest.raises(SettingError, match="overlays is one text"):
+        Relay("apiai", "sk-key", overlays=str(word))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="overlays is one text"):
+        Monitor("apiai", api_key="sk-key", overlays=str(word))
+
+
+def _with_status(contract: Any, word: str) -> Any:
+    document = json.loads(json.dumps(contract.examples["queued"]))
+    holder = document.get("data", document)
+    holder["phase" if "phase" in holder else "status"] = word
+    return document
+
+
+def test_a_relay_that_extends(folder: Path) -> None:
+    """A chain of overlays ends at a contract beside it, or at a packaged one; the name is the last file's."""
+    first = overlay(folder / "first.yaml", WORD, extends="my-relay.yaml")
+    (folder / "deeper").mkdir()
+    second = overlay(folder / "deeper" / "second.yaml", HOST, extends="../first.yaml")
+    contract = _contract.contract(second)
+    assert (contract.name, contract.base_url) == ("second", "https://elsewhere.example")
+    assert "drying" in contract.operation["x-mj-task"]["states"]["queued"]
+    packaged = _contract.contract(overlay(folder / "third.yaml", WORD, extends="api-ai"))
+    assert packaged.path == _contract.contract("apiai").path
+    assert first.is_file()
+
+
+def test_clauses_lie_where_they_are_written(folder: Path) -> None:
+    """What an overlay changed is cited there, by line; all else in the contract beneath."""
+    path = overlay(folder / "twin.yaml", HOST, WORD, extends="my-relay.yaml")
+    contract = _contract.contract(path)
+    task = (*contract.location, "x-mj-task")
+    text = path.read_text(encoding="utf-8")
+    for location, file, wanted in [
+        (("servers", 0, "url"), path, line(text, "update: {url")),
+        ((*task, "states", "queued"), path, line(text, "update: [drying]")),
+        ((*task, "states", "failed"), folder / "my-relay.yaml", line(TEXT, "failed: [torn]")),
+        (task, folder / "my-relay.yaml", line(TEXT, "x-mj-task:")),
+        (("components", "nothing", "here"), folder / "my-relay.yaml", line(TEXT, "components:")),
+    ]:
+        clause = contract.clause(*location)
+        assert (Path(clause.file), clause.line) == (file, wanted), location
+        assert clause.pointer == _contract.pointer(location)
+    over = _contract.overlaid("apiai", [overlay(folder / "over.yaml", WORD)])
+    untouched = _contract.contract("apiai").clause("paths")
+    assert over.clause("paths") == untouched
+    assert over.clause(*over.location, "x-mj-task", "states", "queued").file == str(folder / "over.yaml")
+
+
+@pytest.mark.parametrize(
+    ("extends", "said"),
+    [
+        (None, "does not say what it extends; write extends:"),
+        ("nobody", "extends: no relay is called 'nobody'"),
+        ("./none.yaml", "there is no such file"),
+        ("https://relay.example/a.yaml", "nothing is downloaded"),
+        ("./loop.yaml", "extends itself in a circle; end it at a contract"),
+    ],
+)
+def test_an_overlay_that_extends_nothing(folder: Path, extends: str | None, said: str) -> None:
+    """It is told in its own file, and a circle ends."""
+    path = overlay(folder / "loop.yaml", WORD, extends=extends)
+    with pytest.raises(ContractError, match=said) as raised:
+        _contract.contract(path)
+    assert str(raised.value).startswith(str(path))
+
+
+# --- mistakes ---
+
+MISTAKES = {
+    "no-task": ("      x-mj-task:\n", "      x-my-task:\n", "no operation has x-mj-task", "paths:"),
+    "version": ("openapi: 3.1.0", "openapi: 2", "openapi is 2; write openapi: 3.1.0", "openapi:"),
+    "key": ("        prompt: $.data.text", "        promt: $.data.text", "unknown key 'promt'", "x-mj-task:"),
+    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*it is written so: id: ", "id: data"),
+    "format": (
+        "format: fraction",
+        "format: parts",
+        "'parts' is no format.*written so: progress: ",
+        "progress:",
+    ),
+    "shape": (
+        "failure: [$.data.why]",
+        "failure: {a: b}",
+        "is no list; it is written so: failure: ",
+        "failure:",
+    ),
+    "state": ("failed: [torn]", "broken: [torn]", "'broken' is no state; the states are queued", "states:"),
+    "ask": ("ask: $request.query.jobId", "ask: jobId", "no runtime expression", "        ask:"),
+    "hole": ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
+    "batch": ("operation: listJobs,", "operation: list,", "no operation is called list", "batch:"),
+    "scheme": ("{type: apiKey,", "{type: magic,", "of a kind that no relay uses", "studio: {type"),
+    "security": (
+        "tags: [job]\n      security: [{studio: []}]\n      parameters",
+        "tags: [job]\n      security: [{other: []}]\n      parameters",
+        "securitySchemes has no other; write",
+        "security: [{other",
+    ),
+    "both": (
+        "tags: [job]\n      security: [{studio: []}]\n      parameters",
+        "tags: [job]\n      security: [{studio: [], more: []}]\n      parameters",
+        "securitySchemes has no more",
+        "security: [{studio: [], more",
+    ),
+    "server": ("url: https://studio.example", "url: studio.example", "no http or https URL", "- url: studio"),
+    "reference": (
+        '{$ref: "#/components/schemas/Phase"}',
+        '{$ref: "#/components/schemas/Faze"}',
+        "refers to nothing",
+        "phase: {",
+    ),
+    "elsewhere": (
+        '{$ref: "#/components/schemas/Phase"}',
+        '{$ref: "./phase.yaml"}',
+        "lies elsewhere; write it into",
+        "phase: {",
+    ),
+    "list": (
+        "servers:\n  - url: https://studio.example",
+        "servers: {url: https://studio.example}",
+        "servers must be a list",
+        "servers:",
+    ),
+    "object": (
+        "  /v2/jobs/list:\n    post:",
+        "  /v2/jobs/list:\n    put: nothing\n    post:",
+        "put must be an object",
+        "put:",
+    ),
+    "date": (
+        'version: "2026-01-31"',
+        "version: 2026-01-31",
+        "is a date in YAML and nothing in JSON; put it in quotes",
+        "info:",
+    ),
+    "yaml": ("paths:\n  /v2", "paths: [\n  /v2", "is not YAML", None),
+    "paths": ("paths:\n", "path:\n", "is no OpenAPI document: it has no paths", None),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_before_anything_is_sent(folder: Path, mistake: str) -> None:
+    """Each names the file, the line where there is one, and what to write."""
+    before, after, said, where = MISTAKES[mistake]
+    path = edited(folder, before, after)
+    with pytest.raises(ContractError, match=said) as raised:
+        Relay(path, "sk-key")
+    assert raised.value.source == str(path)
+    if where is not None:
+        assert raised.value.line == line(path.read_text(encoding="utf-8"), where)
+
+
+def test_two_operations_that_fetch(folder: Path) -> None:
+    """Only one can be meant."""
+    path = edited(
+        folder, "      operationId: listJobs\n", "      operationId: listJobs\n      x-mj-task: {}\n"
+    )
+    with pytest.raises(ContractError, match=rf"operation of line {line(TEXT, '    get:')} too; delete one"):
+        _contract.contract(path)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    """A path to nothing, and to a folder, is told as one line, on the command line too."""
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(ContractError, match=r"there is no such file; check the path|cannot be read"):
+            _contract.contract(path)
+    done = command("fetch", str(tmp_path / "none.yaml"), "1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_each_form_that_is_shown_is_a_form() -> None:
+    """What a mistake's message says to write can be written."""
+    assert set(_outside._FORMS) == {
+        *(
+            "ask",
+            "accept",
+            "id",
+            "kind",
+            "prompt",
+            "status",
+            "states",
+            "progress",
+            "times",
+            "images",
+            "videos",
+        ),
+        *("inputs", "buttons", "failure", "error", "complete", "missing", "unauthorized", "forbidden"),
+        *("elsewhere", "relations", "refresh", "batch", "seed"),
+    }
+    lines = [form.partition(", or ")[0] for form in _outside._FORMS.values()]
+    from ruamel.yaml import YAML  # noqa: PLC0415 - for this alone
+
+    from mjrelay._compiler import compile_reader  # noqa: PLC0415 - for this alone
+
+    compile_reader({"version": 1} | YAML(typ="safe").load("\n".join(lines)))
+
+
+# --- the key ---
+
+
+def test_the_generic_key_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not go to a host that only the file names; the message says what to do, and not the key."""
+    monkeypatch.setenv(GENERIC, "sk-generic")
+    with pytest.raises(SettingError) as raised:
+        Relay(OWN)
+    said = str(raised.value)
+    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} says" in said
+    assert f"set {NAMED}, give api_key=, or repeat where it is with --base-url, base_url=" in said
+    assert "sk-generic" not in said
+    done = command("fetch", str(OWN), "7003", MJRELAY_API_KEY="sk-generic")
+    assert (done.returncode, f"{GENERIC} is not sent" in done.stderr) == (2, True)
+
+
+def test_what_lets_a_key_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The relay's own variable, an argument, a key file, or the host said once more."""
+    with pytest.raises(SettingError, match=f"no key for myrelay: set {NAMED} or {GENERIC}, or give api_key="):
+        Relay(OWN)
+    monkeypatch.setenv(GENERIC, "sk-generic")
+    contract = _contract.contract(OWN)
+    assert _settings.api_key(contract, "https://studio.example") == "sk-generic"
+    assert _settings.api_key(contract, None) is None
+    with Relay(OWN, "sk-given") as given, Relay(OWN, base_url="https://studio.example") as said:
+        assert (given._options.api_key, said._options.api_key) == ("sk-given", "sk-generic")
+    monkeypatch.setenv("MJRELAY_BASE_URL", "https://studio.example")
+    with Relay(OWN) as relay:
+        assert relay._options.api_key == "sk-generic"
+    monkeypatch.delenv("MJRELAY_BASE_URL")
+    monkeypatch.setenv(NAMED, "sk-named")
+    with Relay(OWN) as relay:
+        assert (relay._options.api_key, relay.base_url) == ("sk-named", "https://studio.example")
+    without = edited(tmp_path, "servers:\n  - url: https://studio.example\n", "")
+    with pytest.raises(SettingError, match="names no host"):
+        Relay(without)
+
+
+def test_an_overlay_cannot_lead_a_key_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where it changes the host of a packaged relay, not even that relay's own key goes there."""
+    monkeypatch.setenv(GENERIC, "sk-generic")
+    monkeypatch.setenv("MJRELAY_ZHONGZHUAN_API_KEY", "sk-named")
+    harmless = overlay(tmp_path / "word.yaml", WORD)
+    assert _settings.api_key(_contract.overlaid("zhongzhuan", [harmless]), None) == "sk-named"
+    away = _contract.overlaid("zhongzhuan", [overlay(tmp_path / "host.yaml", HOST)])
+    assert _settings.api_key(away, None) is None
+    assert "MJRELAY_ZHONGZHUAN_API_KEY is not sent to https://elsewhere.example" in _settings.missing_key(
+        away, "x"
+    )
+    assert _settings.api_key(away, "https://elsewhere.example") == "sk-named"
+    same = tmp_path / "zhongzhuan.yaml"
+    same.write_text(TEXT, encoding="utf-8")
+    assert _settings.api_key(_contract.contract(same), None) is None
+
+
+# --- the generated client ---
+
+
+def test_without_a_client_there_is_no_model(served: Mock) -> None:
+    """The error names the command, for a file and for a packaged relay with overlays."""
+    with served.relay() as relay, pytest.raises(MjrelayError, match=rf"mjrelay generate {OWN} --output DIR"):
+        _ = relay.fetch("7003").raw
+
+
+def test_a_packaged_relay_with_overlays_has_no_model(tmp_path: Path) -> None:
+    """The packaged client is that of another contract."""
+    word = overlay(tmp_path / "word.yaml", WORD)
+    with mock("apiai", overlays=[word]) as one, one.relay() as relay:
+        task = relay.fetch(one.known[State.SUCCEEDED])
+    with pytest.raises(MjrelayError, match=rf"mjrelay generate apiai --overlay {word} --output DIR"):
+        _ = task.raw
+
+
+def test_generate(folder: Path, monkeypatch: pytest.MonkeyPatch, served: Mock) -> None:
+    """The client is found by `raw`, needs nothing of ours, tells of no machine, and is written only once."""
+    out = folder / "out"
+    arguments = ("generate", str(folder / "my-relay.yaml"), "--output", str(out))
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (0, f"{out / 'myrelay_client'}\n"), done.stderr
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.py")}
+    header = "# Generated by `mjrelay generate my-relay.yaml --output DIR` from my-relay.yaml."
+    assert all(path.read_text(encoding="utf-8").startswith(header) for path in stamps)
+    assert command(*arguments).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.py")} == stamps
+    script = (
+        "import sys, myrelay_client.api.job.fetch_job\n"
+        "assert not [name for name in sys.modules if name.startswith('mjrelay')]"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=out, check=False).returncode == 0
+
+    monkeypatch.syspath_prepend(out)
+    try:
+        with served.relay() as relay:
+            model = relay.fetch("7003").raw
+            assert (type(model).__module__.split(".")[0], model.data.job) == ("myrelay_client", 7003)
+        changed = edited(folder, "title: My relay", "title: Your relay")
+        with mock(changed) as one, one.relay() as relay:
+            with pytest.raises(MjrelayError, match="is not what myrelay_client was generated from"):
+                _ = relay.fetch("7003").raw
+    finally:
+        for name in [name for name in sys.modules if name.startswith("myrelay_client")]:
+            del sys.modules[name]
+
+
+def test_the_client_is_clean_for_mypy(folder: Path) -> None:
+    """Its types hold under the strictest rules."""
+    pytest.importorskip("mypy")
+    from mjrelay_codegen import _single  # noqa: PLC0415 - what makes the client
+
+    written = _single.write(_contract.contract(folder / "my-relay.yaml"), folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", written.package.name],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_generate_lints_first(folder: Path) -> None:
+    """What the examples contradict is told by line, in an overlay too, and nothing is written."""
+    path = edited(folder, "phase: waiting", "phase: dreaming")
+    mine = overlay(folder / "twin.yaml", HOST, extends="my-relay.yaml")
+    mine.write_text(mine.read_text(encoding="utf-8").replace("Seen so.", '""'), encoding="utf-8")
+    for file, places in ((path, [path]), (mine, [path, mine])):
+        done = command("generate", str(file), "--output", str(folder / "out"))
+        assert done.returncode == 1, done.stderr
+        assert all(f"{place}:" in done.stderr for place in places), done.stderr
+        assert f":{line(path.read_text(encoding='utf-8'), 'phase: dreaming')}: " in done.stderr
+        assert "nothing was written" in done.stderr
+    assert not (folder / "out").exists()
+
+
+def test_generate_writes_over_nothing_else(folder: Path) -> None:
+    """A folder of that name which is somebody else's stays as it is."""
+    (folder / "myrelay_client").mkdir()
+    (folder / "myrelay_client" / "mine.py").touch()
+    done = command("generate", str(OWN), "--output", str(folder))
+    assert (done.returncode, "was not generated; move it" in done.stderr) == (2, True)
