@@ -39,6 +39,7 @@ def test_the_first_two_commands_set_everything_up() -> None:
 def test_the_programs_run(program: str) -> None:
     """Each program of the README and the pages runs as it stands against the mock, and prints something."""
     mock = MockRelay(contract("zhongzhuan"))
+    program = program.replace("./my-relay.yaml", str(ROOT / "tests" / "my-relay.yaml"))
     with Server(mock) as base_url:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", program.replace("http://127.0.0.1:8080", base_url)],
