@@ -28,6 +28,7 @@ from mjrelay import (
     _outside,
     _settings,
 )
+from mjrelay.cli import wait
 from mjrelay.monitor import Monitor
 from mjrelay.testing import mock
 
@@ -248,6 +249,14 @@ def test_mock_lists_and_serves() -> None:
     assert listed.returncode == 0
     assert "unknown-enum" in listed.stdout
     assert "buttons" not in listed.stdout.split()
+
+
+def test_an_interrupted_wait_goes_on_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is told to be run next names the file as it was given, not the relay that no package brings."""
+    wait._tell_rest("myrelay", "./my-relay.yaml", ["7"], ["--overlay", "a.yaml"])
+    said = capsys.readouterr().err
+    assert "1 task goes on at myrelay: 7" in said
+    assert "mjrelay wait --overlay a.yaml ./my-relay.yaml 7" in said
 
 
 # --- overlays ---

@@ -142,7 +142,7 @@ def wait(
             run.go(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
             many = len(run.left) > _FEW and (out is not None or ids_file not in {None, "-"})
-            _tell_rest(client.name, list(run.left), None if many else _options(ctx))
+            _tell_rest(client.name, relay, list(run.left), None if many else _options(ctx))
             _leave(130)
     if len(wanted) > 1:
         told = ", ".join(f"{count} {state}" for state, count in sorted(run.states.items()))
@@ -290,20 +290,21 @@ def _options(ctx: typer.Context) -> list[str]:
             and getattr(source, "name", "") == "COMMANDLINE"
         ):
             value = ctx.params[name]
-            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+            for one in value if isinstance(value, list | tuple) else [value]:
+                words += [parameter.opts[0]] if one is True else [parameter.opts[0], str(one)]
     return words
 
 
-def _tell_rest(relay: str, left: list[str], options: list[str] | None) -> None:
+def _tell_rest(name: str, given: str, left: list[str], options: list[str] | None) -> None:
     """Tell of the tasks that go on without us, and how to wait on: with these options, else as before."""
     shown = " ".join(left[:_FEW]) + (f" and {len(left) - _FEW} more" if len(left) > _FEW else "")
     go = "task goes" if len(left) == 1 else "tasks go"
-    talk(f"interrupted; {len(left)} {go} on at {relay}: {shown}")
+    talk(f"interrupted; {len(left)} {go} on at {name}: {shown}")
     if options is None:
         talk(f"go on waiting with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
     else:
         dashes = ["--"] if any(task_id.startswith("-") for task_id in left) else []
-        talk(f"go on waiting with: {shlex.join(['mjrelay', 'wait', *options, *dashes, relay, *left])}")
+        talk(f"go on waiting with: {shlex.join(['mjrelay', 'wait', *options, *dashes, given, *left])}")
 
 
 def _leave(code: int) -> NoReturn:
