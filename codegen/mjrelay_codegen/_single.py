@@ -49,7 +49,7 @@ def write(contract: Contract, output: Path) -> Written:
     target = output / f"{contract.name}_client"
     if target.exists() and not _ours(target):
         raise GenerationError(f"{target} is there and was not generated; move it, or choose another --output")
-    source = _outside.named(contract) or contract.source
+    source = contract.file or contract.source
     relay = Relay(contract.name, source.name, output, (source,), contract.document, ())
     overlays = sorted((_contract.data("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:

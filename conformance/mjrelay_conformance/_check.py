@@ -154,9 +154,14 @@ class Observation:
         if self.refused:
             return "the relay refused the caller's own key: is it right, and may it do this?"
         read = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
-        if not read and _one_of(self.reader.missing, self.exchange):
+        if not read and self.missed:
             return "the relay has no such task: is the id right?"
         return None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the answer is what the contract says of a task that is not there."""
+        return _one_of(self.reader.missing, self.exchange)
 
     @property
     def refused(self) -> bool:

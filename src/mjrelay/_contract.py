@@ -132,6 +132,12 @@ class Contract:
         return None if url is None else str(url)
 
     @property
+    def file(self) -> Path | None:
+        """The file that it is named by; None where that is a packaged relay's name."""
+        own = [path for path in self.outside if path not in self.added]
+        return own[-1] if own else None
+
+    @property
     def foreign(self) -> bool:
         """Whether the host that it names is named by a file that is not packaged."""
         return self._written("servers", 0, "url").file in self.outside
@@ -301,7 +307,7 @@ def contract(name: str | PathLike[str]) -> Contract:
 def packaged(name: str) -> Contract:
     """The packaged contract of a relay; raises what `contract` raises."""
     known = relays()
-    wanted = name.replace("-", "").replace("_", "").lower()
+    wanted = called(name)
     if wanted not in known:
         raise UnknownRelayError(name, known, difflib.get_close_matches(wanted, known, n=3, cutoff=0.5))
     text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
@@ -326,6 +332,12 @@ def overlaid(name: str | PathLike[str], overlays: Iterable[str | PathLike[str]])
     from mjrelay import _outside  # noqa: PLC0415 - few need it, and it takes long to import
 
     return _outside.load(Path(name) if is_path(name) else packaged(str(name)), files)
+
+
+def called(name: str | PathLike[str]) -> str:
+    """What a relay is called by its name or its file, in small letters and without hyphens."""
+    words = Path(name).stem if is_path(name) else str(name)
+    return words.replace("-", "").replace("_", "").lower()
 
 
 def is_path(name: str | PathLike[str]) -> bool:

@@ -95,16 +95,9 @@ def load(of: Path | Contract, overlays: Iterable[Path] = ()) -> Contract:
     return contract
 
 
-def named(contract: Contract) -> Path | None:
-    """The file that a contract is named by; None where it is a packaged one, whose name is enough."""
-    own = [path for path in contract.outside if path not in contract.added]
-    return own[-1] if own else None
-
-
 def arguments(contract: Contract, show: Callable[[Path], str] = str) -> str:
     """What names a contract on the command line: the relay or its file, and overlays over it."""
-    file = named(contract)
-    words = [contract.name if file is None else show(file)]
+    words = [contract.name if contract.file is None else show(contract.file)]
     return shlex.join(words + [word for path in contract.added for word in ("--overlay", show(path))])
 
 
@@ -121,7 +114,7 @@ def made(package: str) -> Any:
 
 
 def _name(path: Path) -> str:
-    name = re.sub("[-_]", "", path.stem).lower()
+    name = _contract.called(path)
     if not re.fullmatch("[a-z][a-z0-9]*", name):
         raise ContractError(
             f"{path.stem!r} cannot name a relay; name the file in letters and digits, a letter first "

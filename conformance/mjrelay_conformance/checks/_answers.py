@@ -103,15 +103,17 @@ def _weight(contract: Contract, matchers: Sequence[Matcher]) -> Level:
     """
     How much it weighs when an answer is none of those described.
 
-    The strongest evidence counts: a response that the page documents makes it a MUST, one that was observed
-    a SHOULD, one that is only assumed INFO.
+    The strongest evidence counts: an answer that the page documents makes it a MUST, one that was observed
+    a SHOULD, one that is only assumed INFO. An answer without evidence of its own rests on its response.
     """
-    levels = {_evidence(contract, matcher.status) for matcher in matchers}
+    levels = {_known(contract, matcher) for matcher in matchers}
     return next((level for level in Level if level in levels), Level.INFO)
 
 
-def _evidence(contract: Contract, status: int) -> Level:
-    found = contract.response(status)
+def _known(contract: Contract, matcher: Matcher) -> Level:
+    if matcher.evidence is not None:
+        return _strength({"x-evidence": matcher.evidence})
+    found = contract.response(matcher.status)
     return Level.INFO if found is None else _strength(found[1])
 
 

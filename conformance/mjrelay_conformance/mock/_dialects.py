@@ -19,7 +19,7 @@ from mjrelay.errors import MjrelayError
 from mjrelay_conformance.mock import _answer, _damage, _places, _spoil, _writer
 from mjrelay_conformance.mock._answer import Answer, Call, Route
 from mjrelay_conformance.mock._change import Change
-from mjrelay_conformance.mock._permit import ABSENT, kind, permits
+from mjrelay_conformance.mock._permit import ABSENT, Exactly, permits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ def _zeros(call: Call, document: Any) -> Any:
     }
     for location, value in list(_unset(call, document)):
         words = _time_words(call.contract) if location in times else ("", [])
-        zero = next((word for word in words if permits(call.contract, location, kind(word))), None)
+        zero = next((word for word in words if permits(call.contract, location, Exactly(word))), None)
         if value is None and zero is not None:
             _writer.put(document, location, zero)
     return document

@@ -105,6 +105,12 @@ def _no_elsewhere(contract: Contract) -> bool:
     return not contract.reader.elsewhere
 
 
+def _never_empty(contract: Contract) -> bool:
+    """Whether a 200 without a body is none of the contract's answers, such as that the task is missing."""
+    empty = Exchange("GET", "", status=200)
+    return not any(matcher.matches(empty) for matcher in contract.reader.missing)
+
+
 def _in_path(contract: Contract) -> bool:
     return contract.reader.ask.startswith("$request.path.")
 
@@ -418,7 +424,13 @@ _ALL = (
         _JSON,
         finish=_spoil.page(200, None),
     ),
-    Fault("empty-200", "The task's answer has an empty body.", _JSON, finish=_spoil.nothing),
+    Fault(
+        "empty-200",
+        "The task's answer has an empty body.",
+        _JSON,
+        finish=_spoil.nothing,
+        needs=_never_empty,
+    ),
     Fault(
         "truncated-json", "The JSON ends in the middle, the answer does not.", _JSON, finish=_spoil.truncated
     ),

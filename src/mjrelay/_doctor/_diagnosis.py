@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mjrelay._contract import is_path
 from mjrelay._doctor._complaint import Complaint, complaints
 from mjrelay._doctor._evidence import Outcome, Purpose, document, form
 from mjrelay._doctor._likeness import unset
@@ -76,7 +77,7 @@ class Diagnosis:
         """Three lines that fetch a task here; none where no contract fits."""
         if self.relay is None or self.base_url is None:
             return ()
-        arguments = [_literal(self.relay.name), f"base_url={_literal(self.base_url)}"]
+        arguments = [_literal(_named(self.relay)), f"base_url={_literal(self.base_url)}"]
         if self.scheme is not None:
             arguments.append(f"scheme={_literal(self.scheme)}")
         return (
@@ -90,7 +91,7 @@ class Diagnosis:
         """The command that judges whether the contract is kept here; None where no contract fits."""
         if self.relay is None or self.base_url is None:
             return None
-        words = ["mjrelay", "conform", self.relay.name, "--base-url", self.base_url]
+        words = ["mjrelay", "conform", _named(self.relay), "--base-url", self.base_url]
         if self.evidence.named is not None:
             state = self.state
             known = state is not None and state is not State.UNKNOWN
@@ -232,6 +233,13 @@ def _answer(evidence: Evidence) -> dict[str, Any] | None:
     exchange = seen.exchange
     body = not exchange.body.strip()
     return {"status": exchange.status, "media_type": exchange.media_type or None, "empty": body}
+
+
+def _named(contract: Contract) -> str:
+    """What names a contract to a `Relay` and to a command: the relay's name, or its file."""
+    if contract.file is None:
+        return contract.name
+    return str(contract.file) if is_path(str(contract.file)) else f"./{contract.file}"
 
 
 def _literal(value: str) -> str:

@@ -188,5 +188,5 @@ def conform(
 
 def _keep_back(relay: str | None, key_file: Path | None) -> None:
     """Let no message of ours hold the key, be it of a mistake that nobody foresaw."""
-    key = _settings.read_key(key_file) if key_file else relay and _settings.api_key(relay)
+    key = _settings.read_key(key_file) if key_file else relay and _settings.known_key(_contract.called(relay))
     keep_back(Redactor(*filter(None, [key])))

@@ -57,7 +57,7 @@ def doctor(
     redactor = Redactor(*([] if key is None else [key]))
     keep_back(redactor)
     contracts = [_contract.contract(name) for name in _contract.relays()]
-    contracts += map(_contract.Contract.load, contract or ())
+    contracts += map(_contract.contract, contract or ())
     talk(f"at most {_doctor.LIMIT} requests are sent, the key in at most {_doctor.WAYS} headers")
     found = _doctor.examine(
         url, contracts, redactor=redactor, key=key, task_id=task, timeout=timeout, announce=_announce

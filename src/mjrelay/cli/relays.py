@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mjrelay import _contract
 from mjrelay._profile import differences, profile, statements
-from mjrelay.cli._options import RelayArgument
+from mjrelay.cli._options import OverlaysOption, RelayArgument
 from mjrelay.cli._output import FormatOption, is_pretty, printable, write_json, write_line
 from mjrelay.cli._record import View, ViewOption
 
@@ -71,13 +71,13 @@ def every(context: typer.Context, format_: FormatOption = None) -> None:
 
 
 @relays.command()
-def show(relay: RelayArgument, format_: ViewOption = None) -> None:
+def show(relay: RelayArgument, overlay: OverlaysOption = None, format_: ViewOption = None) -> None:
     """
     Show what a relay's contract says, in the terms of who writes a client for it.
 
     Exit codes: 0 shown, 2 wrong usage.
     """
-    found = profile(_contract.contract(relay))
+    found = profile(_contract.overlaid(relay, overlay or ()))
     if _chosen(format_) is View.JSON:
         write_json(found)
         return
@@ -91,7 +91,7 @@ def show(relay: RelayArgument, format_: ViewOption = None) -> None:
 
 @relays.command()
 def compare(
-    left: Annotated[str, typer.Argument(metavar="A", help="A relay's name.")],
+    left: Annotated[str, typer.Argument(metavar="A", help="A relay's name, or the file of its contract.")],
     right: Annotated[str, typer.Argument(metavar="B", help="Another one's.")],
     format_: ViewOption = None,
 ) -> None:
