@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mjrelay import _origin
 from mjrelay._contract import Clause, Contract, contract, data, relays
 from mjrelay._credential import Credential
 from mjrelay._overlay import Overlay
@@ -220,7 +221,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
         "  - target: $.info\n    update:\n      x-new: 2\n",
         encoding="utf-8",
     )
-    one = Contract.load(source).overlaid(Overlay.load(changes))
+    one = _origin.overlaid(Contract.load(source), Overlay.load(changes))
     assert one.document["info"] == {"title": "two", "version": "1", "x-new": 2}
     assert one.clause("info", "title") == Clause(str(changes), 7, "/actions/0/update/info/title")
     assert one.clause("info", "x-new") == Clause(str(changes), 15, "/actions/3/update/x-new")

@@ -1453,7 +1453,7 @@ def test_what_an_overlay_makes_is_judged_where_it_is_written(tmp_path: Path) -> 
     )
     found = {(violation.file, violation.line, violation.rule) for violation in lint_relay(derived, tmp_path)}
     line = 1 + base.read_text(encoding="utf-8").splitlines().index("      operationId: fetch")
-    assert found == {(str(base), line, "operation"), (str(derived), 7, "convention")}
+    assert found == {(str(base), line, "operation"), (str(derived), 7, "description")}
     derived.write_text(derived.read_text(encoding="utf-8").replace("./base", "./gone"), encoding="utf-8")
     assert [violation.rule for violation in lint_relay(derived, tmp_path)] == ["overlay"]
 
