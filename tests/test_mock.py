@@ -621,7 +621,7 @@ def questions(contract: Contract) -> dict[str, Request]:
         asked["known, lower case"] = asking(contract, known, KEY, lower)
     if contract.batch is not None:
         asked["batch"] = contract.batch_request([known, NOBODY]).authenticated(first, KEY)
-    if "/" + known + "/" in (target := asked["known succeeded"].target):
+    if f"/{known}/" in (target := asked["known succeeded"].target) + "/":
         spelt = target.replace(known, f"%{ord(known[0]):02X}{known[1:]}")
         asked["known, spelt otherwise"] = evolve(asked["known succeeded"], target=spelt)
     return asked
@@ -706,11 +706,18 @@ def test_a_faulty_document_is_wrong_in_one_place(contract: Contract) -> None:
             if name == "unknown-enum":
                 assert reader.state(after) is State.UNKNOWN
             elif name == "missing-required":
-                assert says_state or not permits(contract, tuple(place.split(".")[1:]), ABSENT)
+                assert says_state or not permits(contract, located(place), ABSENT)
             elif name == "id-as-number":
                 assert isinstance(reader.id(after), int)
             elif name == "wrong-id":
                 assert reader.id(after) in relay.known.values()
+
+
+def located(place: str) -> tuple[str | int, ...]:
+    """The location that a path of names and indices leads to."""
+    return tuple(
+        int(step[1:-1]) if step.startswith("[") else step for step in re.findall(r"\[\d+\]|[^.$\[\]]+", place)
+    )
 
 
 def test_semantic_faults_say_what_their_names_say() -> None:
@@ -750,13 +757,15 @@ def test_broken_json_is_broken_in_the_way_that_is_named(contract: Contract) -> N
     """Each fault of the bytes is refused for its own reason, or is JSON of another shape."""
     reasons = {}
     for name in ("truncated-json", "invalid-utf8", "nan", "empty-200", "html-labelled-json"):
+        if not FAULTS[name].applies(contract):
+            continue
         relay = MockRelay(contract, faults=[name])
         with pytest.raises(NotJSONError) as caught:
             parse(ask(relay, relay.known[State.SUCCEEDED]).body)
         reasons[name] = str(caught.value)
     assert "UTF-8" in reasons["invalid-utf8"]
-    assert "NaN" in reasons["nan"]
-    assert "empty" in reasons["empty-200"]
+    assert "NaN" in reasons.get("nan", "NaN")
+    assert "empty" in reasons.get("empty-200", "empty")
     assert "UTF-8" not in reasons["truncated-json"]
     array = MockRelay(contract, faults=["body-is-array"])
     assert parse(ask(array, array.known[State.RUNNING]).body) == [contract.examples["running"]]
@@ -924,6 +933,7 @@ def test_no_request_breaks_the_mock(
     faults: tuple[str, ...],
 ) -> None:
     """Whatever the request, there is an answer, with a status and header fields that HTTP can carry."""
+    faults = tuple(name for name in faults if FAULTS[name].applies(contract))
     answer = MockRelay(contract, faults=faults).answer(method, target, headers, body)
     assert 200 <= answer.status < 600
     for name, value in answer.headers:
@@ -1057,7 +1067,7 @@ def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
             assert len(reader.images(document)) == len(reader.images(example))
         elif label.startswith("missing"):
             assert any(matcher.matches(exchanged(answer)) for matcher in reader.missing)
-        elif label.startswith("refused"):
+        elif label.startswith("refused") and not contract.open:
             assert any(matcher.matches(exchanged(answer)) for matcher in reader.unauthorized)
     assert differs
 
@@ -1259,6 +1269,8 @@ def test_links_are_wrong_in_the_way_that_is_named() -> None:
             ("media-relative", "/"),
             ("media-expired", "https://"),
         ):
+            if not FAULTS[fault].applies(contract):
+                continue
             relay = MockRelay(contract, faults=[fault])
             document = parse(ask(relay, relay.known[State.SUCCEEDED]).body)
             urls = (*reader.images(document), *reader.videos(document))

@@ -6,10 +6,12 @@ No field's name is known here.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mjrelay._jsonpath import Path
+from mjrelay._link import expiry
 from mjrelay._predicate import same
 from mjrelay._reader import State
 from mjrelay_conformance.mock import _writer
@@ -17,6 +19,7 @@ from mjrelay_conformance.mock._permit import kind, permits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from mjrelay._contract import Contract
     from mjrelay._yaml import Location
@@ -66,6 +69,20 @@ def status(contract: Contract, document: Any) -> list[Location]:
     """Where the document says which state the task is in."""
     found = [place for path in state_paths(contract) for place in compiled(path).locate(document)]
     return [place for place in dict.fromkeys(found) if place and kind(at(document, place)) in SCALARS]
+
+
+def signed_at(contract: Contract, document: Any, finished: datetime) -> Any:
+    """The document; its links that would have ended by then are signed anew, as the chat service does."""
+    for location, url in urls(contract, document):
+        end = expiry(url)
+        if end is not None and end < finished.timestamp():
+            later = f"{int(finished.timestamp()) + _SIGNED:x}"
+            _writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
+    return document
+
+
+_SIGNED = 24 * 60 * 60
+"""Seconds for which the chat service, whose bot draws, signs a link."""
 
 
 def urls(contract: Contract, document: Any) -> list[_Place]:

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from mjrelay import _request
 from mjrelay._reader import State
 from mjrelay_conformance._plan import another
-from mjrelay_conformance.mock import _answer, _dialects, _faults, _writer
+from mjrelay_conformance.mock import _answer, _dialects, _faults, _places, _writer
 from mjrelay_conformance.mock._answer import Answer, Call, Route
 from mjrelay_conformance.mock._received import Received, compile_path
 
@@ -341,7 +341,8 @@ class _Living:
 
     def document(self, state: State, progress: int | None) -> Any:
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
-        return _writer.write(self.contract, state, self.task_id, times, progress)
+        document = _writer.write(self.contract, state, self.task_id, times, progress)
+        return _places.signed_at(self.contract, document, self.finished)
 
 
 def _copied(value: Any) -> Any:
