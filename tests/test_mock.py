@@ -699,6 +699,8 @@ def test_a_faulty_document_is_wrong_in_one_place(contract: Contract) -> None:
         faulty = MockRelay(contract, faults=[name])
         for state, task_id in relay.known.items():
             before, after = parse(ask(relay, task_id).body), parse(ask(faulty, task_id).body)
+            if name == "null-field" and before == after:
+                continue  # all that the task has in this state may be null
             (place,) = differences(before, after)
             assert (reader.id(before) != reader.id(after)) is ("id" in name.split("-"))
             says_state = place == (reader.status_path.text if reader.status_path else None)

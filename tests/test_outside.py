@@ -335,7 +335,9 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
     over = _contract.overlaid("apiai", [overlay(folder / "over.yaml", WORD)])
     untouched = _contract.contract("apiai").clause("paths")
     assert over.clause("paths") == untouched
-    assert over.clause(*over.location, "x-mj-task", "states", "queued").file == str(folder / "over.yaml")
+    word = len(over.operation["x-mj-task"]["states"]["queued"]) - 1
+    added = over.clause(*over.location, "x-mj-task", "states", "queued", word)
+    assert added.file == str(folder / "over.yaml")
 
 
 @pytest.mark.parametrize(
