@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 WHOLE = ("apiai", "mjdjourney", "zhongzhuan")
 """Relays of which every case is tried: closed contracts, after three pages that differ."""
+SEVERAL = (*WHOLE, "trueai", "ttapi")
+"""These, one whose server may be open, and one that is asked by a query: relays of every kind."""
 
 
 def sampled(relay: str, cases: Iterable[T], every: int = 9) -> list[T]:

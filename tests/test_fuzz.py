@@ -15,8 +15,9 @@ from mjrelay_conformance._check import CHECKS, REFUSED, Kind, Observation, Outco
 from mjrelay_conformance._check import judge as judge_rows
 from mjrelay_conformance._schema import schema_of
 from mjrelay_conformance.mock import MockRelay
+from sampled import SEVERAL
 
-from mjrelay._contract import Contract, contract, relays
+from mjrelay._contract import Contract, contract
 from mjrelay._exchange import Exchange
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Phase:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("mode", ["gentle", "full"])
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", SEVERAL)
 def test_a_correct_relay_has_no_finding(relay: str, mode: str, seed: int) -> None:
     """Whatever is generated, nothing is said against the mock, and most cases reach a task."""
     phase = Phase.of(relay)
@@ -135,7 +136,7 @@ def test_a_seed_makes_the_same_cases(mode: str) -> None:
     assert first.requests != other.requests
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", SEVERAL)
 def test_a_gentle_run_asks_as_anybody_asks(relay: str) -> None:
     """It sends GET of the fetch operation with the caller's own key alone, four of five for known tasks."""
     phase = Phase.of(relay)
@@ -150,7 +151,7 @@ def test_a_gentle_run_asks_as_anybody_asks(relay: str) -> None:
             assert request == phase.authenticated(one.request(task_id))
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", SEVERAL)
 def test_a_full_run_asks_in_other_words(relay: str) -> None:
     """Among the cases are encoded ids, unknown parameters, added fields, and names of another case."""
     phase = Phase.of(relay)
@@ -175,7 +176,7 @@ def test_a_full_run_asks_in_other_words(relay: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", SEVERAL)
 def test_nothing_that_may_be_there_is_asked_for_as_if_it_were_not(relay: str, seed: int) -> None:
     """No odd id is a known one or one of the contract's examples, and no bad credential is the key."""
     phase = Phase.of(relay)

@@ -15,7 +15,6 @@ from mjrelay_conformance._plan import KnownTask, plan
 from mjrelay_conformance._probe import LATE, Probe
 from mjrelay_conformance._selftest import MOST, Trial, lines, main, page, trials, tried, unproven
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase, Server
-from sampled import sampled
 
 from mjrelay import State
 from mjrelay._contract import contract, relays
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 KEY = "the-key-of-the-mock"
 TRIALS = [trial for relay in relays() for trial in trials(relay)]
-SAMPLED = [trial for relay in relays() for trial in sampled(relay, trials(relay))]
+SAMPLED = [trial for relay in relays() for trial in list(trials(relay))[relays().index(relay) % 7 :: 7]]
 """What is tried here; ``nox -s selftest`` tries them all."""
 
 
