@@ -1,0 +1,60 @@
+"""Each contract's suite against each other contract's mock: what differs is found, and nothing breaks."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from mjrelay_conformance._direct import Direct
+from mjrelay_conformance._plan import KnownTask, plan
+from mjrelay_conformance._record import Record
+from mjrelay_conformance._runner import Judge, Runner
+from mjrelay_conformance._selection import select
+from mjrelay_conformance._verdict import Verdict
+from mjrelay_conformance.mock import MockRelay
+
+from mjrelay._contract import contract, relays
+from mjrelay._redaction import Redactor
+
+KEY = "the-key-of-the-mock"
+
+
+@cache
+def judged(relay: str, other: str) -> tuple[Verdict, frozenset[str], frozenset[str]]:
+    """The verdict of one relay's suite on another one's mock, what failed, and what broke on our side."""
+    mock = MockRelay(contract(other), key=KEY)
+    known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+    judge = Judge(contract(relay), Record(None, Redactor(KEY)), select(()), (KEY,))
+    verdict = Runner(Direct(mock), judge).run(plan(contract(relay), known, KEY))
+    outcomes = {
+        word: frozenset(row.check for row in judge.rows if row.outcome == word) for word in ("fail", "error")
+    }
+    return verdict, outcomes["fail"], outcomes["error"]
+
+
+@pytest.mark.parametrize("relay", relays())
+def test_a_suite_tells_other_relays_from_its_own(relay: str) -> None:
+    """
+    A relay is conformant by its own contract, and by another one only where the two answer alike.
+
+    What has another path, credential or answer for a missing task is never taken for a relay that keeps the
+    contract; and no check breaks, whatever relay it is shown.
+    """
+    own = contract(relay)
+    assert judged(relay, relay) == (Verdict.CONFORMANT, frozenset(), frozenset())
+    for other in relays():
+        verdict, _, errors = judged(relay, other)
+        assert errors == frozenset(), other
+        if verdict is Verdict.CONFORMANT:
+            shown = contract(other)
+            assert shown.path == own.path, other
+            assert {*own.credentials[:1]} <= {*shown.credentials}, other
+            assert [m.status for m in shown.reader.missing] == [m.status for m in own.reader.missing], other
+
+
+def test_every_pair_of_kinds_is_told_apart() -> None:
+    """Of contracts that differ in path, credential and answers, none is conformant by another's."""
+    kinds = ["apiai", "apimart", "mjdjourney", "mjproxy", "newapi", "onehub", "trueai", "ttapi"]
+    for one in kinds:
+        for other in kinds:
+            assert (judged(one, other)[0] is Verdict.CONFORMANT) == (one == other), (one, other)
