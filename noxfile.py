@@ -70,7 +70,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests against the built package, and measure their branch coverage."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "--numprocesses", "auto", *session.posargs)
+    workers = str((os.cpu_count() or 1) + 1)  # many wait for processes of their own, or for time to pass
+    session.run("coverage", "run", "-m", "pytest", "--numprocesses", workers, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

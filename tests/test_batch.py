@@ -156,7 +156,7 @@ def test_many_are_asked_for_at_once(
 ) -> None:
     """Each task comes once, as it comes alone; the limit is kept, and what is missing is told."""
     contract = made(shape, method, ids)
-    monkeypatch.setattr("mjrelay._contract.contract", lambda _: contract)
+    monkeypatch.setattr("mjrelay._contract.packaged", lambda _: contract)
     mock = MockRelay(contract, key=KEY)
     asked: list[list[str]] = []
 
