@@ -3,5 +3,5 @@
 from hypothesis import settings
 
 # How long one example takes says nothing on a machine that does something else as well.
-settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=50)
+settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=30)
 settings.load_profile("patient")
