@@ -101,7 +101,7 @@ class Monitor:
     with, and ``secrets`` are others, as of clients with other keys: none is ever in a finding, and an answer
     that holds one is a finding. The key comes from the environment, as a relay's, where it is not given.
 
-    It never slows its callers down: an answer is put into a bounded queue, or counted as `dropped` where that
+    Its callers do not wait for it: an answer is put into a bounded queue, or counted as `dropped` where that
     is full. An answer that did not come, or that refuses the key, says nothing about a contract.
 
     Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
