@@ -20,7 +20,6 @@ from collections import Counter, OrderedDict
 from importlib import import_module
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
 
@@ -143,7 +142,7 @@ class Monitor:
 
     def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
         """Take an exchange, to be judged later; it is what ``on_exchange`` calls."""
-        if exchange.status is None or self._closed or _tells_seed(self._judge.contract, exchange, ids):
+        if exchange.status is None or self._closed:
             return
         if not _due(next(self._numbers), self._every):
             return
@@ -329,15 +328,6 @@ class _Suite:
         self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in self.kinds}
 
 
-def _tells_seed(contract: Contract, exchange: Exchange, ids: tuple[str, ...]) -> bool:
-    """Whether an exchange asked for a seed by an operation of its own, which no check speaks of."""
-    if contract.seed is None or contract.seed == contract.location or len(ids) != 1:
-        return False
-    request = contract.seed_request(ids[0])
-    path = urlsplit(exchange.url).path
-    return exchange.method == request.method and path.endswith(request.target.partition("?")[0])
-
-
 @define
 class _Readings:
     """
@@ -372,8 +362,11 @@ class _Judge:
     _kept: int = field(default=0, init=False)
     _failures: set[str] = field(factory=set, init=False)
 
+    _seed: re.Pattern[str] | None = field(init=False)
+
     def __attrs_post_init__(self) -> None:
         self._redactor = Redactor(*self.secrets)
+        self._seed = _seed(self.contract)
 
     def hear(self, answer: _Answer) -> None:
         """Judge an answer, and tell what is new."""
@@ -385,6 +378,8 @@ class _Judge:
             self._fail("judging", f"an answer could not be judged; this is told once\n{told}")
 
     def _hear(self, answer: _Answer) -> None:
+        if self._seed is not None and self._seed.search(f"{answer.exchange.method} {answer.exchange.url}"):
+            return
         # A document of its own: the caller's may be changed while it is judged.
         observation = self._observation(evolve(answer, exchange=_fresh(answer.exchange)))
         outcomes = self.suite.outcomes
@@ -496,6 +491,15 @@ class _Judge:
         if what not in self._failures:
             self._failures.add(what)
             _log.error("%s", message, exc_info=exc_info)
+
+
+def _seed(contract: Contract) -> re.Pattern[str] | None:
+    """What asks for a seed by an operation of its own, of which no check speaks: its method and URL."""
+    if contract.seed is None or contract.seed == contract.location:
+        return None
+    _, path, method = contract.seed
+    steps = re.sub(r"\\{.*?\\}", "[^/?]+", re.escape(str(path)))
+    return re.compile(rf"^{str(method).upper()} .*{steps}(?:\?|$)")
 
 
 def _fresh(exchange: Exchange) -> Exchange:
