@@ -81,7 +81,7 @@ def selftest(session: nox.Session) -> None:
     """Prove the suite: it names each fault of each mock by the right check, and says nothing else."""
     session.install("-e", ".[conformance]")
     page = ["--page", "docs/checks.md"]
-    session.run("python", "-m", "mjrelay_conformance._selftest", *page, *session.posargs)
+    session.run("python", "-m", "mjrelay_conformance.drivers.selftest", *page, *session.posargs)
 
 
 @nox.session

@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._pace import Pace
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Judge, Runner
-from mjrelay_conformance._selection import select
-from mjrelay_conformance.mock import FAULTS, MockRelay, Server
+from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.pace import Pace
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.mock.faults import FAULTS
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
 from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.table import Row, at_most
-from mjrelay._contract import contract
-from mjrelay._redaction import Redactor
+from mjrelay.contract.loading import contract
+from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

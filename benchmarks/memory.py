@@ -13,7 +13,7 @@ from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.server import serving
 from benchmarks.table import Row, at_most
 from mjrelay import AsyncRelay
-from mjrelay._clock import Clock
+from mjrelay.base.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,15 +20,15 @@ from attrs import define, frozen
 from rich.console import Console
 from rich.table import Table
 
-from mjrelay._reader import State
-from mjrelay._redaction import Redactor
-from mjrelay._schedule import Rhythm
-from mjrelay._waiting import Ask, Ended, Waiting
+from mjrelay.client.polling import Ask, Ended, Waiting
+from mjrelay.client.schedule import Rhythm
+from mjrelay.http.redaction import Redactor
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from mjrelay._task import Task
+    from mjrelay.client.task import Task
     from mjrelay.errors import RelayError
 
 INTERVAL = 5.0  # seconds between two requests of what is compared with

@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "mjrelay"]
 PATIENCE = 120.0
 """Seconds that a process may take before it is killed."""
 
-_SLOW = ("mjrelay.cli._terminal", "mjrelay_conformance._conform", "typer.rich_utils")
+_SLOW = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers.conform", "typer.rich_utils")
 """What the commands import when they come to it."""
 
 
@@ -116,7 +116,7 @@ def _serve() -> None:
     """Fork whatever is ordered; a line of JSON each, which is answered with the exit code."""
     from mjrelay.cli import _COMMANDS  # noqa: PLC0415 - whoever orders does without
 
-    for module in (*(f"mjrelay.cli.{name}" for name in _COMMANDS), *_SLOW):
+    for module in (*(f"mjrelay.cli.{name}" for name in _COMMANDS.values()), *_SLOW):
         import_module(module)
     assert threading.active_count() == 1, "what has threads cannot be forked"
     gc.freeze()  # else who ends looks once more at all that was imported

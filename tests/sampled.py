@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from mjrelay._contract import relays
+from mjrelay.contract.loading import relays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,10 +11,10 @@ from pathlib import Path
 import forked
 import pytest
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen.linter import lint, lint_overlay
-from mjrelay_codegen.linter._draft import schema
+from mjrelay_codegen.linter.draft import schema
+from mjrelay_codegen.linter.linting import lint, lint_overlay
 
-from mjrelay import _contract
+from mjrelay.contract import loading as _contract
 
 REPOSITORY = Path(__file__).parent.parent
 MARK = re.compile(r"\s*# TODO:.*")

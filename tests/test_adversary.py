@@ -14,12 +14,12 @@ from urllib.parse import unquote
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance._conform import ConformError, Options, conform
-from mjrelay_conformance._record import RecordError
+from mjrelay_conformance.drivers.conform import ConformError, Options, conform
+from mjrelay_conformance.judging.record import RecordError
 from rich.console import Console
 
-from mjrelay._contract import contract
-from mjrelay._reader import State
+from mjrelay.contract.loading import contract
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
-from mjrelay_conformance._baseline import Accepted, Baseline, BaselineError
+from mjrelay_conformance.checks import registry as _families  # noqa: F401 - registers every check
+from mjrelay_conformance.judging.baseline import Accepted, Baseline, BaselineError
 
 if TYPE_CHECKING:
     from pathlib import Path

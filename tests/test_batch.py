@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
-from mjrelay_codegen.linter import lint
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._pace import Pace
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Judge, Runner
-from mjrelay_conformance._selection import select
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_codegen.linter.linting import lint
+from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.pace import Pace
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from twins import Async, Sync
 
 from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
-from mjrelay._answers import Answers
-from mjrelay._clock import Clock
-from mjrelay._compiler import compile_reader
-from mjrelay._contract import Contract
-from mjrelay._redaction import Redactor
+from mjrelay.base.clock import Clock
+from mjrelay.client.responses import Answers
+from mjrelay.contract.document import Contract
 from mjrelay.errors import ContractError
+from mjrelay.http.redaction import Redactor
+from mjrelay.semantics.compiler import compile_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +157,7 @@ def test_many_are_asked_for_at_once(
 ) -> None:
     """Each task comes once, as it comes alone; the limit is kept, and what is missing is told."""
     contract = made(shape, method, ids)
-    monkeypatch.setattr("mjrelay._contract.packaged", lambda _: contract)
+    monkeypatch.setattr("mjrelay.contract.loading.packaged", lambda _: contract)
     mock = MockRelay(contract, key=KEY)
     asked: list[list[str]] = []
 

@@ -10,13 +10,15 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance import checks
-from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, Row, judge
-from mjrelay_conformance._schema import schema_of
+from mjrelay_conformance.checks import registry as checks
+from mjrelay_conformance.judging.checking import CHECKS, Level, Outcome, Row, judge
+from mjrelay_conformance.judging.observation import Kind, Observation
+from mjrelay_conformance.judging.schema import schema_of
 
 from mjrelay import State
-from mjrelay._contract import Contract, contract, relays
-from mjrelay._exchange import Exchange
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract, relays
+from mjrelay.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

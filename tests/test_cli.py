@@ -26,12 +26,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
 from mjrelay import __version__
-from mjrelay._contract import contract, relays
-from mjrelay._reader import State
-from mjrelay.cli._results import Results, ResultsError
+from mjrelay.cli.results import Results, ResultsError
+from mjrelay.contract.loading import contract, relays
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -427,7 +428,7 @@ def test_a_mistake_of_our_own_is_no_verdict() -> None:
     """An exception that nobody foresaw ends with exit code 5, which no relay's answer leads to."""
     program = (
         "import sys; sys.argv = ['mjrelay', 'relays']; "
-        "from mjrelay import _contract, cli; _contract.relays = lambda: 1 / 0; cli.main()"
+        "from mjrelay import cli, contract; contract.relays = lambda: 1 / 0; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 5
@@ -545,7 +546,7 @@ def test_a_fetch_loads_no_more_than_it_needs(relay: tuple[Counting, str]) -> Non
         [sys.executable, "-c", program], env=environment(KEY), capture_output=True, text=True, check=True
     )
     loaded = set(done.stderr.split())
-    assert "mjrelay.cli.fetch" in loaded
+    assert "mjrelay.cli.tasks" in loaded
     assert not loaded & {
         "rich",
         "httpx",

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mjrelay_codegen import _generator
+from mjrelay_codegen import generator as _generator
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen._relay import Overlooked, Relay
+from mjrelay_codegen.source import Overlooked, Relay
 
-from mjrelay._overlay import Overlay
-from mjrelay._yaml import load, plain
+from mjrelay.contract.overlay import Overlay
+from mjrelay.contract.yaml import load, plain
 from mjrelay.errors import ContractError
 
 REPOSITORY = Path(__file__).parent.parent

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import forked
 import jsonschema_rs
 import pytest
-from mjrelay_conformance._plan import PROFILES
-from mjrelay_conformance._record import replacing
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.drivers.plan import PROFILES
+from mjrelay_conformance.judging.record import replacing
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from sampled import WHOLE
 
-from mjrelay._contract import contract
-from mjrelay._settings import checked_url
+from mjrelay.contract.loading import contract
 from mjrelay.errors import SettingError
+from mjrelay.http.urls import checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

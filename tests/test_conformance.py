@@ -11,23 +11,24 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance._baseline import Accepted, Baseline
-from mjrelay_conformance._check import CHECKS, Kind, Level, Observation, Outcome, judge
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._pace import Pace
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Judge, Runner
-from mjrelay_conformance._schema import schema_of
-from mjrelay_conformance._selection import select
-from mjrelay_conformance._verdict import Verdict
-from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.pace import Pace
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.judging.baseline import Accepted, Baseline
+from mjrelay_conformance.judging.checking import CHECKS, Level, Outcome, judge
+from mjrelay_conformance.judging.observation import Kind, Observation
+from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.judging.schema import schema_of
+from mjrelay_conformance.judging.verdicts import Verdict
+from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL
 
 from mjrelay import State
-from mjrelay._contract import contract, relays
-from mjrelay._exchange import Exchange
-from mjrelay._redaction import Redactor
+from mjrelay.contract.loading import contract, relays
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.redaction import Redactor
 from mjrelay.testing import NoWaitClock
 
 KEY = "the-key-of-the-mock"

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay import _origin
-from mjrelay._contract import Clause, Contract, contract, data, relays
-from mjrelay._credential import Credential
-from mjrelay._overlay import Overlay
-from mjrelay._reader import State
-from mjrelay._request import Request, ask, build, build_many, join, nested
+from mjrelay.contract import origins as _origin
+from mjrelay.contract.document import Clause, Contract, data
+from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.overlay import Overlay
+from mjrelay.contract.requests import build, build_many
 from mjrelay.errors import ContractError, MjrelayError, SettingError, UnknownRelayError
+from mjrelay.http.request import Credential, Request
+from mjrelay.http.urls import join
+from mjrelay.semantics.paths import ask, nested
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,7 +224,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
         "  - target: $.info\n    update:\n      x-new: 2\n",
         encoding="utf-8",
     )
-    one = _origin.overlaid(Contract.load(source), Overlay.load(changes))
+    one = _origin.apply_overlay(Contract.load(source), Overlay.load(changes))
     assert one.document["info"] == {"title": "two", "version": "1", "x-new": 2}
     assert one.clause("info", "title") == Clause(str(changes), 7, "/actions/0/update/info/title")
     assert one.clause("info", "x-new") == Clause(str(changes), 15, "/actions/3/update/x-new")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Judge, Runner
-from mjrelay_conformance._selection import select
-from mjrelay_conformance._verdict import Verdict
-from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.judging.verdicts import Verdict
+from mjrelay_conformance.mock.relay import MockRelay
 
-from mjrelay._contract import contract, relays
-from mjrelay._redaction import Redactor
+from mjrelay.contract.loading import contract, relays
+from mjrelay.http.redaction import Redactor
 
 KEY = "the-key-of-the-mock"
 

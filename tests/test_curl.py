@@ -8,14 +8,15 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance._curl import curl
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._probe import Probe
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.probe import Probe
+from mjrelay_conformance.judging.samples import curl
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
-from mjrelay._contract import contract
-from mjrelay._exchange import Exchange
-from mjrelay._redaction import REDACTED, Redactor
+from mjrelay.contract.loading import contract
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.redaction import REDACTED, Redactor
 
 KEY = 'the-key-"of"-the-$mock`'
 

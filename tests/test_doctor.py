@@ -23,27 +23,32 @@ from attrs import evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_conformance.mock import DIALECTS, MockRelay, Server
+from mjrelay_conformance.mock.dialects import DIALECTS
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
 from mjrelay import Relay
-from mjrelay._contract import Contract, contract, relays
-from mjrelay._doctor import LIMIT, WAYS, Diagnosis, _complaint, _diagnosis, examine
-from mjrelay._doctor._address import Address
-from mjrelay._doctor._diagnosis import diagnose
-from mjrelay._doctor._evidence import Outcome, Purpose, form
-from mjrelay._doctor._likeness import likeness, resemblance
-from mjrelay._doctor._plan import Plan, Step, made_up
-from mjrelay._doctor._score import WEIGHTS, rank
-from mjrelay._exchange import Exchange
-from mjrelay._reader import State
-from mjrelay._redaction import Redactor
 from mjrelay.cli.doctor import _schema
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract, relays
+from mjrelay.doctor import diagnosis as _diagnosis
+from mjrelay.doctor import problems as _complaint
+from mjrelay.doctor.addresses import Address
+from mjrelay.doctor.diagnosis import Diagnosis, diagnose
+from mjrelay.doctor.examination import examine
+from mjrelay.doctor.observations import Outcome, Purpose, form
+from mjrelay.doctor.plan import LIMIT, WAYS, Plan, Step, made_up
+from mjrelay.doctor.score import WEIGHTS, rank
+from mjrelay.doctor.similarity import likeness, resemblance
 from mjrelay.errors import SettingError
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.redaction import Redactor
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mjrelay._credential import Credential
+    from mjrelay.http.request import Credential
 
 KEY = "sk-never-to-be-seen-4711"
 CONTRACTS = [contract(name) for name in relays()]

@@ -17,11 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay import _download, _link
-from mjrelay._clock import Clock
-from mjrelay._download import Download, Downloader, DownloadFaults
-from mjrelay._wire import _stream
+from mjrelay.base.clock import Clock
+from mjrelay.download import headers as _download
+from mjrelay.download import partial as _download_partial
+from mjrelay.download.downloader import Downloader
+from mjrelay.download.job import Download, DownloadFaults
 from mjrelay.errors import SettingError
+from mjrelay.http import urls as _link
+from mjrelay.transport import streaming as _stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -351,6 +354,7 @@ def test_a_redirect_never_leaves_tls(site: Site, tmp_path: Path, monkeypatch: py
         yield _stream.Stream(302, (("Location", f"{site.url}/a"),), iter(()))
 
     monkeypatch.setattr(_stream, "stream", secure)
+    monkeypatch.setattr("mjrelay.transport.stream", secure)
     message = fault(site.downloader(), "https://cdn.example/a", tmp_path)
     assert "https to http is not followed" in message
     assert asked == ["https://cdn.example/a"]
@@ -835,11 +839,11 @@ def test_a_file_that_was_moved_away_is_not_written(tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="files are not locked here")
     path = tmp_path / "1-1.part"
     with path.open("ab") as file:
-        assert _download._alone(file, path)
+        assert _download_partial._alone(file, path)
         path.rename(tmp_path / "1-1.png")
-        assert not _download._alone(file, path)
+        assert not _download_partial._alone(file, path)
         path.touch()
-        assert not _download._alone(file, path)
+        assert not _download_partial._alone(file, path)
 
 
 @pytest.mark.parametrize("broken", ["write", "folder"])

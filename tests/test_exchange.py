@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mjrelay._exchange import Exchange, NotJSONError, parse
-from mjrelay._redaction import REDACTED, Redactor
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.redaction import REDACTED, Redactor
+from mjrelay.http.strictjson import NotJSONError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mjrelay._redaction import Redactor
-from mjrelay._request import Request
-from mjrelay._wire import Link, connect, connect_async
 from mjrelay.errors import SettingError
+from mjrelay.http.redaction import Redactor
+from mjrelay.http.request import Request
+from mjrelay.transport.factory import connect, connect_async
+from mjrelay.transport.transport import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mjrelay._exchange import Exchange
+    from mjrelay.http.exchange import Exchange
 
 KEY = "sk-never-to-be-seen-4711"
 

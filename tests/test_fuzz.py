@@ -9,21 +9,23 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance import _fuzz
-from mjrelay_conformance import checks as _families  # noqa: F401 - registers every check
-from mjrelay_conformance._check import CHECKS, REFUSED, Kind, Observation, Outcome
-from mjrelay_conformance._check import judge as judge_rows
-from mjrelay_conformance._schema import schema_of
-from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.checks import registry as _families  # noqa: F401 - registers every check
+from mjrelay_conformance.drivers import fuzz as _fuzz
+from mjrelay_conformance.judging.checking import CHECKS, Outcome
+from mjrelay_conformance.judging.checking import judge as judge_rows
+from mjrelay_conformance.judging.observation import REFUSED, Kind, Observation
+from mjrelay_conformance.judging.schema import schema_of
+from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL
 
-from mjrelay._contract import Contract, contract
-from mjrelay._exchange import Exchange
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract
+from mjrelay.http.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mjrelay._request import Request
+    from mjrelay.http.request import Request
 
 KEY = "the-key-of-the-mock"
 

@@ -41,12 +41,13 @@ from mjrelay_clients.zhongzhuan.models import (
     TaskSeed,
     TaskStatus,
 )
-from mjrelay_codegen import _generator
-from mjrelay_codegen._relay import Relay
-from mjrelay_conformance.mock import MockRelay
-from mjrelay_conformance.mock import Server as MockServer
+from mjrelay_codegen import generator as _generator
+from mjrelay_codegen.source import Relay
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server as MockServer
 
-from mjrelay import State, _contract
+from mjrelay import State
+from mjrelay.contract import loading as _contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,11 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mjrelay_conformance.mock import FAULTS, MockRelay, Server
+from mjrelay_conformance.mock.faults import FAULTS
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
 from mjrelay import AsyncRelay, Relay, RelayError, State, Task
-from mjrelay._clock import Clock
-from mjrelay._contract import contract
+from mjrelay.base.clock import Clock
+from mjrelay.contract.loading import contract
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

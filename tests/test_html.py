@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._record import Record
-from mjrelay_conformance._runner import Judge, Runner
-from mjrelay_conformance._selection import select
-from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.report.html import render
 
-from mjrelay._contract import contract
-from mjrelay._redaction import Redactor
+from mjrelay.contract.loading import contract
+from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

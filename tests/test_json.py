@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mjrelay import _json
-from mjrelay._contract import contract
-from mjrelay._json import DEEPEST, NotJSONError, parse, parse_with
+from mjrelay.contract.loading import contract
+from mjrelay.http import strictjson as _json
+from mjrelay.http.strictjson import DEEPEST, NotJSONError, parse, parse_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,7 +208,7 @@ def test_the_extra_is_used_where_installed(fastest: Callable[[bytes], Any]) -> N
     """Parsing goes through the decoder of the extra, and its import waits until then."""
     assert type(fastest).__name__ == "builtin_function_or_method"
     code = (
-        "import sys; from mjrelay._json import parse; assert 'msgspec' not in sys.modules;"
+        "import sys; from mjrelay.http.strictjson import parse; assert 'msgspec' not in sys.modules;"
         "parse(b'1'); assert 'msgspec' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -217,7 +217,7 @@ def test_the_extra_is_used_where_installed(fastest: Callable[[bytes], Any]) -> N
 def test_without_the_extra() -> None:
     """Where the extra is missing, the standard library alone reads."""
     code = (
-        "import sys; sys.modules['msgspec'] = None; from mjrelay._json import parse, _fastest;"
+        "import sys; sys.modules['msgspec'] = None; from mjrelay.http.strictjson import parse, _fastest;"
         "assert parse(b'[18446744073709551616]') == [2**64]; assert _fastest() is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

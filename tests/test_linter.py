@@ -15,13 +15,13 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_codegen.linter import GATES, RULES, Violation, lint, lint_overlay, lint_relay
-from mjrelay_codegen.linter._draft import schema
+from mjrelay_codegen.linter.draft import schema
+from mjrelay_codegen.linter.linting import GATES, RULES, Violation, lint, lint_overlay, lint_relay
 from ruamel.yaml import YAML
 
-from mjrelay._compiler import compile_reader
-from mjrelay._yaml import plain
+from mjrelay.contract.yaml import plain
 from mjrelay.errors import ContractError
+from mjrelay.semantics.compiler import compile_reader
 
 REPOSITORY = Path(__file__).parent.parent
 CONTRACTS = sorted((REPOSITORY / "openapi").glob("*.yaml"))

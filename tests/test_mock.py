@@ -25,23 +25,24 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance.mock._answer import Call, Route
-from mjrelay_conformance.mock._dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
-from mjrelay_conformance.mock._faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
-from mjrelay_conformance.mock._permit import ABSENT, permits
-from mjrelay_conformance.mock._relay import Answer, MockRelay
-from mjrelay_conformance.mock._server import Server, ServerError, serve
+from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
+from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
+from mjrelay_conformance.mock.places import ABSENT, permits
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.server import Server, ServerError, serve
 from sampled import sampled
 
-from mjrelay._contract import Contract
-from mjrelay._exchange import Exchange, NotJSONError, parse
-from mjrelay._link import expiry
-from mjrelay._reader import State
-from mjrelay._request import Request
+from mjrelay.contract.document import Contract
 from mjrelay.errors import ContractError, MjrelayError
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.request import Request
+from mjrelay.http.strictjson import NotJSONError, parse
+from mjrelay.http.urls import expiry
+from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
-    from mjrelay._credential import Credential
+    from mjrelay.http.request import Credential
 
 OPENAPI = Path(__file__).parents[1] / "openapi"
 PACKAGED = {path.stem: Contract.load(path) for path in sorted(OPENAPI.glob("*.yaml"))}
@@ -989,10 +990,10 @@ def test_serving_ends_when_it_is_interrupted() -> None:
     """In the foreground the base URL is announced, requests are answered, and Ctrl-C ends it in silence."""
     program = (
         "from pathlib import Path\n"
-        "from mjrelay._contract import Contract\n"
-        "from mjrelay_conformance.mock import _relay, _server\n"
-        f"relay = _relay.MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
-        "_server.serve(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
+        "from mjrelay.contract.document import Contract\n"
+        "from mjrelay_conformance.mock import MockRelay, serve\n"
+        f"relay = MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
+        "serve(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
         "print('ended')\n"
     )
     with subprocess.Popen(

@@ -27,7 +27,7 @@ from mjrelay import (
     UnknownRelayError,
     monitor,
 )
-from mjrelay._contract import relays
+from mjrelay.contract.loading import relays
 from mjrelay.monitor import Finding, Monitor
 from mjrelay.testing import NoWaitClock, mock
 

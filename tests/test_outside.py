@@ -24,11 +24,12 @@ from mjrelay import (
     SettingError,
     State,
     UnauthorizedError,
-    _contract,
-    _outside,
-    _settings,
 )
-from mjrelay.cli import wait
+from mjrelay.base import location as _contract_location
+from mjrelay.cli import tasks as wait
+from mjrelay.contract import environment as _settings
+from mjrelay.contract import loading as _contract
+from mjrelay.contract import structure as _outside
 from mjrelay.monitor import Monitor
 from mjrelay.testing import mock
 
@@ -331,7 +332,7 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
         clause = contract.clause(*location)
         assert (Path(clause.file), clause.line) == (file, wanted), location
         above = ("actions", ["servers", "paths"].index(location[0]), "update") if file == path else location
-        assert clause.pointer.startswith(_contract.pointer(above)), location
+        assert clause.pointer.startswith(_contract_location.pointer(above)), location
     over = _contract.overlaid("apiai", [overlay(folder / "over.yaml", WORD)])
     untouched = _contract.contract("apiai").clause("paths")
     assert over.clause("paths") == untouched
@@ -482,7 +483,7 @@ def test_each_form_that_is_shown_is_a_form() -> None:
     lines = [form.partition(", or ")[0] for form in _outside._FORMS.values()]
     from ruamel.yaml import YAML  # noqa: PLC0415 - for this alone
 
-    from mjrelay._compiler import compile_reader  # noqa: PLC0415 - for this alone
+    from mjrelay.semantics.compiler import compile_reader  # noqa: PLC0415 - for this alone
 
     compile_reader({"version": 1} | YAML(typ="safe").load("\n".join(lines)))
 
@@ -594,7 +595,7 @@ def test_generate(folder: Path, monkeypatch: pytest.MonkeyPatch, served: Mock) -
 def test_the_client_is_clean_for_mypy(folder: Path) -> None:
     """Its types hold under the strictest rules."""
     pytest.importorskip("mypy")
-    from mjrelay_codegen import _single  # noqa: PLC0415 - what makes the client
+    from mjrelay_codegen import single as _single  # noqa: PLC0415 - what makes the client
 
     written = _single.write(_contract.contract(folder / "my-relay.yaml"), folder)
     done = subprocess.run(

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay import _yaml
-from mjrelay._overlay import Action, Copy, Overlay, Remove, Update
+from mjrelay.contract import yaml as _yaml
+from mjrelay.contract.overlay import Action, Copy, Overlay, Remove, Update
 from mjrelay.errors import ContractError, OverlayError
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from mjrelay_conformance._check import Kind, Observation
-from mjrelay_conformance._pace import PATIENCE, Pace
-from mjrelay_conformance._probe import LATE
-from mjrelay_conformance._schema import schema_of
+from mjrelay_conformance.drivers.pace import PATIENCE, Pace
+from mjrelay_conformance.drivers.probe import LATE
+from mjrelay_conformance.judging.observation import Kind, Observation
+from mjrelay_conformance.judging.schema import schema_of
 
-from mjrelay._contract import contract
-from mjrelay._exchange import Exchange
+from mjrelay.contract.loading import contract
+from mjrelay.http.exchange import Exchange
 from mjrelay.testing import NoWaitClock
 
 

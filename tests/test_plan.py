@@ -7,11 +7,12 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance._check import REFUSED, Kind
-from mjrelay_conformance._plan import CAP, PROFILES, KnownTask, PlanError, another, plan
+from mjrelay_conformance.drivers.plan import CAP, PROFILES, KnownTask, PlanError, plan
+from mjrelay_conformance.judging.observation import REFUSED, Kind
+from mjrelay_conformance.judging.samples import another
 
 from mjrelay import State
-from mjrelay._contract import contract, relays
+from mjrelay.contract.loading import contract, relays
 
 KEY = "the-key-of-the-mock"
 IDS = [f"17306218260534{number:02}" for number in range(CAP)]

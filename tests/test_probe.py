@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance import _probe
-from mjrelay_conformance._probe import Probe
+from mjrelay_conformance.drivers import probe as _probe
+from mjrelay_conformance.drivers.probe import Probe
 
-from mjrelay._redaction import Redactor
-from mjrelay._request import Request
+from mjrelay.http.redaction import Redactor
+from mjrelay.http.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mjrelay._exchange import Exchange
+    from mjrelay.http.exchange import Exchange
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 TASK = Request("GET", "/mj/task/1/fetch", (("Authorization", "Bearer sk-secret-4711"),))

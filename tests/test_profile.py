@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import forked
 import pytest
 
-from mjrelay._contract import Contract, contract, relays
-from mjrelay._profile import Difference, differences, profile, statements
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.profiles import Difference, differences, profile, statements
 
 if TYPE_CHECKING:
     import subprocess

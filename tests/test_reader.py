@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from ruamel.yaml import YAML
 
-from mjrelay import _jsonpath
-from mjrelay._compiler import compile_reader
-from mjrelay._contract import contract, relays
-from mjrelay._exchange import Exchange, Headers
-from mjrelay._format import is_number, percent
-from mjrelay._jsonpath import Path
-from mjrelay._predicate import compile_predicate, compile_scope, same, table
-from mjrelay._reader import Button, Reader, State
-from mjrelay._relation import Relation
+from mjrelay.contract.loading import contract, relays
 from mjrelay.errors import ContractError
+from mjrelay.http.exchange import Exchange, Headers
+from mjrelay.semantics import paths as _jsonpath
+from mjrelay.semantics.compiler import compile_reader
+from mjrelay.semantics.paths import Path
+from mjrelay.semantics.predicate import compile_predicate, compile_scope, same, table
+from mjrelay.semantics.reader import Button, Reader, State
+from mjrelay.semantics.relation import Relation
+from mjrelay.semantics.values import is_number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +157,7 @@ def test_the_packaged_contracts_need_no_library() -> None:
     """Reading tasks costs no import of what only rare paths and zones need."""
     script = (
         "import sys\n"
-        "from mjrelay._contract import contract, relays\n"
+        "from mjrelay.contract.loading import contract, relays\n"
         "for name in relays():\n"
         "    reader = contract(name).reader\n"
         "    assert reader.state({'status': 'x'})\n"

@@ -10,10 +10,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from mjrelay_conformance._verdict import Verdict
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.judging.verdicts import Verdict
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
-from mjrelay._contract import contract, relays
+from mjrelay.contract.loading import contract, relays
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

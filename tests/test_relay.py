@@ -18,7 +18,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance.mock import FAULTS, MockRelay, Server
+from mjrelay_conformance.mock.faults import FAULTS
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from twins import Async, Sync
 
 from mjrelay import (
@@ -47,10 +49,10 @@ from mjrelay import (
     WrongTaskError,
     __version__,
 )
-from mjrelay._answers import Answers
-from mjrelay._contract import contract, relays
-from mjrelay._redaction import Redactor
-from mjrelay._wire import LARGEST_BODY
+from mjrelay.client.responses import Answers
+from mjrelay.contract.loading import contract, relays
+from mjrelay.http.redaction import Redactor
+from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

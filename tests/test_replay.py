@@ -15,19 +15,22 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance import _record
-from mjrelay_conformance._check import Kind
-from mjrelay_conformance._conform import Options as ConformOptions
-from mjrelay_conformance._conform import conform
-from mjrelay_conformance.mock import FAULTS, MockRelay, Server
-from mjrelay_conformance.replay import Options, TrafficError, replay
-from mjrelay_conformance.report._document import judged as judgements
-from mjrelay_conformance.report._document import read
+from mjrelay_conformance.drivers.conform import Options as ConformOptions
+from mjrelay_conformance.drivers.conform import conform
+from mjrelay_conformance.judging import record as _record
+from mjrelay_conformance.judging.observation import Kind
+from mjrelay_conformance.mock.faults import FAULTS
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
+from mjrelay_conformance.replay.driver import Options, replay
+from mjrelay_conformance.replay.files import TrafficError
+from mjrelay_conformance.report.document import judged as judgements
+from mjrelay_conformance.report.document import read
 from rich.console import Console
 from sampled import sampled
 
 from mjrelay import State
-from mjrelay._contract import contract, relays
+from mjrelay.contract.loading import contract, relays
 from mjrelay.errors import MjrelayError
 
 if TYPE_CHECKING:

@@ -19,17 +19,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from mjrelay_conformance._conform import Options, conform
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.drivers.conform import Options, conform
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.report import badge, html, index, junit, markdown, terminal
 from mjrelay_conformance.report import diff as diffs
-from mjrelay_conformance.report._document import ReportError, family, judged, read
+from mjrelay_conformance.report.document import ReportError, family, judged, read
 from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mjrelay._contract import contract
 from mjrelay.cli.report import report as command
+from mjrelay.contract.loading import contract
 
 if TYPE_CHECKING:
     from pathlib import Path

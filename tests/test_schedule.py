@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.waiting import BATCH, LAWS, RELAYS, Refreshing, simulate
-from mjrelay._schedule import Rhythm, Schedule
+from mjrelay.client.schedule import Rhythm, Schedule
 
 # Not the benchmark's.
 SEED = 20_011

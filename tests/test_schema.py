@@ -14,15 +14,18 @@ import schemathesis
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance import _cases
-from mjrelay_conformance._schema import Violation, schema_of
-from mjrelay_conformance.mock import FAULTS, MockRelay
+from mjrelay_conformance.drivers import cases as _cases
+from mjrelay_conformance.judging.schema import Violation, schema_of
+from mjrelay_conformance.mock.faults import FAULTS
+from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL, sampled
 from schemathesis.core.failures import Failure, FailureGroup
 
-from mjrelay._contract import Contract, contract, relays
-from mjrelay._exchange import Exchange, NotJSONError
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract, relays
 from mjrelay.errors import ContractError
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.strictjson import NotJSONError
 
 VALUES = st.recursive(
     st.none()
@@ -220,7 +223,8 @@ def test_nothing_is_fetched_for_a_schema() -> None:
 def test_judging_takes_no_schemathesis() -> None:
     """The plan and its checks run without importing what only the property-based phase needs."""
     code = (
-        "import sys; from mjrelay_conformance import _runner, checks, _schema; "
+        "import sys, mjrelay_conformance.checks, mjrelay_conformance.drivers.runner; "
+        "import mjrelay_conformance.judging; "
         "print([name for name in ('schemathesis', 'hypothesis') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

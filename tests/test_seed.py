@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mjrelay_conformance.mock import MockRelay, Server
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from twins import Async, Sync
 
 from mjrelay import (
@@ -24,7 +25,7 @@ from mjrelay import (
     UnavailableError,
     WebPageError,
 )
-from mjrelay._contract import contract
+from mjrelay.contract.loading import contract
 from mjrelay.monitor import Monitor
 
 if TYPE_CHECKING:

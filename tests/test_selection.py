@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance._selection import SelectionError, clause, explain, lines, select
+from mjrelay_conformance.checks.selection import SelectionError, clause, explain, lines, select
+from mjrelay_conformance.judging.checking import CHECKS
 from sampled import SEVERAL
 
-from mjrelay._contract import contract
+from mjrelay.contract.loading import contract
 
 
 def test_selecting_checks_takes_what_they_need() -> None:

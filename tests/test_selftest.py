@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
-from mjrelay_conformance import _selftest
-from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance._direct import Direct
-from mjrelay_conformance._plan import KnownTask, plan
-from mjrelay_conformance._probe import LATE, Probe
-from mjrelay_conformance._selftest import MOST, Trial, lines, main, page, trials, tried, unproven
-from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase, Server
+from mjrelay_conformance.drivers import selftest as _selftest
+from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.probe import LATE, Probe
+from mjrelay_conformance.drivers.selftest import MOST, Trial, lines, main, page, trials, tried, unproven
+from mjrelay_conformance.judging.checking import CHECKS
+from mjrelay_conformance.mock.dialects import DIALECTS
+from mjrelay_conformance.mock.faults import FAULTS, Phase
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 
 from mjrelay import State
-from mjrelay._contract import contract, relays
-from mjrelay._redaction import Redactor
+from mjrelay.contract.loading import contract, relays
+from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mjrelay._exchange import Exchange
-    from mjrelay._request import Request
+    from mjrelay.http.exchange import Exchange
+    from mjrelay.http.request import Request
 
 KEY = "the-key-of-the-mock"
 TRIALS = [trial for relay in relays() for trial in trials(relay)]

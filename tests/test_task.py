@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from mjrelay_clients.zhongzhuan.errors import DecodeError
 from mjrelay_clients.zhongzhuan.models import Task as Model
 
-from mjrelay._contract import Contract, contract, relays
-from mjrelay._exchange import Exchange
-from mjrelay._reader import Button, State
-from mjrelay._task import Task
+from mjrelay.client.task import Task
+from mjrelay.contract.document import Contract
+from mjrelay.contract.loading import contract, relays
 from mjrelay.errors import AnswerError, MjrelayError
+from mjrelay.http.exchange import Exchange
+from mjrelay.semantics.reader import Button, State
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mjrelay import SettingError, State, UnauthorizedError, UnknownRelayError
-from mjrelay.testing import Clock, NoWaitClock, mock
+from mjrelay.base.clock import Clock
+from mjrelay.testing import NoWaitClock, mock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

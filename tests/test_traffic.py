@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mjrelay_conformance._check import Kind
-from mjrelay_conformance.replay import UNRECORDED, Entry, TrafficError, Unreadable, _file, read
+from mjrelay_conformance.judging.observation import Kind
+from mjrelay_conformance.replay import files as _file
+from mjrelay_conformance.replay.entries import UNRECORDED, Entry, Unreadable
+from mjrelay_conformance.replay.files import TrafficError, read
 
 URL = "https://relay.example/mj/task/1/fetch"
 LINE = {"method": "GET", "url": URL, "status": 200, "headers": [], "body": "{}"}

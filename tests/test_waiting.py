@@ -26,11 +26,11 @@ from mjrelay import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay._contract import contract
-from mjrelay._exchange import Exchange
-from mjrelay._redaction import Redactor
-from mjrelay._schedule import Rhythm
-from mjrelay._waiting import GRACE, LONGEST_PAUSE, Ask, Changed, Ended, Event, Lost, Waiting
+from mjrelay.client.polling import GRACE, LONGEST_PAUSE, Ask, Changed, Ended, Event, Lost, Waiting
+from mjrelay.client.schedule import Rhythm
+from mjrelay.contract.loading import contract
+from mjrelay.http.exchange import Exchange
+from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -31,19 +31,21 @@ from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mjrelay._redaction import Redactor
-from mjrelay._request import Request
-from mjrelay._wire import LARGEST_BODY, Link, _route, connect, connect_async
-from mjrelay._wire._answer import Answer, GivenUpError
-from mjrelay._wire._stream import RefusedAddressError, StreamError, stream
-from mjrelay._wire._talk import LARGEST_HEAD, Talk
 from mjrelay.errors import SettingError
+from mjrelay.http.redaction import Redactor
+from mjrelay.http.request import Request
+from mjrelay.transport import route as _route
+from mjrelay.transport.factory import connect, connect_async
+from mjrelay.transport.protocol import LARGEST_HEAD, Talk
+from mjrelay.transport.response import Answer, GivenUpError
+from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream
+from mjrelay.transport.transport import LARGEST_BODY, Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mjrelay._exchange import Exchange
+    from mjrelay.http.exchange import Exchange
 
 KEY = "sk-never-to-be-seen-4711"
 TARGET = "/mj/task/1/fetch?n=1"
@@ -269,7 +271,7 @@ def always(*pieces: bytes, close: bool = False) -> Callable[[Peer, socket.socket
 def test_importing_the_wire_imports_no_client() -> None:
     """Neither the package's import nor a wire without a proxy loads httpx; the import alone loads nothing."""
     code = (
-        "import sys; import mjrelay._wire as wire; from mjrelay._redaction import Redactor\n"
+        "import sys; from mjrelay import transport as wire; from mjrelay.http.redaction import Redactor\n"
         "heavy = {'httpx', 'httpcore', 'anyio', 'h11', 'pyreqwest', 'asyncio'}\n"
         "print(sorted(heavy & sys.modules.keys() - {'asyncio'}))\n"
         "wire.connect(wire.Link('http://127.0.0.1:1', Redactor()))\n"
@@ -979,8 +981,8 @@ def test_a_slow_handshake_has_the_whole_time(
     """What an address has to take a connection does not bound the talk about TLS."""
     if kind.fast:
         pytest.skip("pyreqwest has one bound for both")
-    monkeypatch.setattr("mjrelay._wire._route.CONNECT", 0.3)
-    monkeypatch.setattr("mjrelay._wire._http.CONNECT", 0.3)
+    monkeypatch.setattr("mjrelay.transport.route.CONNECT", 0.3)
+    monkeypatch.setattr("mjrelay.transport.h11.CONNECT", 0.3)
 
     class Slow(Peer):
         def _talk(self, client: socket.socket, number: int) -> None:

@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mjrelay.errors import MjrelayError
+from mjrelay.base import MjrelayError
 
 try:
-    from mjrelay_codegen import _generator, _scaffold
+    from mjrelay_codegen import generator as _generator
+    from mjrelay_codegen import scaffolding as _scaffold
     from mjrelay_codegen.linter import lint, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")

@@ -4,12 +4,8 @@ Fetch Midjourney tasks from any relay until they are done, typed; judge whether 
 What stands in ``__all__`` is public, with the errors' attributes and the fields of `Task`.
 """
 
-from mjrelay._async_relay import AsyncRelay
-from mjrelay._exchange import Exchange
-from mjrelay._reader import Button, State
-from mjrelay._relay import Relay
-from mjrelay._task import Task
 from mjrelay._version import __version__
+from mjrelay.client import AsyncRelay, Relay, Task
 from mjrelay.errors import (
     AnswerError,
     ContractError,
@@ -35,6 +31,8 @@ from mjrelay.errors import (
     WebPageError,
     WrongTaskError,
 )
+from mjrelay.http import Exchange
+from mjrelay.semantics import Button, State
 
 __all__ = [
     "AnswerError",

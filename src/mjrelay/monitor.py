@@ -23,20 +23,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay import _contract, _settings
-from mjrelay._format import text
-from mjrelay._redaction import Redactor
-from mjrelay.errors import MissingExtraError, SettingError
+from mjrelay import contract as _contract
+from mjrelay import contract as _settings
+from mjrelay.base import MissingExtraError, SettingError
+from mjrelay.http import Redactor
+from mjrelay.semantics import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
     from types import TracebackType
 
-    from mjrelay_conformance._check import Check, Judgement, Observation
+    from mjrelay_conformance.judging import Check, Judgement, Observation
 
-    from mjrelay._contract import Contract
-    from mjrelay._exchange import Exchange, Headers
+    from mjrelay.contract import Contract
+    from mjrelay.http import Exchange, Headers
+
 
 __all__ = ["Finding", "Monitor"]
 
@@ -312,9 +314,9 @@ class _Suite:
 
     def __init__(self, contract: Contract, globs: Sequence[str] | None, levels: frozenset[str]) -> None:
         try:
-            selection = import_module("mjrelay_conformance._selection")
-            check = import_module("mjrelay_conformance._check")
-            self.schema = import_module("mjrelay_conformance._schema").schema_of(contract)
+            selection = import_module("mjrelay_conformance.checks.selection")
+            check = import_module("mjrelay_conformance.judging")
+            self.schema = import_module("mjrelay_conformance.judging.schema").schema_of(contract)
         except ModuleNotFoundError as error:
             raise MissingExtraError("monitor", error.name or "jsonschema-rs") from error
         self.kinds, self.outcomes, self.findings = check.Kind, check.Outcome, check.findings

@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from mjrelay import _contract
-from mjrelay._async_relay import AsyncRelay
-from mjrelay._clock import Clock
-from mjrelay._reader import State
-from mjrelay._relay import Relay
-from mjrelay.errors import MissingExtraError
+from mjrelay import contract as _contract
+from mjrelay.base import Clock, MissingExtraError
+from mjrelay.client import AsyncRelay, Relay
+from mjrelay.semantics import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
+
 
 __all__ = ["Clock", "Mock", "Mocks", "NoWaitClock", "mock"]
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mjrelay_conformance._check import (
+from mjrelay_conformance.checks import helpers as _answers
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+from mjrelay_conformance.judging import (
     PASSED,
     REFUSED,
     Judgement,
@@ -18,11 +21,10 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _answers, _clauses
-from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 _ORDER = list(Level)
 _NAMED = {

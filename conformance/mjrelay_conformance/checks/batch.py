@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mjrelay._exchange import NotJSONError
-from mjrelay._format import text
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay.http import NotJSONError
+from mjrelay.semantics import State, text
+from mjrelay_conformance.checks import helpers as _answers
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks import helpers as _documents
+from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -19,11 +22,10 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _answers, _clauses, _documents
-from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 _STATUS = "batch/status"
 _JSON = "batch/json"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay.semantics import State
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.envelope import ACCEPT
+from mjrelay_conformance.checks.schema import STATUS_WORD
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -15,9 +18,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.envelope import ACCEPT
-from mjrelay_conformance.checks.schema import STATUS_WORD
 
 _DIRECTIVE = re.compile(r"""([\w-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,"]*)))?""", re.ASCII)
 _FIELDS = frozenset({"cache-control", "expires", "pragma", "etag"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mjrelay_conformance._check import (
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.representation import JSON
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -12,8 +14,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.representation import JSON
 
 ACCEPT = "fetch/200/accept"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mjrelay_conformance._check import (
+from mjrelay_conformance.checks import helpers as _answers
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.transport import TRANSFER
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -13,8 +16,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _answers, _clauses
-from mjrelay_conformance.checks.transport import TRANSFER
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ON = [Kind.METHOD]

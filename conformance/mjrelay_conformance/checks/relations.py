@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay.semantics import State
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.task import EXPIRED, FINISHED, ID, MEDIA, ORDER
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -13,8 +15,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.task import EXPIRED, FINISHED, ID, MEDIA, ORDER
 
 
 @check(

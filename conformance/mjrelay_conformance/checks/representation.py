@@ -8,9 +8,10 @@ from functools import cache
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
-from mjrelay._exchange import NotJSONError
-from mjrelay._json import HalfPairError
-from mjrelay_conformance._check import (
+from mjrelay.http import HalfPairError, NotJSONError
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.status import KNOWN
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -21,13 +22,12 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.status import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mjrelay._contract import Contract
+    from mjrelay.contract import Contract
+
 
 JSON = "fetch/200/json"
 _CONTAINERS = frozenset({dict, list})

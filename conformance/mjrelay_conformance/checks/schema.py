@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay.semantics import State
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.envelope import ACCEPT
+from mjrelay_conformance.checks.representation import JSON
+from mjrelay_conformance.checks.transport import SECRET
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -16,14 +20,11 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.envelope import ACCEPT
-from mjrelay_conformance.checks.representation import JSON
-from mjrelay_conformance.checks.transport import SECRET
 
 if TYPE_CHECKING:
-    from mjrelay._contract import Contract
-    from mjrelay._yaml import Location
+    from mjrelay.base import Location
+    from mjrelay.contract import Contract
+
 
 PRESENCE = "fetch/200/presence"
 STATUS_WORD = "fetch/200/status-word"

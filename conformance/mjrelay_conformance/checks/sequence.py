@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay.semantics import State
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks import helpers as _documents
+from mjrelay_conformance.checks.schema import STATUS_WORD
+from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -13,9 +17,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses, _documents
-from mjrelay_conformance.checks.schema import STATUS_WORD
-from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
 
 _TERMINAL = "sequence/terminal"
 _FIRST = "the task was not read before"

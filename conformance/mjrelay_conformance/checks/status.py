@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from mjrelay_conformance._check import (
-    PASSED,
-    Judgement,
-    Kind,
-    Level,
-    Observation,
-    check,
-    failed,
-)
-from mjrelay_conformance.checks import _answers, _clauses
+from mjrelay_conformance.checks import helpers as _answers
+from mjrelay_conformance.checks import helpers as _clauses
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+from mjrelay_conformance.judging import PASSED, Judgement, Kind, Level, Observation, check, failed
 
 KNOWN = "fetch/known/status"
 _UNKNOWN = (Kind.MISSING, Kind.ODD)

@@ -12,9 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mjrelay import _link
-from mjrelay._reader import State
-from mjrelay_conformance._check import (
+from mjrelay import http as _link
+from mjrelay.semantics import State
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
+from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
@@ -24,11 +26,10 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
-from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
 
 if TYPE_CHECKING:
-    from mjrelay._contract import Contract
+    from mjrelay.contract import Contract
+
 
 ID = "fetch/200/id"
 TIMES = "fetch/200/times"

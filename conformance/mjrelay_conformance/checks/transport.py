@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin, urlsplit
 
-from mjrelay._answers import retry_after
-from mjrelay_conformance._check import (
+from mjrelay.http import retry_after
+from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.judging import (
     OVERLONG,
     PASSED,
     Judgement,
@@ -18,7 +19,6 @@ from mjrelay_conformance._check import (
     failed,
     not_applicable,
 )
-from mjrelay_conformance.checks import _clauses
 
 TRANSFER = "fetch/transfer"
 SECRET = "fetch/secret"  # noqa: S105 - no password

@@ -1,20 +1,10 @@
-"""A mock relay made from a contract, the named ways in which it can be wrong, and others of being right."""
+"""The door of mjrelay_conformance.mock."""
 
-from mjrelay_conformance.mock._dialects import (
-    DIALECTS,
-    Dialect,
-    InapplicableDialectError,
-    UnknownDialectError,
-)
-from mjrelay_conformance.mock._faults import (
-    FAULTS,
-    Fault,
-    InapplicableFaultError,
-    Phase,
-    UnknownFaultError,
-)
-from mjrelay_conformance.mock._relay import Answer, MockRelay
-from mjrelay_conformance.mock._server import Server, ServerError, serve
+from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
+from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
+from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.response import Answer
+from mjrelay_conformance.mock.server import Server, ServerError, serve
 
 __all__ = [
     "DIALECTS",

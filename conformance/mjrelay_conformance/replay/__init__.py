@@ -1,7 +1,7 @@
-"""Recorded traffic, judged as what was sent would be, and for no more than the recording proves."""
+"""The door of mjrelay_conformance.replay."""
 
-from mjrelay_conformance.replay._entry import UNRECORDED, Entry, Unreadable
-from mjrelay_conformance.replay._file import TrafficError, read
-from mjrelay_conformance.replay._replay import Options, replay
+from mjrelay_conformance.replay.driver import Options, replay
+from mjrelay_conformance.replay.entries import UNRECORDED, Entry, Unreadable
+from mjrelay_conformance.replay.files import TrafficError, read
 
 __all__ = ["UNRECORDED", "Entry", "Options", "TrafficError", "Unreadable", "read", "replay"]

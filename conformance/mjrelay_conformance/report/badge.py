@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mjrelay_conformance.report._document import INCOMPLETE, ReportError, judged, line, overall
+from mjrelay_conformance.report.document import INCOMPLETE, ReportError, judged, line, overall
 
 _COLOURS = {
     "conformant": "brightgreen",

@@ -9,15 +9,16 @@ from attrs import asdict, frozen
 from rich.padding import Padding
 from rich.text import Text
 
-from mjrelay.cli._output import printable
-from mjrelay_conformance.report._document import complete, judged, line, proven
+from mjrelay.http import printable
+from mjrelay_conformance.report.document import complete, judged, line, proven
 from mjrelay_conformance.report.markdown import bounded, cell, code
 from mjrelay_conformance.report.terminal import COLOURS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mjrelay_conformance.report._document import Finding, Judged
+    from mjrelay_conformance.report.document import Finding, Judged
+
 
 _COLOURS = {"new": "bold red", "changed": "bold yellow", "gone": "bold green", "not exercised now": "dim"}
 _VALUE = 500

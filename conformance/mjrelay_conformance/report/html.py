@@ -16,11 +16,12 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance.report import _document
+from mjrelay_conformance.judging import CHECKS
+from mjrelay_conformance.report import document as _document
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.report._document import Finding
+    from mjrelay_conformance.report.document import Finding
+
 
 _UNSEEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
 """Unicode's categories of characters that cannot be seen, or that change how others are."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from mjrelay_conformance.report._document import (
+from mjrelay_conformance.report.document import (
     CUT_SHORT,
     INCOMPLETE,
     LEVELS,
@@ -28,6 +28,7 @@ from mjrelay_conformance.report._document import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
 
 _PAGE_OF_RUN = "report.html"
 """What the page of a single run is called, beside its record."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from mjrelay_conformance.report._document import (
+from mjrelay_conformance.report.document import (
     CUT_SHORT,
     clean,
     complete,
@@ -25,7 +25,8 @@ from mjrelay_conformance.report._document import (
 )
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.report._document import Finding, Judged
+    from mjrelay_conformance.report.document import Finding, Judged
+
 
 _MESSAGE = 300
 """Characters of a message; the whole stands below it."""

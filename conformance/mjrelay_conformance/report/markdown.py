@@ -6,7 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
-from mjrelay_conformance.report._document import (
+from mjrelay_conformance.report.document import (
     CUT_SHORT,
     INCOMPLETE,
     LEVELS,
@@ -20,7 +20,8 @@ from mjrelay_conformance.report._document import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mjrelay_conformance.report._document import Finding, Judged
+    from mjrelay_conformance.report.document import Finding, Judged
+
 
 LONGEST = 65_536
 """Characters that GitHub takes for a comment."""

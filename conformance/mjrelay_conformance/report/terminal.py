@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from mjrelay.cli._output import printable
-from mjrelay_conformance._check import CHECKS
-from mjrelay_conformance.report._document import (
+from mjrelay.http import printable
+from mjrelay_conformance.judging import CHECKS
+from mjrelay_conformance.report.document import (
     CUT_SHORT,
     INCOMPLETE,
     LEVELS,
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mjrelay_conformance.report._document import Finding, Judged
+    from mjrelay_conformance.report.document import Finding, Judged
+
 
 COLOURS = {
     "conformant": "bold green",

@@ -20,10 +20,22 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from mjrelay._version import __version__
-from mjrelay.cli._output import OutputError, Stdout, redacted, talk
-from mjrelay.errors import MjrelayError, RelayError
+from mjrelay.base import MjrelayError
+from mjrelay.cli.output import OutputError, Stdout, talk
+from mjrelay.client import RelayError
+from mjrelay.http import redacted
 
-_COMMANDS = ("relays", "fetch", "wait", "mock", "conform", "replay", "report", "generate", "doctor")
+_COMMANDS = {
+    "relays": "contracts",
+    "fetch": "tasks",
+    "wait": "tasks",
+    "mock": "mock",
+    "conform": "conform",
+    "replay": "conform",
+    "report": "report",
+    "generate": "contracts",
+    "doctor": "doctor",
+}
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -43,7 +55,7 @@ class _Commands(TyperGroup):
 
 
 def _command(name: str) -> Any:
-    function = getattr(import_module(f"mjrelay.cli.{name}"), name)
+    function = getattr(import_module(f"mjrelay.cli.{_COMMANDS[name]}"), name)
     if isinstance(function, typer.Typer):  # which has commands of its own
         return get_command(function)
     one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_CONTEXT)

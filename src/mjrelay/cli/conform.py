@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mjrelay import _contract, _settings
-from mjrelay._redaction import Redactor
-from mjrelay.cli._options import KeyFileOption, OverlaysOption, TasksOption
-from mjrelay.cli._output import keep_back, load, talk
-from mjrelay.cli._record import ViewOption, show
+from mjrelay import contract as _contract
+from mjrelay import contract as _settings
+from mjrelay.cli.options import KeyFileOption, OverlaysOption, RelayArgument, TasksOption
+from mjrelay.cli.output import load, talk
+from mjrelay.cli.report import ViewOption, present
 from mjrelay.cli.report import schema as print_schema
+from mjrelay.http import Redactor, keep_back
 
 
 class Profile(StrEnum):
@@ -142,7 +143,7 @@ def conform(
         print_schema()
         return
     if list_ or explain is not None:
-        selection = load("mjrelay_conformance._selection", "conformance")
+        selection = load("mjrelay_conformance.checks.selection", "conformance")
         contract = _contract.overlaid(relay or _contract.relays()[0], overlay or ())
         if explain is not None:
             typer.echo(selection.explain(contract, explain))
@@ -150,7 +151,7 @@ def conform(
         chosen = selection.select(tuple(check or ()), tuple(exclude or ()))
         typer.echo("\n".join(selection.lines(contract, chosen)))
         return
-    suite = load("mjrelay_conformance._conform", "conformance")
+    suite = load("mjrelay_conformance.drivers.conform", "conformance")
     options = suite.Options(
         relay=relay,
         base_url=_settings.environment_url() if base_url is None and relay else base_url,
@@ -182,7 +183,7 @@ def conform(
             talk(f"interrupted; what came until then is shown by: mjrelay report show {report_dir}")
         raise
     if code is not None:
-        show(record, format_)
+        present(record, format_)
         raise typer.Exit(code)
 
 
@@ -190,3 +191,55 @@ def _keep_back(relay: str | None, key_file: Path | None) -> None:
     """Let no message of ours hold the key, be it of a mistake that nobody foresaw."""
     key = _settings.read_key(key_file) if key_file else relay and _settings.known_key(_contract.called(relay))
     keep_back(Redactor(*filter(None, [key])))
+
+
+def replay(
+    relay: RelayArgument,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="HAR 1.2, JSON Lines of exchanges, or a results.json, also packed by gzip; - is stdin.",
+        ),
+    ],
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Only what was asked at this URL; otherwise any host and prefix will do."),
+    ] = None,
+    task: TasksOption = None,
+    strict: Strict = False,
+    check: Checks = None,
+    exclude: Excluded = None,
+    baseline: BaselineFile = None,
+    overlay: OverlaysOption = None,
+    report_dir: ReportDir = None,
+    key_file: KeyFileOption = None,
+    format_: ViewOption = None,
+) -> None:
+    """
+    Judge recorded traffic, without a single request.
+
+    An exchange counts where its URL ends as the contract's operation does. What the recording does not prove
+    is not held against the relay: refusals stay inconclusive, and a task is known where it was read or named
+    with --task. Keys are found in the recording, and in no output. Exit codes are those of conform: 0
+    conformant, 1 non-conformant, 2 wrong usage or an unreadable file, 3 partial (not enough was recorded), 5
+    a check itself failed.
+    """
+    suite = load("mjrelay_conformance.replay", "conformance")
+    options = suite.Options(
+        relay=relay,
+        file=file,
+        base_url=base_url,
+        tasks=tuple(task or ()),
+        strict=strict,
+        globs=tuple(check or ()),
+        excluded=tuple(exclude or ()),
+        baseline=baseline,
+        overlays=tuple(overlay or ()),
+        report_dir=report_dir,
+        key_file=key_file,
+    )
+    code, record = suite.replay(options, talk)
+    keep_back(record.redactor)
+    present(record, format_)
+    raise typer.Exit(code)

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mjrelay import _contract, _doctor, _settings
-from mjrelay._doctor import Diagnosis, Step
-from mjrelay._redaction import Redactor
-from mjrelay.cli._options import KeyFileOption
-from mjrelay.cli._output import Format, FormatOption, is_pretty, keep_back, printable, talk, write_json
+from mjrelay import contract as _contract
+from mjrelay import contract as _settings
+from mjrelay import doctor as _doctor
+from mjrelay.cli.options import KeyFileOption
+from mjrelay.cli.output import Format, FormatOption, is_pretty, talk, write_json
+from mjrelay.doctor import Diagnosis, Step
+from mjrelay.http import Redactor, keep_back, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 _SHOWN = 8
 """Fields of one kind that are named."""
@@ -74,7 +77,7 @@ def _announce(step: Step) -> None:
 
 
 def _schema() -> str:
-    file = resources.files("mjrelay") / "_doctor" / "diagnosis.schema.json"
+    file = resources.files("mjrelay") / "doctor" / "diagnosis.schema.json"
     return file.read_text(encoding="utf-8")
 
 

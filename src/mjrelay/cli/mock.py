@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mjrelay import _contract, _settings
-from mjrelay._reader import State
-from mjrelay.cli._options import OverlaysOption, RelayArgument
-from mjrelay.cli._output import load
+from mjrelay import contract as _contract
+from mjrelay import contract as _settings
+from mjrelay.cli.options import OverlaysOption, RelayArgument
+from mjrelay.cli.output import load
+from mjrelay.semantics import State
 
 
 def mock(

@@ -1,0 +1,262 @@
+"""A contract under inspection: its text, its nodes by what they are, and the answers that it documents."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attrs import define, field, frozen
+from jsonschema import Draft202012Validator
+
+from mjrelay import contract as _yaml
+from mjrelay.base import ContractError
+from mjrelay.contract import METHODS, Contract
+from mjrelay.semantics import ask, compile_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from mjrelay.base import Location
+    from mjrelay.semantics import Reader
+
+
+SCHEMAS = ("component", "property", "items", "member", "extra", "body", "value")
+"""The kinds of schemas, by where they stand: `body` in a media type, `value` in a parameter."""
+
+_SCHEMA = {
+    "properties": "properties",
+    "items": "items",
+    "additionalProperties": "extra",
+    "anyOf": "members",
+    "oneOf": "members",
+    "allOf": "members",
+    "prefixItems": "members",
+    "not": "member",
+}
+_PARAMETER = {"schema": "value", "content": "content", "examples": "examples"}
+# What a node of some kind holds: the kinds of its children by their keys, or of all its children.
+_GRAMMAR: dict[str, str | dict[str, str]] = {
+    **dict.fromkeys(SCHEMAS, _SCHEMA),
+    "document": {
+        "info": "info",
+        "servers": "servers",
+        "tags": "tags",
+        "paths": "paths",
+        "webhooks": "paths",
+        "components": "components",
+    },
+    "info": {"contact": "contact", "license": "license"},
+    "servers": "server",
+    "tags": "tag",
+    "paths": "path",
+    "path": {"parameters": "parameters", "servers": "servers"} | dict.fromkeys(METHODS, "operation"),
+    "operation": {
+        "parameters": "parameters",
+        "requestBody": "request",
+        "responses": "responses",
+        "servers": "servers",
+    },
+    "parameters": "parameter",
+    "parameter": _PARAMETER,
+    "request": {"content": "content"},
+    "responses": "response",
+    "response": {"headers": "headers", "content": "content"},
+    "headers": "header",
+    "header": _PARAMETER,
+    "content": "media",
+    "media": {"schema": "body", "examples": "examples"},
+    "examples": "example",
+    "components": {
+        "schemas": "schemas",
+        "securitySchemes": "schemes",
+        "responses": "responses",
+        "parameters": "parameters",
+        "examples": "examples",
+        "headers": "headers",
+        "pathItems": "paths",
+    },
+    "schemas": "component",
+    "schemes": "scheme",
+    "properties": "property",
+    "members": "member",
+}
+_NAMED = {"properties", "schemas", "schemes", "examples", "content", "headers", "parameters"}
+
+
+MATCHERS = ("missing", "unauthorized", "forbidden", "elsewhere")
+"""The keys of `x-mj-task` under which answers are described."""
+
+
+class Found(NamedTuple):
+    """Something wrong: where it stands, and a sentence of what it is and how to mend it."""
+
+    location: Location
+    message: str
+
+
+@frozen
+class Node:
+    """A node of an OpenAPI document: what kind of object it is, where it stands, and its value."""
+
+    kind: str
+    location: Location
+    value: Any = field(repr=False)
+
+    @property
+    def named(self) -> bool:
+        """Whether the keys of this node are its author's names."""
+        return self.kind in _NAMED
+
+    @property
+    def examples(self) -> Iterator[tuple[Location, Any]]:
+        """The values of the examples that stand in this node itself."""
+        if "example" in self.value:
+            yield (*self.location, "example"), self.value["example"]
+        examples = self.value.get("examples", ())
+        if isinstance(examples, list):
+            for index, value in enumerate(examples):
+                yield (*self.location, "examples", index), value
+        elif isinstance(examples, dict):
+            for name, example in examples.items():
+                if "value" in example:
+                    yield (*self.location, "examples", name, "value"), example["value"]
+
+
+@frozen
+class Answer:
+    """An example of a response's body: the status as written, the media type, the example's name."""
+
+    status: str
+    media_type: str
+    name: str | int
+    document: Any = field(repr=False)
+    location: Location = field(repr=False)
+
+
+@define(frozen=True, slots=False)
+class Draft:
+    """A contract as its author wrote it; nothing about it is taken for granted but that it is YAML."""
+
+    path: Path
+    source: Any = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Draft:
+        """The draft in a file; raises `ContractError` where it cannot be read or is not YAML."""
+        return cls(path, _yaml.load(path))
+
+    @cached_property
+    def document(self) -> Any:
+        """The document as plain JSON values, which the rule `json` makes sure of."""
+        return _yaml.plain(self.source)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes that OpenAPI gives a meaning to, in document order; references are not followed."""
+        return tuple(_walk("document", (), self.document))
+
+    def of(self, *kinds: str) -> Iterator[Node]:
+        """The nodes of some kinds that are objects, as nearly all are where a contract is sound."""
+        return (node for node in self.nodes if node.kind in kinds and isinstance(node.value, dict))
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract, to be asked only where it is valid OpenAPI."""
+        return Contract(self.path.stem, self.document, self.path)
+
+    @cached_property
+    def fetches(self) -> tuple[Node, ...]:
+        """The operations with `x-mj-task`."""
+        return tuple(node for node in self.of("operation") if "x-mj-task" in node.value)
+
+    @property
+    def extension(self) -> tuple[Location, Any]:
+        """Where `x-mj-task` stands, and what it says."""
+        return (*self.fetches[0].location, "x-mj-task"), self.fetches[0].value["x-mj-task"]
+
+    @cached_property
+    def reader(self) -> Reader | None:
+        """The reader, or None where there is none, which the rule `extension` then reports."""
+        if len(self.fetches) != 1 or not Draft202012Validator(schema()).is_valid(self.extension[1]):
+            return None
+        try:
+            return compile_reader(self.extension[1])
+        except ContractError:
+            return None
+
+    def answers(self, operation: Node, status: str | None = None) -> list[Answer]:
+        """The documented bodies of an operation, of one response or of all; a status is as written."""
+        start, at = (*operation.location, "responses"), len(operation.location) + 1
+        return [
+            Answer(
+                str(where[at]), str(where[at + 2]), where[-2 if where[-1] == "value" else -1], value, where
+            )
+            for media in self.of("media")
+            if media.location[:at] == start and status in {None, media.location[at]}
+            for where, value in media.examples
+        ]
+
+    @cached_property
+    def tasks(self) -> list[Answer]:
+        """The documented bodies of the fetch operation's 200."""
+        found = self.contract.response(200)
+        return [] if found is None else self.answers(self.fetches[0], str(found[0][-1]))
+
+    def parameters(self, operation: Node) -> list[Node]:
+        """The parameters of an operation, its own and those of its path."""
+        places = (operation.location, operation.location[:-1])
+        return [node for node in self.of("parameter") if node.location[:-2] in places]
+
+    def undeclared(self, operation: Node, expression: str) -> str | None:
+        """What a runtime expression names and the operation does not have, in words."""
+        place, name = ask(expression)
+        if place == "body":
+            return None if "requestBody" in operation.value else "the body"
+        declared = {(node.value["in"], node.value["name"]) for node in self.parameters(operation)}
+        return None if (place, name) in declared else f"the {place} parameter {name}"
+
+    def operation(self, name: str) -> Node | None:
+        """The operation with an operationId."""
+        return next((node for node in self.of("operation") if node.value.get("operationId") == name), None)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of `x-mj-task`."""
+    text = (resources.files("mjrelay") / "x-mj-task.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]]:
+    """The descriptions of answers under a key of an `x-mj-task`, each with where it stands in there."""
+    found = form.get(key, [])
+    if isinstance(found, list):
+        yield from (((key, index), matcher) for index, matcher in enumerate(found))
+    else:
+        yield (key,), found
+
+
+def is_json(media_type: str) -> bool:
+    """Whether bodies of a media type are JSON texts."""
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence == "application/json" or essence.endswith("+json")
+
+
+def _walk(kind: str, location: Location, value: Any) -> Iterator[Node]:
+    yield Node(kind, location, value)
+    grammar = _GRAMMAR.get(kind, {})
+    if isinstance(value, dict):
+        children: Iterable[tuple[str | int, Any]] = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    else:
+        return
+    for key, child in children:
+        inner = grammar if isinstance(grammar, str) else grammar.get(str(key))
+        extension = kind in {"paths", "responses"} and str(key).startswith("x-")
+        if inner is not None and not extension:
+            yield from _walk(inner, (*location, key), child)

@@ -1,0 +1,252 @@
+"""Rules of `x-mj-task`: that it is well-formed, and true of the contract's own examples."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from mjrelay.base import ContractError
+from mjrelay.semantics import Path, State, compile_predicate, compile_reader
+from mjrelay_codegen.linter.draft import MATCHERS, Found, is_json, matchers, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mjrelay.base import Location
+    from mjrelay.semantics import Reader
+    from mjrelay_codegen.linter.draft import Draft
+
+
+_EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
+_REFUSALS = MATCHERS[:3]
+# The keys of x-mj-task under which paths stand, as they are or in a list, and predicates.
+_PATHS = {
+    *("kind", "prompt", "status", "path", "count", "submitted", "started", "finished"),
+    *("images", "videos", "inputs", "items", "as", "value", "failure", "code", "message"),
+}
+_PREDICATES = {"accept", "where", "unless"}
+
+
+def extension(draft: Draft) -> Iterator[Found]:
+    """Exactly one operation has `x-mj-task`, in a form that compiles, about things that there are."""
+    if not draft.fetches:
+        yield Found(("paths",), "no operation has x-mj-task; put it on the one that fetches a task")
+    for node in draft.fetches[1:]:
+        yield Found(
+            (*node.location, "x-mj-task"),
+            "another operation has x-mj-task already; keep the one that fetches a task",
+        )
+    if len(draft.fetches) != 1:
+        return
+    here, form = draft.extension
+    faults = [best_match([error]) for error in Draft202012Validator(schema()).iter_errors(form)]
+    for fault in faults:
+        yield Found((*here, *fault.absolute_path), _told(fault, form))
+    if faults:
+        return
+    try:
+        compile_reader(form)
+    except ContractError as error:
+        key, _, problem = str(error).removeprefix("x-mj-task: ").partition(": ")
+        yield Found((*here, key), f"{problem}; correct it, or the reader cannot be made")
+    else:
+        yield from _strays(draft, here, form)
+
+
+def _told(fault: Any, form: Mapping[str, Any]) -> str:
+    about = fault.schema if isinstance(fault.schema, dict) else {}
+    wanted = about.get("description")
+    if wanted is None and fault.absolute_path:
+        wanted = schema()["properties"][fault.absolute_path[0]]["description"]
+    if fault.validator == "additionalProperties":
+        strays = ", ".join(sorted(fault.instance.keys() - about["properties"].keys()))
+        return f"{strays} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
+    if fault.validator in {"required", "dependentRequired"} and fault.instance is not form:
+        return f"{fault.message}; write it: {wanted}"
+    if fault.validator == "required":
+        return f"{fault.message} of x-mj-task; write it"
+    shown = json.dumps(fault.instance, ensure_ascii=False)
+    return f"{shown if len(shown) < 80 else 'this'} does not belong here; write this: {wanted}"
+
+
+def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Found]:
+    """What the form refers to and there is not, or says twice."""
+    place = draft.undeclared(draft.fetches[0], form["ask"])
+    if place:
+        yield Found(
+            (*here, "ask"),
+            f"{form['ask']} names {place}, which the operation does not have; declare it there",
+        )
+    for key in ("batch", "seed"):
+        if key in form and draft.operation(form[key]["operation"]) is None:
+            yield Found(
+                (*here, key, "operation"),
+                f"no operation is called {form[key]['operation']}; correct the operationId, or write that "
+                "operation",
+            )
+    words: dict[str, str] = {}
+    for state, entries in form["states"].items():
+        for index, entry in enumerate(entries):
+            other = words.setdefault(json.dumps(entry, sort_keys=True), state)
+            if other != state:
+                yield Found(
+                    (*here, "states", state, index),
+                    f"{entry!r} means {other} already; delete one of the two",
+                )
+    ids: set[str] = set()
+    for index, relation in enumerate(form.get("relations", ())):
+        if relation["id"] in ids:
+            yield Found(
+                (*here, "relations", index, "id"), f"{relation['id']} names another relation; rename one"
+            )
+        ids.add(relation["id"])
+
+
+def jsonpath(draft: Draft) -> Iterator[Found]:
+    """Each path selects something in one of the examples that it is about."""
+    if draft.reader is None:
+        return
+    here, form = draft.extension
+    for location, text in _paths(form):
+        if location == ("batch", "as"):
+            answers = draft.tasks
+        elif location[0] in {"batch", "seed"}:
+            operation = draft.operation(form[location[0]]["operation"])
+            if operation is None:
+                continue
+            answers = draft.answers(operation, "200")
+        else:
+            answers = (
+                draft.answers(draft.fetches[0]) if location[0] in {"error", "elsewhere"} else draft.tasks
+            )
+        if not any(Path.compile(text).find(answer.document) for answer in answers):
+            yield Found(
+                (*here, *location),
+                f"{text} selects nothing in any example that it is about; correct it, or add an example",
+            )
+
+
+def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
+    """
+    The paths of an `x-mj-task`, each with where it stands.
+
+    Without those of refusals and relations, of which the rules `matcher` and `relation` ask more; what is
+    counted in a relation is among them, for there may be none of it.
+    """
+    for step, value in form.items() if isinstance(form, dict) else enumerate(form):
+        here = (*above, step)
+        key = next(name for name in reversed(here) if isinstance(name, str))
+        if here[0] in _REFUSALS or (here[0] == "relations" and key == "path"):
+            continue
+        if key in _PREDICATES:
+            conditions = value.items()
+            yield from (((*here, text), text) for text, wanted in conditions if wanted != {"present": False})
+        elif isinstance(value, dict | list):
+            yield from _paths(value, here)
+        elif isinstance(value, str) and (key in _PATHS or here == ("id",)):
+            yield here, value
+        elif here[0] == "buttons" and value != "$":
+            yield here, f"{form['items']}[{json.dumps(value)}]"
+
+
+def state(draft: Draft) -> Iterator[Found]:
+    """Examples read as the state that they are called after, and the states that matter have one."""
+    if draft.reader is None:
+        return
+    here, form = draft.extension
+    for answer in draft.tasks:
+        if answer.name not in set(State) - {State.UNKNOWN}:
+            continue
+        read = draft.reader.state(answer.document)
+        if read != answer.name:
+            yield Found(answer.location, f"the example {answer.name} reads as {read}; correct it, or states")
+        elif not draft.reader.accepts(answer.document):
+            yield Found(
+                answer.location,
+                f"the example {answer.name} is not what accept asks for; correct one of them",
+            )
+        elif read is State.SUCCEEDED:
+            for part in _lacking(draft.reader, answer.document):
+                yield Found(
+                    answer.location,
+                    f"the example has no {part}, which complete asks for; correct it, or complete",
+                )
+    for wanted in _EXEMPLARY:
+        if wanted in form["states"] and not any(answer.name == wanted for answer in draft.tasks):
+            yield Found(
+                (*here, "states", wanted),
+                f"no example of a 200 shows this state; add one called {wanted}, with x-evidence if it is "
+                "not the page's",
+            )
+
+
+def _lacking(reader: Reader, document: Any) -> Iterator[str]:
+    has = {
+        "progress": reader.percent(document) == 100,
+        "media": bool(reader.images(document) or reader.videos(document)),
+        "finished": reader.finished is not None and reader.finished.read(document) is not None,
+    }
+    yield from (part for part, there in has.items() if reader.completes(part, document) and not there)
+
+
+def matcher(draft: Draft) -> Iterator[Found]:
+    """Each refusal that `x-mj-task` describes is met by a response that the operation declares."""
+    if draft.reader is None:
+        return
+    here, form = draft.extension
+    for key in _REFUSALS:
+        for location, matcher in matchers(form, key):
+            problem = _unmet(draft, matcher)
+            if problem:
+                yield Found((*here, *location), problem)
+
+
+def _unmet(draft: Draft, form: Mapping[str, Any]) -> str | None:
+    status, wanted = form["status"], form.get("content")
+    found = draft.contract.response(status)
+    if found is None:
+        return f"the operation has no response {status}; describe it there, or correct the status"
+    location, response = found
+    content = response.get("content", {})
+    if wanted is not None and wanted.lower() not in {media_type.lower() for media_type in content}:
+        return f"the response {status} has no content {wanted}; describe it there, or correct the type"
+    # One status has one Response Object: a 200 cannot say that it is a task, or empty.
+    if "body" in form and content and status >= 300:
+        return f"the response {status} has a body; take its content out, or body: empty"
+    if "where" in form:
+        predicate = compile_predicate(form["where"])
+        bodies = [
+            answer.document
+            for answer in draft.answers(draft.fetches[0], str(location[-1]))
+            if (answer.media_type.lower() == wanted.lower() if wanted else is_json(answer.media_type))
+        ]
+        if not any(predicate(body) for body in bodies):
+            return f"no example of the response {status} is like this; correct where, or add the example"
+    return None
+
+
+def relation(draft: Draft) -> Iterator[Found]:
+    """Each relation can be judged on an example of a succeeded task, and holds on all of them."""
+    if draft.reader is None:
+        return
+    here, _ = draft.extension
+    succeeded = [
+        answer.document for answer in draft.tasks if draft.reader.state(answer.document) is State.SUCCEEDED
+    ]
+    for index, one in enumerate(draft.reader.relations):
+        breaches = [breach for document in succeeded if (breach := one.breach(document)) is not None]
+        if breaches:
+            left, right = breaches[0]
+            yield Found(
+                (*here, "relations", index),
+                f"{one.id} does not hold on an example: {left!r} and {right!r}; correct one of them",
+            )
+        elif not any(one.applies(document) for document in succeeded):
+            yield Found(
+                (*here, "relations", index),
+                f"{one.id} has no value on one side in every succeeded example; correct its capture, or add "
+                "an example",
+            )

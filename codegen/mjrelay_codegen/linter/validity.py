@@ -1,0 +1,155 @@
+"""Rules of the formats that a contract is written in: JSON, OpenAPI 3.1 and JSON Schema."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator.schemas import schema_v31
+
+from mjrelay_codegen.linter.draft import SCHEMAS, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mjrelay.base import Location
+    from mjrelay_codegen.linter.draft import Draft
+
+
+_REFERENCE = re.compile("#/components/schemas/([A-Za-z0-9._-]+)")
+_OPENAPI = dict(schema_v31)
+_CHECKER = Draft202012Validator.FORMAT_CHECKER
+
+
+def name(draft: Draft) -> Iterator[Found]:
+    """A relay's name is the name of its file, of a Python package and of a command's argument."""
+    stem = draft.path.stem
+    if not re.fullmatch("[a-z][a-z0-9]*", stem) or stem == "runtime":
+        yield Found(
+            (),
+            f"{stem!r} cannot name a relay; name the file in small letters and digits, a letter first, "
+            "and not runtime",
+        )
+
+
+def json(draft: Draft) -> Iterator[Found]:
+    """A contract says nothing that JSON cannot say, and its root is an object."""
+    if not isinstance(draft.source, dict):
+        yield Found((), "is no OpenAPI document; begin it with openapi: 3.1.0, info and paths")
+    yield from _foreign(draft.source, (), ())
+
+
+def _foreign(value: Any, location: Location, above: tuple[int, ...]) -> Iterator[Found]:
+    if id(value) in above:
+        yield Found(
+            location, "the alias leads back to where it stands; write it out, or refer to a component"
+        )
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and not isinstance(key, str):
+                yield Found((*location, key), f"the key {key} is {_kind(key)} in YAML; put it in quotes")
+            yield from _foreign(item, (*location, key), (*above, id(value)))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Found(location, f"{value} is no number in JSON; leave it out, or write it in quotes")
+    elif not isinstance(value, str | int | float | None):
+        yield Found(location, f"{value} is {_kind(value)} in YAML and nothing in JSON; put it in quotes")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if value is None:
+        return "null"
+    return "a number" if isinstance(value, int | float) else f"a {type(value).__name__.lower()}"
+
+
+def reference(draft: Draft) -> Iterator[Found]:
+    """References lead to this contract's own component schemas, from where they are followed."""
+    components = draft.document.get("components")
+    schemas = components.get("schemas") if isinstance(components, dict) else None
+    for node in draft.nodes:
+        if not isinstance(node.value, dict) or "$ref" not in node.value or node.named:
+            continue
+        target = node.value["$ref"]
+        found = _REFERENCE.fullmatch(target) if isinstance(target, str) else None
+        siblings = sorted(node.value.keys() - {"$ref", "x-evidence"})
+        here = (*node.location, "$ref")
+        if node.kind not in SCHEMAS:
+            yield Found(
+                here, f"a {node.kind} is not referred to, for not every reader follows; write it out here"
+            )
+        elif node.kind == "component":
+            yield Found(
+                here, f"a component is more than a reference; refer to {target} itself where it is used"
+            )
+        elif found is None:
+            yield Found(
+                here,
+                f"{target!r} does not lead to a component of this contract; write #/components/schemas/Name",
+            )
+        elif not isinstance(schemas, dict) or found[1] not in schemas:
+            known = ", ".join(schemas) if isinstance(schemas, dict) else "none"
+            yield Found(here, f"there is no component {found[1]}; correct the name, known are {known}")
+        elif siblings:
+            yield Found(
+                (*node.location, siblings[0]),
+                f"{', '.join(siblings)} beside a $ref is dropped; put the $ref inside anyOf, or say it there",
+            )
+
+
+def openapi(draft: Draft) -> Iterator[Found]:
+    """A contract is a valid OpenAPI 3.1 document."""
+    version = draft.document.get("openapi")
+    if not isinstance(version, str) or not re.fullmatch(r"3\.1\.[0-9]+", version):
+        yield Found(("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0")
+        return
+    # The last pass takes for granted what the two before make sure of. They are not left to the package: it
+    # would take whichever validator is installed, and give paths in a schema from that schema on.
+    faults = list(_faults(_OPENAPI, (), draft.document)) or [
+        fault
+        for node in draft.of("component", "body", "value")
+        for fault in _faults(Draft202012Validator.META_SCHEMA, node.location, node.value)
+    ]
+    faults = faults or [
+        Found(_operation(draft, error.message), error.message)
+        for error in OpenAPIV31SpecValidator(draft.document).iter_errors()
+    ]
+    for place, message in dict(reversed(faults)).items():  # of each place the first, which is the plainest
+        yield Found(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
+
+
+def _faults(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Found]:
+    for error in Draft202012Validator(schema).iter_errors(value):
+        fault = best_match([error])
+        yield Found((*start, *fault.absolute_path), fault.message)
+
+
+def _operation(draft: Draft, message: str) -> Location:
+    """Where the operation stands whose path and method a sentence quotes."""
+    for node in draft.of("operation"):
+        _, path, method = node.location
+        if f"'{path}'" in message and f"'{method}'" in message:
+            return node.location
+    return ()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 160 else f"{text[:110]} … {text[-45:]}"
+
+
+def example(draft: Draft) -> Iterator[Found]:
+    """Each example fits the schema that it stands beside."""
+    validator = Draft202012Validator(draft.document, format_checker=_CHECKER)
+    for node in draft.of("media", "parameter", *SCHEMAS):
+        schema = node.value if node.kind in SCHEMAS else node.value.get("schema", {})
+        for location, value in node.examples:
+            for error in validator.evolve(schema=schema).iter_errors(value):
+                fault = best_match([error])
+                yield Found(
+                    (*location, *fault.absolute_path),
+                    f"the example breaks its schema: {_short(fault.message)}; correct the one that is wrong",
+                )

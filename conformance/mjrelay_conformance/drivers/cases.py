@@ -1,0 +1,385 @@
+"""
+Generated requests: what schemathesis makes of a contract's fetch operation, written and mixed in more ways.
+
+This module alone knows schemathesis, whose failures are no public interface: it is pinned exactly.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote, unquote, urlencode
+
+import requests
+import schemathesis
+from attrs import define, evolve, field, frozen
+from hypothesis import strategies as st
+from schemathesis.core.failures import Failure, FailureGroup
+
+from mjrelay import semantics as _request
+from mjrelay.http import Request
+from mjrelay_conformance.judging import Kind, another
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mjrelay.contract import Contract
+    from mjrelay.http import Exchange, Headers
+
+
+Generated: TypeAlias = schemathesis.Case[Any]
+_REQUEST = requests.Request("GET", "http://localhost/").prepare()
+_CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
+_ACCEPT: Headers = (("Accept", "application/json"),)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OUR_OWN = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "te"}
+"""Header fields that say how the message itself is sent, lower case."""
+_LONG = "Mozilla/5.0 (compatible; " + "a very long name, " * 50 + "mjrelay)"
+
+HARMLESS: tuple[tuple[str, str], ...] = (
+    ("Accept", "*/*"),
+    ("Accept", "application/*;q=0.9, */*;q=0.1"),
+    ("Accept", "application/json, text/plain, */*"),
+    ("Accept", "text/html;q=0.1, application/json"),
+    ("Accept-Language", "zh-CN,zh;q=0.9,en;q=0.1"),
+    ("Accept-Language", "*"),
+    ("Accept-Charset", "utf-8, iso-8859-1;q=0.5"),
+    ("Cache-Control", "no-cache"),
+    ("Cache-Control", "max-age=0"),
+    ("Pragma", "no-cache"),
+    ("DNT", "1"),
+    ("Priority", "u=1, i"),
+    ("Origin", "null"),
+    ("X-Forwarded-For", "203.0.113.7, 198.51.100.3"),
+    ("X-Request-Id", "3f2c7d1e-0000-4000-8000-000000000000"),
+    ("X-Requested-With", "XMLHttpRequest"),
+    ("User-Agent", _LONG),
+)
+"""Header fields that browsers, proxies and libraries add, none of which asks for another answer."""
+_STRANGE_QUERY = ("_", "utm_source", "cache-buster", "x[]", "mjrelay")
+_BAD = ("null", "undefined", "0", "' OR '1'='1", "Bearer", "{}", "%00", "a" * 2000)
+_METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
+_ODD = (
+    "%",
+    "%2",
+    "%zz",
+    "%u4EFB",
+    "%C0%AF",
+    "%FF%FE",
+    "%ED%A0%80",
+    "%00",
+    "%0D%0AX-Odd:%201",
+    "%252F",
+    "%2E%2E%2F%2E%2E",
+    "a%2Fb",
+    "a%3Fb=c",
+    "a%23b",
+    "a;b=c",
+    "%7Bid%7D",
+    "%20",
+    "*",
+    "null",
+    "undefined",
+    "NaN",
+    "-1",
+    "1e308",
+    "%27%20OR%20%271%27%3D%271",
+    "%E4%BB%BB%E5%8A%A1-%C3%A9",
+    "%EF%BC%91%EF%BC%92%EF%BC%93",
+    "%F0%9F%90%99",
+    "%E2%80%AE%E2%80%8B",
+    "9" * 300,
+    "%61" * 1000,
+)
+"""Spellings of ids that are none: broken, overlong, of other scripts, or meant for what stands behind."""
+
+
+@frozen
+class Case:
+    """
+    One generated request, what it is sent for, and the task that it asks for.
+
+    The request has no credential yet, unless it is one to be refused. ``written`` writes the names of header
+    fields, in which case makes no difference.
+    """
+
+    kind: Kind
+    task_id: str
+    request: Request
+    generated: Generated = field(repr=False)
+    written: Callable[[str], str] = field(default=str, repr=False)
+
+    def sent(self, credential: Callable[[Request], Request]) -> Request:
+        """The request as it is sent, with the caller's credential where the case is one to be answered."""
+        refused = self.kind in {Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL}
+        return _written(self.request if refused else credential(self.request), self.written)
+
+    def judged(self, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
+        """Judge the answer as one of schemathesis's checks; ``judge`` says what is broken."""
+
+        def check(_context: Any, _response: Any, _case: Any) -> None:
+            if broken := judge():
+                label = self.generated.operation.label
+                raise Failure(operation=label, title=broken[0], message=", ".join(broken))
+
+        if exchange.status is None:  # nothing that schemathesis could look at
+            judge()
+            return
+        try:
+            self.generated.validate_response(response(exchange), checks=[check])
+        except FailureGroup:
+            return  # the rows hold what it says, and more
+
+
+@frozen
+class Source:
+    """Where cases come from: ids with what schemathesis makes for them, and what we make of both."""
+
+    drawn: st.SearchStrategy[tuple[str, Generated]] = field(repr=False)
+    case: Callable[[str, Generated], Case] = field(repr=False)
+
+
+@define(slots=False)
+class Cases:
+    """
+    What can be asked of one relay.
+
+    ``ids`` are those of tasks that are there; none of them, and none of the contract's examples, is ever
+    asked for as if it were not. No credential that is made up is the ``secret``. What is not schemathesis's
+    choice is that of ``chance``, for Hypothesis likes to choose the same again.
+    """
+
+    contract: Contract
+    ids: Sequence[str]
+    secret: str = field(default="", repr=False)
+    chance: random.Random = field(factory=random.Random, repr=False)
+
+    def known(self, kind: Kind = Kind.KNOWN) -> Source:
+        """Known tasks, asked for as anybody asks."""
+        return Source(self._known, lambda task_id, made: self._case(kind, task_id, made))
+
+    def mixed(self) -> Source:
+        """Known tasks, asked for in other words that mean the same."""
+        names = [name for name in _STRANGE_QUERY if name not in self._taken]
+
+        def case(task_id: str, made: Generated) -> Case:
+            fields = dict(self.chance.sample(HARMLESS, self.chance.randrange(5)))
+            query = {
+                name: self._text() for name in self.chance.sample(names, self.chance.choice((0, 0, 1, 2)))
+            }
+            one = self._case(
+                Kind.KNOWN, task_id, made, self._spelling(task_id), query=query, fields=tuple(fields.items())
+            )
+            return evolve(one, written=self.chance.choice((str, str, str.lower, str.upper)))
+
+        return Source(self._known, case)
+
+    def missing(self) -> Source:
+        """What fits the schema and is no known task."""
+        return Source(self._odd(self._strategy()), lambda task_id, made: self._case(Kind.ODD, task_id, made))
+
+    def odd(self) -> Source:
+        """What is no known task, whether it fits the schema or not."""
+        spellings = self._each(_ODD)
+        negative = self._operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+
+        def case(task_id: str, made: Generated) -> Case:
+            if self._asked[0] not in {"path", "query"} or self.chance.random() < 1 / 3:
+                return self._case(Kind.ODD, task_id, made)
+            read = ""
+            while not self._made_up(read):
+                known_trick = self.chance.random() < 2 / 3
+                spelling = next(spellings) if known_trick else _encoded(self.chance.randbytes(8))
+                read = unquote(spelling, errors="replace")
+            return self._case(Kind.ODD, read, made, spelling)
+
+        return Source(self._odd(self._strategy()) | self._odd(negative), case)
+
+    def other_methods(self) -> Source:
+        """Known tasks, asked for with methods of which the contract says nothing."""
+        item = self.contract.document["paths"][self.contract.path]
+        methods = self._each([method for method in _METHODS if method.lower() not in item])
+
+        def case(task_id: str, made: Generated) -> Case:
+            one = self._case(Kind.METHOD, task_id, made)
+            return evolve(one, request=evolve(one.request, method=next(methods), body=b""))
+
+        return Source(self._known, case)
+
+    def bad_credentials(self) -> Source:
+        """Known tasks, asked for with secrets that are none."""
+        made_up = [another(self.secret, self.chance, {self.secret}) for _ in range(3)]
+        secrets = self._each([one for one in (*made_up, *_BAD) if one != self.secret])
+
+        def case(task_id: str, made: Generated) -> Case:
+            credential = self.chance.choice(self.contract.credentials)
+            one = self._case(Kind.BAD_CREDENTIAL, task_id, made)
+            return evolve(one, request=one.request.authenticated(credential, next(secrets)))
+
+        return Source(self._known, case)
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is something to be refused, and somebody to be refused it."""
+        return bool(self.ids and self.secret and self.contract.credentials and not self.contract.open)
+
+    @cached_property
+    def _operation(self) -> Any:
+        return self._loaded(self.contract.operation)
+
+    @cached_property
+    def _open_operation(self) -> Any:
+        """The operation as if anybody might ask: credentials are the caller's, and made up in vain."""
+        return self._loaded({**self.contract.operation, "security": []})
+
+    def _loaded(self, operation: Any) -> Any:
+        _, path, method = self.contract.location
+        item = {**self.contract.document["paths"][path], method: operation}
+        document = {**self.contract.document, "paths": {path: item}}
+        return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
+
+    @cached_property
+    def _asked(self) -> tuple[str, str]:
+        return _request.ask(self.contract.reader.ask)
+
+    @cached_property
+    def _taken(self) -> frozenset[str]:
+        """Names that mean something to the relay, in lower case: none of them is ours to invent."""
+        item = self.contract.document["paths"][self.contract.path]
+        parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
+        named = {str(self.contract.resolve(one).get("name")).lower() for one in parameters}
+        return frozenset(named) | self._credentials
+
+    @cached_property
+    def _credentials(self) -> frozenset[str]:
+        # Those are the caller's to send: a generated one would be a bad one.
+        return frozenset({one.field.lower() for one in self.contract.credentials} | {"cookie"})
+
+    @cached_property
+    def _there(self) -> frozenset[str]:
+        # schemathesis likes the contract's own examples, whose ids may well be there.
+        shown = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
+        return frozenset({*self.ids, *shown} - {""})
+
+    def _strategy(self, **pinned: Any) -> st.SearchStrategy[Generated]:
+        made: st.SearchStrategy[Generated] = self._open_operation.as_strategy(**pinned)
+        return made
+
+    @property
+    def _known(self) -> st.SearchStrategy[tuple[str, Generated]]:
+        place, name = self._asked
+
+        def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
+            task_id, _ = turn
+            pinned = (
+                {"body": _request.nested(name, task_id)}
+                if place == "body"
+                else {_CONTAINERS[place]: {name: task_id}}
+            )
+            return st.tuples(st.just(task_id), self._strategy(**pinned))
+
+        # A contract may leave nothing to choose, and Hypothesis makes nothing twice: hence the turns.
+        return st.tuples(st.sampled_from(self.ids), st.integers(0, 2**16)).flatmap(drawn)
+
+    def _odd(self, strategy: st.SearchStrategy[Generated]) -> st.SearchStrategy[tuple[str, Generated]]:
+        place, name = self._asked
+
+        def asked(made: Generated) -> tuple[str, Generated]:
+            if place == "body":
+                return json.dumps(made.body), made
+            return str((getattr(made, _CONTAINERS[place]) or {}).get(name, "")), made
+
+        def able(drawn: tuple[str, Generated]) -> bool:
+            return self._made_up(drawn[0]) and (place != "header" or _sendable(name, drawn[0]))
+
+        return strategy.map(asked).filter(able)
+
+    def _made_up(self, task_id: str) -> bool:
+        return bool(task_id) and not any(one in task_id for one in self._there)
+
+    def _each(self, of: Sequence[str]) -> Iterator[str]:
+        """All of them in any order, again and again."""
+        return itertools.cycle(self.chance.sample(of, len(of)))
+
+    def _text(self) -> str:
+        return "".join(
+            chr(self.chance.choice((self.chance.randrange(32, 127), 0xE9, 0x4EFB))) for _ in range(5)
+        )
+
+    def _spelling(self, task_id: str) -> str:
+        """An id, percent-encoded where it must be and where it may be: the same id (RFC 3986 6.2.2.2)."""
+        every = range(len(task_id))
+        chosen = self.chance.choice(((), (), self.chance.sample(every, min(2, len(every))), every))
+        digits = self.chance.choice(("02X", "02x"))
+        return "".join(
+            _encoded(one.encode(), digits) if index in chosen else quote(one, safe="")
+            for index, one in enumerate(task_id)
+        )
+
+    def _case(
+        self,
+        kind: Kind,
+        task_id: str,
+        generated: Generated,
+        spelling: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        fields: Headers = _ACCEPT,
+    ) -> Case:
+        """A case of what schemathesis made; the id is written as the ``spelling`` says, percent-encoded."""
+        place, name = self._asked
+        spelling = spelling or _segment(task_id)
+        path = self.contract.path.replace(f"{{{name}}}", spelling) if place == "path" else self.contract.path
+        pairs = {
+            key: value
+            for key, value in (generated.query or {}).items()
+            if key.lower() not in self._credentials and (place, key) != ("query", name)
+        }
+        asked = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
+        parts = [asked, urlencode({**pairs, **(query or {})}, doseq=True, quote_via=quote, errors="replace")]
+        target = path + "?" * any(parts) + "&".join(filter(None, parts))
+        fields += tuple(
+            (str(key), str(value))
+            for key, value in (generated.headers or {}).items()
+            if key.lower() not in self._credentials | _OUR_OWN and _sendable(str(key), str(value))
+        )
+        body = b""
+        if place == "body":
+            body = json.dumps(generated.body).encode()
+            fields += (("Content-Type", "application/json"),)
+        return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
+
+
+def response(exchange: Exchange) -> schemathesis.Response:
+    """An answer as schemathesis takes it; what it says of its own media type is judged elsewhere."""
+    return schemathesis.Response(
+        status_code=exchange.status or 0,
+        headers={"content-type": ["application/json"]},
+        content=exchange.body,
+        request=_REQUEST,
+        elapsed=exchange.elapsed,
+        verify=True,
+    )
+
+
+def _segment(task_id: str) -> str:
+    """An id as a segment of a path; dots alone would climb out of it."""
+    return quote(task_id, safe="", errors="replace") if task_id.strip(".") else _encoded(task_id.encode())
+
+
+def _encoded(data: bytes, digits: str = "02X") -> str:
+    return "".join(f"%{byte:{digits}}" for byte in data)
+
+
+def _sendable(name: str, value: str) -> bool:
+    return bool(_TOKEN.fullmatch(name)) and value == value.strip() and value.isprintable()
+
+
+def _written(request: Request, write: Callable[[str], str]) -> Request:
+    headers = tuple((write(name), value) for name, value in request.headers)
+    shown = None if request.shown is None else _written(request.shown, write)
+    return evolve(request, headers=headers, shown=shown)

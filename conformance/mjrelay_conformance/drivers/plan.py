@@ -1,0 +1,278 @@
+"""What a run will send: a fixed list of requests, known before the first one leaves."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from mjrelay.base import MjrelayError
+from mjrelay.http import Credential
+from mjrelay.semantics import State, ask
+from mjrelay_conformance.judging import Kind, another
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mjrelay.contract import Contract
+    from mjrelay.http import Request
+
+
+PROFILES = {"read": 12, "auth": 24, "robust": 40, "all": 52}
+"""
+The profiles, and how many requests each sends at most.
+
+A live relay costs its user money and may ban whoever asks too often.
+"""
+CAP = PROFILES["read"]
+
+ELSEWHERE = "X-Api-Key"
+"""A header field in which other services want a key."""
+_OTHER_WORD = "Token "
+"""A word that other services want before a key."""
+_ODD_IDS = {
+    "no id at all": "",
+    "a space": " ",
+    "300 digits": "7" * 300,
+    "letters that are not ASCII": "\u4efb\u52a1-\u00e9",
+    "an encoded slash": "a/b",
+    "two dots": "..",
+    "a quotation mark": "' OR '1'='1",
+}
+_HARMLESS = ("HEAD", "OPTIONS", "POST")
+_CHANGING = ("PUT", "PATCH", "DELETE")
+
+
+class PlanError(MjrelayError):
+    """The plan that was asked for cannot be made."""
+
+
+@frozen
+class KnownTask:
+    """A task that the caller knows to be there, and its state where that is known too."""
+
+    task_id: str
+    state: State | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> KnownTask:
+        """The task that ``ID`` or ``ID=STATE`` names; raises `PlanError` for a state that is none."""
+        task_id, mark, word = text.rpartition("=")
+        if not text:
+            raise PlanError("--task: the id is empty; write ID or ID=STATE")
+        if not mark:
+            return cls(text)
+        states = [state.value for state in State if state is not State.UNKNOWN]
+        if word not in states or not task_id:
+            raise PlanError(
+                f"--task {text}: {word!r} is no state; write ID or ID=STATE with one of {', '.join(states)}"
+            )
+        return cls(task_id, State(word))
+
+
+@frozen
+class Step:
+    """
+    One request of a plan, and what it is for.
+
+    ``label`` says in words what is odd about it, ``credential`` is the name of the security scheme that it
+    uses, ``ids`` are the ones that a batch asks for. ``again`` is a second reading, some time after the
+    first.
+    """
+
+    kind: Kind
+    task_id: str
+    expected: State | None
+    request: Request
+    label: str = ""
+    credential: str | None = None
+    ids: tuple[str, ...] = ()
+    again: bool = False
+
+    def __str__(self) -> str:
+        state = f", {self.expected.value}" if self.expected and self.kind is Kind.KNOWN else ""
+        again = ", again" if self.again else ""
+        return f"{self.kind.value}{state}{again}" + (f": {self.label}" if self.label else "")
+
+
+def plan(
+    contract: Contract,
+    known: Sequence[KnownTask],
+    secret: str,
+    *,
+    profile: str = "read",
+    seed: int = 0,
+    careful: bool = False,
+) -> list[Step]:
+    """
+    The requests of a profile, in order; `PROFILES` says how many at most.
+
+    ``read`` asks for tasks with the fetch operation alone: each known task, one that is missing, the known
+    ones again as far as the cap allows (succeeded ones first), and last with a wrong credential. ``auth``
+    adds other credentials, ``robust`` odd ids, other methods and the batch operation. Methods that could
+    change something come behind all that is to find the task as it was; ``careful`` leaves them out.
+    Raises `PlanError` where the tasks are too many, or not readable with GET or POST.
+    """
+    return _Planner(contract, known, secret, seed).plan(profile, careful=careful)
+
+
+class _Planner:
+    """What the steps of a plan have in common: the contract, the tasks and the key."""
+
+    def __init__(self, contract: Contract, known: Sequence[KnownTask], secret: str, seed: int) -> None:
+        self.contract = contract
+        self.known = list(dict.fromkeys(known))
+        self.secret = secret
+        self.chance = random.Random(seed)  # noqa: S311 - a plan is to be repeatable, not secret
+        shown = contract.reader.id(next(iter(contract.examples.values()), None))
+        pattern = str(known[0].task_id if known else shown)
+        # Short ids may count upwards: a made-up one has to be too long to be somebody's.
+        self.missing = another(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
+        succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
+        self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
+
+    def plan(self, profile: str, *, careful: bool) -> list[Step]:
+        if self.contract.method not in {"GET", "POST"}:
+            raise PlanError(
+                f"the fetch operation of {self.contract.name} is {self.contract.method}; "
+                "only GET and POST read"
+            )
+        steps = self._readings()
+        if profile in {"robust", "all"}:
+            steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
+        if profile in {"auth", "all"}:
+            steps += self._alternatives()
+        if not self.contract.open:
+            if profile in {"auth", "all"}:
+                steps += [self._without(), *self._misplaced()]
+            if profile == "all":
+                steps += self._batch_without()
+            steps.append(self._wrong())
+        if profile in {"robust", "all"} and not careful:
+            steps += self._other_methods(_CHANGING)
+        return steps
+
+    def _readings(self) -> list[Step]:
+        closing = 0 if self.contract.open else 1
+        least = len(self.known) + 1 + closing
+        if least > CAP:
+            raise PlanError(
+                f"{len(self.known)} tasks need {least} requests or more, and the limit is {CAP}: "
+                f"name {CAP - 1 - closing} tasks or fewer"
+            )
+        again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[: CAP - least]
+        return [
+            *(self._step(Kind.KNOWN, task) for task in self.known),
+            self._step(Kind.MISSING, KnownTask(self.missing)),
+            *(self._step(Kind.KNOWN, task, again=True) for task in self.known if task in again),
+        ]
+
+    def _odd(self) -> list[Step]:
+        return [
+            self._step(Kind.ODD, KnownTask(task_id), label=label)
+            for label, task_id in _ODD_IDS.items()
+            if "/" not in task_id or ask(self.contract.reader.ask)[0] == "path"
+        ]
+
+    def _other_methods(self, methods: Sequence[str]) -> list[Step]:
+        return [
+            evolve(step, request=evolve(step.request, method=method))
+            for method in methods
+            if method != self.contract.method
+            for step in [self._step(Kind.METHOD, self.first, label=method)]
+        ]
+
+    def _batch(self) -> list[Step]:
+        batch = self.contract.reader.batch
+        if batch is None or not self.known:
+            return []
+        room = len(self.known) if batch.limit is None else max(batch.limit - 1, 1)
+        ids = tuple(task.task_id for task in self.known)[:room]
+        asked = {
+            "known tasks and one that is missing": (*ids, self.missing),
+            "a missing one": (self.missing,),
+        }
+        return [
+            Step(
+                Kind.BATCH,
+                wanted[0],
+                None,
+                self._authenticated(self.contract.batch_request(wanted)),
+                label,
+                self._scheme,
+                wanted,
+            )
+            for label, wanted in asked.items()
+        ]
+
+    def _alternatives(self) -> list[Step]:
+        if not self.secret or not self.known:
+            return []
+        ways = list(self.contract.credentials[1:])
+        ways += [evolve(one, prefix=one.prefix.lower()) for one in self.contract.credentials if one.prefix]
+        return [
+            self._step(Kind.ALTERNATIVE, self.first, label=str(way), credential=way, secret=self.secret)
+            for way in ways
+        ]
+
+    def _without(self) -> Step:
+        return Step(
+            Kind.NO_CREDENTIAL,
+            self.first.task_id,
+            self.first.state,
+            self.contract.request(self.first.task_id),
+            "no credential",
+        )
+
+    def _batch_without(self) -> list[Step]:
+        if self.contract.reader.batch is None or not self.known:
+            return []
+        ids = (self.first.task_id,)
+        request = self.contract.batch_request(ids)
+        label = "no credential, several tasks at once"
+        return [Step(Kind.NO_CREDENTIAL, ids[0], self.first.state, request, label, ids=ids)]
+
+    def _misplaced(self) -> list[Step]:
+        if not self.secret:
+            return []
+        first = self.contract.credentials[0]
+        ways = [Credential("", "header", ELSEWHERE, "")]
+        if first.place == "header":
+            ways.append(Credential("", "header", first.field, _OTHER_WORD))
+        taken = {(one.field.lower(), one.prefix) for one in self.contract.credentials}
+        return [
+            self._step(Kind.MISPLACED, self.first, label=str(way), credential=way, secret=self.secret)
+            for way in ways
+            if (way.field.lower(), way.prefix) not in taken
+        ]
+
+    def _wrong(self) -> Step:
+        wrong = another(self.secret, self.chance, {self.secret})
+        return self._step(Kind.BAD_CREDENTIAL, self.first, secret=wrong)
+
+    @property
+    def _scheme(self) -> str | None:
+        return self.contract.credentials[0].scheme if self.contract.credentials else None
+
+    def _step(
+        self,
+        kind: Kind,
+        task: KnownTask,
+        *,
+        label: str = "",
+        credential: Credential | None = None,
+        secret: str | None = None,
+        again: bool = False,
+    ) -> Step:
+        request = self._authenticated(self.contract.request(task.task_id), credential, secret)
+        scheme = self._scheme if credential is None else credential.scheme or None
+        return Step(kind, task.task_id, task.state, request, label, scheme, again=again)
+
+    def _authenticated(
+        self, request: Request, credential: Credential | None = None, secret: str | None = None
+    ) -> Request:
+        secret = self.secret if secret is None else secret
+        if credential is None and self.contract.credentials:
+            credential = self.contract.credentials[0]
+        return request.authenticated(credential, secret) if credential and secret else request

@@ -1,0 +1,233 @@
+"""
+The suite's own HTTP, close to the wire: what was sent is what was asked for, and bytes stay bytes.
+
+A client library would decode, follow, retry and tidy up; a judge must not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import re
+import socket
+import ssl
+import threading
+import time
+import zlib
+from email.errors import MissingHeaderBodySeparatorDefect
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from attrs import define, field
+
+from mjrelay import http as _request
+from mjrelay._version import __version__
+from mjrelay.http import Exchange
+from mjrelay_conformance.judging import OVERLONG
+
+if TYPE_CHECKING:
+    from mjrelay.http import Headers, Redactor, Request
+
+
+LARGEST_BODY = 2 * 1024 * 1024
+"""Bytes of a body that are read; a relay's answer is a few kilobytes."""
+_ANNOUNCEMENTS = 20
+"""Interim answers that are read before the final one."""
+LATE = "the answer did not end in time"
+_LENGTH = re.compile(r"[0-9]+")
+
+
+@define
+class Probe:
+    """
+    Sends requests to one relay, each on a connection of its own, and never a second time.
+
+    No redirect is followed. ``deadline`` bounds each exchange in seconds, headers or a body that trickle
+    included. Exchanges come back with the secrets taken out of URL and request headers; status, headers and
+    body are as they came.
+    """
+
+    base_url: str
+    redactor: Redactor = field(repr=False)
+    deadline: float = 30.0
+    sent: int = 0
+
+    def send(self, request: Request) -> Exchange:
+        """The exchange that a request leads to; trouble on the way is in it, not raised."""
+        url = urlsplit(_request.join(self.base_url, request.target))
+        target = url.path + (f"?{url.query}" if url.query else "")
+        fields = fields_of(request, url.netloc.rpartition("@")[2])
+        self.sent += 1
+        started = time.monotonic()
+        status, headers, body, failure = self._exchange(request, target, fields)
+        return Exchange(
+            method=request.method,
+            url=self.redactor.text(url.geturl()),
+            request_headers=tuple((name, self.redactor.text(value)) for name, value in fields),
+            request_body=self.redactor.bytes(request.body),
+            status=status,
+            headers=headers,
+            body=body,
+            elapsed=time.monotonic() - started,
+            failure=None if failure is None else self.redactor.text(failure),
+        )
+
+    def _exchange(
+        self, request: Request, target: str, fields: Headers
+    ) -> tuple[int | None, Headers, bytes, str | None]:
+        status: int | None = None
+        headers: Headers = ()
+        body = b""
+        late = threading.Event()
+        try:
+            with contextlib.closing(self._connect()) as connection:
+                timer = threading.Timer(self.deadline, _end, (connection.sock, late))
+                timer.daemon = True
+                timer.start()
+                try:
+                    _put(connection, request, target, fields)
+                    response = cast("_Response", connection.getresponse())
+                    status, headers = response.status, tuple(response.getheaders())
+                    while not response.trouble and len(body) <= LARGEST_BODY:
+                        if not (piece := response.read1(65_536)):
+                            break
+                        body += piece
+                    failure = LATE if late.is_set() else response.trouble or _shortfall(response, body)
+                    response.close()
+                finally:
+                    timer.cancel()
+            if failure is None:
+                body, failure = _inflated(headers, body)
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
+            failure = LATE if late.is_set() else _reason(error)
+        return status, headers, body, failure
+
+    def _connect(self) -> http.client.HTTPConnection:
+        url = urlsplit(self.base_url)
+        host, port = url.hostname or "", url.port
+        connection: http.client.HTTPConnection
+        if url.scheme == "https":
+            context = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(host, port, timeout=self.deadline, context=context)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self.deadline)
+        connection.response_class = _Response
+        connection.connect()
+        return connection
+
+
+def fields_of(request: Request, host: str) -> Headers:
+    """The header fields that go out: a request's own, and before them those that it does not say itself."""
+    said = {name.lower() for name, _ in request.headers}
+    usual = (
+        ("Host", host),
+        ("User-Agent", f"mjrelay/{__version__} conformance"),
+        ("Accept-Encoding", "identity"),
+        ("Connection", "close"),
+    )
+    return (*((name, value) for name, value in usual if name.lower() not in said), *request.headers)
+
+
+class _Lines(io.BufferedReader):
+    """What a connection sends, and the line of it that was read last."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """The next line."""
+        self.last = super().readline(size)
+        return self.last
+
+
+class _Response(http.client.HTTPResponse):
+    """
+    An answer, after those that only announce it (RFC 9110, section 15.2) and that are none themselves.
+
+    ``trouble`` says why nobody can tell where its header or its body ends: `http.client` would guess.
+    """
+
+    trouble: str | None = None
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self.fp = _Lines(sock.makefile("rb", buffering=0))
+
+    def begin(self) -> None:
+        """Read the status and the header."""
+        lines = cast("_Lines", self.fp)
+        super().begin()
+        said = ",".join(self.headers.get_all("content-length", ()))
+        lengths = {length.strip() for length in said.split(",")} if said else set()
+        if lines.last not in {b"\r\n", b"\n"}:
+            self.trouble = "the connection ended before the header did"
+        elif any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.headers.defects):
+            self.trouble = "the header holds a line that is no field"
+        elif not self.chunked and (len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths))):
+            self.trouble = f"Content-Length is {' and '.join(sorted(lengths)):.100}"
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_ANNOUNCEMENTS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # no public name reads it
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException(f"more than {_ANNOUNCEMENTS} interim answers came")
+
+
+def _put(connection: http.client.HTTPConnection, request: Request, target: str, fields: Headers) -> None:
+    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in fields:
+        connection.putheader(name, value.encode("utf-8"))
+    if request.body:
+        connection.putheader("Content-Length", str(len(request.body)))
+    connection.endheaders(request.body or None)
+
+
+def _end(connection: socket.socket, late: threading.Event) -> None:
+    """End an exchange from outside: whoever waits for a byte of it is woken."""
+    late.set()
+    with contextlib.suppress(OSError):
+        # The plain socket's, for that of TLS would take its state away beneath the reader.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def _inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
+    """A body that a relay compressed though nobody asked, as far as it may be large, and what failed."""
+    codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
+    if not body or codings not in (["gzip"], ["x-gzip"]):
+        return body, None
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = stream.decompress(body, LARGEST_BODY + 1)
+    except zlib.error:
+        return body, "the body is not compressed as its Content-Encoding says"
+    return plain[:LARGEST_BODY], _excess(plain) or (None if stream.eof else "the compressed body breaks off")
+
+
+def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:
+    missing = f"the connection ended {response.length} bytes before the body did" if response.length else None
+    return _excess(body) or missing
+
+
+def _excess(body: bytes) -> str | None:
+    if len(body) > LARGEST_BODY:
+        return OVERLONG
+    return None
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return LATE
+        case http.client.IncompleteRead():
+            return "the connection ended before the body did"
+        case ConnectionRefusedError():
+            return "nothing listens at this host and port"
+        case socket.gaierror():
+            return "the host's name cannot be resolved"
+        case http.client.RemoteDisconnected():
+            return "the connection ended before an answer came"
+        case _:
+            return f"{type(error).__name__}: {error}"

@@ -1,0 +1,81 @@
+"""Texts made from an exchange: an id like another one, and the curl command that repeats a request."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import string
+from typing import TYPE_CHECKING
+
+from mjrelay.http import REDACTED
+
+if TYPE_CHECKING:
+    import random
+
+    from mjrelay.http import Exchange
+
+
+def another(text: str, chance: random.Random, taken: set[str]) -> str:
+    """A text of the same make: digits for digits, letters for letters, and none of those that are taken."""
+    if not any(character.isalnum() for character in text):
+        text = "0000000000000000"
+    letters = "abcdef" if all(c in string.hexdigits + "-" for c in text) else string.ascii_lowercase
+
+    def other(character: str) -> str:
+        if character.isdigit():
+            return chance.choice(string.digits)
+        if character.isalpha():
+            drawn = chance.choice(letters)
+            return drawn.upper() if character.isupper() else drawn
+        return character
+
+    while (drawn := "".join(map(other, text))) in taken:
+        text += "0"
+    return drawn
+
+
+_BASE_URL = "MJRELAY_BASE_URL"
+_KEY = "MJRELAY_API_KEY"
+_ITS_OWN = {"host", "connection", "accept-encoding", "user-agent", "content-length"}
+"""Header fields that curl writes by itself."""
+
+
+def curl(exchange: Exchange, base_url: str) -> str:
+    """
+    The `curl` command that repeats an exchange, on one line.
+
+    The relay's address and the caller's key stand in it as the environment variables that the suite itself
+    reads, so it holds neither.
+    """
+    target = exchange.url.removeprefix(base_url.rstrip("/"))
+    words = ["curl", "--include", "--silent", "--show-error"]
+    if re.search(r"[][{}]", target):
+        words.append("--globoff")
+    if re.search(r"/(\.|%2e)", target, re.IGNORECASE):
+        words.append("--path-as-is")
+    if exchange.method == "HEAD":
+        words.append("--head")
+    elif exchange.method != "GET" or exchange.request_body:
+        words += ["--request", shlex.quote(exchange.method)]
+    words.append(_quoted(f"{REDACTED}{target}", {0: _BASE_URL}))
+    for name, value in exchange.request_headers:
+        if name.lower() not in _ITS_OWN:
+            words += ["--header", _quoted(f"{name}: {value}" if value else f"{name};", {})]
+    if exchange.request_body:
+        words += ["--data-binary", _quoted(exchange.request_body.decode("utf-8", "replace"), {})]
+    return " ".join(words)
+
+
+def _quoted(text: str, variables: dict[int, str]) -> str:
+    """
+    A word of the shell, in which the key stands for each placeholder.
+
+    ``variables`` says by its number which placeholder is another variable.
+    """
+    if REDACTED not in text:
+        return shlex.quote(text)
+    pieces = [re.sub(r'([\\"$`])', r"\\\1", piece) for piece in text.split(REDACTED)]
+    word = pieces[0]
+    for number, piece in enumerate(pieces[1:]):
+        word += "${" + variables.get(number, _KEY) + "}" + piece
+    return f'"{word}"'

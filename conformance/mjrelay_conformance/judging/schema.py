@@ -1,0 +1,169 @@
+"""Whether a document fits the contract's schema, and where it does not."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
+
+from attrs import define, field, frozen
+from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
+
+from mjrelay.base import ContractError
+from mjrelay.http import NotJSONError
+
+if TYPE_CHECKING:
+    from mjrelay.base import Location
+    from mjrelay.contract import Contract
+    from mjrelay.http import Exchange
+
+
+_MANY = 20
+"""Violations of one document that are worth telling apart."""
+_Place: TypeAlias = "tuple[Location, Any]"
+"""Where in the contract a schema stands, and the schema."""
+
+
+@frozen
+class Violation:
+    """
+    One place of a document that does not fit the schema.
+
+    ``location`` leads to the place, ``schema`` to the schema in the contract that judges it, and ``words``
+    are that schema's enum where it has one and the value is of a type that the enum knows.
+    """
+
+    location: Location
+    schema: Location
+    message: str
+    words: tuple[Any, ...]
+
+
+@define
+class Schema:
+    """The schemas of a contract's answers, ready to judge documents by."""
+
+    contract: Contract = field(repr=False)
+    _validators: dict[Location, Draft202012Validator] = field(factory=dict, init=False, repr=False)
+
+    def violations(self, exchange: Exchange, operation: Location | None = None) -> list[Violation]:
+        """
+        Where the document of an answer does not fit the contract's schema for its status.
+
+        It is the fetch operation's schema unless another one's location is given; where the contract has
+        none for the status, anything fits. Raises `ContractError` for a schema that cannot be judged by.
+        """
+        root = None if exchange.status is None else self._root(exchange.status, operation, exchange)
+        if root is None:
+            return []
+        try:
+            document = exchange.document
+        except NotJSONError as error:
+            return [Violation((), self._descend(root, ())[0], f"is no JSON: {error}", ())]
+        validator = self._validators.get(root[0]) or self._compiled(root)
+        return [] if validator.is_valid(document) else self._told(validator, document, root)
+
+    def documents(self, status: int, location: Location) -> bool:
+        """Whether the contract says anything of a place in a document of the fetch operation."""
+        if not location:
+            return True
+        root = self._root(status)
+        if root is None:
+            return False
+        return self._descend(root, location)[0] != self._descend(root, location[:-1])[0]
+
+    def _root(
+        self, status: int, operation: Location | None = None, exchange: Exchange | None = None
+    ) -> _Place | None:
+        """The schema for a status: that of the answer's media type, else the one that comes first."""
+        place, response = self.contract.response(status, operation) or ((), {})
+        content = response.get("content")
+        if not content:
+            return None
+        said = "" if exchange is None else exchange.media_type
+        name = said if said in content else next(iter(content))
+        return ((*place, "content", name, "schema"), content[name].get("schema", True))
+
+    def _compiled(self, root: _Place) -> Draft202012Validator:
+        place, node = root
+        # With the whole document around it, so that references lead somewhere; nothing is fetched.
+        schema = {**self.contract.document, "allOf": [node]}
+        try:
+            validator = Draft202012Validator(schema, validate_formats=True, offline=True)
+        except (ReferencingError, ValidationError) as error:
+            clause = self.contract.clause(*place)
+            raise ContractError(f"{clause} is no schema to judge a document by: {error}") from error
+        self._validators[place] = validator
+        return validator
+
+    def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[Violation]:
+        violations = []
+        try:
+            for error in islice(validator.iter_errors(document), _MANY):
+                location = tuple(error.instance_path)
+                schema, node = self._descend(root, location)
+                words = tuple(_words(self.contract, node))
+                known = type(error.instance) in {type(word) for word in words}
+                violations.append(Violation(location, schema, error.message, words if known else ()))
+        except ValueError:  # a document that is nested too deeply can be judged, but not shown
+            message = "is not what the schema describes, and too deep to say where"
+            violations.append(Violation((), self._descend(root, ())[0], message, ()))
+        return violations
+
+    def _descend(self, root: _Place, location: Location) -> _Place:
+        """The schema that judges a place of a document, and where in the contract it stands."""
+        place, node = _deref(self.contract, *root)
+        for step in location:
+            keys: Location = ("items",) if isinstance(step, int) else ("properties", step)
+            inner = next(
+                (
+                    (inside, child)
+                    for outside, option in _options(self.contract, place, node)
+                    for inside, child in _children(outside, option, keys)
+                ),
+                None,
+            )
+            if inner is None:
+                break
+            place, node = _deref(self.contract, *inner)
+        return place, node
+
+
+@cache
+def schema_of(contract: Contract) -> Schema:
+    """The schemas of a contract; one is compiled when it is first needed."""
+    return Schema(contract)
+
+
+def _children(place: Location, node: Any, keys: Location) -> list[_Place]:
+    for key in keys:
+        if not isinstance(node, dict) or key not in node:
+            return []
+        place, node = (*place, key), node[key]
+    return [(place, node)]
+
+
+def _deref(contract: Contract, place: Location, node: Any) -> _Place:
+    if isinstance(node, dict) and "$ref" in node:
+        steps = unquote(str(node["$ref"])).removeprefix("#/").split("/")
+        place = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
+        return place, contract.resolve(node)
+    return place, node
+
+
+def _options(contract: Contract, place: Location, node: Any) -> list[_Place]:
+    place, node = _deref(contract, place, node)
+    options = [(place, node)]
+    for index, option in enumerate(node.get("anyOf", ()) if isinstance(node, dict) else ()):
+        options += _options(contract, (*place, "anyOf", index), option)
+    return options
+
+
+def _words(contract: Contract, node: Any) -> list[Any]:
+    return [
+        word
+        for _, option in _options(contract, (), node)
+        if isinstance(option, dict)
+        for word in option.get("enum", ())
+    ]

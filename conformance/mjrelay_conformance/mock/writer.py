@@ -1,0 +1,201 @@
+"""
+Writes documents of tasks: a contract's examples with the id, the times and the progress replaced.
+
+It knows nothing but the places that the contract's `x-mj-task` names, and writes as the example there is
+written.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from mjrelay.base import ContractError
+from mjrelay.semantics import Path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mjrelay.base import Location
+    from mjrelay.contract import Contract
+    from mjrelay.semantics import State, Timestamp
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
+_ISO8601 = re.compile(
+    r"\s*\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}"
+    r"(?:[.](?P<fraction>\d+))?(?P<offset>Z|[+-][\d:]+)?\s*"
+)
+_TELLING = 6
+"""Characters that an id must have for its text to be looked for in other strings."""
+
+
+def write(
+    contract: Contract,
+    state: State,
+    task_id: str,
+    times: Mapping[str, datetime],
+    progress: int | None = None,
+) -> Any:
+    """
+    The document of a task in a state.
+
+    ``times`` are by their names in `x-mj-task`; those that the example leaves unset stay so. Raises
+    `ContractError` where the contract has no example of the state.
+    """
+    if state.value not in contract.examples:
+        raise ContractError(
+            f"has no example of a 200 named {state.value}; write one, so that such a task can be shown",
+            source=contract.source,
+        )
+    document = rename(contract, copy.deepcopy(contract.examples[state.value]), task_id)
+    shown = _numbers(contract, document)
+    for name, moment in times.items():
+        set_time(contract, document, name, moment)
+    _carry(contract, document, shown)
+    if progress is not None:
+        set_progress(contract, document, progress)
+    return document
+
+
+def rename(contract: Contract, document: Any, task_id: str) -> Any:
+    """The document with another id, in its own place and in the strings that hold the old one."""
+    path = contract.reader.id_path
+    old = path.first(document)
+    if isinstance(old, str) and len(old) >= _TELLING:
+        document = _replaced(document, old, task_id)
+    for location in path.locate(document):
+        put(document, location, id_like(old, task_id))
+    return document
+
+
+def id_like(old: Any, task_id: str) -> Any:
+    """An id in the JSON type that another one has."""
+    number = isinstance(old, int) and not isinstance(old, bool)
+    return int(task_id) if number and task_id.isascii() and task_id.isdecimal() else task_id
+
+
+def stamps(contract: Contract) -> dict[str, Timestamp]:
+    """The places of times in the contract's documents, by their names, in the order of a task's life."""
+    reader = contract.reader
+    named = {"submitted": reader.submitted, "started": reader.started, "finished": reader.finished}
+    return {name: stamp for name, stamp in named.items() if stamp is not None}
+
+
+def set_time(contract: Contract, document: Any, name: str, moment: datetime) -> None:
+    """Write a time over the one that stands in the document, as that one is written; unset stays unset."""
+    stamp = stamps(contract).get(name)
+    shown = None if stamp is None else stamp.read(document)
+    if stamp is None or shown is None:
+        return
+    unit = _UNITS.get(contract.operation["x-mj-task"]["times"]["format"])
+    raw = stamp.raw(document)
+    value = _iso8601(raw, moment.astimezone(_zone(raw, shown))) if unit is None else _unix(raw, moment, unit)
+    put_all(document, stamp.path.locate(document), value)
+
+
+def _numbers(contract: Contract, document: Any) -> dict[str, int]:
+    """The times of a document that are numbers, by their paths."""
+    raw = {stamp.path.text: stamp.path.first(document) for stamp in stamps(contract).values()}
+    return {path: value for path, value in raw.items() if type(value) is int}
+
+
+def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
+    """Move what the contract's relations tie to a time, a link's signature for instance, with that time."""
+    form = contract.operation["x-mj-task"]
+    after = _numbers(contract, document)
+    for relation in form.get("relations", ()):
+        left, time = relation["left"], relation.get("equals", {}).get("path")
+        base = _BASES.get(left.get("base"))
+        if base is None or "capture" not in left or left["path"] == form["id"] or time not in after:
+            continue
+        shift = (after[time] - before[time]) // left.get("times", 1)
+        path = Path.compile(left["path"])
+        for location in path.locate(document):
+            text = path.first(document)
+            match = re.search(left["capture"], text) if isinstance(text, str) else None
+            if match is not None:
+                number = format(int(match[1], left["base"]) + shift, base)
+                put(document, location, text[: match.start(1)] + number + text[match.end(1) :])
+
+
+_BASES = {10: "d", 16: "x"}
+
+
+def set_progress(contract: Contract, document: Any, percent: int) -> None:
+    """Write a progress over the one that stands in the document, as that one is written; text stays."""
+    reader = contract.reader
+    if reader.progress_path is None or reader.percent(document) is None:
+        return
+    raw = reader.progress_path.first(document)
+    whole = contract.operation["x-mj-task"]["progress"]["format"] == "percent"
+    value: Any = percent if whole or (isinstance(raw, str) and "%" in raw) else percent / 100
+    if isinstance(raw, str):
+        value = f"{value}%" if "%" in raw else str(value)
+    elif isinstance(raw, float):
+        value = float(value)
+    put_all(document, reader.progress_path.locate(document), value)
+
+
+def put(document: Any, location: Location, value: Any) -> None:
+    """Set what stands at a location, in place; the root cannot be set."""
+    if location:
+        for step in location[:-1]:
+            document = document[step]
+        document[location[-1]] = value
+
+
+def put_all(document: Any, locations: Iterable[Location], value: Any) -> None:
+    """Set what stands at each of some locations, in place."""
+    for location in locations:
+        put(document, location, value)
+
+
+def _replaced(node: Any, old: str, new: str) -> Any:
+    return _each_text(node, lambda text: text.replace(old, new))
+
+
+def _each_text(node: Any, change: Callable[[str], str]) -> Any:
+    match node:
+        case str():
+            return change(node)
+        case dict():
+            return {name: _each_text(value, change) for name, value in node.items()}
+        case list():
+            return [_each_text(value, change) for value in node]
+        case _:
+            return node
+
+
+def _unix(raw: Any, moment: datetime, unit: timedelta) -> int | float | str:
+    whole = (moment - _EPOCH) // unit
+    if isinstance(raw, str):
+        return str(whole)
+    return (moment - _EPOCH) / unit if isinstance(raw, float) else whole
+
+
+def _zone(raw: str, shown: datetime) -> timezone:
+    """The offset from UTC at which a text stands for a moment."""
+    wall = datetime.fromisoformat(raw.strip()).replace(tzinfo=UTC)
+    return timezone(wall - shown)
+
+
+def _iso8601(raw: Any, moment: datetime) -> str:
+    manner = _ISO8601.fullmatch(raw)
+    if manner is None:
+        return moment.isoformat()
+    text = moment.strftime(f"%Y-%m-%d{manner['between']}%H:%M:%S")
+    if manner["fraction"]:
+        digits = len(manner["fraction"])
+        text += "." + f"{moment.microsecond:06}".ljust(digits, "0")[:digits]
+    match manner["offset"]:
+        case None:
+            return text
+        case "Z":
+            return text + "Z" if not moment.utcoffset() else text + moment.strftime("%z")
+        case offset:
+            written = moment.strftime("%z")
+            return text + (f"{written[:3]}:{written[3:5]}" if ":" in offset else written[: len(offset)])

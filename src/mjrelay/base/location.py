@@ -1,0 +1,11 @@
+"""YAML documents with their comments, key order and line numbers kept."""
+
+from __future__ import annotations
+
+Location = tuple[str | int, ...]
+"""The names and indices that lead from a document's root to one of its nodes."""
+
+
+def pointer(location: Location) -> str:
+    """A location as a JSON Pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)

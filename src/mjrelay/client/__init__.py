@@ -1,0 +1,45 @@
+"""The door of mjrelay.client."""
+
+from mjrelay.client.async_relay import AsyncRelay
+from mjrelay.client.relay import Relay
+from mjrelay.client.task import (
+    AnswerError,
+    DownloadError,
+    EmptyAnswerError,
+    EnvelopeError,
+    ForbiddenError,
+    MissingTaskError,
+    RateLimitedError,
+    RelayError,
+    SomeTasksError,
+    Task,
+    TransportError,
+    UnauthorizedError,
+    UnavailableError,
+    UndecodableError,
+    WaitTimeoutError,
+    WebPageError,
+    WrongTaskError,
+)
+
+__all__ = [
+    "AnswerError",
+    "AsyncRelay",
+    "DownloadError",
+    "EmptyAnswerError",
+    "EnvelopeError",
+    "ForbiddenError",
+    "MissingTaskError",
+    "RateLimitedError",
+    "Relay",
+    "RelayError",
+    "SomeTasksError",
+    "Task",
+    "TransportError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UndecodableError",
+    "WaitTimeoutError",
+    "WebPageError",
+    "WrongTaskError",
+]

@@ -1,0 +1,335 @@
+"""
+Waiting for tasks, as a machine that does no I/O and has no clock: it is told the time and the answers, and
+says whom to ask for next and what became of whom. Whoever drives it does the sending and the sleeping.
+
+Three bounds are kept apart: one request's (the driver's), the troubles in a row that are borne for one task
+(``retries``), and the whole wait's (``deadline``).
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import json
+import logging
+import math
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field, frozen
+
+from mjrelay.client.schedule import Schedule
+from mjrelay.client.task import (
+    AnswerError,
+    MissingTaskError,
+    RateLimitedError,
+    RelayError,
+    TransportError,
+    UnauthorizedError,
+    UnavailableError,
+    WaitTimeoutError,
+)
+from mjrelay.http import retry_after
+from mjrelay.semantics import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mjrelay.client.schedule import Rhythm
+    from mjrelay.client.task import Task
+    from mjrelay.http import Redactor
+
+
+GRACE = 10.0
+"""Seconds in which a task that was just submitted may still be unknown to the relay."""
+
+LONGEST_PAUSE = 120.0
+"""Seconds that a relay's Retry-After is obeyed for; one that wants more is asked again after these."""
+
+_LAST_CALL = 1.0
+"""Seconds before the deadline at which a task that is not due before it is asked for once more."""
+
+_GATHERING = 2.3
+"""Seconds between two requests for several ids, in which more falls due; none where more is due than fits."""
+
+_FIRST_TRIES = 2
+"""Answers in a row that may be no task, before one was: more would only hide a wrong base URL."""
+
+_LONGEST_BACKOFF = 30.0
+"""Seconds between two tries at most, where the relay names none."""
+
+_ABOUT_ALL = (TransportError, UnavailableError, RateLimitedError, UnauthorizedError)
+"""Errors that say nothing of whether a relay takes several ids in one request."""
+
+_KEPT = 65_536
+"""Bytes of a body that are kept of an answer without a task: thousands of tasks may be in trouble at once."""
+
+_log = logging.getLogger("mjrelay")
+
+
+@frozen
+class Ask:
+    """One request: for one id, or for several at once."""
+
+    ids: tuple[str, ...]
+
+
+@frozen
+class Changed:
+    """A task is not done, and not as it was seen last."""
+
+    task: Task
+
+
+@frozen
+class Ended:
+    """A task is done, or nothing more comes of it by itself."""
+
+    task: Task
+
+
+@frozen
+class Lost:
+    """A task will not be had."""
+
+    error: RelayError
+
+
+Event = Changed | Ended | Lost
+
+
+def ends(task: Task) -> bool:
+    """Whether there is nothing to wait for any more: the task is done, or needs input."""
+    return task.state.terminal or task.state is State.NEEDS_INPUT
+
+
+@define(eq=False)
+class _Watch:
+    """What is remembered of one task; small, for there may be thousands."""
+
+    id: str
+    schedule: Schedule
+    likeness: int | None = None
+    body: bytes | None = None
+    failures: int = 0
+    trouble: RelayError | None = None
+    missing_since: float = math.inf
+    alone: bool = False
+
+
+@define(eq=False)
+class Waiting:
+    """
+    Waits for tasks, each until ``until`` says that it will do.
+
+    ``batch`` is the largest number of ids in one request, None where the relay takes one at a time;
+    ``rate`` bounds requests per second, ``concurrency`` those in flight. ``restore`` makes a task of the JSON
+    that was kept of it. Moments are seconds on one monotonic clock, and ``epoch`` is its zero in Unix time.
+    """
+
+    relay: str
+    rhythm: Rhythm
+    redactor: Redactor
+    restore: Callable[[bytes], Task]
+    started: float
+    epoch: float
+    deadline: float = math.inf
+    until: Callable[[Task], bool] = ends
+    retries: int = 8
+    grace: float = GRACE
+    concurrency: int = 1
+    rate: float | None = None
+    batch: int | None = None
+    chance: Callable[[], float] = random.random
+    _watches: dict[str, _Watch] = field(init=False, factory=dict)
+    _due: list[tuple[float, int, _Watch]] = field(init=False, factory=list)
+    _events: deque[Event] = field(init=False, factory=deque)
+    _entries: int = field(init=False, default=0)
+    _in_flight: int = field(init=False, default=0)
+    _paused_until: float = field(init=False, default=-math.inf)
+    _gathering_until: float = field(init=False, default=-math.inf)
+    _budget: float = field(init=False, default=-math.inf)
+    _met: bool = field(init=False, default=False)
+    _strange: set[str] = field(init=False, factory=set)
+
+    def add(self, task_id: str, now: float) -> None:
+        """Wait for one more task, unless it is waited for already; it is due at once."""
+        if task_id not in self._watches:
+            self._watches[task_id] = watch = _Watch(task_id, Schedule(self.rhythm, self.chance))
+            self._put(watch, now)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return not self._watches
+
+    def events(self) -> Iterator[Event]:
+        """What has happened since this was asked last."""
+        while self._events:
+            yield self._events.popleft()
+
+    def next(self, now: float) -> Ask | float:
+        """Whom to ask for now, else the moment to come back; infinite where an answer has to come first."""
+        if now >= self.deadline:
+            self._lose_all(None)
+            return math.inf
+        if not self._due or self._in_flight >= self.concurrency:
+            return math.inf
+        # A second's worth of requests may go out together.
+        moment = max(self._due[0][0], self._paused_until, self._gathering_until, self._budget - 1.0)
+        if moment > now:
+            return min(moment, self.deadline)
+        if self.rate is not None:
+            self._budget = max(self._budget, now) + 1 / self.rate
+        self._in_flight += 1
+        picked = [heapq.heappop(self._due)[2]]
+        if self.batch is not None and not picked[0].alone:
+            while len(picked) < self.batch and self._due and _joins(*self._due[0], now):
+                picked.append(heapq.heappop(self._due)[2])
+            if not (self._due and self._due[0][0] <= now):
+                self._gathering_until = now + _GATHERING
+        return Ask(tuple(watch.id for watch in picked))
+
+    def answered(self, ask: Ask, answer: Mapping[str, Task | RelayError] | RelayError, now: float) -> None:
+        """Take what came for a request: what became of each id, or why the request told nothing of any."""
+        self._in_flight -= 1
+        if isinstance(answer, RelayError):
+            if len(ask.ids) > 1 and not isinstance(answer, _ABOUT_ALL):
+                self.batch, self._gathering_until = None, now  # the relay takes one at a time after all
+                for task_id in ask.ids:
+                    self._put(self._watches[task_id], now)
+                return
+            if isinstance(answer, UnauthorizedError) and not self._met:
+                self._lose_all(answer)
+            answer = {task_id: _about(answer, task_id) for task_id in ask.ids}
+        for task_id in ask.ids:
+            watch, one = self._watches[task_id], answer[task_id]
+            if isinstance(one, RelayError):
+                due = self._trouble(watch, one, now, many=len(ask.ids) > 1)
+            else:
+                due = self._news(watch, one, now)
+            if due is not None:
+                self._put(watch, due)
+
+    def _news(self, watch: _Watch, task: Task, now: float) -> float | None:
+        """Take an answer that holds the task; when it is due again, None where it is done."""
+        self._met = True
+        watch.failures, watch.trouble, watch.missing_since, watch.alone = 0, None, math.inf, False
+        if self.until(task):
+            watch.schedule.conclude(now)
+            del self._watches[watch.id]
+            self._events.append(Ended(task))
+            return None
+        likeness = _likeness(task)
+        changed = likeness != watch.likeness
+        if changed:
+            watch.likeness = likeness
+            watch.body = json.dumps(task.document, ensure_ascii=False, separators=(",", ":")).encode()
+            self._events.append(Changed(task))
+            self._wonder_at(task)
+        age = None if task.started is None else now + self.epoch - task.started.timestamp()
+        delay = watch.schedule.observe(now, progress=task.progress, age=age, changed=changed)
+        pause = retry_after(task.exchange, now + self.epoch)
+        if pause is not None:
+            return now + min(max(delay, pause), LONGEST_PAUSE)
+        last_call = self.deadline - _LAST_CALL
+        return min(now + delay, last_call if now < last_call else self.deadline)
+
+    def _trouble(self, watch: _Watch, error: RelayError, now: float, *, many: bool) -> float | None:
+        """Take an answer that holds no task; when the next try is due, None where there is none."""
+        watch.trouble = _light(error)
+        if isinstance(error, MissingTaskError):
+            watch.missing_since = min(watch.missing_since, now)
+            bearable = now - watch.missing_since < self.grace
+        else:
+            watch.failures += 1
+            hasty = many or (watch.likeness is None and isinstance(error, AnswerError))
+            bearable = error.transient and watch.failures <= (
+                min(self.retries, _FIRST_TRIES) if hasty else self.retries
+            )
+        if not bearable and many and not isinstance(error, UnauthorizedError):
+            watch.alone = True  # nothing that was asked for among others is lost before it was alone
+        elif not bearable:
+            self._lose(watch, error)
+            return None
+        delay = 2.0 ** min(max(watch.failures - 1, 0), 5) * (0.75 + self.chance() / 2)
+        delay = min(delay, _LONGEST_BACKOFF)
+        if error.retry_after is not None:
+            delay = min(max(error.retry_after, delay), LONGEST_PAUSE)
+        if error.retry_after is not None or isinstance(error, RateLimitedError):
+            self._paused_until = max(self._paused_until, now + delay)
+        return now + delay
+
+    def _lose(self, watch: _Watch, error: RelayError | None) -> None:
+        del self._watches[watch.id]
+        task = None if watch.body is None else self.restore(watch.body)
+        if error is None:
+            error = self._timed_out(watch, task)
+        error.task = error.task or task
+        self._events.append(Lost(error))
+
+    def _lose_all(self, error: RelayError | None) -> None:
+        """Give up all that is not in flight: for a key that is refused, or because the time is over."""
+        while self._due:
+            watch = heapq.heappop(self._due)[2]
+            self._lose(watch, error and _about(error, watch.id))
+
+    def _timed_out(self, watch: _Watch, task: Task | None) -> RelayError:
+        if task is None:
+            stood = "was never seen" if watch.trouble is None else f"was never seen ({watch.trouble})"
+        else:
+            progress = "" if task.progress is None else f" at {task.progress} %"
+            stood = f"was {task.state}{progress}"
+        error = WaitTimeoutError(
+            f"task {watch.id} {stood} after {self.deadline - self.started:g} seconds; nothing was cancelled, "
+            f"so go on waiting with wait({watch.id!r}), or: mjrelay wait {self.relay} {watch.id}",
+            relay=self.relay,
+            task_id=watch.id,
+            exchange=None if watch.trouble is None else watch.trouble.exchange,
+        )
+        error.__cause__ = watch.trouble
+        return error
+
+    def _wonder_at(self, task: Task) -> None:
+        """Say once of a word that the contract does not know that it was met."""
+        word = self.redactor.excerpt(repr(task.status), 80)
+        if task.state is State.UNKNOWN and word not in self._strange:
+            self._strange.add(word)
+            _log.warning(
+                "%s: the contract does not know the status %s; waiting on until the deadline",
+                self.relay,
+                word,
+            )
+
+    def _put(self, watch: _Watch, due: float) -> None:
+        self._entries += 1  # no two entries compare their watches
+        heapq.heappush(self._due, (due, self._entries, watch))
+
+
+def _joins(due: float, _: int, watch: _Watch, now: float) -> bool:
+    """Whether a task goes along with others: it is due, or nothing speaks against asking before it is."""
+    return not watch.alone and (due <= now or watch.trouble is None)
+
+
+def _likeness(task: Task) -> int:
+    """What must differ for a task to have changed; a link signed anew is the same link."""
+    media = (*task.images, *task.videos, *task.previews)
+    links = tuple(url.partition("?")[0] for url in media)
+    return hash((task.state, str(task.status), task.progress, links, task.started))
+
+
+def _about(error: RelayError, task_id: str) -> RelayError:
+    """The same error about one of the tasks that it befell."""
+    if error.task_id == task_id:
+        return error
+    own = copy.copy(error)
+    own.task_id = task_id
+    return own
+
+
+def _light(error: RelayError) -> RelayError:
+    """The error with no more of the answer than may be kept for each task."""
+    if error.exchange is not None and len(error.exchange.body) > _KEPT:
+        error.exchange = evolve(error.exchange, body=error.exchange.body[:_KEPT])
+    return error

@@ -1,0 +1,304 @@
+"""A relay's contract: its OpenAPI document, and what can be read from it."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from attrs import define, field, frozen
+
+from mjrelay.base import ContractError, pointer
+from mjrelay.contract import requests as _request
+from mjrelay.contract import yaml as _yaml
+from mjrelay.http import Credential
+from mjrelay.semantics import FormError, compile_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mjrelay.base import Location
+    from mjrelay.http import Request
+    from mjrelay.semantics import Reader
+
+
+ORIGINS = "x-origins"
+"""Where a packaged contract that overlays made says which files it is written in."""
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+@frozen
+class Clause:
+    """A place in a contract that a sentence about the relay rests on."""
+
+    file: str
+    line: int
+    pointer: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}#{self.pointer}"
+
+
+@frozen
+class Origin:
+    """A file, and the place in it that says something; what is below it there is below it here."""
+
+    file: Path
+    location: Location
+
+
+@define(frozen=True, slots=False, eq=False)
+class Contract:
+    """
+    One relay's contract, by the relay's name.
+
+    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that was there before
+    them, and ``origins`` are where the parts are written that they have changed. ``outside`` are the files,
+    with their lines, that are not packaged, in the order applied; the last of them, ``added``, were given as
+    overlays, and the one before those is what the contract was named by.
+    """
+
+    name: str
+    document: dict[str, Any] = field(repr=False)
+    source: Path = field(repr=False)
+    origins: Mapping[Location, Origin] = field(factory=dict, repr=False)
+    outside: Mapping[Path, Any] = field(factory=dict, repr=False)
+    added: tuple[Path, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Contract:
+        """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
+        return cls.of(path, _yaml.load(path))
+
+    @classmethod
+    def of(cls, path: Path, written: Any) -> Contract:
+        """The contract that is written in a file, which was loaded with its lines; raises as `load` does."""
+        document = _yaml.plain(written)
+        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+            raise ContractError(
+                "is no OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths",
+                source=path,
+            )
+        return cls(path.stem, document, path, outside={path: written})
+
+    @cached_property
+    def location(self) -> Location:
+        """Where the fetch operation stands: the one with `x-mj-task`."""
+        for location, operation in self._operations():
+            if "x-mj-task" in operation:
+                return location
+        raise ContractError(
+            "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
+        )
+
+    @property
+    def operation(self) -> dict[str, Any]:
+        """The fetch operation's Operation Object."""
+        _, path, method = self.location
+        operation: dict[str, Any] = self.document["paths"][path][method]
+        return operation
+
+    @property
+    def method(self) -> str:
+        """The fetch operation's method, in capitals."""
+        return str(self.location[2]).upper()
+
+    @property
+    def path(self) -> str:
+        """The fetch operation's path, as a template."""
+        return str(self.location[1])
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What the relay's documents mean."""
+        try:
+            return compile_reader(self.operation["x-mj-task"])
+        except ContractError as error:
+            key = (error.key,) if isinstance(error, FormError) else ()
+            clause = self.clause(*self.location, "x-mj-task", *key)
+            raise ContractError(str(error), source=clause.file, line=clause.line) from error
+
+    @property
+    def base_url(self) -> str | None:
+        """Scheme and host where the relay's page gives them."""
+        servers = self.document.get("servers") or [{}]
+        url = servers[0].get("url")
+        return None if url is None else str(url)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it is named by; None where that is a packaged relay's name."""
+        own = [path for path in self.outside if path not in self.added]
+        return own[-1] if own else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the host that it names is named by a file that is not packaged."""
+        return self._written("servers", 0, "url").file in self.outside
+
+    @cached_property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The ways of authenticating at the fetch operation: alternatives, the relay's own choice first."""
+        schemes = self.document.get("components", {}).get("securitySchemes", {})
+        if any(len(requirement) > 1 for requirement in self._security):
+            raise ContractError(
+                "security: two schemes at once are not served; write each as an alternative of its own",
+                source=self.source,
+            )
+        names = dict.fromkeys(name for requirement in self._security for name in requirement)
+        return tuple(Credential.compile(name, self.resolve(schemes.get(name, {}))) for name in names)
+
+    @property
+    def open(self) -> bool:
+        """Whether the relay may answer without any credential."""
+        return not self._security or not all(self._security)
+
+    @property
+    def _security(self) -> list[dict[str, Any]]:
+        return list(self.operation.get("security", self.document.get("security", [])))
+
+    def request(self, task_id: str, path: str | None = None) -> Request:
+        """The request that asks for a task, without a credential; ``path`` stands for the contract's own."""
+        return _request.build(self.method, path or self.path, self.reader.ask, task_id)
+
+    @cached_property
+    def batch(self) -> Location | None:
+        """Where the operation stands that asks for several tasks at once, if there is one."""
+        return None if self.reader.batch is None else self._called(self.reader.batch.operation)
+
+    @cached_property
+    def seed(self) -> Location | None:
+        """Where the operation stands that asks for the seed of a task's image, if there is one."""
+        return None if self.reader.seed is None else self._called(self.reader.seed.operation)
+
+    @property
+    def batch_path(self) -> str | None:
+        """The path of the operation for several tasks."""
+        return None if self.batch is None else str(self.batch[1])
+
+    @property
+    def seed_path(self) -> str | None:
+        """The path of the operation for a seed, as a template."""
+        return None if self.seed is None else str(self.seed[1])
+
+    def batch_request(self, ids: Sequence[str], path: str | None = None) -> Request:
+        """
+        The request that asks for several tasks at once, without a credential; ``path`` is as in `request`.
+
+        Raises `ContractError` where the relay has no such operation.
+        """
+        if self.reader.batch is None or self.batch is None:
+            raise ContractError("has no batch in x-mj-task; ask for one task at a time", source=self.source)
+        _, own, method = self.batch
+        return _request.build_many(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
+
+    def seed_request(self, task_id: str, path: str | None = None) -> Request:
+        """
+        The request that asks for the seed of a task's image; its id goes where `ask` says, here too.
+
+        Raises `ContractError` where the relay has no such operation.
+        """
+        if self.seed is None:
+            raise ContractError("has no seed in x-mj-task; the relay does not tell seeds", source=self.source)
+        _, own, method = self.seed
+        return _request.build(str(method).upper(), path or str(own), self.reader.ask, task_id)
+
+    def response(
+        self, status: int, operation: Location | None = None
+    ) -> tuple[Location, dict[str, Any]] | None:
+        """
+        The Response Object for a status and where it stands: the exact code, its range, or the default.
+
+        It is the fetch operation's unless another one's location is given.
+        """
+        _, path, method = location = operation or self.location
+        responses = self.document["paths"][path][method].get("responses", {})
+        for key in (str(status), f"{status // 100}XX", "default"):
+            if key in responses:
+                return (*location, "responses", key), self.resolve(responses[key])
+        return None
+
+    def content(self, status: int, operation: Location | None = None) -> dict[str, Any]:
+        """The Media Type Objects of a status by media type; empty where the contract gives it no body."""
+        found = self.response(status, operation)
+        content: dict[str, Any] = {} if found is None else found[1].get("content", {})
+        return content
+
+    @cached_property
+    def examples(self) -> dict[str, Any]:
+        """The contract's example documents of a 200 by name; a state's name means that state."""
+        return {
+            name: example["value"]
+            for media in self.content(200).values()
+            for name, reference in media.get("examples", {}).items()
+            if "value" in (example := self.resolve(reference))
+        }
+
+    def _called(self, name: str) -> Location:
+        for location, operation in self._operations():
+            if operation.get("operationId") == name:
+                return location
+        raise ContractError(
+            f"no operation is called {name}; correct the operationId in x-mj-task", source=self.source
+        )
+
+    def _operations(self) -> Iterator[tuple[Location, dict[str, Any]]]:
+        for path, item in self.document["paths"].items():
+            for method in METHODS:
+                operation = item.get(method) if isinstance(item, dict) else None
+                if isinstance(operation, dict):
+                    yield ("paths", path, method), operation
+
+    def resolve(self, node: Any) -> Any:
+        """A node, or what its local ``$ref`` refers to; raises `ContractError` where that is nothing."""
+        seen: list[str] = []
+        while isinstance(node, dict) and "$ref" in node:
+            reference = str(node["$ref"])
+            if reference in seen:
+                raise ContractError(f"{reference} refers to itself", source=self.source)
+            seen.append(reference)
+            node = self.document
+            for step in unquote(reference).removeprefix("#/").split("/"):
+                name = step.replace("~1", "/").replace("~0", "~")
+                try:
+                    node = node[int(name) if isinstance(node, list) else name]
+                except (KeyError, IndexError, TypeError, ValueError) as error:
+                    raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
+        return node
+
+    def clause(self, *location: str | int) -> Clause:
+        """The clause at a location: file, line of it or of its nearest ancestor there, and JSON Pointer."""
+        origin = self._written(*location)
+        if origin.file not in self.outside:
+            return _clause(origin.file, origin.location)
+        line = _yaml.line(self.outside[origin.file], origin.location)
+        return Clause(str(origin.file), line, pointer(origin.location))
+
+    def _written(self, *location: str | int) -> Origin:
+        for depth in range(len(location), 0, -1) if self.origins else ():
+            if origin := self.origins.get(location[:depth]):
+                return Origin(origin.file, (*origin.location, *location[depth:]))
+        return Origin(self.source, location)
+
+
+def data(folder: str) -> Path:
+    """A folder of data that ships with the package: ``openapi`` or ``overlays``."""
+    package = Path(__file__).parents[1]
+    packaged = package / folder
+    return packaged if packaged.is_dir() else package.parents[1] / folder
+
+
+@cache
+def _clause(source: Path, location: Location) -> Clause:
+    return Clause(_shown(source), _yaml.line(_lines(source), location), pointer(location))
+
+
+def _shown(source: Path) -> str:
+    root = data("openapi").parent
+    return source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
+
+
+@cache
+def _lines(source: Path) -> Any:
+    return _yaml.load(source) if source.is_file() else {}

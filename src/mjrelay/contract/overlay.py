@@ -1,0 +1,284 @@
+"""
+OpenAPI Overlay documents, 1.0 and 1.1: changes to a contract, written beside it.
+
+Right by the specification, and stricter in one point: a target that selects nothing is an error unless
+its action says ``x-optional: true``, because a contract that has moved on must not leave its overlays
+silently without effect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jsonpath_rfc9535 as jsonpath
+from attrs import field, frozen
+from jsonpath_rfc9535.serialize import canonical_string
+
+from mjrelay.base import Location, OverlayError
+from mjrelay.contract import edit as _edit
+from mjrelay.contract.yaml import line, load, plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+Document = TypeVar("Document")
+
+# What the fields of an overlay's objects hold.
+_OVERLAY: dict[str, type] = {"overlay": str, "info": dict, "extends": str, "actions": list}
+_INFO: dict[str, type] = {"title": str, "version": str, "description": str}
+_ACTION: dict[str, type] = {"target": str, "description": str, "update": object, "copy": str, "remove": bool}
+_EXTENSIONS: dict[str, type] = {"x-optional": bool}
+_SINCE_1_1 = {"info.description", "actions.copy"}
+_KINDS: dict[type, str] = {
+    str: "text, in quotes if it looks like something else",
+    dict: "an object",
+    list: "an array",
+    bool: "true or false",
+}
+
+
+@frozen
+class Update:
+    """Merge ``value`` into each selected object, add it to each array, put it in place of each primitive."""
+
+    value: Any
+
+
+@frozen
+class Copy:
+    """Do as `Update` does, with the one node of the same document that ``source`` selects."""
+
+    source: str
+    query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
+
+
+@frozen
+class Remove:
+    """Take each selected node out of the object or array that holds it."""
+
+
+@frozen
+class Action:
+    """One step of an overlay: what it selects, and what becomes of it."""
+
+    target: str
+    query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
+    does: Update | Copy | Remove
+    line: int
+    description: str | None = None
+    optional: bool = False
+
+
+@frozen
+class Overlay:
+    """An overlay document, read and found well-formed."""
+
+    source: Path
+    title: str
+    version: str
+    """The version of the Overlay Specification that the document is written in."""
+    extends: str | None
+    """The contract that it is meant for, as written; the caller resolves it."""
+    actions: tuple[Action, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Overlay:
+        """
+        The overlay in a YAML or JSON file.
+
+        Raises `OverlayError` where it is not an Overlay 1.0 or 1.1 document, and `ContractError` where it
+        cannot be read or is not YAML.
+        """
+        return _Reader(path).overlay()
+
+    def apply(self, document: Document) -> Document:
+        """
+        A changed copy of the document, which itself stays as it is.
+
+        Comments, key order and line numbers of a document that was loaded from YAML are kept; its aliases
+        are written out, so that a change to one place is a change to that place alone.
+        Raises `OverlayError` where an action does not fit the document.
+        """
+        box: list[Any] = [_edit.unshared(document, set())]  # gives the root, too, something that holds it
+        for action in self.actions:
+            self._act(action, box)
+        changed: Document = box[0]
+        return changed
+
+    def _act(self, action: Action, box: list[Any]) -> None:
+        snapshot = plain(box[0])
+        targets = self._select(action, action.target, action.query, snapshot)
+        kinds = sorted({_kind(node) for node in targets.values()})
+        if self._is_1_0 and "a primitive" in kinds:
+            raise self._error(
+                action,
+                f"{action.target} selects a primitive, which Overlay 1.0 leaves alone; "
+                "select the object that holds it, or write overlay: 1.1.0",
+            )
+        if isinstance(action.does, Remove):
+            if () in targets:
+                raise self._error(action, "the whole document cannot be removed; select a part of it")
+            # Backwards, so that no removal moves or takes away what is still to be removed.
+            for location in sorted(targets, reverse=True):
+                _edit.remove(box, location)
+            return
+        if not self._is_1_0 and len(kinds) > 1:
+            raise self._error(
+                action,
+                f"{action.target} selects nodes of different kinds ({', '.join(kinds)}); "
+                "write one action for each kind",
+            )
+        for value in self._values(action, action.does, snapshot):
+            for location, node in targets.items():
+                appended = isinstance(node, list) and (self._is_1_0 or not isinstance(value, list))
+                holder, key = _edit.find(box, location)
+                self._merge(action, holder, key, [value] if appended else value, location)
+
+    def _values(self, action: Action, does: Update | Copy, document: Any) -> list[Any]:
+        """The value to merge, if there is one."""
+        if isinstance(does, Update):
+            return [does.value]
+        nodes = self._select(action, does.source, does.query, document)
+        if len(nodes) > 1:
+            raise self._error(action, f"{does.source} selects {len(nodes)} nodes to copy; let it select one")
+        return list(nodes.values())
+
+    def _select(
+        self, action: Action, path: str, query: jsonpath.JSONPathQuery, document: Any
+    ) -> dict[Location, Any]:
+        try:
+            nodes = {node.location: node.value for node in query.find(document)}
+        except jsonpath.JSONPathError as error:
+            raise self._error(action, f"{path} cannot be evaluated here: {error}") from error
+        if not nodes and not action.optional:
+            raise self._error(
+                action,
+                f"{path} selects nothing; correct it, "
+                "or write x-optional: true where the contract need not have it",
+            )
+        return nodes
+
+    def _merge(self, action: Action, holder: Any, key: Any, value: Any, location: Location) -> None:
+        old = holder[key]
+        if isinstance(old, dict) and isinstance(value, dict):
+            for name, item in value.items():
+                inner = _edit.key_of(old, name)
+                if inner in old:
+                    self._merge(action, old, inner, item, (*location, name))
+                else:
+                    _edit.append(holder, key, name, item)
+        elif isinstance(old, list) and isinstance(value, list):
+            for item in value:
+                _edit.append(holder, key, len(old), item)
+        elif isinstance(old, dict | list) or isinstance(value, dict | list):
+            place = "$" + "".join(
+                f"[{canonical_string(step) if isinstance(step, str) else step}]" for step in location
+            )
+            raise self._error(
+                action,
+                f"{place} is {_kind(old)} and cannot be merged with {_kind(value)}; "
+                "give it a value of its own kind, or remove it in an action before this one",
+            )
+        else:
+            _edit.replace(holder, key, value)
+
+    @property
+    def _is_1_0(self) -> bool:
+        return self.version.startswith("1.0.")
+
+    def _error(self, action: Action, message: str) -> OverlayError:
+        return OverlayError(message, source=self.source, line=action.line)
+
+
+class _Reader:
+    """One overlay file on its way to an `Overlay`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.document = load(path)
+        self.version = ""
+        self.data = plain(self.document)
+
+    def overlay(self) -> Overlay:
+        version = self.data.get("overlay") if isinstance(self.data, dict) else None
+        if not isinstance(version, str) or not re.fullmatch(r"1\.[01]\.[0-9]+", version):
+            raise self.error('is not an overlay that can be read: it must say overlay: "1.0.0" or "1.1.0"')
+        self.version = version
+        root = self.fields(self.data, (), _OVERLAY, ("info", "actions"))
+        info = self.fields(root["info"], ("info",), _INFO, ("title", "version"))
+        if not root["actions"]:
+            raise self.error("actions is empty; an overlay has one action or more", "actions")
+        actions: dict[str, Action] = {}
+        for index, data in enumerate(root["actions"]):
+            action = self.action(data, index)
+            twin = actions.setdefault(json.dumps(data, sort_keys=True, default=repr), action)
+            if twin is not action:
+                raise self.error(f"the same action stands in line {twin.line}; delete one", "actions", index)
+        return Overlay(
+            source=self.path,
+            title=info["title"],
+            version=version,
+            extends=root.get("extends"),
+            actions=tuple(actions.values()),
+        )
+
+    def action(self, data: Any, index: int) -> Action:
+        here = ("actions", index)
+        data = self.fields(data, here, _ACTION | _EXTENSIONS, ("target",))
+        verbs = [verb for verb in ("update", "copy", "remove") if verb in data]
+        if len(verbs) > 1 and not self.version.startswith("1.0."):
+            raise self.error(f"an action does one thing, not {' and '.join(verbs)}; split it", *here)
+        does: Update | Copy | Remove
+        if data.get("remove"):
+            does = Remove()
+        elif "update" in data:
+            does = Update(data["update"])
+        elif "copy" in data:
+            does = Copy(data["copy"], self.query(data["copy"], *here, "copy"))
+        else:
+            raise self.error("the action changes nothing; give it update, copy or remove: true", *here)
+        return Action(
+            target=data["target"],
+            query=self.query(data["target"], *here, "target"),
+            does=does,
+            line=line(self.document, here),
+            description=data.get("description"),
+            optional=data.get("x-optional", False),
+        )
+
+    def fields(
+        self, data: Any, here: Location, known: dict[str, type], required: tuple[str, ...]
+    ) -> dict[str, Any]:
+        what = str(here[0]) if here else "overlay"
+        if not isinstance(data, dict):
+            raise self.error(
+                f"each of {what} must be an object" if here[1:] else f"{what} must be an object", *here
+            )
+        for name, value in data.items():
+            if name not in known and not name.startswith("x-"):
+                raise self.error(f"{name} is unknown here; correct it, or let it begin with x-", *here, name)
+            if f"{what}.{name}" in _SINCE_1_1 and self.version.startswith("1.0."):
+                raise self.error(f"{name} came with Overlay 1.1; write overlay: 1.1.0", *here, name)
+            kind = known.get(name, object)
+            if not isinstance(value, kind):
+                raise self.error(f"{name} must be {_KINDS[kind]}", *here, name)
+        for name in required:
+            if name not in data:
+                raise self.error(f"{name} is missing from {'an action' if here[1:] else what}", *here)
+        return data
+
+    def query(self, text: str, *here: str | int) -> jsonpath.JSONPathQuery:
+        try:
+            return jsonpath.compile(text)
+        except jsonpath.JSONPathError as error:
+            raise self.error(f"{text!r} is not a JSONPath by RFC 9535: {error}", *here) from error
+
+    def error(self, message: str, *here: str | int) -> OverlayError:
+        return OverlayError(message, source=self.path, line=line(self.document, here))
+
+
+def _kind(node: Any) -> str:
+    return "an object" if isinstance(node, dict) else "an array" if isinstance(node, list) else "a primitive"

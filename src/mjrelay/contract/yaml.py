@@ -1,0 +1,92 @@
+"""YAML documents with their comments, key order and line numbers kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
+from ruamel.yaml.scalarfloat import ScalarFloat
+from ruamel.yaml.scalarint import ScalarInt
+from ruamel.yaml.scalarstring import ScalarString
+
+from mjrelay.base import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from io import StringIO
+    from pathlib import Path
+
+
+_SCALARS: dict[type, type] = {ScalarString: str, ScalarBoolean: bool, ScalarFloat: float, ScalarInt: int}
+
+
+def load(path: Path) -> Any:
+    """
+    The document in a YAML 1.2 file (JSON is YAML, so it may be that too).
+
+    Raises `ContractError` where the file cannot be read or is not YAML; names that stand twice in one
+    mapping are not YAML.
+    """
+    try:
+        return _round_trip().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ContractError("there is no such file; check the path", source=path) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"cannot be read: {error}", source=path) from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        problem = str(error.problem).partition("\n")[0]
+        raise ContractError(f"is not YAML: {problem}", source=path, line=line) from error
+    except RecursionError as error:
+        raise ContractError("is nested too deeply", source=path) from error
+    except YAMLError as error:
+        raise ContractError(f"is not YAML: {error}", source=path) from error
+
+
+def dump(document: Any, stream: StringIO) -> None:
+    """Write a document that `load` returned, comments and key order included."""
+    _round_trip().dump(document, stream)
+
+
+def line(document: Any, location: Sequence[str | int]) -> int:
+    """The line (from 1) of a node, or of its nearest ancestor that the document holds."""
+    found = document.lc.line + 1 if isinstance(document, CommentedMap | CommentedSeq) else 1
+    for part in location:
+        # An unquoted 200 is a number here, and a name in the plain document.
+        names = document if isinstance(document, CommentedMap) and part not in document else ()
+        step = next((name for name in names if str(name) == part), part)
+        if isinstance(document, CommentedMap) and step in document and step in (document.lc.data or {}):
+            found = document.lc.key(step)[0] + 1
+        elif (
+            isinstance(document, CommentedSeq)
+            and isinstance(step, int)
+            and step < len(document)
+            and step in (document.lc.data or {})
+        ):
+            found = document.lc.item(step)[0] + 1
+        else:
+            break
+        document = document[step]
+    return int(found)
+
+
+def plain(document: Any) -> Any:
+    """The same document as dicts, lists and scalars of Python's own types."""
+    if isinstance(document, dict):
+        return {str(name): plain(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [plain(item) for item in document]
+    for kind, builtin in _SCALARS.items():
+        if isinstance(document, kind):
+            return builtin(document)
+    return document
+
+
+def _round_trip() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # never fold what was written on one line
+    return yaml

@@ -1,0 +1,81 @@
+"""
+Finds out what a URL speaks: which contract, prefix and credential fit it, and what is wrong there.
+
+All that it knows of relays it knows from contracts. `_plan` says what is sent next, and knows nothing of
+sending; `_evidence` is what came; `_score`, `_complaint` and `_diagnosis` are pure functions of it. Only
+`examine` sends.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mjrelay import contract as _settings
+from mjrelay import http as _request
+from mjrelay._version import __version__
+from mjrelay.doctor.addresses import Address
+from mjrelay.doctor.diagnosis import Diagnosis, diagnose
+from mjrelay.doctor.plan import Plan, Step
+from mjrelay.http import Exchange
+from mjrelay.transport import Link, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mjrelay.contract import Contract
+    from mjrelay.http import Redactor
+
+
+_AGENT = (("User-Agent", f"mjrelay/{__version__} doctor"),)
+
+
+def examine(
+    url: str,
+    contracts: Sequence[Contract],
+    *,
+    redactor: Redactor,
+    key: str | None = None,
+    task_id: str | None = None,
+    timeout: float = 15.0,
+    patience: float = 60.0,
+    announce: Callable[[Step], object] = lambda _: None,
+) -> Diagnosis:
+    """
+    Examine a URL with `LIMIT` requests at most, each announced before it is sent.
+
+    One request takes ``timeout`` seconds at most, all together ``patience``. Raises `SettingError` for a URL,
+    a key or an id that cannot be used.
+    """
+    if key is not None:
+        _settings.checked_key(key)
+    address = Address.of(url, contracts)
+    plan = Plan(address, contracts, task_id or address.task_id, key is not None)
+    link = Link(origin=address.origin, redactor=redactor)
+    end = time.monotonic() + patience
+    steps = plan.steps()
+    step = next(steps, None)
+    while step is not None:
+        announce(step)
+        exchange = _send(link, step, key, min(timeout, end - time.monotonic()))
+        try:
+            step = steps.send(exchange)
+        except StopIteration:
+            step = None
+    return diagnose(plan.evidence, contracts)
+
+
+def _send(link: Link, step: Step, key: str | None, seconds: float) -> Exchange:
+    """The exchange that a step leads to, on a connection of its own, so that none is sent a second time."""
+    request = step.request.with_headers(_AGENT, _AGENT)
+    if step.way is not None and key is not None:
+        request = request.authenticated(step.way, key)
+    if seconds <= 0:
+        seen: _request.Request = request.shown or request
+        url = f"{link.origin}{seen.target}"
+        return Exchange(seen.method, url, failure="the time for all requests together is over")
+    wire = connect(link)
+    try:
+        return wire.send(request, seconds)
+    finally:
+        wire.close()

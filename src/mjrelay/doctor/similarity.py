@@ -1,0 +1,182 @@
+"""How much a document is like what a contract shows: its names and types, and what it writes for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mjrelay.contract import Contract
+    from mjrelay.semantics import State
+
+
+_DEEPEST = 6
+"""Objects within one another that are compared."""
+_ITEMS = 3
+"""Items of a list that are compared; the others are like them."""
+_MANY = 400
+"""Names of one object that are compared."""
+
+_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+
+
+@define
+class Likeness:
+    """
+    How a document fits a schema: names of the right type, and paths to what does not fit.
+
+    ``extra`` are names that the schema does not have, ``absent`` those that the document does not have,
+    ``lacking`` those among them that the schema requires, and ``mistyped`` those whose value is of a type
+    that it does not allow.
+    """
+
+    agreed: int = 0
+    extra: list[str] = field(factory=list)
+    absent: list[str] = field(factory=list)
+    lacking: list[str] = field(factory=list)
+    mistyped: list[str] = field(factory=list)
+
+    @property
+    def value(self) -> float:
+        """The part that fits, 0 to 1."""
+        wrong = len(self.extra) + len(self.lacking) + len(self.mistyped)
+        return self.agreed / (self.agreed + wrong) if self.agreed + wrong else 0.0
+
+
+def schema(contract: Contract, status: int) -> Any:
+    """The schema of a status' first body, None where the contract shows none."""
+    media = next(iter(contract.content(status).values()), None)
+    return None if media is None else contract.resolve(media).get("schema")
+
+
+def likeness(contract: Contract, document: Any, status: int = 200) -> Likeness | None:
+    """How a document fits the contract's schema of a status; None where there is none."""
+    node = schema(contract, status)
+    if node is None:
+        return None
+    found = Likeness()
+    _compare(_Place(contract), document, node, found)
+    return found
+
+
+def resemblance(contract: Contract, document: Any, state: State) -> float:
+    """
+    How much a document looks like the contract's own example of its state, 0 to 1.
+
+    Beside names and types it counts how what is unset is written, in which servers of one schema differ.
+    """
+    shown = contract.examples
+    examples = [shown[state.value]] if state.value in shown else list(shown.values())
+    return max((_alike(dict(_kinds(document)), dict(_kinds(one))) for one in examples), default=0.0)
+
+
+def unset(contract: Contract, document: Any) -> dict[str, list[str]]:
+    """The paths of what is unset in a document, by how it is written; only those of the contract's names."""
+    found: dict[str, list[str]] = {"null": [], "empty": [], "zero": [], "absent": []}
+    known = likeness(contract, document) or Likeness()
+    strange = {*known.extra}
+    for path, kind in _kinds(document):
+        if kind in found and path not in strange:
+            found[kind].append(path)
+    found["absent"] = known.absent[:_MANY]
+    return found
+
+
+def _compare(place: _Place, value: Any, node: Any, found: Likeness) -> None:
+    forms = list(_forms(place.contract, node, 0))
+    types = {one for form in forms for one in _listed(form.get("type"))}
+    if types and not _is_of(value, types):
+        found.mistyped.append(place.path)
+        return
+    if place.depth:
+        found.agreed += 1
+    if place.depth >= _DEEPEST:
+        return
+    if isinstance(value, dict):
+        _compare_object(place, value, forms, found)
+    elif isinstance(value, list):
+        items = next((form["items"] for form in forms if "items" in form), None)
+        for item in value[:_ITEMS] if items is not None else ():
+            _compare(place.below("[*]"), item, items, found)
+
+
+def _compare_object(place: _Place, value: dict[str, Any], forms: list[Any], found: Likeness) -> None:
+    properties = {name: one for form in forms for name, one in (form.get("properties") or {}).items()}
+    if not properties:
+        return
+    for name in list(value)[:_MANY]:
+        if name in properties:
+            _compare(place.below(f".{name}"), value[name], properties[name], found)
+        else:
+            found.extra.append(f"{place.path}.{name}")
+    required = {name for form in forms for name in form.get("required") or ()}
+    absent = [name for name in properties if name not in value]
+    found.absent += [f"{place.path}.{name}" for name in absent]
+    found.lacking += [f"{place.path}.{name}" for name in absent if name in required]
+
+
+@frozen
+class _Place:
+    """Where in a document a comparison is."""
+
+    contract: Contract
+    path: str = "$"
+    depth: int = 0
+
+    def below(self, step: str) -> _Place:
+        return _Place(self.contract, self.path + step, self.depth + 1)
+
+
+def _forms(contract: Contract, node: Any, depth: int) -> Iterator[dict[str, Any]]:
+    """A schema and all that it may be instead."""
+    node = contract.resolve(node)
+    if not isinstance(node, dict) or depth > _DEEPEST:
+        return
+    yield node
+    for word in ("anyOf", "oneOf", "allOf"):
+        for one in node.get(word) or ():
+            yield from _forms(contract, one, depth + 1)
+
+
+def _listed(types: Any) -> list[Any]:
+    return types if isinstance(types, list) else [] if types is None else [types]
+
+
+def _is_of(value: Any, types: set[Any]) -> bool:
+    name = _type(value)
+    return name in types or (name == "integer" and "number" in types)
+
+
+def _type(value: Any) -> str:
+    return _TYPES.get(type(value), "null")
+
+
+def _kinds(value: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """What stands at each path through objects: a type, or the way in which nothing is written."""
+    if isinstance(value, dict) and value and depth < _DEEPEST:
+        for name, held in list(value.items())[:_MANY]:
+            yield from _kinds(held, f"{path}.{name}", depth + 1)
+    elif value is None:
+        yield path, "null"
+    elif value in ("", [], {}):
+        yield path, "empty"
+    elif value == 0 and not isinstance(value, bool):
+        yield path, "zero"
+    else:
+        yield path, _type(value)
+
+
+def _alike(one: dict[str, str], other: dict[str, str]) -> float:
+    """The part of the paths in a document and in an example that are alike."""
+    same = sum(1.0 if one.get(path) == other.get(path) else 0.3 for path in one.keys() & other.keys())
+    alone = sum(_ALONE.get(kind, 1.0) for path, kind in other.items() if path not in one)
+    alone += len(one.keys() - other.keys())
+    both = len(one.keys() & other.keys())
+    return same / (both + alone) if both + alone else 0.0
+
+
+_ALONE = {"null": 0.5, "empty": 0.5, "zero": 0.5}
+"""What it weighs that a document lacks something: half, where the example has it without a value."""

@@ -1,0 +1,165 @@
+"""A link to a file as a relay gives it: its form, whether it leads into the Internet, until when it holds."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from attrs import frozen
+
+from mjrelay.base import SettingError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
+
+UNSENT = re.compile(r"[^!-~]+")
+"""What no URL holds as it is."""
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_.:-]+")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+@frozen
+class Link:
+    """A URL in the form in which it is sent."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Link:
+        """Raises ValueError, with what is wrong, for what is not followed."""
+        parts = urlsplit(url.strip())
+        if parts.scheme not in _PORTS:
+            raise ValueError("only http:// and https:// links are downloaded")
+        if "@" in parts.netloc:
+            raise ValueError("a link with a user name or password in it is not followed")
+        try:
+            host = (parts.hostname or "").encode("idna").decode("ascii")
+        except UnicodeError as error:
+            raise ValueError("the link names a host that there cannot be") from error
+        if not _HOST.fullmatch(host):
+            raise ValueError("the link names no host")
+        port = _PORTS[parts.scheme] if parts.port is None else parts.port
+        place = (f"[{host}]" if ":" in host else host) + ("" if parts.port is None else f":{port}")
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = UNSENT.sub(lambda match: quote(match[0], errors="replace"), target)
+        return cls(f"{parts.scheme}://{place}{target}", parts.scheme, host, port, parts.path)
+
+
+def plain(url: str) -> str:
+    """A URL without what may be secret in it: credentials and the query."""
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+
+
+def shown(url: str) -> str:
+    """A URL as it is shown to people."""
+    return UNSENT.sub("_", plain(url))[:200]
+
+
+def public(address: Address) -> bool:
+    """Whether an address belongs to the Internet at large, and not by way of another one within it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _TRANSLATED:
+            return public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.ipv4_mapped is not None:
+            return public(address.ipv4_mapped)
+        tunnel = address.sixtofour is not None or address.teredo is not None
+        return address in _UNICAST and address.is_global and not tunnel
+    return address.is_global and not address.is_multicast
+
+
+def expiry(url: str) -> float | None:
+    """Until when a link is signed, in Unix time, as storages write it; None where it does not say."""
+    fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
+    moment: float | None = None
+    if "hm" in fields and re.fullmatch(r"[0-9a-fA-F]{1,8}", fields.get("ex", "")):
+        moment = int(fields["ex"], 16)
+    elif re.fullmatch(r"[0-9]{1,10}", fields.get("expires", "")):
+        moment = int(fields["expires"])
+    elif match := re.fullmatch(r"[0-9]{1,10};([0-9]{1,10})", fields.get("q-sign-time", "")):
+        moment = int(match[1])
+    elif "sig" in fields and "se" in fields:
+        moment = _moment(fields["se"])
+    else:
+        for name, value in fields.items():
+            if (match := re.fullmatch(r"x-([a-z]+)-expires", name)) and re.fullmatch(r"[0-9]{1,9}", value):
+                start = _moment(fields.get(f"x-{match[1]}-date", ""))
+                moment = None if start is None else start + int(value)
+    return moment if moment is not None and 0 <= moment < 1e11 else None
+
+
+def _moment(text: str) -> float | None:
+    with suppress(ValueError, OverflowError):
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def checked_url(url: str) -> str:
+    """The URL without a closing slash; raises `SettingError` for what cannot be a relay's address."""
+    url = url.strip()
+    if not url:
+        raise SettingError("the base URL is empty; write https://host, or leave it out")
+    if re.search(r"\s", url):  # some of which urlsplit would leave out in silence
+        raise SettingError(f"{url!r} is no URL, for it holds white space; copy it once more")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SettingError(f"{url!r} is no URL ({error}); write https://host") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise SettingError(f"{url!r} is no http or https URL; write https://host")
+    try:
+        url.encode("ascii")
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise SettingError(f"{url!r} is no URL as it is sent; write host and path in ASCII") from error
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingError(
+            f"{parts.hostname}: a base URL holds no credentials, query or fragment; leave them out"
+        )
+    return url.rstrip("/")
+
+
+def loopback(url: str) -> bool:
+    """Whether a URL leads to this very machine, so that requests cost nobody anything."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def join(base_url: str, target: str) -> str:
+    """
+    The URL of a target on a relay.
+
+    A base URL keeps its own path as a prefix, but what it ends with and the target begins with stands once:
+    ``https://host/api`` and ``/api/task`` make ``https://host/api/task``.
+    """
+    return "".join(locate(base_url, target))
+
+
+def locate(base_url: str, target: str) -> tuple[str, str]:
+    """The two halves of what `join` makes: scheme and host, and the target behind the base URL's own path."""
+    base = urlsplit(base_url)
+    prefix = [part for part in base.path.split("/") if part]
+    path, mark, query = target.partition("?")
+    steps = path.split("/")[1:]
+    for overlap in range(min(len(prefix), len(steps)), 0, -1):
+        if prefix[-overlap:] == steps[:overlap]:
+            prefix = prefix[:-overlap]
+            break
+    return f"{base.scheme}://{base.netloc}", "/" + "/".join([*prefix, *steps]) + mark + query

@@ -1,0 +1,275 @@
+"""From `x-mj-task` to a reader: every form is checked, compiled, and named where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mjrelay.base import ContractError
+from mjrelay.semantics import paths as _request
+from mjrelay.semantics.matcher import Matcher
+from mjrelay.semantics.paths import Path
+from mjrelay.semantics.predicate import Predicate, compile_predicate, compile_scope, same, table
+from mjrelay.semantics.reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
+from mjrelay.semantics.relation import Relation
+from mjrelay.semantics.values import PROGRESS_FORMATS, compile_time, is_number, text
+
+if TYPE_CHECKING:
+    from mjrelay.base import Location
+
+
+class FormError(ContractError):
+    """A part of `x-mj-task` that cannot be compiled; ``key`` says which."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"x-mj-task: {key}: {message}")
+
+
+def compile_reader(form: Mapping[str, Any]) -> Reader:
+    """
+    The reader that an `x-mj-task` denotes.
+
+    Raises `ContractError`, naming the key, where a form cannot be compiled.
+    """
+    if not isinstance(form, Mapping):
+        raise ContractError(f"x-mj-task: {form!r} is no mapping")
+    if not same(form.get("version"), VERSION):
+        raise ContractError(
+            f"x-mj-task: version {form.get('version')!r} is not known; this reader speaks {VERSION}"
+        )
+    compilers: dict[str, Callable[[], Any]] = {
+        "ask": lambda: _ask(form["ask"]),
+        "id": lambda: Path.compile(form["id"]),
+        "accept": lambda: compile_predicate(form.get("accept", {})),
+        "kind": lambda: _path(form.get("kind")),
+        "prompt": lambda: _path(form.get("prompt")),
+        "status": lambda: _path(form.get("status")),
+        "states": lambda: _states(form["states"]),
+        "progress": lambda: _progress(form.get("progress")),
+        "times": lambda: _times(form.get("times", {})),
+        "images": lambda: _media(form.get("images", ())),
+        "videos": lambda: _media(form.get("videos", ())),
+        "inputs": lambda: _media(form.get("inputs", ())),
+        "buttons": lambda: _compile_buttons(form.get("buttons")),
+        "failure": lambda: _paths(form.get("failure", ())),
+        "error": lambda: _members(_paths, form.get("error", {}), "code", "message"),
+        "complete": lambda: _members(
+            compile_scope, form.get("complete", {}), "progress", "media", "finished"
+        ),
+        "missing": lambda: _matchers(form.get("missing", ())),
+        "unauthorized": lambda: _matchers(form.get("unauthorized", ())),
+        "forbidden": lambda: _matchers(form.get("forbidden", ())),
+        "elsewhere": lambda: _matchers(form.get("elsewhere", ())),
+        "relations": lambda: tuple(map(Relation.compile, _list(form.get("relations", ())))),
+        "refresh": lambda: _positive(form.get("refresh")),
+        "batch": lambda: _batch(form.get("batch")),
+        "seed": lambda: _seed(form.get("seed")),
+    }
+    try:
+        _known(form, "version", *compilers)
+    except ContractError as error:
+        raise ContractError(f"x-mj-task: {error}") from error
+    parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
+    words, meaning, wheres = parts["states"]
+    if words and parts["status"] is None:
+        raise ContractError(f"x-mj-task: status is missing: where else would {words[0][0]!r} stand?")
+    progress_path, progress_scale = parts["progress"]
+    return Reader(
+        ask=parts["ask"],
+        id_path=parts["id"],
+        status_path=parts["status"],
+        progress_path=progress_path,
+        prompt_path=parts["prompt"],
+        submitted=parts["times"].get("submitted"),
+        started=parts["times"].get("started"),
+        finished=parts["times"].get("finished"),
+        image_media=parts["images"],
+        video_media=parts["videos"],
+        input_media=parts["inputs"],
+        missing=parts["missing"],
+        unauthorized=parts["unauthorized"],
+        forbidden=parts["forbidden"],
+        elsewhere=parts["elsewhere"],
+        relations=parts["relations"],
+        refresh=parts["refresh"],
+        batch=parts["batch"],
+        seed=parts["seed"],
+        accept=parts["accept"],
+        kind=parts["kind"],
+        meaning=meaning,
+        wheres=wheres,
+        progress_scale=progress_scale,
+        buttons=parts["buttons"],
+        failure_paths=parts["failure"],
+        error_code=parts["error"].get("code", ()),
+        error_message=parts["error"].get("message", ()),
+        complete=parts["complete"],
+    )
+
+
+def _compile(key: str, compiler: Callable[[], Any]) -> Any:
+    try:
+        return compiler()
+    except ContractError as error:
+        raise FormError(key, str(error)) from error
+    except KeyError as error:
+        raise FormError(key, f"{error} is missing") from error
+    except (TypeError, AttributeError) as error:
+        raise FormError(key, f"does not have the shape that its schema asks for: {error}") from error
+
+
+def _known(form: Mapping[str, Any], *keys: str) -> None:
+    unknown = form.keys() - set(keys)
+    if unknown:
+        raise ContractError(f"unknown key {min(unknown, key=str)!r}; the keys are {', '.join(keys)}")
+
+
+def _list(form: Any) -> Iterable[Any]:
+    if not isinstance(form, list | tuple):
+        raise ContractError(f"{form!r} is no list")
+    return form
+
+
+def _members(compiler: Callable[[Any], Any], form: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    _known(form, *keys)
+    return {key: compiler(member) for key, member in form.items()}
+
+
+def _positive(value: Any) -> Any:
+    if value is not None and not (is_number(value) and value > 0):
+        raise ContractError(f"{value!r} is no number above 0")
+    return value
+
+
+def _ask(expression: str) -> str:
+    _request.ask(expression)
+    return expression
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path.compile(text)
+
+
+def _paths(texts: Iterable[str]) -> tuple[Path, ...]:
+    return tuple(Path.compile(text) for text in _list(texts))
+
+
+def _states(
+    form: Mapping[str, Any],
+) -> tuple[list[tuple[Any, State]], Callable[[Any], State | None], tuple[tuple[Predicate, State], ...]]:
+    """The words, what says which state a word means, and the predicates."""
+    words: list[tuple[Any, State]] = []
+    wheres: list[tuple[Predicate, State]] = []
+    known = [state.value for state in State if state is not State.UNKNOWN]
+    for name, entries in form.items():
+        if name not in known:
+            raise ContractError(f"{name!r} is no state; the states are {', '.join(known)}")
+        for entry in _list(entries):
+            if isinstance(entry, Mapping):
+                _known(entry, "where")
+                wheres.append((compile_predicate(entry["where"]), State(name)))
+            else:
+                words.append((entry, State(name)))
+    return words, table(words), tuple(wheres)
+
+
+def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
+    if form is None:
+        return None, 1
+    _known(form, "path", "format")
+    if form["format"] not in PROGRESS_FORMATS:
+        raise ContractError(f"{form['format']!r} is no format; write one of {', '.join(PROGRESS_FORMATS)}")
+    return Path.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
+
+
+def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
+    if not form:
+        return {}
+    moments = ("submitted", "started", "finished")
+    _known(form, *moments, "format", "zone", "unset")
+    read = compile_time(form["format"], form.get("zone"))
+    unset = table((value, True) for value in (None, "", *_list(form.get("unset", ()))))
+    return {name: Timestamp(Path.compile(form[name]), unset, read) for name in moments if name in form}
+
+
+def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
+    return tuple(
+        Media(Path.compile(form), compile_scope(True))
+        if isinstance(form, str)
+        else Media(
+            Path.compile(form["path"]),
+            compile_scope({key: form[key] for key in form if key != "path"} or True),
+        )
+        for form in _list(forms)
+    )
+
+
+def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:
+    if form is None:
+        return lambda _: ()
+    _known(form, "items", "id", "label", "emoji")
+    items = Path.compile(form["items"]).find
+    id_, label, emoji = _member(form["id"]), _member(form.get("label")), _member(form.get("emoji"))
+
+    def buttons(document: Any) -> tuple[Button, ...]:
+        return tuple(
+            [
+                Button(found, label(item), emoji(item))
+                for item in items(document)
+                if (found := id_(item)) is not None
+            ]
+        )
+
+    return buttons
+
+
+def _member(name: str | None) -> Callable[[Any], str | None]:
+    """What reads the text of a button's member; ``$`` is the button itself, where it is plain text."""
+    if name == "$":
+        return text
+    if not isinstance(name, str | None):
+        raise ContractError(f"{name!r} is no member's name; write a text")
+
+    def read(item: Any) -> str | None:
+        try:
+            return text(item[name])
+        except (KeyError, TypeError):  # no such member, or no object
+            return None
+
+    return read
+
+
+def _matchers(forms: Any) -> tuple[Matcher, ...]:
+    return tuple(Matcher.compile(form) for form in (forms if isinstance(forms, list | tuple) else [forms]))
+
+
+def _batch(form: Mapping[str, Any] | None) -> Batch | None:
+    if form is None:
+        return None
+    _known(form, "operation", "ids", "items", "as", "limit")
+    _ask(form["ids"])
+    items = Path.compile(form["items"])
+    return Batch(
+        operation=form["operation"],
+        ids=form["ids"],
+        items=items,
+        limit=_positive(form.get("limit")),
+        array=_path(items.array),
+        place=_place(form["as"]) if "as" in form else (),
+    )
+
+
+def _place(text: str) -> Location:
+    """Where an item of a list stands in the document of a task."""
+    place = Path.compile(text).location
+    if not place or any(step != 0 for step in place if isinstance(step, int)):
+        raise ContractError(f"{text!r} is no place of one item; write $.data, or $.data[0] or the like")
+    return place
+
+
+def _seed(form: Mapping[str, Any] | None) -> Seed | None:
+    if form is None:
+        return None
+    _known(form, "operation", "value")
+    return Seed(form["operation"], Path.compile(form["value"]))

@@ -1,0 +1,78 @@
+"""Descriptions of an answer in `x-mj-task`: by status, media type, body and what the document says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from mjrelay.base import ContractError
+from mjrelay.http import NotJSONError
+from mjrelay.semantics.predicate import Predicate, compile_predicate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mjrelay.http import Exchange
+
+
+_KEYS = {"status", "content", "body", "where", "x-evidence"}
+
+
+@frozen
+class Matcher:
+    """
+    What an answer must be like; what is not stated is not looked at.
+
+    ``evidence`` says where this answer was seen, where that is not what the whole response rests on.
+    """
+
+    status: int
+    content: str | None
+    empty: bool
+    where: Mapping[str, Any] | None
+    evidence: Mapping[str, Any] | None
+    _predicate: Predicate | None = field(repr=False, eq=False)
+
+    @classmethod
+    def compile(cls, form: Any) -> Matcher:
+        """The matcher that ``{status, content?, body?: empty, where?, x-evidence?}`` denotes."""
+        if not isinstance(form, dict) or not isinstance(form.get("status"), int) or form.keys() - _KEYS:
+            raise ContractError(f"{form!r} describes no answer; write {{status: 404, content: …, where: …}}")
+        if not isinstance(form.get("content", ""), str):
+            raise ContractError(f"content: {form['content']!r} is no media type; write text/html or the like")
+        if form.get("body", "empty") != "empty":
+            raise ContractError(f"body: {form['body']!r} is not known; the only word is 'empty'")
+        if not isinstance(form.get("x-evidence", {}), dict):
+            raise ContractError(
+                f"x-evidence: {form['x-evidence']!r} is no object; write {{source: …, date: …}}"
+            )
+        where = form.get("where")
+        predicate = None if where is None else compile_predicate(where)
+        evidence = form.get("x-evidence")
+        return cls(form["status"], form.get("content"), "body" in form, where, evidence, predicate)
+
+    def matches(self, exchange: Exchange) -> bool:
+        """Whether an answer is like this."""
+        if exchange.status != self.status:
+            return False
+        if self.content is not None and exchange.media_type != self.content.lower():
+            return False
+        if self.empty and exchange.body.strip():
+            return False
+        if self._predicate is None:
+            return True
+        try:
+            return self._predicate(exchange.document)
+        except NotJSONError:
+            return False
+
+    def __str__(self) -> str:
+        parts = [str(self.status)]
+        if self.content is not None:
+            parts.append(self.content)
+        if self.empty:
+            parts.append("with an empty body")
+        if self.where is not None:
+            parts.append("where " + ", ".join(f"{path} is {value!r}" for path, value in self.where.items()))
+        return " ".join(parts)

@@ -1,0 +1,99 @@
+"""The one predicate form of `x-mj-task`: what a document must say for a statement to apply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from mjrelay.base import ContractError
+from mjrelay.semantics.paths import Path
+
+T = TypeVar("T")
+
+Predicate = Callable[[Any], bool]
+"""Says of a document whether it fits."""
+
+
+def always(_document: Any) -> bool:
+    """The predicate that limits nothing."""
+    return True
+
+
+def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
+    """
+    The predicate that ``{JSONPath: condition}`` denotes: every condition holds.
+
+    A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (a string, matched whole)
+    or ``{present: bool}``. Where a path selects several values, one that fits is enough.
+    """
+    tests = [(Path.compile(path).find, _condition(condition)) for path, condition in conditions.items()]
+    return (lambda document: all(test(find(document)) for find, test in tests)) if tests else always
+
+
+def compile_scope(scope: Any) -> Predicate:
+    """The predicate of ``{where: …}``, ``{unless: …}``, both, or true, as it stands beside what it limits."""
+    if scope is True:
+        return always
+    if not isinstance(scope, Mapping) or not scope or scope.keys() - {"where", "unless"}:
+        raise ContractError(f"{scope!r} limits nothing; write true, {{where: …}} or {{unless: …}}")
+    where = compile_predicate(scope.get("where", {}))
+    unless = compile_predicate(scope["unless"]) if "unless" in scope else None
+    return lambda document: where(document) and not (unless is not None and unless(document))
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    try:
+        return bool(left == right)
+    except RecursionError:
+        return False
+
+
+def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
+    """
+    What the first scalar that is the `same` as a value means, or None where there is none.
+
+    Raises `TypeError` where one of them is no scalar.
+    """
+    words: dict[Any, T] = {}
+    flags: dict[Any, T] = {}
+    for scalar, meaning in meanings:
+        (flags if isinstance(scalar, bool) else words).setdefault(scalar, meaning)
+
+    def look_up(value: Any) -> T | None:
+        try:
+            return (flags if value is True or value is False else words).get(value)
+        except TypeError:  # an array or an object, which is the same as no scalar
+            return None
+
+    return look_up
+
+
+def _condition(condition: Any) -> Callable[[list[Any]], bool]:
+    match condition:
+        case {"match": str(pattern)} if len(condition) == 1:
+            compiled = compile_pattern(pattern)
+            return lambda values: any(isinstance(v, str) and compiled.fullmatch(v) for v in values)
+        case {"present": bool(wanted)} if len(condition) == 1:
+            return lambda values: bool(values) is wanted
+        case list() if not any(isinstance(scalar, list | Mapping) for scalar in condition):
+            fits = table((scalar, True) for scalar in condition)
+            return lambda values: any(map(fits, values))
+        case list() | Mapping():
+            raise ContractError(
+                f"{condition!r} is no condition; write a scalar, a list of scalars, {{match: regexp}} "
+                "or {present: true|false}"
+            )
+        case _:
+            return _condition([condition])
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A regular expression of a contract; raises `ContractError` where it is none."""
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ContractError(f"{pattern!r} is not a regular expression: {error}") from error

@@ -1,0 +1,76 @@
+"""
+The way to the network: a request goes out, an exchange comes back, and trouble is told in it, not raised.
+
+What carries the bytes is imported when a wire is made, not with this module. The default is connections of
+our own; where a proxy stands before the relay, or a client is given, it is httpx.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mjrelay.base import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from mjrelay.transport.transport import AsyncWire, Link, Wire
+
+
+def connect(link: Link, *, fast: bool = False, client: httpx.Client | None = None) -> Wire:
+    """
+    A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
+
+    A client is used as it is, but for its ``auth``, which could overwrite the credential; it is left open.
+    Raises `MissingExtraError` where the extra is not installed, and `SettingError` for a proxy,
+    certificates or a client that cannot be used.
+    """
+    if client is not None:
+        from mjrelay.transport.httpx import ClientWire  # noqa: PLC0415
+
+        return ClientWire(link, client)
+    if fast:
+        with _extra():
+            from mjrelay.transport.pyreqwest import FastWire  # noqa: PLC0415
+        return FastWire(link)
+    from mjrelay.transport import route as _route  # noqa: PLC0415
+
+    if _route.proxy(link.origin, link.proxy):
+        from mjrelay.transport.httpx import ProxyWire  # noqa: PLC0415
+
+        return ProxyWire(link)
+    from mjrelay.transport.h11 import HTTPWire  # noqa: PLC0415
+
+    return HTTPWire(link)
+
+
+def connect_async(link: Link, *, fast: bool = False, client: httpx.AsyncClient | None = None) -> AsyncWire:
+    """The twin of `connect`."""
+    if client is not None:
+        from mjrelay.transport.httpx import AsyncClientWire  # noqa: PLC0415
+
+        return AsyncClientWire(link, client)
+    if fast:
+        with _extra():
+            from mjrelay.transport.pyreqwest import AsyncFastWire  # noqa: PLC0415
+        return AsyncFastWire(link)
+    from mjrelay.transport import route as _route  # noqa: PLC0415
+
+    if _route.proxy(link.origin, link.proxy):
+        from mjrelay.transport.httpx import AsyncProxyWire  # noqa: PLC0415
+
+        return AsyncProxyWire(link)
+    from mjrelay.transport.h11 import AsyncHTTPWire  # noqa: PLC0415
+
+    return AsyncHTTPWire(link)
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("fast", error.name or "pyreqwest") from error

@@ -1,0 +1,67 @@
+"""
+The way to the network: a request goes out, an exchange comes back, and trouble is told in it, not raised.
+
+What carries the bytes is imported when a wire is made, not with this module. The default is connections of
+our own; where a proxy stands before the relay, or a client is given, it is httpx.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    import ssl
+
+    from mjrelay.http import Exchange, Redactor, Request
+
+
+LARGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a body, as sent and unpacked, that are read before the exchange is given up."""
+
+
+class Wire(Protocol):
+    """
+    Sends requests to one relay and never follows a redirect. Threads may share it.
+
+    A GET may be sent twice, where a connection that was kept open turns out dead.
+    """
+
+    def send(self, request: Request, timeout: float) -> Exchange:
+        """
+        The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``.
+
+        Raises `SettingError` after `close`, and for a request that HTTP cannot carry.
+        """
+
+    def close(self) -> None:
+        """Close the connections; what is under way ends as it ends."""
+
+
+class AsyncWire(Protocol):
+    """The twin of `Wire` for the tasks of one event loop."""
+
+    async def send(self, request: Request, timeout: float) -> Exchange:
+        """As `Wire.send`."""
+
+    async def close(self) -> None:
+        """Close the connections; what is under way ends as it ends."""
+
+
+@frozen
+class Link:
+    """
+    Where a relay is, and how it is reached.
+
+    ``origin`` is scheme, host and port. ``proxy`` is a URL, else the environment's proxy is taken where it
+    names one for the host; an empty one means none. ``verify`` is a file or folder of certificates, a
+    context, or False; True means ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where set. ``redactor`` takes the
+    secrets out of what is told.
+    """
+
+    origin: str
+    redactor: Redactor = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    verify: bool | str | ssl.SSLContext = True
+    connections: int = 100
