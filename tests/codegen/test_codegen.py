@@ -20,7 +20,7 @@ from mjrelay.contract.overlay import Overlay
 from mjrelay.contract.yaml import load, plain
 from mjrelay.errors import ContractError
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 RELAY = "mjrelay_clients/zhongzhuan"
 
 # Ours began as these, or stand beside them. After an upgrade: see what changed in them, carry it over, and

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 TOKEN = "sk-7f3a9c51-never-to-be-seen"
 CLIENTS = REPOSITORY / "generated" / "mjrelay_clients"
 

@@ -318,7 +318,7 @@ def test_any_line_is_read_or_left_out(found: Any) -> None:
 
 def test_the_line_in_the_documentation() -> None:
     """The form that the documentation shows is read, with all that it names."""
-    page = Path(__file__).parents[1] / "docs" / "replay.md"
+    page = Path(__file__).parents[2] / "docs" / "replay.md"
     (line,) = re.findall(r"```json\n(.*)\n```", page.read_text(encoding="utf-8"))
     entry = only(line)
     assert entry.lacking is None

@@ -23,7 +23,7 @@ from mjrelay.contract.yaml import plain
 from mjrelay.errors import ContractError
 from mjrelay.semantics.compiler import compile_reader
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 CONTRACTS = sorted((REPOSITORY / "openapi").glob("*.yaml"))
 OVERLAYS = sorted((REPOSITORY / "overlays").rglob("*.yaml"))
 RELAYS = sorted((REPOSITORY / "overlays" / "relays").glob("*.yaml"))
@@ -1481,7 +1481,7 @@ def test_an_action_says_why(tmp_path: Path) -> None:
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     """The command behind nox -s lint prints each violation with its place, and exits with 1."""
-    repository = Path(__file__).parent.parent
+    repository = Path(__file__).parents[2]
     shutil.copytree(repository / "overlays" / "client", tmp_path / "overlays" / "client")
     (tmp_path / "openapi").mkdir()
     shutil.copy(repository / "openapi" / "zhongzhuan.yaml", tmp_path / "openapi")

@@ -16,7 +16,7 @@ from mjrelay_codegen.linter.linting import lint, lint_overlay
 
 from mjrelay.contract import loading as _contract
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 MARK = re.compile(r"\s*# TODO:.*")
 
 

@@ -989,7 +989,7 @@ def test_outcomes_of_statuses() -> None:
 
 def test_the_page_names_each_complaint() -> None:
     """The page's tables are the names in the code, and say of each whether something is wrong."""
-    page = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
     wrong, known = page.split("These are good to know")
     code = inspect.getsource(_complaint) + inspect.getsource(_diagnosis)
     named = set(re.findall(r'Complaint\(\s*"([a-z-]+)"', code)) | {

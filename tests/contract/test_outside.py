@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mjrelay.testing import Mock
 
-OWN = Path(__file__).with_name("my-relay.yaml")
+OWN = Path(__file__).parents[1] / "my-relay.yaml"
 TEXT = OWN.read_text(encoding="utf-8")
 GENERIC, NAMED = "MJRELAY_API_KEY", "MJRELAY_MYRELAY_API_KEY"
 ACTION = "  - target: {target}\n    description: Seen so.\n    {does}\n"

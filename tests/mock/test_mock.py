@@ -44,7 +44,7 @@ from mjrelay.semantics.reader import State
 if TYPE_CHECKING:
     from mjrelay.http.request import Credential
 
-OPENAPI = Path(__file__).parents[1] / "openapi"
+OPENAPI = Path(__file__).parents[2] / "openapi"
 PACKAGED = {path.stem: Contract.load(path) for path in sorted(OPENAPI.glob("*.yaml"))}
 KEY = "mock-key"
 NOBODY = "7777777777777777"
