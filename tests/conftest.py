@@ -1,7 +1,12 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
+
+import signal
 
 from hypothesis import settings
 
-# How long one example takes says nothing on a machine that does something else as well.
+# Examples have no deadline: how long one takes says nothing on a busy machine.
 settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=30)
 settings.load_profile("patient")
+
+# A parent such as `nohup … &` ignores SIGINT, and commands under test would inherit that instead of stopping.
+signal.signal(signal.SIGINT, signal.default_int_handler)
