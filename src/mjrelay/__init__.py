@@ -4,7 +4,7 @@ Fetch Midjourney tasks from any relay until they are done, typed; judge whether 
 What stands in ``__all__`` is public, with the errors' attributes and the fields of `Task`.
 """
 
-from mjrelay._version import __version__
+from mjrelay.base import __version__
 from mjrelay.client import AsyncRelay, Relay, Task
 from mjrelay.errors import (
     AnswerError,

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 from mjrelay import http as _request
-from mjrelay._version import __version__
+from mjrelay.base import __version__
 from mjrelay.http import Exchange
 from mjrelay_conformance.judging import OVERLONG
 

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import asdict, define, evolve, field
 
-from mjrelay._version import __version__
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, __version__
 from mjrelay_conformance.judging.samples import curl
 from mjrelay_conformance.judging.verdicts import Verdict, worst
 

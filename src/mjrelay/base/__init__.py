@@ -11,6 +11,7 @@ from mjrelay.base.errors import (
     UnknownRelayError,
 )
 from mjrelay.base.location import Location, pointer
+from mjrelay.base.version import __version__
 
 __all__ = [
     "Clock",
@@ -22,5 +23,6 @@ __all__ = [
     "PlainHTTPWarning",
     "SettingError",
     "UnknownRelayError",
+    "__version__",
     "pointer",
 ]

@@ -19,8 +19,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from mjrelay._version import __version__
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, __version__
 from mjrelay.cli.output import OutputError, Stdout, talk
 from mjrelay.client import RelayError
 from mjrelay.http import redacted

@@ -12,8 +12,7 @@ from mjrelay import contract as _contract
 from mjrelay import contract as _settings
 from mjrelay import http as _request
 from mjrelay import http as _settings_http
-from mjrelay._version import __version__
-from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.base import Clock, PlainHTTPWarning, SettingError, __version__
 from mjrelay.client.options import WIRED, Changes, Options, check_seconds, checked_id
 from mjrelay.client.polling import GRACE, Ask, Changed, Ended, Event, Lost, Waiting, ends
 from mjrelay.client.responses import Answers

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mjrelay import contract as _settings
 from mjrelay import http as _request
-from mjrelay._version import __version__
+from mjrelay.base import __version__
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
 from mjrelay.doctor.plan import Plan, Step

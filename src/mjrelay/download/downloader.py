@@ -17,8 +17,7 @@ from urllib.parse import quote, urljoin
 
 from attrs import field, frozen
 
-from mjrelay._version import __version__
-from mjrelay.base import Clock
+from mjrelay.base import Clock, __version__
 from mjrelay.download.headers import (
     _PREVIEW,
     _continued,

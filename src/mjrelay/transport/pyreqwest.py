@@ -28,8 +28,7 @@ from pyreqwest.exceptions import BuilderError, DecodeError, PyreqwestError, Requ
 from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
-from mjrelay._version import __version__
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, __version__
 from mjrelay.transport import route as _route
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
 
