@@ -1,4 +1,4 @@
-"""YAML documents with their comments, key order and line numbers kept."""
+"""A place in a document, and its JSON Pointer."""
 
 from __future__ import annotations
 

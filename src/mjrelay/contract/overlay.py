@@ -8,6 +8,7 @@ silently without effect.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,6 @@ from attrs import field, frozen
 from jsonpath_rfc9535.serialize import canonical_string
 
 from mjrelay.base import Location, OverlayError
-from mjrelay.contract import edit as _edit
 from mjrelay.contract.yaml import line, load, plain
 
 if TYPE_CHECKING:
@@ -98,19 +98,17 @@ class Overlay:
         """
         A changed copy of the document, which itself stays as it is.
 
-        Comments, key order and line numbers of a document that was loaded from YAML are kept; its aliases
-        are written out, so that a change to one place is a change to that place alone.
-        Raises `OverlayError` where an action does not fit the document.
+        No two places in the copy share an object or array, so that a change to one place is a change to that
+        place alone. Raises `OverlayError` where an action does not fit the document.
         """
-        box: list[Any] = [_edit.unshared(document, set())]  # gives the root, too, something that holds it
+        box: list[Any] = [plain(document)]  # gives the root, too, something that holds it
         for action in self.actions:
             self._act(action, box)
         changed: Document = box[0]
         return changed
 
     def _act(self, action: Action, box: list[Any]) -> None:
-        snapshot = plain(box[0])
-        targets = self._select(action, action.target, action.query, snapshot)
+        targets = self._select(action, action.target, action.query, box[0])
         kinds = sorted({_kind(node) for node in targets.values()})
         if self._is_1_0 and "a primitive" in kinds:
             raise self._error(
@@ -123,7 +121,8 @@ class Overlay:
                 raise self._error(action, "the whole document cannot be removed; select a part of it")
             # Backwards, so that no removal moves or takes away what is still to be removed.
             for location in sorted(targets, reverse=True):
-                _edit.remove(box, location)
+                holder, key = _find(box, location)
+                del holder[key]
             return
         if not self._is_1_0 and len(kinds) > 1:
             raise self._error(
@@ -131,20 +130,20 @@ class Overlay:
                 f"{action.target} selects nodes of different kinds ({', '.join(kinds)}); "
                 "write one action for each kind",
             )
-        for value in self._values(action, action.does, snapshot):
+        for value in self._values(action, action.does, box[0]):
             for location, node in targets.items():
                 appended = isinstance(node, list) and (self._is_1_0 or not isinstance(value, list))
-                holder, key = _edit.find(box, location)
+                holder, key = _find(box, location)
                 self._merge(action, holder, key, [value] if appended else value, location)
 
     def _values(self, action: Action, does: Update | Copy, document: Any) -> list[Any]:
-        """The value to merge, if there is one."""
+        """The value to merge, if there is one, as it is before anything changes."""
         if isinstance(does, Update):
             return [does.value]
         nodes = self._select(action, does.source, does.query, document)
         if len(nodes) > 1:
             raise self._error(action, f"{does.source} selects {len(nodes)} nodes to copy; let it select one")
-        return list(nodes.values())
+        return [copy.deepcopy(node) for node in nodes.values()]
 
     def _select(
         self, action: Action, path: str, query: jsonpath.JSONPathQuery, document: Any
@@ -165,14 +164,12 @@ class Overlay:
         old = holder[key]
         if isinstance(old, dict) and isinstance(value, dict):
             for name, item in value.items():
-                inner = _edit.key_of(old, name)
-                if inner in old:
-                    self._merge(action, old, inner, item, (*location, name))
+                if name in old:
+                    self._merge(action, old, name, item, (*location, name))
                 else:
-                    _edit.append(holder, key, name, item)
+                    old[name] = copy.deepcopy(item)
         elif isinstance(old, list) and isinstance(value, list):
-            for item in value:
-                _edit.append(holder, key, len(old), item)
+            old.extend(map(copy.deepcopy, value))
         elif isinstance(old, dict | list) or isinstance(value, dict | list):
             place = "$" + "".join(
                 f"[{canonical_string(step) if isinstance(step, str) else step}]" for step in location
@@ -183,7 +180,7 @@ class Overlay:
                 "give it a value of its own kind, or remove it in an action before this one",
             )
         else:
-            _edit.replace(holder, key, value)
+            holder[key] = value
 
     @property
     def _is_1_0(self) -> bool:
@@ -278,6 +275,15 @@ class _Reader:
 
     def error(self, message: str, *here: str | int) -> OverlayError:
         return OverlayError(message, source=self.path, line=line(self.document, here))
+
+
+def _find(box: list[Any], location: Location) -> tuple[Any, Any]:
+    """The object or array that holds a node, and the node's key in it."""
+    holder: Any = box
+    key: Any = 0
+    for step in location:
+        holder, key = holder[key], step
+    return holder, key
 
 
 def _kind(node: Any) -> str:

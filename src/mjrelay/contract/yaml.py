@@ -1,4 +1,4 @@
-"""YAML documents with their comments, key order and line numbers kept."""
+"""YAML documents with their line numbers kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from mjrelay.base import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from io import StringIO
     from pathlib import Path
 
 
@@ -31,7 +30,7 @@ def load(path: Path) -> Any:
     mapping are not YAML.
     """
     try:
-        return _round_trip().load(path.read_text(encoding="utf-8"))
+        return YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ContractError("there is no such file; check the path", source=path) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -44,11 +43,6 @@ def load(path: Path) -> Any:
         raise ContractError("is nested too deeply", source=path) from error
     except YAMLError as error:
         raise ContractError(f"is not YAML: {error}", source=path) from error
-
-
-def dump(document: Any, stream: StringIO) -> None:
-    """Write a document that `load` returned, comments and key order included."""
-    _round_trip().dump(document, stream)
 
 
 def line(document: Any, location: Sequence[str | int]) -> int:
@@ -83,10 +77,3 @@ def plain(document: Any) -> Any:
         if isinstance(document, kind):
             return builtin(document)
     return document
-
-
-def _round_trip() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # never fold what was written on one line
-    return yaml
