@@ -25,7 +25,7 @@ from attrs import define, evolve, field, frozen
 
 from mjrelay import contract as _contract
 from mjrelay import contract as _settings
-from mjrelay.base import MissingExtraError, SettingError
+from mjrelay.base import MissingExtraError, SettingError, replace_unprintable
 from mjrelay.http import Redactor
 from mjrelay.semantics import text
 
@@ -87,7 +87,7 @@ class Finding:
         came = f" Expected was {self.expected}; what came is {self.actual}." if self.expected else ""
         of = "" if self.task_id is None else f" (task {self.task_id})"
         said = f"{self.relay}: {self.check}, a {self.level.upper()}, is broken{of}: {self.sentence}{came}"
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in f"{said} {self.clause}")
+        return replace_unprintable(f"{said} {self.clause}")
 
 
 class Monitor:

@@ -11,6 +11,7 @@ from mjrelay.base.errors import (
     UnknownRelayError,
 )
 from mjrelay.base.location import Location, pointer
+from mjrelay.base.text import did_you_mean, nearest, replace_unprintable
 from mjrelay.base.version import __version__
 
 __all__ = [
@@ -24,5 +25,8 @@ __all__ = [
     "SettingError",
     "UnknownRelayError",
     "__version__",
+    "did_you_mean",
+    "nearest",
     "pointer",
+    "replace_unprintable",
 ]

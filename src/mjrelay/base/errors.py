@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.base.text import did_you_mean
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -45,7 +47,7 @@ class UnknownRelayError(MjrelayError):
 
     def __init__(self, name: str, known: list[str], near: list[str]) -> None:
         self.name, self.known, self.near = name, known, near
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}."
+        hint = did_you_mean(near) or f"known are {', '.join(known)}."
         super().__init__(f"no relay is called {name!r}; {hint} List them with: mjrelay relays")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mjrelay.base import ContractError, UnknownRelayError
+from mjrelay.base import ContractError, UnknownRelayError, nearest
 from mjrelay.contract import yaml as _yaml
 from mjrelay.contract.document import ORIGINS, Contract, Origin, data
 from mjrelay.contract.structure import _faults
@@ -49,7 +48,7 @@ def packaged(name: str) -> Contract:
     known = relays()
     wanted = called(name)
     if wanted not in known:
-        raise UnknownRelayError(name, known, difflib.get_close_matches(wanted, known, n=3, cutoff=0.5))
+        raise UnknownRelayError(name, known, nearest(wanted, known))
     text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
     document = json.loads(text)
     root, written = data("openapi").parent, document.pop(ORIGINS, {})

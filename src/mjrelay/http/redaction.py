@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 from itertools import zip_longest
 
+from mjrelay.base import replace_unprintable
+
 REDACTED = "[redacted]"
 _REDACTED = [b"%c" % character for character in REDACTED.encode()]
 
@@ -180,7 +182,4 @@ def redacted(text: str) -> str:
 
 def printable(text: str) -> str:
     """Text of a relay's without secrets, and without what would steer a terminal; it becomes one line."""
-    spaced = re.sub(r"[\t\r\n]+", " ", redacted(text))
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in spaced
-    )
+    return replace_unprintable(re.sub(r"[\t\r\n]+", " ", redacted(text)))
