@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import asdict, evolve
+from mjrelay_conformance.drivers import LiveJudge
+from mjrelay_conformance.drivers import monitor as live
+from mjrelay_conformance.judging import Kind
 from twins import Async, Sync
 
 from mjrelay import (
@@ -52,13 +55,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Monitors judge nothing until the event is set."""
-    event, hear = threading.Event(), monitor._Judge.hear
+    event, hear = threading.Event(), LiveJudge.hear
 
-    def wait(self: Any, answer: Any) -> None:
+    def wait(self: LiveJudge, *answer: Any) -> None:
         event.wait(30)
-        hear(self, answer)
+        hear(self, *answer)
 
-    monkeypatch.setattr(monitor._Judge, "hear", wait)
+    monkeypatch.setattr(LiveJudge, "hear", wait)
     yield event
     event.set()
 
@@ -238,7 +241,7 @@ def test_what_fails_in_judging_is_logged_once(
 ) -> None:
     """An error of our own is no finding, and ends nothing."""
     with Monitor(RELAY, api_key=KEY) as watching:
-        monkeypatch.setattr(monitor, "_fresh", lambda _: 1 / 0)
+        monkeypatch.setattr(live, "_fresh", lambda _: 1 / 0)
         for _ in range(3):
             watching(answer(500), ("1",))
         assert watching.flush()
@@ -257,7 +260,7 @@ def test_what_is_logged_of_a_failure_holds_no_secret(
         raise ValueError(exchange.body.decode())
 
     with Monitor(RELAY, api_key=KEY) as watching:
-        monkeypatch.setattr(monitor, "_fresh", fails)
+        monkeypatch.setattr(live, "_fresh", fails)
         watching(answer(500, f"seen: {KEY}".encode()), ("1",))
         assert watching.flush()
     assert "ValueError: seen: [redacted]" in caplog.text
@@ -271,9 +274,9 @@ def test_a_check_that_fails_by_itself_is_no_finding(caplog: pytest.LogCaptureFix
         raise ValueError("no luck")
 
     with Monitor(RELAY, api_key=KEY) as watching:
-        suite = watching._judge.suite
-        broken, *others = suite.checks[suite.kinds.KNOWN]
-        suite.checks[suite.kinds.KNOWN] = (evolve(broken, judge=fails), *others)
+        checks = watching._judge.checks
+        broken, *others = checks[Kind.KNOWN]
+        checks[Kind.KNOWN] = (evolve(broken, judge=fails), *others)
         for _ in range(2):
             watching(answer(500), ("1",))
     assert watching.judged == 2
@@ -472,8 +475,8 @@ def test_a_full_queue_drops_and_counts(held: threading.Event, monkeypatch: pytes
 
 def test_what_is_kept_of_tasks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readings of the tasks asked for last are kept, a first and a last one, within a number and a size."""
-    monkeypatch.setattr(monitor, "_TASKS", 50)
-    monkeypatch.setattr(monitor, "_KEPT_BYTES", 4000)
+    monkeypatch.setattr(live, "_TASKS", 50)
+    monkeypatch.setattr(live, "_KEPT_BYTES", 4000)
     with Monitor(RELAY, api_key=KEY) as watching:
         for number in range(300):
             for progress in (1, 2, 3):

@@ -1,7 +1,7 @@
 """The door of mjrelay_conformance.checks."""
 
 from mjrelay_conformance.checks import registry as registry
-from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.checks.selection import matching, needed, select
 from mjrelay_conformance.checks.transport import SHORTEST
 
-__all__ = ["SHORTEST", "select"]
+__all__ = ["SHORTEST", "matching", "needed", "select"]
