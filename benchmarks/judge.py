@@ -26,7 +26,7 @@ from mjrelay_conformance.mock.server import Server
 
 from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.table import Row, at_most
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def measure(effort: Effort) -> list[Row]:
 
 
 def _found(effort: Effort) -> Iterator[Row]:
-    names = [fault.name for fault in FAULTS.values() if fault.applies(contract(RELAY))]
+    names = [fault.name for fault in FAULTS.values() if fault.applies(load_contract(RELAY))]
     if effort.share < 1:
         wanted = effort.times(SAMPLE * 5)
         names = names[:: max(1, len(names) // wanted)][:wanted]
@@ -117,11 +117,11 @@ def _found(effort: Effort) -> Iterator[Row]:
 
 def judged(effort: Effort) -> Iterator[Row]:
     """The row of one exchange of the plan, without a network."""
-    mock = MockRelay(contract(RELAY), key=KEY)
-    steps = plan(contract(RELAY), _known(mock), KEY, profile="all")
+    mock = MockRelay(load_contract(RELAY), key=KEY)
+    steps = plan(load_contract(RELAY), _known(mock), KEY, profile="all")
 
     def run() -> None:
-        judge = Judge(contract(RELAY), Record(None, Redactor(KEY)), select(()), (KEY,))
+        judge = Judge(load_contract(RELAY), Record(None, Redactor(KEY)), select(()), (KEY,))
         Runner(Direct(mock), judge, Pace()).run(steps)
 
     timing = interleave([Contender("judge", run, len(steps))], effort.rounds)["judge"]
@@ -152,7 +152,7 @@ def _conform(*arguments: str) -> Callable[[], None]:
 
 
 def _told(run: Callable[[MockRelay, str], frozenset[str]], *faults: str) -> Told:
-    counted = Counted(MockRelay(contract(RELAY), key=KEY, faults=faults))
+    counted = Counted(MockRelay(load_contract(RELAY), key=KEY, faults=faults))
     with Server(counted) as url:
         started = time.perf_counter()
         findings = run(counted.mock, url)

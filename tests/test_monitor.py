@@ -30,7 +30,7 @@ from mjrelay import (
     UnknownRelayError,
     monitor,
 )
-from mjrelay.contract.loading import relays
+from mjrelay.contract.loading import relay_names
 from mjrelay.monitor import Finding, Monitor
 from mjrelay.testing import NoWaitClock, mock
 
@@ -128,7 +128,7 @@ def test_a_fault_is_found_by_the_check_of_the_suite(fault: str, check: str, time
 
 
 @TWINS
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_a_right_relay_has_no_finding(name: str, twin: Twin) -> None:
     """Every task of a right relay, read twice, waited for, and asked for with others; and one not there."""
     with (

@@ -14,7 +14,7 @@ from mjrelay_conformance.judging.verdicts import Verdict
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def test_the_first_two_commands_set_everything_up() -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs_run(program: str) -> None:
     """Each program of the README and the pages runs as it stands against the mock, and prints something."""
-    mock = MockRelay(contract("zhongzhuan"))
+    mock = MockRelay(load_contract("zhongzhuan"))
     program = program.replace("./my-relay.yaml", str(ROOT / "tests" / "my-relay.yaml"))
     with Server(mock) as base_url:
         done = subprocess.run(
@@ -72,7 +72,7 @@ def test_the_package_holds_what_it_needs() -> None:
     if any(path.endswith(".pth") for path in held):
         pytest.skip("installed in place, nothing was built")
     wanted = {f"mjrelay/openapi/{path.name}" for path in ROOT.glob("openapi/*.yaml")}
-    wanted |= {f"mjrelay_clients/{name}/contract.json" for name in relays()}
+    wanted |= {f"mjrelay_clients/{name}/contract.json" for name in relay_names()}
     wanted |= {"mjrelay/x-mj-task.schema.json", "mjrelay_conformance/results.schema.json"}
     wanted |= {
         f"mjrelay/overlays/{path.relative_to(ROOT / 'overlays')}" for path in ROOT.glob("overlays/*/*.yaml")

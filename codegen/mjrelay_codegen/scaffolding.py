@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +38,8 @@ def add(root: Path, name: str, extends: str | None = None) -> Path:
             f"{name} is there: {known[name].relative_to(root)}; change that, or take another name"
         )
     if extends is not None and extends not in known:
-        near = difflib.get_close_matches(extends, known, n=3, cutoff=0.5) or sorted(known)
-        raise ScaffoldError(f"there is no {extends} to extend; did you mean {' or '.join(near)}?")
+        near = nearest_names(extends, known) or sorted(known)
+        raise ScaffoldError(f"there is no {extends} to extend; {did_you_mean(near)}")
     kind, folder = ("contract", _FOLDERS[0]) if extends is None else ("overlay", _FOLDERS[1])
     text = (resources.files(__package__) / "scaffold" / f"{kind}.yaml").read_text(encoding="utf-8")
     path = root / folder / f"{name}.yaml"

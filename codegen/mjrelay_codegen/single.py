@@ -52,10 +52,12 @@ def write(contract: Contract, output: Path) -> Written:
         raise GenerationError(f"{target} is there and was not generated; move it, or choose another --output")
     source = contract.file or contract.source
     relay = Relay(contract.name, source.name, output, (source,), contract.document, ())
-    overlays = sorted((_contract.data("overlays") / "client").glob("*.yaml"))
+    overlays = sorted((_contract.data_folder("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder) / target.name
-        named = _outside.arguments(contract, lambda path: path.name)  # where it lies is nobody's business
+        named = _outside.contract_arguments(
+            contract, lambda path: path.name
+        )  # where it lies is nobody's business
         _generator.write_client(wanted, relay, overlays, f"mjrelay generate {named} --output DIR")
         differences = _generator.replace(wanted, target)
     return Written(target, len(differences))

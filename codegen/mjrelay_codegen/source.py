@@ -46,7 +46,7 @@ class Relay:
             )
         files = [path]
         overlays: list[Overlay] = []
-        while isinstance(document := _yaml.load(files[-1]), dict) and "overlay" in document:
+        while isinstance(document := _yaml.load_yaml(files[-1]), dict) and "overlay" in document:
             overlays.append(Overlay.load(files[-1]))
             files.append(_extended(overlays[-1], contracts))
             if files[-1].resolve() in {file.resolve() for file in files[:-1]}:
@@ -55,7 +55,7 @@ class Relay:
 
     def resolve(self) -> Contract:
         """The contract with the relay's overlays applied, as plain JSON values; raises `ContractError`."""
-        contract = Contract(self.name, _yaml.plain(self.document), self.files[-1])
+        contract = Contract(self.name, _yaml.plain_yaml(self.document), self.files[-1])
         for overlay in reversed(self.overlays):
             contract = _origin.apply_overlay(contract, overlay)
         document: Any = contract.document

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from attrs import field, frozen
 
 from mjrelay.base import MissingExtraError, SettingError, replace_unprintable
-from mjrelay.contract import checked_key, key_variable, known_key, overlaid
+from mjrelay.contract import checked_key, key_variable, known_key, load_contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -105,7 +105,7 @@ class Monitor:
     ) -> None:
         if isinstance(overlays, str):
             raise SettingError("overlays is one text; give a list of files")
-        contract = overlaid(relay, overlays)
+        contract = load_contract(relay, overlays)
         if every < 1 or int(every) != every:
             raise SettingError(f"every is {every!r}; give a whole number above 0, 10 for one answer in ten")
         if level not in _LEVELS:

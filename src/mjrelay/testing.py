@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from mjrelay import contract as _contract
 from mjrelay.base import Clock, MissingExtraError
 from mjrelay.client import AsyncRelay, Relay
+from mjrelay.contract import load_contract
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def mock(
     `UnknownRelayError`, `ContractError`, and `MissingExtraError` where the extra is not installed.
     """
     overlays = tuple(overlays)
-    contract = _contract.overlaid(name, overlays)
+    contract = load_contract(name, overlays)
     try:
         mocks = import_module("mjrelay_conformance.mock")
     except ModuleNotFoundError as error:

@@ -17,7 +17,7 @@ from mjrelay_conformance.judging.schema import schema_of
 
 from mjrelay import State
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEFAULT = "zhongzhuan"
 
 def example(state: str = "succeeded", relay: str = DEFAULT, **changes: Any) -> dict[str, Any]:
     """A contract's own example of a task, with some of its members changed."""
-    return {**copy.deepcopy(contract(relay).examples[state]), **changes}
+    return {**copy.deepcopy(load_contract(relay).examples[state]), **changes}
 
 
 def observed(
@@ -45,7 +45,7 @@ def observed(
     **more: Any,
 ) -> Observation:
     """An observation of one answer: a document, or the very bytes."""
-    one = contract(relay) if isinstance(relay, str) else relay
+    one = load_contract(relay) if isinstance(relay, str) else relay
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     if task_id is None:
         found = one.reader.id(document)
@@ -74,10 +74,10 @@ def test_every_check_says_why() -> None:
         assert len(one.why) > 40, one.id
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_the_contracts_own_examples_have_no_finding(relay: str) -> None:
     """What a contract shows is in order by every check, read twice and without anything unusual."""
-    for name, document in contract(relay).examples.items():
+    for name, document in load_contract(relay).examples.items():
         if name in {"documented", "localhost"}:  # the page's placeholders, and links that no one can open
             continue
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
@@ -287,7 +287,7 @@ def test_ascii_was_never_encoded_twice(document: Any, prompt: str) -> None:
 
 def made(**properties: Any) -> Contract:
     """A contract of its own, whose tasks have an id, a status and the properties given."""
-    one = contract("apiai")
+    one = load_contract("apiai")
     document = copy.deepcopy(one.document)
     task = document["components"]["schemas"]["Task"]
     task["properties"] = {key: task["properties"][key] for key in ("id", "status")} | properties
@@ -478,9 +478,9 @@ def test_a_refusal_that_is_wrong_in_every_way_is_told_once(
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_open_relay_refuses_nobody(name: str) -> None:
     """Where the contract lets anybody in, nothing is said of refusals."""
-    document = copy.deepcopy(contract("apiai").document)
+    document = copy.deepcopy(load_contract("apiai").document)
     document["paths"]["/mj/task/{id}/fetch"]["get"]["security"].append({})
-    one = Contract("open", document, contract("apiai").source)
+    one = Contract("open", document, load_contract("apiai").source)
     observation = observed(example(relay="apiai"), FAMILIES[name][0], relay=one)
     for part in ("refused", "no-server-error", "answer"):
         assert outcome(f"auth/{name}/{part}", observation) is NOT

@@ -7,7 +7,7 @@ from mjrelay_conformance.checks.selection import SelectionError, clause, explain
 from mjrelay_conformance.judging.checking import CHECKS
 from sampled import SEVERAL
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 
 
 def test_selecting_checks_takes_what_they_need() -> None:
@@ -44,27 +44,27 @@ def test_what_matches_nothing_is_told(globs: list[str], excluded: list[str], mes
 @pytest.mark.parametrize("check", CHECKS)
 def test_each_check_can_be_explained(relay: str, check: str) -> None:
     """Every check says what it judges, why, and on which clause it rests, which is there."""
-    text = explain(contract(relay), check)
+    text = explain(load_contract(relay), check)
     one = CHECKS[check]
     assert one.sentence.endswith(".")
     assert one.why.endswith(".")
     assert one.sentence in text
     assert one.why in text
-    file, _, rest = clause(contract(relay), one).partition(":")
+    file, _, rest = clause(load_contract(relay), one).partition(":")
     if file.startswith("openapi/"):
         line = int(rest.partition("#")[0])
-        assert 1 <= line <= len(contract(relay).source.read_text(encoding="utf-8").splitlines())
+        assert 1 <= line <= len(load_contract(relay).source.read_text(encoding="utf-8").splitlines())
 
 
 def test_an_id_that_is_none_gets_the_nearest() -> None:
     """A misspelt id is answered with those that are like it."""
     with pytest.raises(SelectionError, match="did you mean fetch/200/times"):
-        explain(contract("apiai"), "fetch/200/time")
+        explain(load_contract("apiai"), "fetch/200/time")
 
 
 def test_the_list_names_each_check_with_its_clause() -> None:
     """One line for each check, with level, sentence and clause."""
-    told = list(lines(contract("zhongzhuan"), select(["fetch/200/id"])))
+    told = list(lines(load_contract("zhongzhuan"), select(["fetch/200/id"])))
     assert any(
         "fetch/200/id" in line and "must" in line and "openapi/zhongzhuan.yaml:" in line for line in told
     )

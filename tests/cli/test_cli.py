@@ -31,7 +31,7 @@ from mjrelay_conformance.mock.server import Server
 
 from mjrelay import __version__
 from mjrelay.cli.results import Results, ResultsError
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Counting(MockRelay):
 @pytest.fixture
 def relay(request: pytest.FixtureRequest) -> Iterator[tuple[Counting, str]]:
     """A mock of one relay on loopback, with the faults of the test's parameter, and its base URL."""
-    app = Counting(contract("zhongzhuan"), key=KEY, faults=getattr(request, "param", ()))
+    app = Counting(load_contract("zhongzhuan"), key=KEY, faults=getattr(request, "param", ()))
     with Server(app) as base_url:
         yield app, base_url
 
@@ -132,7 +132,7 @@ def test_the_main_job_on_the_embedded_mocks(tmp_path: Path) -> None:
     printed = json.loads(done.stdout)
     written = json.loads((tmp_path / "new" / "results.json").read_text(encoding="utf-8"))
     assert written == printed
-    assert [one["relay"] for one in written["relays"]] == relays()
+    assert [one["relay"] for one in written["relays"]] == relay_names()
     assert {one["verdict"] for one in written["relays"]} == {"conformant"}
     assert all(one["fuzz"]["cases"] for one in written["relays"])
     assert written["footer"]["exit_code"] == 0
@@ -147,7 +147,7 @@ def test_the_main_job_on_the_embedded_mocks(tmp_path: Path) -> None:
 def test_the_terminal_names_each_verdict() -> None:
     """For people there is one line for each relay, with its verdict."""
     done = mjrelay("conform", "--no-fuzz", "--format", "pretty", key=None)
-    for name in relays():
+    for name in relay_names():
         assert re.search(rf"^{name} +conformant ", done.stdout, re.MULTILINE)
 
 
@@ -283,7 +283,7 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
     ("arguments", "hint"),
     [
         (["conform", "zhongzuan"], "did you mean zhongzhuan?"),
-        (["fetch", "xyzzy", "1"], f"known are {', '.join(relays())}"),
+        (["fetch", "xyzzy", "1"], f"known are {', '.join(relay_names())}"),
         (["conform", "apiai", "--base-url", "example.org"], "write https://host"),
         (["conform", "apiai", "--base-url", "https://u:p@example.org"], "holds no credentials"),
         (["conform", "--base-url", "http://127.0.0.1:1"], "needs the name of the relay"),
@@ -391,7 +391,7 @@ def test_a_relay_that_gives_no_task_is_exit_code_1(relay: tuple[Counting, str]) 
 
 def test_the_relays_are_listed() -> None:
     """Every contract is listed, for programs and for people."""
-    assert [one["relay"] for one in json.loads(mjrelay("relays").stdout)] == relays()
+    assert [one["relay"] for one in json.loads(mjrelay("relays").stdout)] == relay_names()
     assert "none; give --base-url" in mjrelay("relays", "--format", "pretty").stdout
 
 
@@ -488,8 +488,8 @@ def test_a_reader_that_left_is_no_news(command: str) -> None:
 def test_a_relay_cannot_steer_the_terminal(format_: str) -> None:
     """Escape sequences in what a relay sends reach neither stdout nor stderr, as data or as an error."""
     evil = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202egnp"
-    app = Counting(contract("zhongzhuan"), key=KEY)
-    task = {**contract("zhongzhuan").examples["succeeded"], "prompt": evil}
+    app = Counting(load_contract("zhongzhuan"), key=KEY)
+    task = {**load_contract("zhongzhuan").examples["succeeded"], "prompt": evil}
     answer = app.answer("GET", f"/mj/task/{SUCCEEDED}/fetch", {"Authorization": f"Bearer {KEY}"})
     bodies = {SUCCEEDED: (200, task), "1": (500, {"code": 1, "description": evil})}
 
@@ -823,7 +823,7 @@ def test_two_runs_do_not_write_to_one_file(relay: tuple[Counting, str], tmp_path
 @pytest.mark.parametrize("options", [[], ["--concurrency", "1"]])
 def test_ctrl_c_tells_what_is_left(options: list[str]) -> None:
     """Ctrl-C ends at once though a request hangs, with 130, the ids, and a command that goes on."""
-    app = Counting(contract("mjdjourney"), key=KEY)
+    app = Counting(load_contract("mjdjourney"), key=KEY)
     done, hangs, runs = app.known[State.SUCCEEDED], app.submit(0), app.submit(600)
     app.hanging.add(hangs)
     with Server(app) as base_url:
@@ -1015,7 +1015,7 @@ def test_the_process_list_shows_no_key(relay: tuple[Counting, str], tmp_path: Pa
 @pytest.mark.parametrize("state", [State.NEEDS_INPUT])
 def test_what_needs_input_is_asked_for_again(state: State, tmp_path: Path) -> None:
     """A task that stops until somebody acts is printed, but has not ended: the next run asks for it."""
-    app = Counting(contract("apiai"), key=KEY)
+    app = Counting(load_contract("apiai"), key=KEY)
     out = tmp_path / "out.jsonl"
     with Server(app) as base_url:
         for _ in range(2):

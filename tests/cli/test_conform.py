@@ -20,7 +20,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from sampled import WHOLE
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.errors import SettingError
 from mjrelay.http.urls import checked_url
 
@@ -51,7 +51,7 @@ def served() -> Iterator[Any]:
     servers: list[Server] = []
 
     def serve(relay: str, *faults: str) -> tuple[Counted, str]:
-        mock = Counted(contract(relay), key=KEY, faults=faults)
+        mock = Counted(load_contract(relay), key=KEY, faults=faults)
         servers.append(Server(mock))
         return mock, servers[-1].__enter__()
 

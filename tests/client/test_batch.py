@@ -157,7 +157,7 @@ def test_many_are_asked_for_at_once(
 ) -> None:
     """Each task comes once, as it comes alone; the limit is kept, and what is missing is told."""
     contract = made(shape, method, ids)
-    monkeypatch.setattr("mjrelay.contract.loading.packaged", lambda _: contract)
+    monkeypatch.setattr("mjrelay.contract.loading.packaged_contract", lambda _: contract)
     mock = MockRelay(contract, key=KEY)
     asked: list[list[str]] = []
 

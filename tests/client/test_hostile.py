@@ -17,7 +17,7 @@ from mjrelay_conformance.mock.server import Server
 
 from mjrelay import AsyncRelay, Relay, RelayError, State, Task
 from mjrelay.base.clock import Clock
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -61,7 +61,7 @@ class Hostile:
     """An ASGI application that answers as a mock without faults, or, at random, as one with them."""
 
     def __init__(self, name: str, clock: Clock, seed: int) -> None:
-        known = contract(name)
+        known = load_contract(name)
         faults: list[list[str]] = [[]]
         faults += [[fault] for fault, one in FAULTS.items() if one.applies(known)]
         self.mocks = {

@@ -50,7 +50,7 @@ from mjrelay import (
     __version__,
 )
 from mjrelay.client.responses import Answers
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.redaction import Redactor
 from mjrelay.transport.transport import LARGEST_BODY
 
@@ -92,27 +92,27 @@ JSON = {"content-type": "application/json"}
 
 def document(state: str, task_id: str = "1", **changes: Any) -> bytes:
     """The body of a task as the relay's page shows it."""
-    return json.dumps({**contract("zhongzhuan").examples[state], "id": task_id, **changes}).encode()
+    return json.dumps({**load_contract("zhongzhuan").examples[state], "id": task_id, **changes}).encode()
 
 
 @TWINS
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_every_state_of_every_relay_is_read(name: str, twin: Twin) -> None:
     """A task in each state that the mock knows comes back in that state, with its id and its document."""
-    mock = MockRelay(contract(name), key=KEY)
+    mock = MockRelay(load_contract(name), key=KEY)
     with Server(mock) as base_url, twin(name, KEY, base_url=base_url) as relay:
         assert relay.face.name == name
         for state, task_id in mock.known.items():
             task = relay.fetch(task_id)
             assert (task.state, task.id) == (state, task_id)
-            assert task.document == contract(name).examples[state.value]
+            assert task.document == load_contract(name).examples[state.value]
             assert bool(task.images or task.videos) == (state is State.SUCCEEDED)
             assert task.to_dict()["state"] == state.value
 
 
 def test_a_task_is_typed() -> None:
     """The page's own task: percent, times as aware datetimes, images, buttons; previews while it runs."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url + "/") as relay:
         task = relay.fetch(mock.known[State.SUCCEEDED])
         running = relay.fetch(mock.known[State.RUNNING])
@@ -141,14 +141,14 @@ def test_a_task_is_typed() -> None:
         ("connection-reset", TransportError, "; try again later"),
     ],
 )
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_what_is_no_task_is_a_clear_error(
     name: str, fault: str, kind: type[RelayError], message: str, twin: Twin
 ) -> None:
     """Each way of not getting the task is one class, with relay, task and exchange, and no secret."""
-    if not FAULTS[fault].applies(contract(name)):
+    if not FAULTS[fault].applies(load_contract(name)):
         pytest.skip("the contract means something else by it")
-    mock = MockRelay(contract(name), key=KEY, faults=[fault])
+    mock = MockRelay(load_contract(name), key=KEY, faults=[fault])
     task_id = mock.known[State.SUCCEEDED]
     with (
         Server(mock) as base_url,
@@ -168,17 +168,17 @@ def test_what_is_no_task_is_a_clear_error(
 @pytest.mark.parametrize("fault", ["unknown-enum", "null-field", "progress-150", "seconds-not-ms"])
 def test_what_is_odd_but_a_task_is_a_task(fault: str) -> None:
     """Unknown words, nulls and values out of range are no errors of fetching."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY, faults=[fault])
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY, faults=[fault])
     with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
         task = relay.fetch(mock.known[State.SUCCEEDED])
     assert task.state is (State.UNKNOWN if fault == "unknown-enum" else State.SUCCEEDED)
     assert task.progress in {100, None}
 
 
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_missing_and_refused_are_told_apart(name: str) -> None:
     """A task that is not there and a key that is refused are errors of their own, where one is refused."""
-    with Server(MockRelay(contract(name), key=KEY)) as base_url:
+    with Server(MockRelay(load_contract(name), key=KEY)) as base_url:
         with (
             Relay(name, KEY, base_url=base_url) as relay,
             pytest.raises(MissingTaskError, match="no task 42 "),
@@ -187,7 +187,7 @@ def test_missing_and_refused_are_told_apart(name: str) -> None:
         with (
             Relay(name, "wrong", base_url=base_url) as relay,
             pytest.raises(MissingTaskError, match="no task 42 ")
-            if contract(name).open
+            if load_contract(name).open
             else pytest.raises(UnauthorizedError, match="it was sent as header "),
         ):
             relay.fetch("42")
@@ -195,7 +195,7 @@ def test_missing_and_refused_are_told_apart(name: str) -> None:
 
 def test_nothing_listens() -> None:
     """A relay that is not there is an error of transport."""
-    with Server(MockRelay(contract("apiai"))) as base_url:
+    with Server(MockRelay(load_contract("apiai"))) as base_url:
         pass
     with Relay("apiai", KEY, base_url=base_url) as relay, pytest.raises(TransportError):
         relay.fetch("1")
@@ -239,7 +239,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     """The relay's own variable wins over the general one; what is missing is named."""
     with pytest.raises(SettingError, match="set MJRELAY_ZHONGZHUAN_API_KEY or MJRELAY_API_KEY"):
         Relay("zhongzhuan")
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     with Server(mock) as base_url:
         monkeypatch.setenv("MJRELAY_API_KEY", "another")
         monkeypatch.setenv("MJRELAY_ZHONGZHUAN_API_KEY", KEY)
@@ -263,7 +263,7 @@ def test_names_forgive_hyphens_and_help_with_typos() -> None:
 def test_no_log_holds_the_secret(caplog: pytest.LogCaptureFixture) -> None:
     """At the most talkative level no logger of ours or of the libraries beneath says the key."""
     caplog.set_level(logging.DEBUG)
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
         relay.fetch(mock.known[State.SUCCEEDED])
     assert caplog.records
@@ -537,7 +537,7 @@ def test_a_key_in_the_clear_is_warned_of_once() -> None:
 @TWINS
 def test_waiting_ends_when_the_task_does(twin: Twin) -> None:
     """Over real time: the mock's task goes from the queue to its end, and each change is told."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     task_id = mock.submit(1.5)
     told: list[Task] = []
     with Server(mock) as base_url, twin("zhongzhuan", KEY, base_url=base_url) as relay:
@@ -550,7 +550,7 @@ def test_waiting_ends_when_the_task_does(twin: Twin) -> None:
 @TWINS
 def test_the_end_of_patience_is_an_error_with_what_was_seen(twin: Twin) -> None:
     """Out of time, the error has the id, the last snapshot, and the way to go on."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     task_id = mock.submit(100)
     with Server(mock) as base_url, twin("zhongzhuan", KEY, base_url=base_url) as relay:
         with pytest.raises(WaitTimeoutError, match=f"wait\\('{task_id}'\\)") as caught:
@@ -563,7 +563,7 @@ def test_the_end_of_patience_is_an_error_with_what_was_seen(twin: Twin) -> None:
 @pytest.mark.parametrize("name", ["apiai", "zhongzhuan"])
 def test_several_tasks_come_as_they_end(twin: Twin, name: str) -> None:
     """Each id once, singly or through the batch endpoint, and errors go to whoever takes them."""
-    mock = MockRelay(contract(name), key=KEY)
+    mock = MockRelay(load_contract(name), key=KEY)
     slow, quick = mock.submit(2.5), mock.submit(0.1)
     ids = [slow, mock.known[State.FAILED], quick, "40", slow]
     lost: list[RelayError] = []
@@ -602,7 +602,7 @@ def test_an_odd_answer_to_many_loses_none(answer: bytes) -> None:
 
 def test_batches_are_asked_for_where_the_contract_has_them() -> None:
     """Ten tasks are one request to the contract's batch endpoint, under the base URL's own prefix."""
-    mock, seen = MockRelay(contract("zhongzhuan"), key=KEY), []
+    mock, seen = MockRelay(load_contract("zhongzhuan"), key=KEY), []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         seen.append((scope["method"], scope["path"]))
@@ -715,13 +715,13 @@ FIELDS = st.dictionaries(
             ),
         ).map(lambda value: json.dumps(value).encode()),
     ),
-    st.sampled_from(relays()),
+    st.sampled_from(relay_names()),
 )
 def test_any_answer_is_a_task_or_an_error_of_the_family(
     status: int, headers: dict[str, str], body: bytes, name: str
 ) -> None:
     """Whatever status, headers and bytes come: the task that was asked for, or a RelayError."""
-    answers = Answers(contract(name), Redactor(KEY), contract(name).credentials[0])
+    answers = Answers(load_contract(name), Redactor(KEY), load_contract(name).credentials[0])
     exchange = Exchange(
         "GET", "https://relay.example", status=status, headers=tuple(headers.items()), body=body
     )

@@ -25,7 +25,7 @@ from mjrelay import (
     UnavailableError,
     WebPageError,
 )
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def app(
 @TWINS
 def test_a_seed_is_told(twin: Twin) -> None:
     """One request, under the base URL's own prefix and told to the hook, gives the seed as text."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     heard: list[tuple[Exchange, tuple[str, ...]]] = []
 
     async def prefixed(scope: Any, receive: Any, send: Any) -> None:
@@ -174,7 +174,7 @@ def test_an_id_that_is_none(task_id: Any) -> None:
 
 def test_a_monitor_passes_seeds_over() -> None:
     """An answer to another operation is not judged as if it were a task."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     task_id = mock.known[State.SUCCEEDED]
     with (
         Server(mock) as base_url,

@@ -16,7 +16,7 @@ from mjrelay_clients.zhongzhuan.models import Task as Model
 
 from mjrelay.client.task import Task
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import AnswerError, MjrelayError
 from mjrelay.http.exchange import Exchange
 from mjrelay.semantics.reader import Button, State
@@ -52,7 +52,7 @@ EXCHANGE = Exchange("GET", "https://relay.example/task/17", status=200, body=b"{
 
 def task(relay: str, example: str, **changes: Any) -> Task:
     """A task that a packaged contract gives as an example, and what differs from it."""
-    return Task(contract(relay), contract(relay).examples[example] | changes, EXCHANGE)
+    return Task(load_contract(relay), load_contract(relay).examples[example] | changes, EXCHANGE)
 
 
 def own(folder: Path, document: Any, operation: str = "fetchTask", name: str = "mine") -> Task:
@@ -147,11 +147,11 @@ def test_a_task_is_frozen() -> None:
 def test_equal_tasks() -> None:
     """Relay and document make a task; how it came does not."""
     one = task("zhongzhuan", "running")
-    alike = Task(contract("zhongzhuan"), copy.deepcopy(one.document))
+    alike = Task(load_contract("zhongzhuan"), copy.deepcopy(one.document))
     assert one == alike
     assert hash(one) == hash(alike)
     assert one != task("zhongzhuan", "running", progress="32%")
-    assert one != Task(contract("apiai"), one.document)
+    assert one != Task(load_contract("apiai"), one.document)
     assert one != one.document
     assert len({one, alike, task("zhongzhuan", "running", progress="32%")}) == 2
 
@@ -176,7 +176,7 @@ def test_a_repr_is_short_and_safe() -> None:
 
 
 @pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_copies_of_a_packaged_relays_task(relay: str, twin: Any) -> None:
     """A copy is an equal task, with its exchange, that is read by the very same contract."""
     one = task(relay, "succeeded")
@@ -202,10 +202,10 @@ def test_copies_of_a_task_by_a_contract_of_ones_own(tmp_path: Path, name: str, t
 # --- the generated model ---
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_the_generated_model(relay: str) -> None:
     """Each example of each packaged relay has a model that stands for the same document."""
-    for example in contract(relay).examples:
+    for example in load_contract(relay).examples:
         one = task(relay, example)
         assert type(one.raw).__module__.startswith(f"mjrelay_clients.{relay}.models.")
         assert one.raw.to_dict() == one.document
@@ -263,7 +263,7 @@ DOCUMENTS = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                sorted({*contract("zhongzhuan").examples["succeeded"], "data", "job_type", "emoji"})
+                sorted({*load_contract("zhongzhuan").examples["succeeded"], "data", "job_type", "emoji"})
             ),
             inner,
             max_size=9,
@@ -274,13 +274,15 @@ DOCUMENTS = st.recursive(
 
 
 @given(
-    st.sampled_from(relays()), DOCUMENTS, st.sampled_from(["SUCCESS", "FAILURE", "completed", 3, "", None])
+    st.sampled_from(relay_names()),
+    DOCUMENTS,
+    st.sampled_from(["SUCCESS", "FAILURE", "completed", 3, "", None]),
 )
 def test_no_document_is_a_crash(relay: str, document: Any, status: Any) -> None:
     """Every field answers, in a form that JSON can hold; there is a model, or an error of the family."""
     if isinstance(document, dict):
         document = {**document, "status": status, "data": {**document, "status": status}}
-    one = Task(contract(relay), document)
+    one = Task(load_contract(relay), document)
     plain = one.to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert not (one.previews and (one.images or one.videos))

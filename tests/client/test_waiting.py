@@ -28,14 +28,14 @@ from mjrelay import (
 )
 from mjrelay.client.polling import GRACE, LONGEST_PAUSE, Ask, Changed, Ended, Event, Lost, Waiting
 from mjrelay.client.schedule import Rhythm
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CONTRACT = contract("zhongzhuan")
+CONTRACT = load_contract("zhongzhuan")
 EXAMPLES = CONTRACT.examples
 
 

@@ -93,10 +93,10 @@ def test_an_overlay_is_begun(root: Path) -> None:
     path = root / "overlays" / "relays" / "twin.yaml"
     assert {one.rule for one in lint_overlay(path)} == {"todo"}
     assert lint_overlay(finished(path)) == []
-    contract = _contract.contract(path)
+    contract = _contract.load_contract(path)
     assert (contract.name, contract.base_url) == ("twin", "https://relay.invalid")
     assert contract.document["info"]["title"] == "twin"
-    assert contract.path == _contract.contract("apiai").path
+    assert contract.path == _contract.load_contract("apiai").path
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mjrelay_codegen.__main__ import main
 from mjrelay_codegen.source import Overlooked, Relay
 
 from mjrelay.contract.overlay import Overlay
-from mjrelay.contract.yaml import load, plain
+from mjrelay.contract.yaml import load_yaml, plain_yaml
 from mjrelay.errors import ContractError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_a_client_comes_with_what_the_issue_promises(generated: Path) -> None:
     """Each client has its contract, its typing marker, and a header on each module."""
     files_ = tree(generated)
     contract = json.loads(files_[f"{RELAY}/contract.json"])
-    assert contract == plain(load(generated / "openapi" / "zhongzhuan.yaml"))
+    assert contract == plain_yaml(load_yaml(generated / "openapi" / "zhongzhuan.yaml"))
     assert f"{RELAY}/py.typed" in files_
     for path, content in files_.items():
         if path.endswith(".py"):

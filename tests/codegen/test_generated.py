@@ -801,7 +801,7 @@ def test_a_task_is_fetched_from_each_mock(relay: str) -> None:
     """Over a socket, sync and async, each relay's client gets the documented task from its mock."""
     module: Any = importlib.import_module(f"mjrelay_clients.{relay}")
     operation: Any = importlib.import_module(f"mjrelay_clients.{relay}.api.task.fetch_task")
-    contract = _contract.contract(relay)
+    contract = _contract.load_contract(relay)
     mock = MockRelay(contract, key=TOKEN)
     task_id, document = mock.known[State.SUCCEEDED], contract.examples["succeeded"]
     parameter = next(name for name in inspect.signature(operation.sync).parameters if name != "client")
@@ -844,7 +844,7 @@ def test_a_task_is_fetched_from_each_mock(relay: str) -> None:
 
 def test_several_tasks_and_a_seed_are_fetched_from_the_mock() -> None:
     """Over a socket, sync and async, both operations are typed, and so are their refusals."""
-    mock = MockRelay(_contract.contract("zhongzhuan"), key=TOKEN)
+    mock = MockRelay(_contract.load_contract("zhongzhuan"), key=TOKEN)
     known = mock.known[State.SUCCEEDED]
     ids = TaskIds(ids=["0", known, mock.known[State.QUEUED]])
     refusal = TaskError(code=4, description="do_request_failed ", type_="upstream_error")

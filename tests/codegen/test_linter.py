@@ -19,7 +19,7 @@ from mjrelay_codegen.linter.draft import schema
 from mjrelay_codegen.linter.linting import GATES, RULES, Violation, lint, lint_overlay, lint_relay
 from ruamel.yaml import YAML
 
-from mjrelay.contract.yaml import plain
+from mjrelay.contract.yaml import plain_yaml
 from mjrelay.errors import ContractError
 from mjrelay.semantics.compiler import compile_reader
 
@@ -1302,7 +1302,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-PLAIN = plain(YAML().load(BASE))
+PLAIN = plain_yaml(YAML().load(BASE))
 
 
 @settings(max_examples=30)  # a lint takes a third of a second

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mjrelay.contract import origins as _origin
-from mjrelay.contract.document import Clause, Contract, data
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.document import Clause, Contract, data_folder
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.contract.overlay import Overlay
-from mjrelay.contract.requests import build, build_many
+from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.errors import ContractError, MjrelayError, SettingError, UnknownRelayError
 from mjrelay.http.request import Credential, Request
-from mjrelay.http.urls import join
-from mjrelay.semantics.paths import ask, nested
+from mjrelay.http.urls import join_url
+from mjrelay.semantics.paths import nested_body, parse_expression
 from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
@@ -168,14 +168,14 @@ def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
 @pytest.mark.parametrize("name", ["zhongzhuan", "Zhongzhuan", "zhong-zhuan", "ZHONG_ZHUAN"])
 def test_a_packaged_contract(name: str) -> None:
     """Case and hyphens are forgiven; the same contract is read once."""
-    assert contract(name).name == "zhongzhuan"
-    assert contract("zhongzhuan") is contract("zhongzhuan")
+    assert load_contract(name).name == "zhongzhuan"
+    assert load_contract("zhongzhuan") is load_contract("zhongzhuan")
 
 
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
     """A state's example has that state and an id, and that of success breaks no relation."""
-    known = contract(name)
+    known = load_contract(name)
     named = {state.value for state in State} & known.examples.keys()
     assert {"queued", "running", "succeeded", "failed"} <= named
     for state in named:
@@ -187,27 +187,27 @@ def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
         assert relation.breach(known.examples["succeeded"]) is None
 
 
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
     """The file that people read ships, and the fetch operation is found in it."""
-    known = contract(name)
+    known = load_contract(name)
     clause = known.clause(*known.location, "x-mj-task")
     assert known.origins or clause.file == f"openapi/{name}.yaml"
     text = known.source.read_text(encoding="utf-8").splitlines()
     assert text[clause.line - 1].strip() == "x-mj-task:"
 
 
-@pytest.mark.parametrize("name", [name for name in relays() if contract(name).origins])
+@pytest.mark.parametrize("name", [name for name in relay_names() if load_contract(name).origins])
 def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
     """Of a relay that overlays made, each changed place is found where the overlay says it."""
-    known = contract(name)
+    known = load_contract(name)
     title = known.clause("info", "title")
     assert title.file == f"overlays/relays/{name}.yaml"
-    lines = (data("overlays").parent / title.file).read_text(encoding="utf-8").splitlines()
+    lines = (data_folder("overlays").parent / title.file).read_text(encoding="utf-8").splitlines()
     assert lines[title.line - 1].strip() == f"title: {name}"
     for location, origin in known.origins.items():
         clause = known.clause(*location, "below")
-        assert (data("overlays").parent / clause.file) == origin.file
+        assert (data_folder("overlays").parent / clause.file) == origin.file
         assert clause.pointer.endswith("/below")
         assert clause.line > 1
 
@@ -237,18 +237,18 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
 def test_did_you_mean() -> None:
     """A name that is not packaged is answered with the nearest that is."""
     with pytest.raises(UnknownRelayError, match=r"'zhongzuan'; did you mean zhongzhuan\?") as raised:
-        contract("zhongzuan")
+        load_contract("zhongzuan")
     assert raised.value.near == ["zhongzhuan"]
-    assert raised.value.known == relays()
+    assert raised.value.known == relay_names()
 
 
 @pytest.mark.parametrize("name", ["qqq", "", "..", "runtime"])
 def test_an_unknown_name(name: str) -> None:
     """A name like no other, dots, and a folder without a contract are unknown; what is known is listed."""
     with pytest.raises(UnknownRelayError, match="no relay is called") as raised:
-        contract(name)
+        load_contract(name)
     assert raised.value.name == name
-    assert all(relay in str(raised.value) for relay in raised.value.near or relays())
+    assert all(relay in str(raised.value) for relay in raised.value.near or relay_names())
 
 
 # --- clauses ---
@@ -432,28 +432,33 @@ def test_the_id_in_the_path(file: Path) -> None:
 
 def test_the_id_in_the_query() -> None:
     """The id is a parameter; a query that the path brings along stays."""
-    assert build("GET", "/fetch", "$request.query.jobId", "a&b").target == "/fetch?jobId=a%26b"
-    assert build("GET", "/fetch?x=1", "$request.query.jobId", "a b").target == "/fetch?x=1&jobId=a%20b"
+    assert build_request("GET", "/fetch", "$request.query.jobId", "a&b").target == "/fetch?jobId=a%26b"
+    assert (
+        build_request("GET", "/fetch?x=1", "$request.query.jobId", "a b").target == "/fetch?x=1&jobId=a%20b"
+    )
 
 
 def test_the_id_in_a_header() -> None:
     """The id is a header field's value."""
-    assert build("GET", "/fetch", "$request.header.X-Task-Id", "17").headers == (ACCEPT, ("X-Task-Id", "17"))
+    assert build_request("GET", "/fetch", "$request.header.X-Task-Id", "17").headers == (
+        ACCEPT,
+        ("X-Task-Id", "17"),
+    )
 
 
 def test_the_id_in_the_body() -> None:
     """The id stands in the smallest document that holds its place."""
-    request = build("POST", "/fetch", "$request.body#/data/task~1id", "17")
+    request = build_request("POST", "/fetch", "$request.body#/data/task~1id", "17")
     assert request.headers == (ACCEPT, ("Content-Type", "application/json"))
     assert (request.method, request.target) == ("POST", "/fetch")
     assert json.loads(request.body) == {"data": {"task/id": "17"}}
-    assert nested("/~01", "x") == {"~1": "x"}
+    assert nested_body("/~01", "x") == {"~1": "x"}
 
 
 @pytest.mark.parametrize("task_id", [".", "..", "..."])
 def test_an_id_of_dots_stays_in_its_segment(task_id: str) -> None:
     """Dots alone would be taken for a step up."""
-    target = build("GET", "/task/{id}/fetch", "$request.path.id", task_id).target
+    target = build_request("GET", "/task/{id}/fetch", "$request.path.id", task_id).target
     assert unquote(target) == f"/task/{task_id}/fetch"
     assert target.count(".") == 0
 
@@ -478,7 +483,7 @@ def test_an_id_of_dots_stays_in_its_segment(task_id: str) -> None:
 def test_what_is_no_place_for_an_id(expression: str) -> None:
     """Another expression is refused, and named."""
     with pytest.raises(ContractError, match="is no runtime expression"):
-        ask(expression)
+        parse_expression(expression)
 
 
 @pytest.mark.parametrize(
@@ -493,20 +498,20 @@ def test_what_is_no_place_for_an_id(expression: str) -> None:
 def test_no_parameter_is_left_in_a_path(path: str, expression: str) -> None:
     """A template that is not filled would be sent as it is, so it is refused."""
     with pytest.raises(ContractError, match="does not fill"):
-        build("GET", path, expression, "1")
+        build_request("GET", path, expression, "1")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_id_comes_back_out_of_its_request(task_id: str) -> None:
     """Whatever the id is, the request carries exactly it, and it stays where it belongs."""
-    path = build("GET", "/mj/task/{id}/fetch", "$request.path.id", task_id).target
+    path = build_request("GET", "/mj/task/{id}/fetch", "$request.path.id", task_id).target
     assert path.isascii()
     assert path.count("/") == 4
     assert unquote(path) == f"/mj/task/{task_id}/fetch"
-    query = build("GET", "/fetch", "$request.query.id", task_id).target
+    query = build_request("GET", "/fetch", "$request.query.id", task_id).target
     assert query.isascii()
     assert parse_qsl(urlsplit(query).query, keep_blank_values=True) == [("id", task_id)]
-    body = build("POST", "/fetch", "$request.body#/a/id", task_id).body
+    body = build_request("POST", "/fetch", "$request.body#/a/id", task_id).body
     assert json.loads(body) == {"a": {"id": task_id}}
 
 
@@ -515,7 +520,7 @@ def test_any_id_comes_back_out_of_its_request(task_id: str) -> None:
 
 def test_the_request_for_several_tasks() -> None:
     """The ids stand as a list where the contract says, in the order given; there is no credential yet."""
-    relay = contract("zhongzhuan")
+    relay = load_contract("zhongzhuan")
     assert relay.batch_path == "/mj/task/list-by-condition"
     request = relay.batch_request(["2", "1"])
     assert (request.method, request.target) == ("POST", "/mj/task/list-by-condition")
@@ -526,7 +531,7 @@ def test_the_request_for_several_tasks() -> None:
 
 def test_the_request_for_a_seed() -> None:
     """The id goes where it goes when the task is fetched, into another path."""
-    relay = contract("zhongzhuan")
+    relay = load_contract("zhongzhuan")
     assert relay.seed_path == "/mj/task/{id}/image-seed"
     request = relay.seed_request("a/b")
     assert (request.method, request.target, request.body) == ("GET", "/mj/task/a%2Fb/image-seed", b"")
@@ -555,9 +560,9 @@ def test_an_operation_that_there_is_none_of(file: Path) -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_any_ids_come_back_out_of_their_request(ids: list[str]) -> None:
     """Whatever the ids are, body and query carry exactly them, in order."""
-    body = build_many("POST", "/list", "$request.body#/filter/ids", ids).body
+    body = build_batch_request("POST", "/list", "$request.body#/filter/ids", ids).body
     assert json.loads(body) == {"filter": {"ids": ids}}
-    query = build_many("GET", "/list?all=0", "$request.query.id", ids).target
+    query = build_batch_request("GET", "/list?all=0", "$request.query.id", ids).target
     assert parse_qsl(urlsplit(query).query, keep_blank_values=True)[1:] == [("id", one) for one in ids]
 
 
@@ -574,12 +579,12 @@ def test_ids_that_find_no_place(path: str, expression: str, error: type[MjrelayE
     """A path that stays a template, a place for one id, and an id that is no text are refused."""
     ids = ["1", "\ud800"] if error is SettingError else ["1"]
     with pytest.raises(error, match=message):
-        build_many("POST", path, expression, ids)
+        build_batch_request("POST", path, expression, ids)
 
 
 def test_answers_of_another_operation() -> None:
     """Where an operation is named, its responses are read and not the fetch operation's."""
-    relay = contract("zhongzhuan")
+    relay = load_contract("zhongzhuan")
     assert relay.batch is not None
     assert list(relay.content(400, relay.batch)) == ["text/plain"]
     assert list(relay.content(400)) == ["application/json"]
@@ -614,7 +619,7 @@ def test_answers_of_another_operation() -> None:
 )
 def test_join(base_url: str, target: str, url: str) -> None:
     """A prefix stays, what stands on both sides stands once, and the target is not touched."""
-    assert join(base_url, target) == url
+    assert join_url(base_url, target) == url
 
 
 STEPS = st.lists(st.sampled_from(["api", "mj", "mj-fast", "v1"]), max_size=3)
@@ -625,17 +630,17 @@ def test_join_doubles_nothing(prefix: list[str], shared: list[str], rest: list[s
     """Whatever the base URL repeats of the path, the target ends the URL and nothing before it is new."""
     base = "https://h" + "".join(f"/{step}" for step in (*prefix, *shared))
     target = "".join(f"/{step}" for step in (*shared, *rest, "task"))
-    url = join(base, target)
+    url = join_url(base, target)
     assert url.endswith(target)
     assert url.startswith("https://h/")
     assert len(url) <= len(base) + len(target) - len("".join(f"/{step}" for step in shared))
     assert base.startswith(url.removesuffix(target))
-    assert join(base + "/", target) == url
+    assert join_url(base + "/", target) == url
 
 
 def test_the_longest_part_in_common_counts() -> None:
     """A base URL that ends in the whole beginning of the path does not keep half of it."""
-    assert join("https://h/mj/mj", "/mj/mj/task") == "https://h/mj/mj/task"
+    assert join_url("https://h/mj/mj", "/mj/mj/task") == "https://h/mj/mj/task"
 
 
 # --- nothing shows a secret ---

@@ -123,7 +123,7 @@ def test_the_name_is_that_of_the_file(tmp_path: Path, stem: str) -> None:
     """Hyphens and underscores are left out of it, and capitals are small, as the command forgives them."""
     path = tmp_path / f"{stem}.yaml"
     path.write_text(TEXT, encoding="utf-8")
-    assert _contract.contract(path).name == "myrelay"
+    assert _contract.load_contract(path).name == "myrelay"
 
 
 @pytest.mark.parametrize("stem", ["7relay", "my.relay", "中转", "-"])
@@ -132,14 +132,14 @@ def test_a_file_that_cannot_name_a_relay(tmp_path: Path, stem: str) -> None:
     path = tmp_path / f"{stem}.yaml"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(ContractError, match="cannot name a relay; name the file in letters and digits"):
-        _contract.contract(path)
+        _contract.load_contract(path)
 
 
 def test_json_is_as_good(tmp_path: Path) -> None:
     """A contract may be written as JSON."""
     path = tmp_path / "mine.json"
-    path.write_text(json.dumps(_contract.contract(OWN).document), encoding="utf-8")
-    assert _contract.contract(str(path)).document == _contract.contract(OWN).document
+    path.write_text(json.dumps(_contract.load_contract(OWN).document), encoding="utf-8")
+    assert _contract.load_contract(str(path)).document == _contract.load_contract(OWN).document
 
 
 # --- the face ---
@@ -284,7 +284,7 @@ def test_overlays_of_the_face(tmp_path: Path) -> None:
     """The face, the mocks and the monitor take them, over a file and over a packaged relay."""
     word = overlay(tmp_path / "word.yaml", WORD)
     for relay in (OWN, "apiai"):
-        contract = _contract.overlaid(relay, [word])
+        contract = _contract.load_contract(relay, [word])
         assert contract.reader.state(_with_status(contract, "drying")) is State.QUEUED
         with mock(relay, overlays=[word]) as one, one.relay() as client:
             assert client._contract.document == contract.document
@@ -307,18 +307,18 @@ def test_a_relay_that_extends(folder: Path) -> None:
     first = overlay(folder / "first.yaml", WORD, extends="my-relay.yaml")
     (folder / "deeper").mkdir()
     second = overlay(folder / "deeper" / "second.yaml", HOST, extends="../first.yaml")
-    contract = _contract.contract(second)
+    contract = _contract.load_contract(second)
     assert (contract.name, contract.base_url) == ("second", "https://elsewhere.example")
     assert "drying" in contract.operation["x-mj-task"]["states"]["queued"]
-    packaged = _contract.contract(overlay(folder / "third.yaml", WORD, extends="api-ai"))
-    assert packaged.path == _contract.contract("apiai").path
+    packaged = _contract.load_contract(overlay(folder / "third.yaml", WORD, extends="api-ai"))
+    assert packaged.path == _contract.load_contract("apiai").path
     assert first.is_file()
 
 
 def test_clauses_lie_where_they_are_written(folder: Path) -> None:
     """What an overlay changed is cited there, by line; all else in the contract beneath."""
     path = overlay(folder / "twin.yaml", HOST, WORD, extends="my-relay.yaml")
-    contract = _contract.contract(path)
+    contract = _contract.load_contract(path)
     task = (*contract.location, "x-mj-task")
     text = path.read_text(encoding="utf-8")
     word = len(contract.operation["x-mj-task"]["states"]["queued"]) - 1
@@ -332,9 +332,9 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
         clause = contract.clause(*location)
         assert (Path(clause.file), clause.line) == (file, wanted), location
         above = ("actions", ["servers", "paths"].index(location[0]), "update") if file == path else location
-        assert clause.pointer.startswith(_contract_location.pointer(above)), location
-    over = _contract.overlaid("apiai", [overlay(folder / "over.yaml", WORD)])
-    untouched = _contract.contract("apiai").clause("paths")
+        assert clause.pointer.startswith(_contract_location.json_pointer(above)), location
+    over = _contract.load_contract("apiai", [overlay(folder / "over.yaml", WORD)])
+    untouched = _contract.load_contract("apiai").clause("paths")
     assert over.clause("paths") == untouched
     word = len(over.operation["x-mj-task"]["states"]["queued"]) - 1
     added = over.clause(*over.location, "x-mj-task", "states", "queued", word)
@@ -355,7 +355,7 @@ def test_an_overlay_that_extends_nothing(folder: Path, extends: str | None, said
     """It is told in its own file, and a circle ends."""
     path = overlay(folder / "loop.yaml", WORD, extends=extends)
     with pytest.raises(ContractError, match=said) as raised:
-        _contract.contract(path)
+        _contract.load_contract(path)
     assert str(raised.value).startswith(str(path))
 
 
@@ -449,14 +449,14 @@ def test_two_operations_that_fetch(folder: Path) -> None:
         folder, "      operationId: listJobs\n", "      operationId: listJobs\n      x-mj-task: {}\n"
     )
     with pytest.raises(ContractError, match=rf"operation of line {line(TEXT, '    get:')} too; delete one"):
-        _contract.contract(path)
+        _contract.load_contract(path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     """A path to nothing, and to a folder, is told as one line, on the command line too."""
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(ContractError, match=r"there is no such file; check the path|cannot be read"):
-            _contract.contract(path)
+            _contract.load_contract(path)
     done = command("fetch", str(tmp_path / "none.yaml"), "1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
@@ -509,9 +509,9 @@ def test_what_lets_a_key_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with pytest.raises(SettingError, match=f"no key for myrelay: set {NAMED} or {GENERIC}, or give api_key="):
         Relay(OWN)
     monkeypatch.setenv(GENERIC, "sk-generic")
-    contract = _contract.contract(OWN)
-    assert _settings.api_key(contract, "https://studio.example") == "sk-generic"
-    assert _settings.api_key(contract, None) is None
+    contract = _contract.load_contract(OWN)
+    assert _settings.environment_key(contract, "https://studio.example") == "sk-generic"
+    assert _settings.environment_key(contract, None) is None
     with Relay(OWN, "sk-given") as given, Relay(OWN, base_url="https://studio.example") as said:
         assert (given._options.api_key, said._options.api_key) == ("sk-given", "sk-generic")
     monkeypatch.setenv("MJRELAY_BASE_URL", "https://studio.example")
@@ -531,16 +531,16 @@ def test_an_overlay_cannot_lead_a_key_away(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(GENERIC, "sk-generic")
     monkeypatch.setenv("MJRELAY_ZHONGZHUAN_API_KEY", "sk-named")
     harmless = overlay(tmp_path / "word.yaml", WORD)
-    assert _settings.api_key(_contract.overlaid("zhongzhuan", [harmless]), None) == "sk-named"
-    away = _contract.overlaid("zhongzhuan", [overlay(tmp_path / "host.yaml", HOST)])
-    assert _settings.api_key(away, None) is None
+    assert _settings.environment_key(_contract.load_contract("zhongzhuan", [harmless]), None) == "sk-named"
+    away = _contract.load_contract("zhongzhuan", [overlay(tmp_path / "host.yaml", HOST)])
+    assert _settings.environment_key(away, None) is None
     assert "MJRELAY_ZHONGZHUAN_API_KEY is not sent to https://elsewhere.example" in _settings.missing_key(
         away, "x"
     )
-    assert _settings.api_key(away, "https://elsewhere.example") == "sk-named"
+    assert _settings.environment_key(away, "https://elsewhere.example") == "sk-named"
     same = tmp_path / "zhongzhuan.yaml"
     same.write_text(TEXT, encoding="utf-8")
-    assert _settings.api_key(_contract.contract(same), None) is None
+    assert _settings.environment_key(_contract.load_contract(same), None) is None
 
 
 # --- the generated client ---
@@ -597,7 +597,7 @@ def test_the_client_is_clean_for_mypy(folder: Path) -> None:
     pytest.importorskip("mypy")
     from mjrelay_codegen import single as _single  # noqa: PLC0415 - what makes the client
 
-    written = _single.write(_contract.contract(folder / "my-relay.yaml"), folder)
+    written = _single.write(_contract.load_contract(folder / "my-relay.yaml"), folder)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-incremental", written.package.name],
         cwd=folder,

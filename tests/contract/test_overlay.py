@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mjrelay.contract.overlay import Action, Copy, Overlay, Remove, Update
-from mjrelay.contract.yaml import load, plain
+from mjrelay.contract.yaml import load_yaml, plain_yaml
 from mjrelay.errors import ContractError, OverlayError
 
 
@@ -29,7 +29,7 @@ class Bench:
     def contract(self, text: str) -> Any:
         path = self.folder / "contract.yaml"
         path.write_text(dedent(text), encoding="utf-8")
-        return plain(load(path))
+        return plain_yaml(load_yaml(path))
 
     def raw(self, text: str) -> Overlay:
         path = self.folder / "overlay.yaml"

@@ -11,13 +11,13 @@ import forked
 import pytest
 
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract, relays
-from mjrelay.contract.profiles import Difference, differences, profile, statements
+from mjrelay.contract.loading import load_contract, relay_names
+from mjrelay.contract.profiles import Difference, contract_profile, profile_differences, profile_statements
 
 if TYPE_CHECKING:
     import subprocess
 
-EVERY = pytest.mark.parametrize("name", relays())
+EVERY = pytest.mark.parametrize("name", relay_names())
 
 
 def mjrelay(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,9 +28,9 @@ def mjrelay(*arguments: str) -> subprocess.CompletedProcess[str]:
 @EVERY
 def test_every_contract_has_a_profile(name: str) -> None:
     """It is JSON, names the contract's own request, and has each field that is read and no other twice."""
-    found = profile(contract(name))
+    found = contract_profile(load_contract(name))
     assert json.loads(json.dumps(found)) == found
-    assert (found["method"], found["path"]) == (contract(name).method, contract(name).path)
+    assert (found["method"], found["path"]) == (load_contract(name).method, load_contract(name).path)
     assert found["auth"]
     at = [way for one in found["fields"].values() for way in one["at"]]
     assert not set(found["extra"]) & {way for way in at if isinstance(way, str)}
@@ -39,7 +39,7 @@ def test_every_contract_has_a_profile(name: str) -> None:
 
 def test_the_terms_of_a_client_author() -> None:
     """Where the id goes, how the key is sent, what is sent for unset, and what a missing task looks like."""
-    found = profile(contract("zhongzhuan"))
+    found = contract_profile(load_contract("zhongzhuan"))
     assert found["id"] == "path id"
     assert found["auth"] == ["header Authorization: Bearer …", "header mj-api-secret: …"]
     assert found["open"] is False
@@ -74,7 +74,7 @@ def test_the_terms_of_a_client_author() -> None:
 
 def test_an_envelope_and_what_is_not_said() -> None:
     """Fields in an envelope have paths there; what lies in two places is unset in both; silence is None."""
-    found = profile(contract("mjdjourney"))
+    found = contract_profile(load_contract("mjdjourney"))
     assert found["accept"] == {"$.code": 0}
     assert found["fields"]["videos"]["unset"] == {'"" and []': ["queued", "running", "failed"]}
     assert (found["refresh"], found["batch"], found["seed"], found["forbidden"]) == (None, None, None, [])
@@ -161,7 +161,7 @@ def small(**changes: Any) -> Contract:
 
 def test_a_contract_of_another_kind() -> None:
     """No key, an id in the query, states without words, odd names, and a schema that holds itself."""
-    found = profile(small())
+    found = contract_profile(small())
     assert (found["id"], found["auth"], found["open"]) == ("query jobId", [], True)
     assert found["fields"]["submitted"]["unset"] == {"0": ["queued"]}
     assert found["fields"]["images"]["unset"] == {"[] and null": ["queued"]}
@@ -174,20 +174,20 @@ def test_a_contract_of_another_kind() -> None:
 @EVERY
 def test_a_contract_differs_in_nothing_from_itself(name: str) -> None:
     """And a mere order of words is no difference."""
-    found = profile(contract(name))
+    found = contract_profile(load_contract(name))
     turned = copy.deepcopy(found)
     for words in turned["states"].values():
         words.reverse()
-    assert differences(found, turned) == []
+    assert profile_differences(found, turned) == []
 
 
 def test_differences_are_told_by_their_terms() -> None:
     """Each with what the two say; of words those that the other lacks; silence against silence is none."""
-    left = profile(small(states={"queued": ["a", "b"]}, status="$.job.word", refresh=5))
-    right = profile(
+    left = contract_profile(small(states={"queued": ["a", "b"]}, status="$.job.word", refresh=5))
+    right = contract_profile(
         small(states={"queued": ["b", "c"], "failed": ["d"]}, status="$.job.word", inputs=["$.in"])
     )
-    assert differences(left, right) == [
+    assert profile_differences(left, right) == [
         Difference(("states", "queued"), ["a"], ["c"]),
         Difference(("states", "failed"), None, ["d"]),
         Difference(("fields", "inputs", "at"), None, ["$.in"]),
@@ -198,7 +198,7 @@ def test_differences_are_told_by_their_terms() -> None:
 
 def test_a_profile_is_told_statement_by_statement() -> None:
     """What is unset, and a field that is not read, is one statement each."""
-    terms = [term for term, _ in statements(profile(contract("zhongzhuan")))]
+    terms = [term for term, _ in profile_statements(contract_profile(load_contract("zhongzhuan")))]
     assert len(set(terms)) == len(terms)
     assert {("fields", "images", "unset"), ("extra", "$.botType"), ("states", "queued")} <= set(terms)
 
@@ -207,11 +207,11 @@ def test_a_profile_is_told_statement_by_statement() -> None:
 def test_show_prints_a_profile(name: str) -> None:
     """As JSON it is the profile; for people and in markdown it has the path, and no value is cut off."""
     shown = mjrelay("show", name)
-    assert (shown.returncode, json.loads(shown.stdout)) == (0, profile(contract(name)))
+    assert (shown.returncode, json.loads(shown.stdout)) == (0, contract_profile(load_contract(name)))
     for view in ("pretty", "markdown"):
         shown = mjrelay("show", name.upper(), "--format", view)
         assert shown.returncode == 0
-        assert contract(name).path in shown.stdout
+        assert load_contract(name).path in shown.stdout
         assert "open without a key" in shown.stdout
         assert "…" not in shown.stdout.replace("Bearer …", "").replace(": …", "")
 

@@ -30,14 +30,14 @@ from mjrelay_conformance.mock.server import Server
 from mjrelay import Relay
 from mjrelay.cli.doctor import _schema
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.doctor import diagnosis as _diagnosis
 from mjrelay.doctor import problems as _complaint
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
 from mjrelay.doctor.examination import examine
 from mjrelay.doctor.observations import Outcome, Purpose, form
-from mjrelay.doctor.plan import LIMIT, WAYS, Plan, Step, made_up
+from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Plan, Step, made_up
 from mjrelay.doctor.score import WEIGHTS, rank
 from mjrelay.doctor.similarity import likeness, resemblance
 from mjrelay.errors import SettingError
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from mjrelay.http.request import Credential
 
 KEY = "sk-never-to-be-seen-4711"
-CONTRACTS = [contract(name) for name in relays()]
+CONTRACTS = [load_contract(name) for name in relay_names()]
 SHAPE = Draft202012Validator(json.loads(_schema()))
-RELAY = contract("zhongzhuan")
+RELAY = load_contract("zhongzhuan")
 ID = "1730621826053455"
 PATH = f"/mj/task/{ID}/fetch"
 SHOWN: dict[str, Any] = RELAY.examples["succeeded"]
@@ -156,8 +156,8 @@ def check(found: Diagnosis) -> None:
     """What holds of each diagnosis."""
     SHAPE.validate(json.loads(json.dumps(found.data())))
     seen = found.evidence.observations
-    assert len(seen) <= LIMIT
-    assert len({one.way for one in seen if one.way is not None}) <= WAYS
+    assert len(seen) <= REQUEST_LIMIT
+    assert len({one.way for one in seen if one.way is not None}) <= CREDENTIAL_LIMIT
     posts = [one for one in seen if one.exchange.method != "GET"]
     assert len(posts) <= 1
     assert all(one.purpose is Purpose.BATCH for one in posts)
@@ -193,10 +193,10 @@ def mounted(app: Any, prefix: str) -> Any:
 
 
 @pytest.mark.parametrize("prefix", ["", "/x/y"])
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_it_names_each_mock(name: str, prefix: str) -> None:
     """Of each contract's mock it names the contract, mounted anywhere, and the Python it gives works."""
-    mock = MockRelay(contract(name), key=KEY)
+    mock = MockRelay(load_contract(name), key=KEY)
     task_id = mock.known[State.SUCCEEDED]
     with at(mounted(mock, prefix)) as base_url:
         found = ask(base_url + prefix, task_id)
@@ -226,19 +226,19 @@ def test_it_names_each_mock(name: str, prefix: str) -> None:
 )
 def test_it_names_each_dialect_of_a_mock(name: str, dialect: str) -> None:
     """A contract is named also where it is kept in another manner than its examples show."""
-    mock = MockRelay(contract(name), key=KEY, dialect=dialect)
+    mock = MockRelay(load_contract(name), key=KEY, dialect=dialect)
     with at(mock) as base_url:
         assert name in ask(base_url, mock.known[State.SUCCEEDED]).alike
 
 
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_without_a_task_it_names_the_family(name: str) -> None:
     """Without an id the family holds the contract, the endpoint is right, and it says that it is not sure."""
-    with at(MockRelay(contract(name), key=KEY)) as base_url:
+    with at(MockRelay(load_contract(name), key=KEY)) as base_url:
         found = ask(base_url)
     assert name in found.family
     assert found.evidence.endpoint is not None
-    assert found.evidence.endpoint.before(contract(name)) == ""
+    assert found.evidence.endpoint.before(load_contract(name)) == ""
     assert not found.data()["certain"]
 
 
@@ -247,7 +247,7 @@ def test_without_a_task_it_names_the_family(name: str) -> None:
 )
 def test_it_finds_each_header(name: str, credential: Credential) -> None:
     """Where but one of a contract's ways of authenticating is accepted, it is found and named."""
-    known = contract(name)
+    known = load_contract(name)
     document = evolve(known, document={**known.document, "security": [{credential.scheme: []}]})
     operation = {**known.operation, "security": [{credential.scheme: []}]}
     paths = {**known.document["paths"], known.path: {known.method.lower(): operation}}
@@ -504,7 +504,7 @@ def test_a_refused_key() -> None:
     assert "key-refused" in names(found, wrong=True)
     assert found.relay is not None
     sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
-    assert 1 <= len(sent) <= WAYS
+    assert 1 <= len(sent) <= CREDENTIAL_LIMIT
 
 
 def test_without_a_key() -> None:
@@ -568,8 +568,8 @@ def test_the_key_goes_into_three_headers_at_most() -> None:
     with at(relay) as base_url:
         examine(base_url, several, redactor=Redactor(KEY), key=KEY, task_id=ID)
     sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
-    assert len(sent) == WAYS
-    assert len(relay.asked) <= LIMIT
+    assert len(sent) == CREDENTIAL_LIMIT
+    assert len(relay.asked) <= REQUEST_LIMIT
 
 
 def test_an_open_relay() -> None:
@@ -954,14 +954,14 @@ def test_any_document_is_compared(document: Any) -> None:
         assert 0 <= resemblance(one, document, State.SUCCEEDED) <= 1
 
 
-@pytest.mark.parametrize("name", relays())
+@pytest.mark.parametrize("name", relay_names())
 def test_examples_are_like_themselves(name: str) -> None:
     """Each example fits its own contract wholly, and no other contract better."""
     for state in State:
-        example = contract(name).examples.get(state.value)
+        example = load_contract(name).examples.get(state.value)
         if example is not None:
-            assert resemblance(contract(name), example, state) == 1
-            mine = likeness(contract(name), example)
+            assert resemblance(load_contract(name), example, state) == 1
+            mine = likeness(load_contract(name), example)
             assert mine is not None
             assert mine.value == 1
 

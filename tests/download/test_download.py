@@ -353,8 +353,7 @@ def test_a_redirect_never_leaves_tls(site: Site, tmp_path: Path, monkeypatch: py
         asked.append(url)
         yield _stream.Stream(302, (("Location", f"{site.url}/a"),), iter(()))
 
-    monkeypatch.setattr(_stream, "stream", secure)
-    monkeypatch.setattr("mjrelay.transport.stream", secure)
+    monkeypatch.setattr(_stream, "stream_url", secure)
     message = fault(site.downloader(), "https://cdn.example/a", tmp_path)
     assert "https to http is not followed" in message
     assert asked == ["https://cdn.example/a"]
@@ -419,13 +418,13 @@ def test_a_name_that_stands_for_a_private_address_is_refused(
 )
 def test_no_private_address_is_public(address: str) -> None:
     """Private, special and wrapped addresses are told as such."""
-    assert not _link.public(ipaddress.ip_address(address))
+    assert not _link.is_public_address(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"])
 def test_public_addresses_are(address: str) -> None:
     """The Internet can be reached, also where a network translates addresses."""
-    assert _link.public(ipaddress.ip_address(address))
+    assert _link.is_public_address(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410])
@@ -478,7 +477,7 @@ def test_a_refusal_says_what_to_do(site: Site, tmp_path: Path, code: int, query:
 def test_no_query_breaks_the_telling(fields: dict[str, str]) -> None:
     """Whatever stands in a signature, there is a text."""
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    link = _link.Link.of(f"http://example.com/a?{query}")
+    link = _link.MediaURL.of(f"http://example.com/a?{query}")
     assert _download._refusal(403, link, NOW)
 
 

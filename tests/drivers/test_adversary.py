@@ -18,7 +18,7 @@ from mjrelay_conformance.drivers.conform import ConformError, Options, conform
 from mjrelay_conformance.judging.record import RecordError
 from rich.console import Console
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Relay:
     states: dict[str, State] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        one = contract(self.name)
+        one = load_contract(self.name)
         states = {state.value: state for state in State}
         shown = {states[name]: copy.deepcopy(one.examples[name]) for name in one.examples if name in states}
         self.tasks = {str(one.reader.id(document)): document for document in shown.values()}
@@ -180,7 +180,7 @@ def chunked(data: bytes) -> bytes:
 
 def moved_on(relay: Relay, document: Any) -> bytes:
     """A task that goes a step further each time it is read."""
-    reader = contract(relay.name).reader
+    reader = load_contract(relay.name).reader
     task_id = str(reader.id(document))
     ways = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
     if relay.states[task_id] in ways[:2]:

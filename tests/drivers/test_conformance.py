@@ -26,7 +26,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL
 
 from mjrelay import State
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import Redactor
 from mjrelay.testing import NoWaitClock
@@ -49,9 +49,9 @@ def run(
     relay: str, *faults: str, cases: int = 0, profile: str = "read", **more: Any
 ) -> tuple[Verdict, dict[str, Any]]:
     """The verdict and the record of judging a relay's mock."""
-    mock = MockRelay(contract(relay), key=KEY, faults=faults)
+    mock = MockRelay(load_contract(relay), key=KEY, faults=faults)
     running = runner(mock, **more)
-    verdict = running.run(plan(contract(relay), known(mock), KEY, profile=profile), cases=cases)
+    verdict = running.run(plan(load_contract(relay), known(mock), KEY, profile=profile), cases=cases)
     return verdict, running.judge.record.document()
 
 
@@ -68,7 +68,7 @@ def _weight(level: str) -> int:
     return [*Level, "x"].index(level)
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_a_correct_relay_has_no_finding(relay: str) -> None:
     """Nothing is said against a relay that keeps its contract, property-based phase included."""
     verdict, document = run(relay, cases=40)
@@ -111,7 +111,7 @@ def test_a_clause_points_at_the_line_of_the_contract() -> None:
         file, _, line = place.partition(":")
         assert file == "openapi/zhongzhuan.yaml"
         assert pointer.startswith("/components/schemas/Task/properties/")
-        source = contract("zhongzhuan").source.read_text(encoding="utf-8").splitlines()
+        source = load_contract("zhongzhuan").source.read_text(encoding="utf-8").splitlines()
         assert source[int(line) - 1].strip() == pointer.rpartition("/")[2] + ":"
 
 
@@ -127,12 +127,12 @@ def test_every_clause_leads_somewhere(relay: str) -> None:
             assert re.fullmatch(r"RFC \d+ section [\d.]+", clause)
             continue
         steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
-        node: Any = contract(relay).document
+        node: Any = load_contract(relay).document
         for step in steps:
-            node = node[int(step)] if isinstance(node, list) else contract(relay).resolve(node)[step]
+            node = node[int(step)] if isinstance(node, list) else load_contract(relay).resolve(node)[step]
         file, _, line = place.partition(":")
         assert file == f"openapi/{relay}.yaml"
-        text = contract(relay).source.read_text(encoding="utf-8").splitlines()[int(line) - 1]
+        text = load_contract(relay).source.read_text(encoding="utf-8").splitlines()[int(line) - 1]
         named = [step for step in steps if not step.isdecimal() or step in {"200", "400", "401"}]
         assert named[-1] in text or text.strip().startswith("- "), (clause, text)
         led += 1
@@ -157,8 +157,8 @@ class Limited(MockRelay):
 
 def test_the_property_based_phase_stops_when_limited() -> None:
     """A 429 in the property-based phase ends it, is a finding, and leaves the plan's verdict alone."""
-    mock = Limited(contract("mjdjourney"), key=KEY)
-    steps = plan(contract("mjdjourney"), known(mock), KEY)
+    mock = Limited(load_contract("mjdjourney"), key=KEY)
+    steps = plan(load_contract("mjdjourney"), known(mock), KEY)
     mock.allowed = len(steps) + 5
     running = runner(mock, pace=Pace(clock=NoWaitClock()))
     assert running.run(steps, cases=20) is Verdict.CONFORMANT
@@ -168,11 +168,11 @@ def test_the_property_based_phase_stops_when_limited() -> None:
 
 def test_a_limited_relay_is_left_alone() -> None:
     """After a 429 the relay has the time that it asks for; after the next one nothing more is sent."""
-    mock = Limited(contract("apiai"), key=KEY)
+    mock = Limited(load_contract("apiai"), key=KEY)
     clock = NoWaitClock()
     started = clock.now()
     running = runner(mock, pace=Pace(clock=clock))
-    assert running.run(plan(contract("apiai"), known(mock), KEY), cases=20) is Verdict.PARTIAL
+    assert running.run(plan(load_contract("apiai"), known(mock), KEY), cases=20) is Verdict.PARTIAL
     assert running.probe.sent == 5
     assert clock.now() - started == pytest.approx(60, abs=5)
     document = running.judge.record.document()
@@ -184,10 +184,10 @@ def test_a_limited_relay_is_left_alone() -> None:
 
 def test_a_relay_that_pardons_is_judged_to_the_end() -> None:
     """A single 429 whose time is waited for costs nothing but an INFO finding."""
-    mock = Limited(contract("apiai"), key=KEY)
+    mock = Limited(load_contract("apiai"), key=KEY)
     mock.refused = 1
     running = runner(mock, pace=Pace(clock=NoWaitClock()))
-    assert running.run(plan(contract("apiai"), known(mock), KEY)) is Verdict.CONFORMANT
+    assert running.run(plan(load_contract("apiai"), known(mock), KEY)) is Verdict.CONFORMANT
     assert findings(running.judge.record.document()) == {"fetch/rate-limit": "info"}
 
 
@@ -199,8 +199,8 @@ def test_a_check_that_breaks_is_our_own_error() -> None:
 
     one = evolve(CHECKS["fetch/transfer"], judge=broken)
     observation = Observation(
-        contract=contract("apiai"),
-        schema=schema_of(contract("apiai")),
+        contract=load_contract("apiai"),
+        schema=schema_of(load_contract("apiai")),
         kind=Kind.MISSING,
         task_id="1",
         exchange=Exchange("GET", "http://relay.test/", status=404),
@@ -235,9 +235,9 @@ def test_no_answer_breaks_a_check(
         body=body,
         failure=None if status else "nothing came",
     )
-    schema = schema_of(contract(relay))
-    before = Observation(contract(relay), schema, Kind.KNOWN, "1", exchange, State.SUCCEEDED)
-    now = Observation(contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), (KEY,))
+    schema = schema_of(load_contract(relay))
+    before = Observation(load_contract(relay), schema, Kind.KNOWN, "1", exchange, State.SUCCEEDED)
+    now = Observation(load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), (KEY,))
     rows = judge(now, 1, CHECKS.values())
     assert {row.outcome for row in rows} & {Outcome.ERROR} == set(), [
         row for row in rows if row.outcome == "error"
@@ -261,7 +261,7 @@ class Asked(MockRelay):
 @pytest.mark.parametrize("mode", ["gentle", "full"])
 def test_no_other_operation_is_asked(mode: str) -> None:
     """Generated requests too are for the fetch operation alone, though the contract has others."""
-    one = contract("zhongzhuan")
+    one = load_contract("zhongzhuan")
     assert one.batch_path
     assert one.seed_path
     mock = Asked(one, key=KEY)
@@ -276,9 +276,9 @@ def test_no_other_operation_is_asked(mode: str) -> None:
 def test_what_the_baseline_accepts_does_not_count() -> None:
     """An accepted finding is shown and does not make a relay non-conformant; one that is gone turns red."""
     accepted = Baseline((Accepted("apiai", "fetch/200/times", "they know", "2026-11-01"),))
-    mock = MockRelay(contract("apiai"), key=KEY, faults=["seconds-not-ms"])
+    mock = MockRelay(load_contract("apiai"), key=KEY, faults=["seconds-not-ms"])
     running = runner(mock, baseline=accepted)
-    verdict = running.run(plan(contract("apiai"), known(mock), KEY))
+    verdict = running.run(plan(load_contract("apiai"), known(mock), KEY))
     assert verdict is Verdict.CONFORMANT
     assert running.judge.record.close([verdict]) == 0
     document = running.judge.record.document()
@@ -286,9 +286,9 @@ def test_what_the_baseline_accepts_does_not_count() -> None:
     assert document["relays"][0]["baseline"] == {"accepted": [line], "gone": []}
     assert findings(document) == {"fetch/200/times": "must"}
 
-    mended = MockRelay(contract("apiai"), key=KEY)
+    mended = MockRelay(load_contract("apiai"), key=KEY)
     running = runner(mended, baseline=accepted)
-    verdict = running.run(plan(contract("apiai"), known(mended), KEY))
+    verdict = running.run(plan(load_contract("apiai"), known(mended), KEY))
     assert verdict is Verdict.CONFORMANT
     assert running.judge.record.close([verdict]) == 1
     assert running.judge.record.document()["relays"][0]["baseline"] == {"accepted": [], "gone": [line]}
@@ -297,9 +297,9 @@ def test_what_the_baseline_accepts_does_not_count() -> None:
 def test_a_line_of_the_baseline_that_nothing_judged_stays() -> None:
     """Where a check was not exercised, its line is neither accepted nor gone."""
     accepted = Baseline((Accepted("apiai", "fetch/200/failed/reason", "they know", "2026-11-01"),))
-    mock = MockRelay(contract("apiai"), key=KEY)
+    mock = MockRelay(load_contract("apiai"), key=KEY)
     running = runner(mock, baseline=accepted)
-    running.run(plan(contract("apiai"), known(mock)[:1], KEY))
+    running.run(plan(load_contract("apiai"), known(mock)[:1], KEY))
     assert running.judge.record.document()["relays"][0]["baseline"] == {"accepted": [], "gone": []}
 
 
@@ -311,7 +311,7 @@ def test_a_long_body_is_cut_without_showing_a_part_of_the_secret(before: int) ->
     body = b"." * before + secret.encode() + b"." * 9000
     exchange = Exchange("GET", "http://relay.test/", status=200, body=body)
     observation = Observation(
-        contract("apiai"), schema_of(contract("apiai")), Kind.ODD, "1", exchange, secrets=(secret,)
+        load_contract("apiai"), schema_of(load_contract("apiai")), Kind.ODD, "1", exchange, secrets=(secret,)
     )
     record.add(observation, [], driver="plan")
     kept = record.document()["exchanges"][0]["body"]
@@ -328,7 +328,7 @@ def observed(
     headers = (("Content-Type", "application/json"), *more.pop("headers", ()))
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     exchange = Exchange("GET", "http://relay.test/mj/task/1/fetch", status=status, headers=headers, body=body)
-    return Observation(contract(relay), schema_of(contract(relay)), kind, task_id, exchange, **more)
+    return Observation(load_contract(relay), schema_of(load_contract(relay)), kind, task_id, exchange, **more)
 
 
 def judged(observation: Observation) -> dict[str, Outcome]:
@@ -343,11 +343,11 @@ def judged(observation: Observation) -> dict[str, Outcome]:
 @pytest.mark.parametrize("relay", SEVERAL)
 def test_a_task_is_found_wherever_it_stands(relay: str, wrap: Any, status: int) -> None:
     """Somebody's task in an answer that should hold none is found, whatever status or wrapper it comes in."""
-    document = wrap(contract(relay).examples["succeeded"])
+    document = wrap(load_contract(relay).examples["succeeded"])
     missing = judged(observed(relay, Kind.MISSING, "1", document, status, accepted=True))
     assert missing["fetch/unknown/no-task"] is Outcome.FAIL
     wrong = judged(observed(relay, Kind.BAD_CREDENTIAL, "1", document, status))
-    refused = Outcome.NOT_APPLICABLE if contract(relay).open else Outcome.FAIL
+    refused = Outcome.NOT_APPLICABLE if load_contract(relay).open else Outcome.FAIL
     assert wrong["auth/wrong/refused"] is refused
 
 
@@ -365,10 +365,10 @@ def test_an_error_that_repeats_an_id_is_no_task(document: Any) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_contracts_own_ids_are_not_taken_for_unknown_ones(states: list[State], seed: int) -> None:
     """A correct relay that has the contract's example tasks is not blamed for showing them."""
-    mock = MockRelay(contract("zhongzhuan"), key=KEY)
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     tasks = [KnownTask(mock.known[state], state) for state in states]
     running = runner(mock)
-    assert running.run(plan(contract("zhongzhuan"), tasks, KEY), cases=40, seed=seed) is Verdict.PARTIAL
+    assert running.run(plan(load_contract("zhongzhuan"), tasks, KEY), cases=40, seed=seed) is Verdict.PARTIAL
     assert findings(running.judge.record.document()) == {}
 
 
@@ -422,7 +422,7 @@ def test_redirects_are_compared_by_origin(location: str, outcome: Outcome) -> No
 )
 def test_a_clock_that_is_wrong_is_no_clock(date: str) -> None:
     """A Date that cannot be is as if there were none: the task's times are not in its future."""
-    task = contract("zhongzhuan").examples["succeeded"]
+    task = load_contract("zhongzhuan").examples["succeeded"]
     observation = observed("zhongzhuan", Kind.KNOWN, task["id"], task, headers=(("Date", date),))
     assert judged(observation)["fetch/200/times"] is Outcome.PASS
 
@@ -432,14 +432,14 @@ def test_what_is_too_deep_to_read_does_not_fit_the_schema() -> None:
     deep: Any = []
     for _ in range(300):
         deep = [deep]
-    task = {**contract("zhongzhuan").examples["succeeded"], "buttons": 5, "state": deep}
+    task = {**load_contract("zhongzhuan").examples["succeeded"], "buttons": 5, "state": deep}
     outcomes = judged(observed("zhongzhuan", Kind.KNOWN, task["id"], task))
     assert outcomes["fetch/200/schema"] is Outcome.FAIL
 
 
 def test_a_request_number_in_the_envelope_may_change() -> None:
     """What the contract does not know may be new at each reading; what it knows may not."""
-    task = contract("mjdjourney").examples["succeeded"]
+    task = load_contract("mjdjourney").examples["succeeded"]
     task_id = task["data"]["taskId"]
     first = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "a"})
     same = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "b"}, earlier=(first,))

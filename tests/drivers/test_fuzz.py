@@ -19,7 +19,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL
 
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Phase:
     @classmethod
     def of(cls, relay: str | Contract, *faults: str) -> Phase:
         """The phase for a relay's mock with the tasks it knows."""
-        mock = MockRelay(contract(relay) if isinstance(relay, str) else relay, key=KEY, faults=faults)
+        mock = MockRelay(load_contract(relay) if isinstance(relay, str) else relay, key=KEY, faults=faults)
         return cls(mock, sorted(mock.known.values()))
 
     def run(self, mode: str, *, cases: int = 50, seed: int = 0, secret: str = KEY) -> int:
@@ -204,7 +204,7 @@ def test_bad_credentials_come_last() -> None:
 
 def test_an_open_relay_is_tried_with_no_bad_credential() -> None:
     """Where anybody may ask nothing is to be refused."""
-    one = contract("apiai")
+    one = load_contract("apiai")
     document = copy.deepcopy(one.document)
     document["paths"][one.path]["get"]["security"] = [{}]
     phase = Phase.of(Contract("apiai", document, one.source))
@@ -259,7 +259,7 @@ class Literal(MockRelay):
 def test_a_relay_that_takes_encoded_ids_for_others_is_found_out() -> None:
     """A known task that is not there when its id is percent-encoded is a finding, if not a gentle one."""
     phase = Phase.of("zhongzhuan")
-    phase.mock = Literal(contract("zhongzhuan"), key=KEY)
+    phase.mock = Literal(load_contract("zhongzhuan"), key=KEY)
     phase.run("gentle")
     assert phase.findings == []
     phase.run("full")

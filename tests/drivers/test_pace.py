@@ -8,7 +8,7 @@ from mjrelay_conformance.drivers.probe import LATE
 from mjrelay_conformance.judging.observation import Kind, Observation
 from mjrelay_conformance.judging.schema import schema_of
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
 from mjrelay.testing import NoWaitClock
 
@@ -18,7 +18,7 @@ def observed(
 ) -> Observation:
     """An answer to a request for task 1, whose key was accepted before."""
     exchange = Exchange("GET", "http://relay.test/", status=status, headers=headers, failure=failure)
-    one = contract("zhongzhuan")
+    one = load_contract("zhongzhuan")
     return Observation(one, schema_of(one), kind, "1", exchange, accepted=True)
 
 
@@ -95,7 +95,7 @@ def test_a_relay_in_trouble_is_left_alone(
 
 def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None:
     """The first refusal of a key that got no answer before is the last request."""
-    one = contract("zhongzhuan")
+    one = load_contract("zhongzhuan")
     exchange = Exchange("GET", "http://relay.test/", status=401)
     pace = Pace(clock=clock)
     pace.wait()

@@ -20,7 +20,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 
 from mjrelay import State
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from mjrelay.http.request import Request
 
 KEY = "the-key-of-the-mock"
-TRIALS = [trial for relay in relays() for trial in trials(relay)]
-SAMPLED = [trial for relay in relays() for trial in list(trials(relay))[relays().index(relay) % 19 :: 19]]
+TRIALS = [trial for relay in relay_names() for trial in trials(relay)]
+SAMPLED = [
+    trial for relay in relay_names() for trial in list(trials(relay))[relay_names().index(relay) % 19 :: 19]
+]
 """What is tried here; ``nox -s selftest`` tries them all."""
 
 
@@ -48,7 +50,7 @@ def test_the_trials_are_all_that_there_are() -> None:
         "other-missing",
         "other-refusal",
     }
-    assert [trial.relay for trial in TRIALS if trial.name == "correct"] == relays()
+    assert [trial.relay for trial in TRIALS if trial.name == "correct"] == relay_names()
     for fault in FAULTS.values():
         assert fault.breaks
         assert {*fault.breaks} <= CHECKS.keys(), fault.name
@@ -60,7 +62,7 @@ def test_some_faults_are_seen_by_generated_requests_alone(
 ) -> None:
     """What is said to need the property-based phase is not seen without it."""
     monkeypatch.setattr(_selftest, "CASES", 0)
-    assert tried(Trial(relays()[0], fault)).found == ()
+    assert tried(Trial(relay_names()[0], fault)).found == ()
 
 
 def test_what_is_not_as_it_should_be_is_told() -> None:
@@ -102,17 +104,17 @@ def test_the_table_says_what_is_missed(
 def requests(relay: str, app: MockRelay) -> list[Request]:
     """All that the largest plan sends."""
     known = [KnownTask(task_id, state) for state, task_id in app.known.items()]
-    return [step.request for step in plan(contract(relay), known, KEY, profile="all")]
+    return [step.request for step in plan(load_contract(relay), known, KEY, profile="all")]
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 @pytest.mark.parametrize(
     "faults",
     [(), ("connection-reset",), ("gzip-bomb",), ("wrong-length", "wrong-charset"), ("rate-limited",)],
 )
 def test_exchanges_are_those_of_a_socket(relay: str, faults: tuple[str, ...]) -> None:
     """Without sockets the same comes as over them: status, header fields, body, failure, what is shown."""
-    first, second = (MockRelay(contract(relay), key=KEY, faults=faults) for _ in range(2))
+    first, second = (MockRelay(load_contract(relay), key=KEY, faults=faults) for _ in range(2))
     direct = Direct(first)
     with Server(second) as base_url:
         probe = Probe(base_url, Redactor(KEY))
@@ -135,7 +137,7 @@ def seen(exchange: Exchange) -> tuple[object, ...]:
 
 def test_time_passes_in_numbers_alone() -> None:
     """What would take time is told and not waited for; what takes too long does not come, or not whole."""
-    one = contract("apiai")
+    one = load_contract("apiai")
 
     def sent(fault: str, deadline: float = 30.0) -> Exchange:
         app = MockRelay(one, key=KEY, faults=[fault])
@@ -155,7 +157,7 @@ def test_time_passes_in_numbers_alone() -> None:
 
 def test_the_secret_is_taken_out_of_what_was_sent() -> None:
     """The record never sees the key, wherever a request has it."""
-    one = contract("apiai")
+    one = load_contract("apiai")
     app = MockRelay(one, key=KEY)
     request = one.request(KEY).authenticated(one.credentials[0], KEY)
     exchange = Direct(app).send(evolve(request, body=KEY.encode()))

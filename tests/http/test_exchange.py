@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
-from mjrelay.http.strictjson import NotJSONError, parse
+from mjrelay.http.strictjson import NotJSONError, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 )
 def test_json(body: bytes, value: Any) -> None:
     """One JSON text in UTF-8 is its value; large whole numbers keep their digits."""
-    assert parse(body) == value
+    assert parse_json(body) == value
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_json(body: bytes, value: Any) -> None:
 def test_what_is_not_json(body: bytes, reason: str) -> None:
     """What a lenient parser would let pass is refused, with the reason."""
     with pytest.raises(NotJSONError, match=reason):
-        parse(body)
+        parse_json(body)
 
 
 SCALARS = (
@@ -117,12 +117,12 @@ BODIES = (
 def test_any_bytes_are_json_or_are_not(body: bytes) -> None:
     """Whatever comes, it is a value that can be written again as strict JSON in UTF-8, or one error."""
     try:
-        value = parse(body)
+        value = parse_json(body)
     except NotJSONError as error:
         assert str(error)  # noqa: PT017 - either outcome is right, and this one must say why
     else:
         again = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-        assert parse(again) == value
+        assert parse_json(again) == value
 
 
 @given(JSON, st.booleans())
@@ -134,7 +134,7 @@ def test_json_survives(value: Any, ascii_only: bool) -> None:
     except UnicodeEncodeError:
         body = json.dumps(value).encode()
     if "\\ud" not in text:
-        assert parse(body) == value
+        assert parse_json(body) == value
 
 
 # --- exchanges ---

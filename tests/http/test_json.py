@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http import strictjson as _json
-from mjrelay.http.strictjson import DEEPEST, NotJSONError, parse, parse_with
+from mjrelay.http.strictjson import DEEPEST, NotJSONError, parse_json, parse_json_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def refused(body: bytes) -> Any:
 def outcome(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
     """What becomes of a body: its value with all its types and the order of its names, or the reason."""
     try:
-        value = parse_with(decode, body)
+        value = parse_json_with(decode, body)
     except NotJSONError as error:
         return str(error)
     return exact(value)
@@ -122,10 +122,10 @@ def test_the_deepest_that_is_read(
 ) -> None:
     """The limit of nesting is one number for both, and brackets that do not nest do not count."""
     decode = fastest if decoder == "the extra" else None
-    assert parse_with(decode, nested(DEEPEST, opening, innermost, closing))
+    assert parse_json_with(decode, nested(DEEPEST, opening, innermost, closing))
     for depth in (DEEPEST + 1, 990, 1023, 1024, 1025, 100_000):
         with pytest.raises(NotJSONError, match="nested too deeply"):
-            parse_with(decode, nested(depth, opening, innermost, closing))
+            parse_json_with(decode, nested(depth, opening, innermost, closing))
 
 
 @pytest.mark.parametrize("innermost", [b"[]", b"{}", b'{"a":[]}'])
@@ -133,9 +133,9 @@ def test_an_empty_container_is_a_level_too(fastest: Callable[[bytes], Any], inne
     """What holds nothing counts like what holds something."""
     fits = nested(DEEPEST - innermost.count(b"[") - innermost.count(b"{"), b"[", innermost, b"]")
     for decode in (fastest, None):
-        assert parse_with(decode, fits)
+        assert parse_json_with(decode, fits)
         with pytest.raises(NotJSONError, match="nested too deeply"):
-            parse_with(decode, b"[" + fits + b"]")
+            parse_json_with(decode, b"[" + fits + b"]")
 
 
 @pytest.mark.parametrize("count", [DEEPEST, DEEPEST + 1, 5000])
@@ -147,8 +147,8 @@ def test_many_side_by_side(fastest: Callable[[bytes], Any], count: int) -> None:
 
 def test_the_deepest_that_is_read_can_be_shown() -> None:
     """A value that was read can be written and shown without a thought to its depth."""
-    value = parse(nested(DEEPEST, b"[", b"1", b"]"))
-    assert parse(json.dumps(value).encode()) == value
+    value = parse_json(nested(DEEPEST, b"[", b"1", b"]"))
+    assert parse_json(json.dumps(value).encode()) == value
     assert repr(value).count("[") == DEEPEST
 
 
@@ -208,8 +208,8 @@ def test_the_extra_is_used_where_installed(fastest: Callable[[bytes], Any]) -> N
     """Parsing goes through the decoder of the extra, and its import waits until then."""
     assert type(fastest).__name__ == "builtin_function_or_method"
     code = (
-        "import sys; from mjrelay.http.strictjson import parse; assert 'msgspec' not in sys.modules;"
-        "parse(b'1'); assert 'msgspec' in sys.modules"
+        "import sys; from mjrelay.http.strictjson import parse_json; assert 'msgspec' not in sys.modules;"
+        "parse_json(b'1'); assert 'msgspec' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -217,8 +217,8 @@ def test_the_extra_is_used_where_installed(fastest: Callable[[bytes], Any]) -> N
 def test_without_the_extra() -> None:
     """Where the extra is missing, the standard library alone reads."""
     code = (
-        "import sys; sys.modules['msgspec'] = None; from mjrelay.http.strictjson import parse, _fastest;"
-        "assert parse(b'[18446744073709551616]') == [2**64]; assert _fastest() is None"
+        "import sys; sys.modules['msgspec'] = None; from mjrelay.http.strictjson import parse_json, _fastest;"
+        "assert parse_json(b'[18446744073709551616]') == [2**64]; assert _fastest() is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -228,7 +228,7 @@ def test_threads() -> None:
     texts = [json.dumps({"n": [n, n / 7, {"k" * n: str(n)}] * 50}) for n in range(40)]
     with ThreadPoolExecutor(8) as pool:
         for text, value in zip(
-            texts * 5, pool.map(lambda text: parse(text.encode()), texts * 5), strict=True
+            texts * 5, pool.map(lambda text: parse_json(text.encode()), texts * 5), strict=True
         ):
             assert value == json.loads(text)
 
@@ -236,5 +236,5 @@ def test_threads() -> None:
 @pytest.mark.parametrize("name", ["zhongzhuan"])
 def test_the_relays_own_examples(fastest: Callable[[bytes], Any], name: str) -> None:
     """A contract's whole document, with all its examples, is read alike as well."""
-    body = json.dumps(contract(name).document, ensure_ascii=False, default=str).encode()
+    body = json.dumps(load_contract(name).document, ensure_ascii=False, default=str).encode()
     assert outcome(fastest, body) == outcome(None, body) == exact(json.loads(body))

@@ -14,7 +14,7 @@ from mjrelay_conformance.judging.samples import curl
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
 
@@ -25,7 +25,7 @@ def test_each_request_can_be_repeated() -> None:
     """Every request of a whole plan, run as printed, gets the answer that the suite got."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
-    one = contract("zhongzhuan")
+    one = load_contract("zhongzhuan")
     mock = MockRelay(one, key=KEY, faults=["seconds-not-ms"])
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
     with Server(mock) as base_url:

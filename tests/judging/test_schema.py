@@ -22,7 +22,7 @@ from sampled import SEVERAL, sampled
 from schemathesis.core.failures import Failure, FailureGroup
 
 from mjrelay.contract.document import Contract
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import ContractError
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.strictjson import NotJSONError
@@ -38,7 +38,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-EXAMPLES = [(relay, name) for relay in relays() for name in contract(relay).examples]
+EXAMPLES = [(relay, name) for relay in relay_names() for name in load_contract(relay).examples]
 
 
 def answered(document: Any, status: int = 200) -> Exchange:
@@ -51,7 +51,7 @@ def answered(document: Any, status: int = 200) -> Exchange:
 @cache
 def operation(relay: str) -> Any:
     """A relay's fetch operation, as schemathesis loads it."""
-    one = contract(relay)
+    one = load_contract(relay)
     return schemathesis.openapi.from_dict(one.document)[one.path][one.method]
 
 
@@ -66,7 +66,7 @@ def theirs(relay: str, exchange: Exchange) -> bool:
 
 def ours(relay: str, exchange: Exchange) -> bool:
     """Whether we say that an answer fits."""
-    return not schema_of(contract(relay)).violations(exchange)
+    return not schema_of(load_contract(relay)).violations(exchange)
 
 
 def places(node: Any) -> list[tuple[Any, Any]]:
@@ -83,7 +83,7 @@ def places(node: Any) -> list[tuple[Any, Any]]:
 def damaged(draw: st.DrawFn) -> tuple[str, Any]:
     """A relay, and an example of its contract in which one to three places are replaced, gone or new."""
     relay, name = draw(st.sampled_from(EXAMPLES))
-    document = copy.deepcopy(contract(relay).examples[name])
+    document = copy.deepcopy(load_contract(relay).examples[name])
     for _ in range(draw(st.integers(1, 3))):
         container, key = draw(st.sampled_from(places(document)))
         match draw(st.integers(0, 3)):
@@ -106,7 +106,7 @@ def test_schemathesis_says_the_same_of_damaged_documents(case: tuple[str, Any]) 
     assert ours(relay, exchange) == theirs(relay, exchange)
 
 
-@given(st.sampled_from(relays()), st.sampled_from([200, 201, 400, 401, 404, 500]), VALUES)
+@given(st.sampled_from(relay_names()), st.sampled_from([200, 201, 400, 401, 404, 500]), VALUES)
 def test_schemathesis_says_the_same_of_any_document(relay: str, status: int, document: Any) -> None:
     """For any document under any status, both judges come to the same yes or no."""
     exchange = answered(document, status)
@@ -117,23 +117,23 @@ def test_schemathesis_says_the_same_of_any_document(relay: str, status: int, doc
     ("relay", "fault"),
     [
         (name, fault)
-        for name in relays()
+        for name in relay_names()
         for fault in sampled(name, FAULTS)
-        if FAULTS[fault].applies(contract(name))
+        if FAULTS[fault].applies(load_contract(name))
     ],
 )
 def test_schemathesis_says_the_same_of_a_broken_relay(relay: str, fault: str) -> None:
     """Of what the mock answers with a fault, both say the same; only strict JSON is our own business."""
-    mock = MockRelay(contract(relay), key="k" * 20, faults=[fault])
+    mock = MockRelay(load_contract(relay), key="k" * 20, faults=[fault])
     for task_id in (*mock.known.values(), "no-such-task"):
-        plain = contract(relay).request(task_id)
-        for request in (plain, plain.authenticated(contract(relay).credentials[0], "k" * 20)):
+        plain = load_contract(relay).request(task_id)
+        for request in (plain, plain.authenticated(load_contract(relay).credentials[0], "k" * 20)):
             answer = mock.answer(request.method, request.target, request.headers)
             exchange = evolve(answered(answer.body[: answer.cut], answer.status), headers=answer.headers)
             try:
                 exchange.document  # noqa: B018 - asked for its errors
             except NotJSONError:
-                documented = bool(contract(relay).content(answer.status))
+                documented = bool(load_contract(relay).content(answer.status))
                 assert ours(relay, exchange) is not documented
             else:
                 assert ours(relay, exchange) == theirs(relay, exchange)
@@ -141,8 +141,10 @@ def test_schemathesis_says_the_same_of_a_broken_relay(relay: str, fault: str) ->
 
 def test_a_violation_names_both_places() -> None:
     """Each place that does not fit is named, with the schema that says so and its words where it has some."""
-    task = contract("apiai").examples["succeeded"]
-    found = schema_of(contract("apiai")).violations(answered({**task, "status": "DONE", "submitTime": "now"}))
+    task = load_contract("apiai").examples["succeeded"]
+    found = schema_of(load_contract("apiai")).violations(
+        answered({**task, "status": "DONE", "submitTime": "now"})
+    )
     schema = "components", "schemas", "Task", "properties"
     assert {one.location: one.schema[:4] for one in found} == {("status",): schema, ("submitTime",): schema}
     words = {one.location: one.words for one in found}
@@ -153,7 +155,7 @@ def test_a_violation_names_both_places() -> None:
 
 def test_another_operation_has_its_own_schemas() -> None:
     """A batch's answer is judged by what the contract says of the batch."""
-    one = contract("zhongzhuan")
+    one = load_contract("zhongzhuan")
     task = one.examples["succeeded"]
     schema = schema_of(one)
     assert schema.violations(answered([task, task]), one.batch) == []
@@ -171,24 +173,26 @@ def test_a_deep_value_is_judged(relay: str, depth: int) -> None:
     deep: Any = "x"
     for _ in range(depth):
         deep = [deep]
-    found = schema_of(contract(relay)).violations(answered(deep))
+    found = schema_of(load_contract(relay)).violations(answered(deep))
     assert [one.location for one in found] == [()]
-    for name in (key for key, value in contract(relay).examples["succeeded"].items() if value == "SUCCESS"):
-        task = {**contract(relay).examples["succeeded"], name: deep}
-        assert schema_of(contract(relay)).violations(answered(task))
+    for name in (
+        key for key, value in load_contract(relay).examples["succeeded"].items() if value == "SUCCESS"
+    ):
+        task = {**load_contract(relay).examples["succeeded"], name: deep}
+        assert schema_of(load_contract(relay)).violations(answered(task))
 
 
 def test_a_document_with_many_violations_is_told_in_part() -> None:
     """Some of many places are enough, and hostile sizes of them cost little."""
-    found = schema_of(contract("zhongzhuan")).violations(
-        answered([{"id": n} for n in range(50_000)]), contract("zhongzhuan").batch
+    found = schema_of(load_contract("zhongzhuan")).violations(
+        answered([{"id": n} for n in range(50_000)]), load_contract("zhongzhuan").batch
     )
     assert len(found) == 20
 
 
 def test_what_is_no_json_fits_no_schema() -> None:
     """A body that is no JSON is one violation where the contract describes a document, and else none."""
-    schema = schema_of(contract("apiai"))
+    schema = schema_of(load_contract("apiai"))
     (one,) = schema.violations(answered(b'{"id": NaN}'))
     assert isinstance(one, Violation)
     assert one.location == ()
@@ -199,7 +203,7 @@ def test_what_is_no_json_fits_no_schema() -> None:
 
 def test_a_schema_of_nothing_is_an_error_that_names_its_line() -> None:
     """A contract whose reference leads nowhere is refused with the place of the schema."""
-    one = contract("apiai")
+    one = load_contract("apiai")
     document = copy.deepcopy(one.document)
     next(iter(document["paths"][one.path]["get"]["responses"]["200"]["content"].values()))["schema"] = {
         "properties": {"id": {"$ref": "#/components/schemas/Nothing"}}
@@ -211,7 +215,7 @@ def test_a_schema_of_nothing_is_an_error_that_names_its_line() -> None:
 
 def test_nothing_is_fetched_for_a_schema() -> None:
     """A reference to another host is an error and no request."""
-    one = contract("apiai")
+    one = load_contract("apiai")
     document = copy.deepcopy(one.document)
     next(iter(document["paths"][one.path]["get"]["responses"]["200"]["content"].values()))["schema"] = {
         "properties": {"id": {"$ref": "http://127.0.0.1:9/schema.json"}}
@@ -233,7 +237,7 @@ def test_judging_takes_no_schemathesis() -> None:
 
 def test_what_is_documented_is_known() -> None:
     """A place is documented where a schema of its own judges it."""
-    schema = schema_of(contract("zhongzhuan"))
+    schema = schema_of(load_contract("zhongzhuan"))
     assert schema.documents(200, ())
     assert schema.documents(200, ("buttons", 0, "customId"))
     assert not schema.documents(200, ("made-up",))

@@ -37,8 +37,8 @@ from mjrelay.contract.document import Contract
 from mjrelay.errors import ContractError, MjrelayError
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.request import Request
-from mjrelay.http.strictjson import NotJSONError, parse
-from mjrelay.http.urls import expiry
+from mjrelay.http.strictjson import NotJSONError, parse_json
+from mjrelay.http.urls import url_expiry
 from mjrelay.semantics.reader import State
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def test_each_credential_opens_and_nothing_else_does(contract: Contract) -> None
     relay = MockRelay(contract)
     task_id = relay.known[State.SUCCEEDED]
     for credential in contract.credentials:
-        assert parse(ask(relay, task_id, KEY, credential).body) == contract.examples["succeeded"]
+        assert parse_json(ask(relay, task_id, KEY, credential).body) == contract.examples["succeeded"]
         for key in () if contract.open else ("wrong", "", KEY + "x", KEY.upper()):
             refusal = ask(relay, task_id, key, credential)
             shown = Exchange("GET", "", status=refusal.status, headers=refusal.headers, body=refusal.body)
@@ -264,8 +264,8 @@ def test_an_open_relay_answers_anybody() -> None:
         document = copy.deepcopy(ODD.document) | {"security": security}
         relay = MockRelay(Contract("open", document, Path("open.yaml")))
         target = "/v1/jobs.json?jobId=1002"
-        assert parse(relay.answer("GET", target).body) == ODD.examples["succeeded"]
-        assert parse(relay.answer("GET", target + "&key=wrong").body) == ODD.examples["succeeded"]
+        assert parse_json(relay.answer("GET", target).body) == ODD.examples["succeeded"]
+        assert parse_json(relay.answer("GET", target + "&key=wrong").body) == ODD.examples["succeeded"]
         assert not FAULTS["wrong-auth-accepted"].applies(relay.contract)
 
 
@@ -290,7 +290,7 @@ def test_the_examples_of_errors_are_served_whole() -> None:
 
 def test_an_answer_may_be_told_apart_by_its_document_alone() -> None:
     """Of several examples under one status the first that the matcher fits is the answer."""
-    assert parse(ask(MockRelay(ODD), "1001", "wrong").body) == {"ok": False, "why": "no key"}
+    assert parse_json(ask(MockRelay(ODD), "1001", "wrong").body) == {"ok": False, "why": "no key"}
 
 
 MANY = PACKAGED["zhongzhuan"]
@@ -314,11 +314,11 @@ def test_several_tasks_are_listed() -> None:
     ids = list(relay.known.values())
     answer = ask_many(relay, [*ids, NOBODY, ids[0]])
     assert (answer.status, answer.content_type) == (200, "application/json")
-    documents = parse(answer.body)
+    documents = parse_json(answer.body)
     assert [MANY.reader.id(document) for document in documents] == ids[::-1]
-    assert documents == [parse(ask(relay, task_id).body) for task_id in ids[::-1]]
+    assert documents == [parse_json(ask(relay, task_id).body) for task_id in ids[::-1]]
     for none in ([], None, [NOBODY]):
-        assert parse(ask_many(relay, none).body) == []
+        assert parse_json(ask_many(relay, none).body) == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b'{"ids": [7]}', b'{"ids": "7"}', b'{"ids": {}}'])
@@ -327,23 +327,23 @@ def test_ids_that_are_none_get_the_described_answer(body: bytes) -> None:
     request = MANY.batch_request([]).authenticated(MANY.credentials[0], KEY)
     answer = MockRelay(MANY).answer(request.method, request.target, request.headers, body)
     assert (answer.status, answer.content_type) == (400, "text/plain")
-    assert parse(answer.body)["description"] == "do_request_failed "
+    assert parse_json(answer.body)["description"] == "do_request_failed "
 
 
 def test_seeds_are_told() -> None:
     """Each task has digits of its own that stay; a missing one gets the operation's own answer."""
     relay = MockRelay(MANY)
-    seeds = [parse(ask_seed(relay, task_id).body)["result"] for task_id in relay.known.values()]
+    seeds = [parse_json(ask_seed(relay, task_id).body)["result"] for task_id in relay.known.values()]
     assert all(seed.isdecimal() for seed in seeds)
     assert len(set(seeds)) == len(seeds)
-    assert parse(ask_seed(relay, relay.known[State.SUCCEEDED]).body) == {
+    assert parse_json(ask_seed(relay, relay.known[State.SUCCEEDED]).body) == {
         "code": 1,
         "description": "成功",
         "properties": {},
         "result": seeds[list(relay.known).index(State.SUCCEEDED)],
     }
     answer = ask_seed(relay, NOBODY)
-    assert (answer.status, parse(answer.body)["description"]) == (400, "task_no_found ")
+    assert (answer.status, parse_json(answer.body)["description"]) == (400, "task_no_found ")
 
 
 def test_lists_and_seeds_are_for_those_who_may() -> None:
@@ -352,8 +352,8 @@ def test_lists_and_seeds_are_for_those_who_may() -> None:
     known = relay.known[State.SUCCEEDED]
     assert ask_many(relay, [known], "wrong") == ask(relay, known, "wrong") == ask_seed(relay, known, "wrong")
     lenient = MockRelay(MANY, faults=["wrong-auth-accepted"])
-    assert len(parse(ask_many(lenient, [known], "wrong").body)) == 1
-    assert parse(ask_seed(lenient, known, "wrong").body)["result"]
+    assert len(parse_json(ask_many(lenient, [known], "wrong").body)) == 1
+    assert parse_json(ask_seed(lenient, known, "wrong").body)["result"]
 
 
 def test_lists_and_seeds_take_their_own_method() -> None:
@@ -376,13 +376,15 @@ def test_faults_reach_into_lists() -> None:
     def listed(fault: str, *ids: str) -> Answer:
         return ask_many(MockRelay(MANY, faults=[fault]), list(ids or known.values()))
 
-    assert all(isinstance(document["id"], int) for document in parse(listed("id-as-number").body))
-    assert {document["status"] for document in parse(listed("unknown-enum").body)} == {"WORD_OF_NO_RELAY"}
+    assert all(isinstance(document["id"], int) for document in parse_json(listed("id-as-number").body))
+    assert {document["status"] for document in parse_json(listed("unknown-enum").body)} == {
+        "WORD_OF_NO_RELAY"
+    }
     assert listed("status-500").status == 500
     assert listed("html-200").body.startswith(b"<!DOCTYPE")
     assert listed("connection-reset").cut
     with pytest.raises(NotJSONError):
-        parse(listed("truncated-json").body)
+        parse_json(listed("truncated-json").body)
     for fault in ("status-500", "missing-task-500", "missing-task-other"):
         answer = listed(fault, NOBODY)
         assert (answer.status, answer.content_type, answer.body) == (200, "application/json", b"[]")
@@ -392,9 +394,9 @@ def test_reading_a_list_is_reading_its_tasks() -> None:
     """A task that runs again when it is read again does so whichever way it was read first."""
     relay = MockRelay(MANY, faults=["terminal-regression"])
     known = relay.known[State.SUCCEEDED]
-    first, second = (parse(ask_many(relay, [known]).body)[0] for _ in range(2))
+    first, second = (parse_json(ask_many(relay, [known]).body)[0] for _ in range(2))
     assert [MANY.reader.state(one) for one in (first, second)] == [State.SUCCEEDED, State.RUNNING]
-    assert MANY.reader.state(parse(ask(relay, known).body)) is State.RUNNING
+    assert MANY.reader.state(parse_json(ask(relay, known).body)) is State.RUNNING
 
 
 def test_lists_and_seeds_stand_where_the_contract_puts_them() -> None:
@@ -417,13 +419,13 @@ def test_lists_and_seeds_stand_where_the_contract_puts_them() -> None:
     relay = MockRelay(contract)
     listing = contract.batch_request(["1002", "1001", "9"]).authenticated(contract.credentials[0], KEY)
     assert listing.target == f"/v1/list?job=1002&job=1001&job=9&key={KEY}"
-    assert parse(relay.answer(listing.method, listing.target).body) == {
+    assert parse_json(relay.answer(listing.method, listing.target).body) == {
         "ok": True,
         "data": {"jobs": [running, ODD.examples["succeeded"]], "more": False},
     }
     seed = contract.seed_request("1002").authenticated(contract.credentials[0], KEY)
     assert seed.target == f"/v1/seed?jobId=1002&key={KEY}"
-    told = parse(relay.answer(seed.method, seed.target).body)
+    told = parse_json(relay.answer(seed.method, seed.target).body)
     assert told["ok"] is True
     assert isinstance(told["data"]["seed"], int)
 
@@ -465,7 +467,7 @@ def test_head_is_get_without_a_body() -> None:
 def test_the_id_is_read_where_the_contract_puts_it(expression: str) -> None:
     """Header and body are asked as well as path and query; a malformed body asks for nothing."""
     relay = MockRelay(varied("elsewhere", ask=expression))
-    assert parse(ask(relay, "1002").body) == ODD.examples["succeeded"]
+    assert parse_json(ask(relay, "1002").body) == ODD.examples["succeeded"]
     assert ask(relay, "1003") == Answer(200)
     for body in (b"", b"{", b"[]", b'{"a/b": 1}', b'{"a/b": {"jobId": {}}}', b"\xff"):
         assert relay.answer("GET", f"/v1/jobs.json?key={KEY}", (), body) == Answer(200)
@@ -479,7 +481,7 @@ def test_examples_with_one_id_become_tasks_of_their_own() -> None:
     relay = MockRelay(Contract("twins", document, Path("twins.yaml")))
     assert relay.known[State.SUCCEEDED] == "1002"
     assert re.fullmatch(r"[1-9]\d{3}", relay.known[State.RUNNING])
-    answer = parse(ask(relay, relay.known[State.RUNNING]).body)
+    answer = parse_json(ask(relay, relay.known[State.RUNNING]).body)
     assert answer["job"] == int(relay.known[State.RUNNING])
     assert answer["phase"] == "drawing"
 
@@ -499,7 +501,7 @@ def test_a_task_lives(contract: Contract, outcome: State) -> None:
     states, progress = [], []
     for passed in range(0, 121, 5):
         clock.now = 1_800_000_000.25 + passed
-        document = parse(ask(relay, task_id).body)
+        document = parse_json(ask(relay, task_id).body)
         states.append(reader.state(document))
         progress.append(reader.percent(document))
         assert str(reader.id(document)) == task_id
@@ -529,7 +531,7 @@ def test_a_task_is_written_as_its_example_is() -> None:
     for name, contract in CONTRACTS.items():
         relay = MockRelay(contract, clock=clock)
         task_id = relay.submit(0)
-        made[name] = task_id, parse(ask(relay, task_id).body)
+        made[name] = task_id, parse_json(ask(relay, task_id).body)
     task_id, document = made["mjdjourney"]
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", task_id)
     assert document["data"]["enqueue_time"] == "2027-01-15 08:00:00.250000+00:00"
@@ -542,7 +544,7 @@ def test_a_task_is_written_as_its_example_is() -> None:
     running = MockRelay(ODD, clock=clock)
     running_id = running.submit(100)
     clock.now += 31
-    assert parse(ask(running, running_id).body)["part"] == 0.31
+    assert parse_json(ask(running, running_id).body)["part"] == 0.31
 
 
 @pytest.mark.parametrize(
@@ -567,7 +569,7 @@ def test_times_are_written_in_the_contracts_manner(form: str, shown: Any, writte
     examples = operation["responses"]["200"]["content"]["application/json"]["examples"]
     examples["succeeded"]["value"]["at"] = shown
     relay = MockRelay(Contract("times", document, Path("times.yaml")), clock=Clock())
-    found = parse(ask(relay, relay.submit(0)).body)["at"]
+    found = parse_json(ask(relay, relay.submit(0)).body)["at"]
     assert (found, type(found)) == (written, type(written))
 
 
@@ -584,7 +586,7 @@ def test_ids_are_repeatable() -> None:
     assert len(set(series(1))) == 3
     relay = MockRelay(contract)
     assert relay.submit(task_id="mine") == "mine"
-    assert parse(ask(relay, "mine").body)["id"] == "mine"
+    assert parse_json(ask(relay, "mine").body)["id"] == "mine"
 
 
 def questions(contract: Contract) -> dict[str, Request]:
@@ -699,7 +701,7 @@ def test_a_faulty_document_is_wrong_in_one_place(contract: Contract) -> None:
     for name in ("wrong-type", "missing-required", "null-field", "unknown-enum", "id-as-number", "wrong-id"):
         faulty = MockRelay(contract, faults=[name])
         for state, task_id in relay.known.items():
-            before, after = parse(ask(relay, task_id).body), parse(ask(faulty, task_id).body)
+            before, after = parse_json(ask(relay, task_id).body), parse_json(ask(faulty, task_id).body)
             if name == "null-field" and before == after:
                 continue  # all that the task has in this state may be null
             (place,) = differences(before, after)
@@ -731,7 +733,7 @@ def test_semantic_faults_say_what_their_names_say() -> None:
     def read(name: str, state: State = State.SUCCEEDED) -> Any:
         relay = MockRelay(contract, faults=[name])
         ask(relay, relay.known[state])
-        return parse(ask(relay, relay.known[state]).body)
+        return parse_json(ask(relay, relay.known[state]).body)
 
     assert reader.images(read("success-without-media")) == ()
     assert read("success-without-finish")["finishTime"] == 0
@@ -751,7 +753,7 @@ def test_a_fault_that_regresses_does_so_from_the_second_reading() -> None:
     contract = PACKAGED["apiai"]
     relay = MockRelay(contract, faults=["terminal-regression"])
     for state in (State.SUCCEEDED, State.FAILED):
-        found = [contract.reader.state(parse(ask(relay, relay.known[state]).body)) for _ in range(3)]
+        found = [contract.reader.state(parse_json(ask(relay, relay.known[state]).body)) for _ in range(3)]
         assert found == [state, State.RUNNING, State.RUNNING]
 
 
@@ -764,16 +766,16 @@ def test_broken_json_is_broken_in_the_way_that_is_named(contract: Contract) -> N
             continue
         relay = MockRelay(contract, faults=[name])
         with pytest.raises(NotJSONError) as caught:
-            parse(ask(relay, relay.known[State.SUCCEEDED]).body)
+            parse_json(ask(relay, relay.known[State.SUCCEEDED]).body)
         reasons[name] = str(caught.value)
     assert "UTF-8" in reasons["invalid-utf8"]
     assert "NaN" in reasons.get("nan", "NaN")
     assert "empty" in reasons.get("empty-200", "empty")
     assert "UTF-8" not in reasons["truncated-json"]
     array = MockRelay(contract, faults=["body-is-array"])
-    assert parse(ask(array, array.known[State.RUNNING]).body) == [contract.examples["running"]]
+    assert parse_json(ask(array, array.known[State.RUNNING]).body) == [contract.examples["running"]]
     envelope = MockRelay(contract, faults=["error-envelope-200"])
-    error = parse(ask(envelope, envelope.known[State.RUNNING]).body)
+    error = parse_json(ask(envelope, envelope.known[State.RUNNING]).body)
     assert contract.reader.id(error) is None
     assert contract.reader.error(error)[1] or not contract.operation["x-mj-task"].get("error")
 
@@ -783,7 +785,7 @@ def test_the_secret_comes_back_as_it_was_given() -> None:
     contract = PACKAGED["mjdjourney"]
     relay = MockRelay(contract, key="sk-猫 and more", faults=["secret-echoed"])
     answer = ask(relay, relay.known[State.SUCCEEDED], "sk-猫 and more", contract.credentials[1])
-    assert "sk-猫 and more" in parse(answer.body).values()
+    assert "sk-猫 and more" in parse_json(answer.body).values()
     with Server(relay) as base_url:
         assert (
             fetch(base_url, contract.request("1").authenticated(contract.credentials[0], "no")).status == 401
@@ -812,8 +814,8 @@ def test_faults_combine() -> None:
     relay = MockRelay(contract, faults=names)
     answer = ask(relay, NOBODY)
     assert (answer.status, answer.content_type) == (418, None)
-    assert parse(answer.body)["progress"] == "150%"
-    assert parse(answer.body)["id"] == relay.known[State.QUEUED]
+    assert parse_json(answer.body)["progress"] == "150%"
+    assert parse_json(answer.body)["id"] == relay.known[State.QUEUED]
     last = MockRelay(contract, faults=["status-500", "status-418"])
     assert ask(last, last.known[State.RUNNING]).status == 418
     both = MockRelay(contract, faults=["wrong-auth-accepted", "missing-task-null"])
@@ -1060,7 +1062,7 @@ def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
         )
         differs = differs or answer != usual
         if label.startswith("known") and usual.status == 200:
-            document, example = parse(answer.body), parse(usual.body)
+            document, example = parse_json(answer.body), parse_json(usual.body)
             assert reader.accepts(document)
             assert reader.state(document) is reader.state(example)
             assert (reader.id(document), reader.failure(document)) == (
@@ -1083,7 +1085,7 @@ def exchanged(answer: Answer) -> Exchange:
 def dialected(contract: Contract, dialect: str, state: State) -> Any:
     """The document of a task in a dialect."""
     relay = MockRelay(contract, dialect=dialect)
-    return parse(ask(relay, relay.known[state]).body)
+    return parse_json(ask(relay, relay.known[state]).body)
 
 
 def test_what_is_unset_is_said_in_several_ways() -> None:
@@ -1213,10 +1215,10 @@ def test_a_bomb_is_small_until_it_is_unpacked() -> None:
     assert dict(answer.headers)["content-encoding"] == "gzip"
     unpacked = gzip.decompress(answer.body)
     assert len(unpacked) > 16 << 20 > 500 * len(answer.body)
-    assert parse(unpacked) == contract.examples["succeeded"]
+    assert parse_json(unpacked) == contract.examples["succeeded"]
     plain = MockRelay(contract, faults=["gzip-unasked"])
     packed = ask(plain, plain.known[State.SUCCEEDED]).body
-    assert parse(gzip.decompress(packed)) == contract.examples["succeeded"]
+    assert parse_json(gzip.decompress(packed)) == contract.examples["succeeded"]
 
 
 def test_bodies_are_wrong_in_the_way_that_is_named() -> None:
@@ -1231,16 +1233,16 @@ def test_bodies_are_wrong_in_the_way_that_is_named() -> None:
     assert json.loads(served("byte-order-mark").body.decode("utf-8-sig")) == succeeded
     assert json.JSONDecoder().raw_decode(served("trailing-garbage").body.decode())[0] == succeeded
     assert "\ud83d" in json.loads(served("half-surrogate").body)["properties"].values()
-    assert parse(served("duplicate-names").body) == succeeded
+    assert parse_json(served("duplicate-names").body) == succeeded
     assert served("duplicate-names").body.count(b'"id":') == 2
     assert served("wrong-charset").content_type == "application/json; charset=gbk"
-    prompt = parse(served("encoded-twice").body)["prompt"]
+    prompt = parse_json(served("encoded-twice").body)["prompt"]
     assert prompt.encode("latin-1").decode() == "pig --v 6.1 画一只猫"
     assert len(served("huge-body").body) > 1 << 20
-    assert parse(served("huge-body").body) == succeeded
+    assert parse_json(served("huge-body").body) == succeeded
     for fault in ("byte-order-mark", "trailing-garbage", "half-surrogate"):
         with pytest.raises(NotJSONError):
-            parse(served(fault).body)
+            parse_json(served(fault).body)
 
 
 def test_a_limit_is_reached_and_says_when_to_come_back() -> None:
@@ -1275,7 +1277,7 @@ def test_links_are_wrong_in_the_way_that_is_named() -> None:
             if not FAULTS[fault].applies(contract):
                 continue
             relay = MockRelay(contract, faults=[fault])
-            document = parse(ask(relay, relay.known[State.SUCCEEDED]).body)
+            document = parse_json(ask(relay, relay.known[State.SUCCEEDED]).body)
             urls = (*reader.images(document), *reader.videos(document))
             assert urls
             for url in urls:
@@ -1283,7 +1285,7 @@ def test_links_are_wrong_in_the_way_that_is_named() -> None:
                 if fault == "media-expired" and reader.submitted is not None:
                     submitted = reader.submitted.read(document)
                     assert submitted is not None
-                    assert (expiry(url) or 0) < submitted.timestamp()
+                    assert (url_expiry(url) or 0) < submitted.timestamp()
 
 
 def test_who_may_ask_is_decided_wrongly_in_the_way_that_is_named() -> None:
@@ -1327,19 +1329,19 @@ def test_lists_are_wrong_in_the_way_that_is_named() -> None:
     def listed(fault: str) -> Answer:
         return ask_many(MockRelay(MANY, faults=[fault]), [known, NOBODY])
 
-    usual = parse(ask(MockRelay(MANY), known).body)
-    others = [MANY.reader.id(task) for task in parse(listed("batch-other-task").body)]
+    usual = parse_json(ask(MockRelay(MANY), known).body)
+    others = [MANY.reader.id(task) for task in parse_json(listed("batch-other-task").body)]
     assert known in others
     assert len(others) == 2
-    assert differences(usual, parse(listed("batch-differs").body)[0]) == {"$.prompt"}
-    assert parse(listed("batch-null-for-missing").body) == [usual, None]
+    assert differences(usual, parse_json(listed("batch-differs").body)[0]) == {"$.prompt"}
+    assert parse_json(listed("batch-null-for-missing").body) == [usual, None]
     assert listed("batch-500").status == 500
     assert listed("batch-html").content_type == "text/html; charset=utf-8"
-    (place,) = differences(usual, parse(listed("batch-wrong-type").body)[0])
+    (place,) = differences(usual, parse_json(listed("batch-wrong-type").body)[0])
     assert place != "$.id"
     for fault in FAULTS:
         if fault.startswith("batch-"):
-            assert parse(ask(MockRelay(MANY, faults=[fault]), known).body) == usual
+            assert parse_json(ask(MockRelay(MANY, faults=[fault]), known).body) == usual
 
 
 def test_secrets_are_given_away_in_disguise() -> None:

@@ -30,7 +30,7 @@ from rich.console import Console
 from sampled import sampled
 
 from mjrelay import State
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import MjrelayError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 def recorded(relay: str, *faults: str, key: str = KEY, host: str = HOST) -> tuple[Recording, MockRelay]:
     """Every task of a mock read twice, and a missing one, as a browser would see it."""
-    mock, recording = MockRelay(contract(relay), key=KEY, faults=faults), Recording()
+    mock, recording = MockRelay(load_contract(relay), key=KEY, faults=faults), Recording()
     for task_id in (*mock.known.values(), MISSING, *mock.known.values()):
         ask(recording, mock, task_id, key=key, host=host)
     return recording, mock
@@ -156,7 +156,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_a_correct_relay_has_no_finding(relay: str, tmp_path: Path) -> None:
     """All that was recorded is right; that no wrong key was tried leaves it partial where one is wanted."""
     recording, mock = recorded(relay)
@@ -173,9 +173,9 @@ def test_a_correct_relay_has_no_finding(relay: str, tmp_path: Path) -> None:
 
 CASES = [
     pytest.param(relay, fault, id=f"{relay}-{fault}")
-    for relay in relays()
+    for relay in relay_names()
     for fault in sampled(relay, SHOWN)
-    if FAULTS[fault].applies(contract(relay))
+    if FAULTS[fault].applies(load_contract(relay))
 ]
 
 
@@ -199,7 +199,7 @@ def test_what_a_client_recorded_over_sockets(tmp_path: Path) -> None:
         answer = type("Came", (), {"status": response.status_code, "headers": came[0], "body": came[1]})
         recording.add(request.method, str(request.url), request.headers.items(), answer)
 
-    mock = MockRelay(contract("zhongzhuan"), key=KEY, faults=["seconds-not-ms"])
+    mock = MockRelay(load_contract("zhongzhuan"), key=KEY, faults=["seconds-not-ms"])
     hooks = {"response": [write_down]}
     with (
         Server(mock) as base_url,
@@ -425,7 +425,7 @@ def test_a_web_page_where_no_relay_was_seen(tmp_path: Path) -> None:
 def test_readings_count_in_the_order_of_time(tmp_path: Path) -> None:
     """A file in any order is judged in that of the clock, so that a task does not run after it has ended."""
     recording, now = Recording(), [1_800_000_000.0]
-    mock = MockRelay(contract("apiai"), key=KEY, clock=lambda: now[0])
+    mock = MockRelay(load_contract("apiai"), key=KEY, clock=lambda: now[0])
     task_id = mock.submit(10)
     for _ in range(6):
         ask(recording, mock, task_id)
@@ -443,7 +443,7 @@ def test_readings_count_in_the_order_of_time(tmp_path: Path) -> None:
 def test_readings_at_the_same_time_prove_no_order(tmp_path: Path) -> None:
     """Of two requests in flight at once, either may have been answered first."""
     recording, now = Recording(), [1_800_000_000.0]
-    mock = MockRelay(contract("apiai"), key=KEY, clock=lambda: now[0])
+    mock = MockRelay(load_contract("apiai"), key=KEY, clock=lambda: now[0])
     task_id = mock.submit(10)
     ask(recording, mock, task_id)
     now[0] += 20
@@ -461,7 +461,7 @@ def test_an_id_means_one_task_at_one_relay(tmp_path: Path) -> None:
     """The same id at another host is another task."""
     recording, mock = recorded("apiai")
     recording.entries = recording.entries[:1]
-    other = MockRelay(contract("apiai"), key=KEY)
+    other = MockRelay(load_contract("apiai"), key=KEY)
     task_id = mock.known[State.SUCCEEDED]
     running = other.submit(1e9, task_id=task_id)
     ask(recording, other, running, host="https://other.example")
@@ -637,7 +637,7 @@ ENTRIES = st.fixed_dictionaries(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
-@given(st.lists(ENTRIES, min_size=1, max_size=5), st.sampled_from(relays()))
+@given(st.lists(ENTRIES, min_size=1, max_size=5), st.sampled_from(relay_names()))
 def test_whatever_was_recorded_is_judged_or_refused(
     tmp_path: Path, entries: list[dict[str, Any]], relay: str
 ) -> None:

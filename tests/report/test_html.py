@@ -20,7 +20,7 @@ from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.report.html import render
 
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.http.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ ADDRESS = "javascript:alert(window.harmed=3)"
 
 @cache
 def _recorded(relay: str, *faults: str) -> str:
-    mock = MockRelay(contract(relay), key=KEY, faults=faults)
+    mock = MockRelay(load_contract(relay), key=KEY, faults=faults)
     options = {"mode": "mock", "profile": "read", "fuzz": False, "strict": False, "checks": [], "seed": 0}
     record = Record(None, Redactor(KEY), options, f"mjrelay conform {relay} --profile read --no-fuzz")
     known = [KnownTask(id_, state) for state, id_ in mock.known.items()]
-    steps = plan(contract(relay), known, KEY)
-    verdict = Runner(Direct(mock), Judge(contract(relay), record, select(()), (KEY,))).run(steps)
+    steps = plan(load_contract(relay), known, KEY)
+    verdict = Runner(Direct(mock), Judge(load_contract(relay), record, select(()), (KEY,))).run(steps)
     record.close([verdict])
     return json.dumps(record.document())
 

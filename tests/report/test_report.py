@@ -30,7 +30,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mjrelay.cli.report import report as command
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +153,9 @@ def mjrelay(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The record of a run on a mock that breaks a MUST and a SHOULD."""
     directory = tmp_path_factory.mktemp("real")
-    mock = MockRelay(contract("zhongzhuan"), key=KEY, faults=("seconds-not-ms", "failure-without-reason"))
+    mock = MockRelay(
+        load_contract("zhongzhuan"), key=KEY, faults=("seconds-not-ms", "failure-without-reason")
+    )
     with pytest.MonkeyPatch.context() as patch, Server(mock) as base_url:
         patch.setenv("MJRELAY_API_KEY", KEY)
         options = Options(
@@ -716,7 +718,7 @@ def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 def test_an_interrupted_run_says_where_its_record_is(tmp_path: Path) -> None:
     """Ctrl-C ends with 130, and names the command that shows the record, which is readable."""
-    with Server(MockRelay(contract("zhongzhuan"), key=KEY, latency=0.2)) as base_url:
+    with Server(MockRelay(load_contract("zhongzhuan"), key=KEY, latency=0.2)) as base_url:
         command = [sys.executable, "-m", "mjrelay", "conform", "zhongzhuan", "--base-url", base_url]
         process = subprocess.Popen(
             [*command, "--report-dir", str(tmp_path)],

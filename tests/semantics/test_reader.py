@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from ruamel.yaml import YAML
 
-from mjrelay.contract.loading import contract, relays
+from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import ContractError
 from mjrelay.http.exchange import Exchange, Headers
 from mjrelay.semantics import paths as _jsonpath
 from mjrelay.semantics.compiler import compile_reader
 from mjrelay.semantics.paths import Path
-from mjrelay.semantics.predicate import compile_predicate, compile_scope, same, table
+from mjrelay.semantics.predicate import compile_predicate, compile_scope, same_value, table
 from mjrelay.semantics.reader import Button, Reader, State
 from mjrelay.semantics.relation import Relation
 from mjrelay.semantics.values import is_number, percent
@@ -135,7 +135,7 @@ def packaged_paths() -> list[str]:
             case str():
                 yield form
 
-    found = {text for name in relays() for text in texts(contract(name).operation["x-mj-task"])}
+    found = {text for name in relay_names() for text in texts(load_contract(name).operation["x-mj-task"])}
     return sorted(text for text in found if re.match(r"\$(?=[.\[])", text))
 
 
@@ -157,9 +157,9 @@ def test_the_packaged_contracts_need_no_library() -> None:
     """Reading tasks costs no import of what only rare paths and zones need."""
     script = (
         "import sys\n"
-        "from mjrelay.contract.loading import contract, relays\n"
-        "for name in relays():\n"
-        "    reader = contract(name).reader\n"
+        "from mjrelay.contract.loading import load_contract, relay_names\n"
+        "for name in relay_names():\n"
+        "    reader = load_contract(name).reader\n"
         "    assert reader.state({'status': 'x'})\n"
         "print(sorted({'jsonpath_rfc9535', 'regex', 'zoneinfo'} & sys.modules.keys()))\n"
     )
@@ -779,7 +779,7 @@ def test_relations_survive_any_number() -> None:
 
 def test_deep_values_are_not_equal() -> None:
     """Two hostile depths cannot be compared; they are taken to differ."""
-    assert not same(nested(100_000), nested(100_000))
+    assert not same_value(nested(100_000), nested(100_000))
 
 
 @pytest.mark.parametrize(
@@ -1178,9 +1178,9 @@ def test_whole_percentages_survive_every_spelling(value: int) -> None:
 @given(SCALARS, SCALARS)
 def test_equality_is_by_json_type(left: Any, right: Any) -> None:
     """A boolean equals nothing but itself, and the order of the sides never matters."""
-    assert same(left, right) == same(right, left)
+    assert same_value(left, right) == same_value(right, left)
     if isinstance(left, bool) != isinstance(right, bool):
-        assert not same(left, right)
+        assert not same_value(left, right)
 
 
 @given(
@@ -1189,7 +1189,7 @@ def test_equality_is_by_json_type(left: Any, right: Any) -> None:
 )
 def test_a_table_finds_the_first_that_is_the_same(scalars: list[Any], value: Any) -> None:
     """Looking a value up is comparing it with each in turn."""
-    first = next((place for place, scalar in enumerate(scalars) if same(scalar, value)), None)
+    first = next((place for place, scalar in enumerate(scalars) if same_value(scalar, value)), None)
     assert table((scalar, place) for place, scalar in enumerate(scalars))(value) == first
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from mjrelay.contract.loading import relays
+from mjrelay.contract.loading import relay_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,4 +20,4 @@ SEVERAL = (*WHOLE, "trueai", "ttapi")
 
 def sampled(relay: str, cases: Iterable[T], every: int = 9) -> list[T]:
     """All cases of a relay in `WHOLE`; of another one ``every`` ninth, from another beginning for each."""
-    return list(cases if relay in WHOLE else islice(cases, relays().index(relay) % every, None, every))
+    return list(cases if relay in WHOLE else islice(cases, relay_names().index(relay) % every, None, every))

@@ -16,7 +16,7 @@ from mjrelay.errors import SettingError
 from mjrelay.http.redaction import Redactor
 from mjrelay.http.request import Request
 from mjrelay.transport.factory import connect, connect_async
-from mjrelay.transport.transport import Link
+from mjrelay.transport.transport import TransportConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(params=["threads", "asyncio"])
 def send(request: pytest.FixtureRequest, server: Server) -> Callable[[Request], Exchange]:
     """Sends a request to the server over each of the two wires."""
-    link = Link(server.origin, Redactor(KEY))
+    link = TransportConfig(server.origin, Redactor(KEY))
 
     def threads(sent: Request) -> Exchange:
         wire = connect(link, fast=True)
@@ -159,13 +159,13 @@ def test_a_context_is_refused(make: Callable[..., object]) -> None:
     """An SSL context cannot be handed on, so it is not ignored either."""
     context = ssl.create_default_context()
     with pytest.raises(SettingError, match="leave fast out"):
-        make(Link("https://relay.test", Redactor(), verify=context), fast=True)
+        make(TransportConfig("https://relay.test", Redactor(), verify=context), fast=True)
 
 
 def test_a_folder_of_certificates(tmp_path: Path) -> None:
     """A folder's certificates are trusted, whatever else lies there; one without any is an error."""
     certifi = pytest.importorskip("certifi")
-    link = Link("https://relay.test", Redactor(), verify=str(tmp_path))
+    link = TransportConfig("https://relay.test", Redactor(), verify=str(tmp_path))
     (tmp_path / "read.me").write_text("no certificate")
     with pytest.raises(SettingError, match="no certificates"):
         connect(link, fast=True)

@@ -38,8 +38,8 @@ from mjrelay.transport import route as _route
 from mjrelay.transport.factory import connect, connect_async
 from mjrelay.transport.protocol import LARGEST_HEAD, Talk
 from mjrelay.transport.response import Answer, GivenUpError
-from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream
-from mjrelay.transport.transport import LARGEST_BODY, Link
+from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream_url
+from mjrelay.transport.transport import LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,7 +75,7 @@ WIRES = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in 
 class Line:
     """A wire of either kind, driven by the test's own thread."""
 
-    def __init__(self, kind: Kind, link: Link, client: Any = None) -> None:
+    def __init__(self, kind: Kind, link: TransportConfig, client: Any = None) -> None:
         self._runner = asyncio.Runner() if kind.asynchronous else None
         make: Any = connect_async if kind.asynchronous else connect
         self.wire: Any = make(link, fast=kind.fast, client=client)
@@ -138,7 +138,7 @@ def line(kind: Kind) -> Iterator[Callable[..., Line]]:
     with contextlib.ExitStack() as opened:
 
         def make(origin: str, client: Any = None, **options: Any) -> Line:
-            made = Line(kind, Link(origin, Redactor(KEY), **options), client)
+            made = Line(kind, TransportConfig(origin, Redactor(KEY), **options), client)
             opened.callback(made.end)
             return made
 
@@ -689,7 +689,7 @@ def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
             client.sendall(b"}")
 
     async def main(origin: str) -> None:
-        wire = connect_async(Link(origin, Redactor(KEY), connections=2), fast=kind.fast)
+        wire = connect_async(TransportConfig(origin, Redactor(KEY), connections=2), fast=kind.fast)
         for delay in (0, 0.001, 0.01, 0.03):
             tasks = [asyncio.create_task(wire.send(asking(), 30.0)) for _ in range(4)]
             await asyncio.sleep(delay)
@@ -727,7 +727,7 @@ def test_an_interrupt_costs_its_connection_alone(kind: Kind, request: pytest.Fix
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Peer(serve) as peer:
-        wire = connect(Link(peer.origin, Redactor(KEY), connections=1))
+        wire = connect(TransportConfig(peer.origin, Redactor(KEY), connections=1))
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
@@ -787,7 +787,7 @@ def test_a_loop_after_another(kind: Kind) -> None:
     if not kind.asynchronous:
         pytest.skip("threads have no loop")
     with Peer(always(answer())) as peer:
-        wire = connect_async(Link(peer.origin, Redactor(KEY)), fast=kind.fast)
+        wire = connect_async(TransportConfig(peer.origin, Redactor(KEY)), fast=kind.fast)
         for _ in range(2):
             assert asyncio.run(wire.send(asking(), 30.0)).failure is None
         asyncio.run(wire.close())
@@ -807,7 +807,7 @@ def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
         return ended
 
     with Peer(always(answer(b"{}", b"Connection: close"), close=True)) as peer:
-        wire = connect_async(Link(peer.origin, Redactor(KEY), connections=1), fast=kind.fast)
+        wire = connect_async(TransportConfig(peer.origin, Redactor(KEY), connections=1), fast=kind.fast)
         for last in (False, True):
             assert [one.failure for one in asyncio.run(main(wire, last))] == [None] * 4
 
@@ -817,7 +817,7 @@ def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> Non
     if not kind.asynchronous or kind.fast:
         pytest.skip("only our own connections belong to a loop")
     with Peer(always(answer())) as peer, asyncio.Runner() as first, asyncio.Runner() as second:
-        wire = connect_async(Link(peer.origin, Redactor(KEY)))
+        wire = connect_async(TransportConfig(peer.origin, Redactor(KEY)))
         for runner in (first, second, first):
             assert runner.run(wire.send(asking(), 30.0)).failure is None
         first.run(wire.close())
@@ -845,7 +845,7 @@ def test_names_are_looked_up_beside_the_loops_own_threads(
             threads = ThreadPoolExecutor(1)
             threads.submit(over.wait, 30)
             asyncio.get_running_loop().set_default_executor(threads)
-        wire = connect_async(Link(origin, Redactor(KEY)))
+        wire = connect_async(TransportConfig(origin, Redactor(KEY)))
         exchange = await wire.send(asking(), 1.0)
         await wire.close()
         if answers:
@@ -892,7 +892,7 @@ def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
         await wire.close()
 
     def run() -> None:
-        link = Link(peer.origin, Redactor(KEY))
+        link = TransportConfig(peer.origin, Redactor(KEY))
         if kind.asynchronous:
             asyncio.run(main(connect_async(link)))
         else:
@@ -1121,7 +1121,8 @@ def test_a_proxys_credentials_are_not_told(
     gone = to.send()
     assert (exchange.status, gone.status) == (None, None)
     assert exchange.failure
-    said = f"{exchange} {exchange.failure} {gone} {Link('http://a', Redactor(), proxy=url)} {caplog.text}"
+    config = TransportConfig("http://a", Redactor(), proxy=url)
+    said = f"{exchange} {exchange.failure} {gone} {config} {caplog.text}"
     assert "pass-word" not in said
     assert "pass%2D" not in said
 
@@ -1224,7 +1225,7 @@ def test_the_secrets_of_each_living_link_are_kept_out_of_logs(
     with Peer(always(sent)) as peer:
         first = line(peer.origin, own)
         make: Any = connect_async if first._runner else connect
-        second = make(Link(peer.origin, Redactor(other)), client=own)
+        second = make(TransportConfig(peer.origin, Redactor(other)), client=own)
         assert first.send().failure is None
         del second
     assert "[redacted] [redacted]" in caplog.text
@@ -1314,7 +1315,7 @@ def test_any_bytes_are_an_answer_or_a_failure_however_they_are_cut(
 
 def _told(pieces: list[bytes]) -> tuple[object, ...]:
     talk = Talk("relay.test")
-    answer = Answer(Link("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     talk.ask("GET", "/", (), b"")
     try:
         ended = any(talk.hear(piece, answer) for piece in [*pieces, b""])
@@ -1330,7 +1331,7 @@ def _told(pieces: list[bytes]) -> tuple[object, ...]:
 def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> None:
     """A connection is used again after a whole answer, and not while one is under way."""
     talk = Talk("relay.test")
-    answer = Answer(Link("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     for _ in range(2):
         talk.ask("GET", "/", (), b"")
         assert not talk.hear(HEAD + b"Content-Length: 2\r\n\r\n{", answer)
@@ -1341,7 +1342,7 @@ def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> N
 
 def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
     """However much comes at once, no more memory is taken than the bound asks for."""
-    answer = Answer(Link("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     answer.begin(200, (("Content-Encoding", "gzip"),))
     bomb = _bomb(8 * LARGEST_BODY)
     tracemalloc.start()
@@ -1355,7 +1356,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
 
 def test_what_comes_after_the_deadline_is_not_taken() -> None:
     """Bytes that were read in time, but are many small pieces, are not worked through for ever."""
-    answer = Answer(Link("http://relay.test", Redactor(KEY)), asking(), 0.01)
+    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
     answer.begin(200, ())
     answer.take(b"{")
     time.sleep(0.02)
@@ -1383,7 +1384,7 @@ def test_a_stream_is_read_as_it_comes() -> None:
 
     with Peer(serve) as peer:
         url = peer.origin + "/猪 %20.png?a=b#c"
-        with stream(url, (("Range", "bytes=0-5"),), timeout=30, admit=anywhere) as opened:
+        with stream_url(url, (("Range", "bytes=0-5"),), timeout=30, admit=anywhere) as opened:
             assert (opened.status, opened.header("x-a")) == (206, "1")
             begun.set()
             assert b"".join(opened.chunks()) == b"abcdef"
@@ -1396,7 +1397,7 @@ def test_a_stream_is_read_as_it_comes() -> None:
 def test_a_stream_follows_no_redirect_and_may_be_left_early() -> None:
     """A redirect is an answer; who does not read the body to its end costs nothing but the connection."""
     with Peer(always(answer(bytes(1 << 20), b"Location: /b", status=b"302 Found"))) as peer:
-        with stream(peer.origin, (), timeout=30, admit=anywhere) as opened:
+        with stream_url(peer.origin, (), timeout=30, admit=anywhere) as opened:
             assert opened.header("location") == "/b"
             assert next(opened.chunks())
         assert len(peer.requests) == 1
@@ -1408,7 +1409,9 @@ def test_an_address_that_is_not_admitted_gets_no_connection() -> None:
         for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1"):
             with (
                 pytest.raises(RefusedAddressError),
-                stream(f"http://{host}:{peer.port}/", (), timeout=30, admit=lambda one: not one.is_loopback),
+                stream_url(
+                    f"http://{host}:{peer.port}/", (), timeout=30, admit=lambda one: not one.is_loopback
+                ),
             ):
                 pass
     assert peer.connections == 0
@@ -1425,7 +1428,7 @@ def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch, certificates: 
 
     with Peer(always(answer(b"abc")), tls=certificates.context) as peer:
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        with stream(
+        with stream_url(
             f"https://relay.test:{peer.port}/",
             (),
             timeout=30,
@@ -1445,7 +1448,7 @@ def test_only_admitted_addresses_of_several_are_used(monkeypatch: pytest.MonkeyP
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         allowed = ipaddress.ip_address("127.0.0.1")
-        with stream(
+        with stream_url(
             f"http://a.test:{peer.port}/", (), timeout=30, admit=lambda one: one == allowed
         ) as opened:
             assert opened.status == 200
@@ -1465,7 +1468,7 @@ def test_a_stream_that_does_not_begin(serve: Any) -> None:
     """A head that does not come in time, or is none, is a StreamError, soon."""
     with Peer(serve) as peer:
         started = time.monotonic()
-        with pytest.raises(StreamError), stream(peer.origin, (), timeout=0.4, admit=anywhere):
+        with pytest.raises(StreamError), stream_url(peer.origin, (), timeout=0.4, admit=anywhere):
             pass
         assert time.monotonic() - started < 5
 
@@ -1484,7 +1487,7 @@ def test_a_stream_that_breaks_off(stall: bool, proxied: bool) -> None:
     with Peer(serve) as peer:
         url = "http://relay.test/" if proxied else peer.origin
         proxy = peer.origin if proxied else None
-        with stream(url, (), timeout=0.4, admit=anywhere, proxy=proxy) as opened:
+        with stream_url(url, (), timeout=0.4, admit=anywhere, proxy=proxy) as opened:
             chunks = opened.chunks()
             assert next(chunks) == b"abc"
             with pytest.raises(StreamError):
@@ -1495,12 +1498,14 @@ def test_a_stream_through_a_proxy() -> None:
     """The proxy resolves the name; an address in the URL, however it is spelt, is judged before."""
     with Peer(always(answer(b"abc"), close=True)) as proxy:
         through = f"http://127.0.0.1:{proxy.port}"
-        with stream("http://relay.test/a", (), timeout=30, admit=lambda _: False, proxy=through) as opened:
+        with stream_url(
+            "http://relay.test/a", (), timeout=30, admit=lambda _: False, proxy=through
+        ) as opened:
             assert (opened.status, b"".join(opened.chunks())) == (200, b"abc")
         for host in ("10.0.0.1", "[::1]", "167772161", "0xa.1"):
             with (
                 pytest.raises(RefusedAddressError),
-                stream(f"http://{host}/a", (), timeout=30, admit=lambda _: False, proxy=through),
+                stream_url(f"http://{host}/a", (), timeout=30, admit=lambda _: False, proxy=through),
             ):
                 pass
         assert proxy.connections == 1
@@ -1510,7 +1515,7 @@ def test_a_stream_through_a_proxy() -> None:
 @pytest.mark.parametrize("url", ["ftp://a/b", "/b", "http://", "http://a:b/", "http://[::1/", "http://a..b/"])
 def test_what_is_no_url_is_no_stream(url: str) -> None:
     """A URL from a relay may be anything."""
-    with pytest.raises(StreamError), stream(url, (), timeout=30, admit=anywhere):
+    with pytest.raises(StreamError), stream_url(url, (), timeout=30, admit=anywhere):
         pass
 
 
@@ -1519,7 +1524,7 @@ def test_an_error_of_the_callers_own_stays_what_it_is() -> None:
     with (
         Peer(always(answer())) as peer,
         pytest.raises(OSError, match="disk"),
-        stream(peer.origin, (), timeout=30, admit=anywhere),
+        stream_url(peer.origin, (), timeout=30, admit=anywhere),
     ):
         raise OSError("the disk is full")
 

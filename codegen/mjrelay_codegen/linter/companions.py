@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from mjrelay import semantics as _request
 from mjrelay.base import ContractError
-from mjrelay.semantics import text
+from mjrelay.semantics import scalar_text
 from mjrelay_codegen.linter.draft import Found, is_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def batch(draft: Draft) -> Iterator[Found]:
             )
     for answer in draft.answers(operation, "200"):
         items = form.documents(answer.document)
-        if any(text(draft.reader.id(item)) is None for item in items):
+        if any(scalar_text(draft.reader.id(item)) is None for item in items):
             yield Found(
                 answer.location,
                 f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items or as",
@@ -64,7 +64,7 @@ def seed(draft: Draft) -> Iterator[Found]:
     values = [
         value for answer in draft.answers(operation, "200") for value in form.value.find(answer.document)
     ]
-    if any(text(value) is None for value in values):
+    if any(scalar_text(value) is None for value in values):
         yield Found((*here, "value"), f"{form.value.text} selects what is no text or number; correct it")
 
 
@@ -93,8 +93,10 @@ def _alternatives(operation: Node) -> set[frozenset[str]]:
 
 
 def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
-    place, name = _request.ask(expression)
-    shown = (None if draft.reader is None else text(draft.reader.id(one.document)) for one in draft.tasks)
+    place, name = _request.parse_expression(expression)
+    shown = (
+        None if draft.reader is None else scalar_text(draft.reader.id(one.document)) for one in draft.tasks
+    )
     ids: list[Any] = [next(filter(None, shown), "1")]
     others: list[Any] = [{}]
     if place == "query":
@@ -105,7 +107,7 @@ def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
         )
     content = operation.value.get("requestBody", {}).get("content", {})
     return any(
-        _describes(draft, media, _request.nested(name, ids), _request.nested(name, others))
+        _describes(draft, media, _request.nested_body(name, ids), _request.nested_body(name, others))
         for media_type, media in content.items()
         if is_json(media_type)
     )

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from mjrelay import contract as _yaml
 from mjrelay.base import ContractError
 from mjrelay.contract import METHODS, Contract
-from mjrelay.semantics import ask, compile_reader
+from mjrelay.semantics import compile_reader, parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -146,12 +146,12 @@ class Draft:
     @classmethod
     def load(cls, path: Path) -> Draft:
         """The draft in a file; raises `ContractError` where it cannot be read or is not YAML."""
-        return cls(path, _yaml.load(path))
+        return cls(path, _yaml.load_yaml(path))
 
     @cached_property
     def document(self) -> Any:
         """The document as plain JSON values, which the rule `json` makes sure of."""
-        return _yaml.plain(self.source)
+        return _yaml.plain_yaml(self.source)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -212,7 +212,7 @@ class Draft:
 
     def undeclared(self, operation: Node, expression: str) -> str | None:
         """What a runtime expression names and the operation does not have, in words."""
-        place, name = ask(expression)
+        place, name = parse_expression(expression)
         if place == "body":
             return None if "requestBody" in operation.value else "the body"
         declared = {(node.value["in"], node.value["name"]) for node in self.parameters(operation)}

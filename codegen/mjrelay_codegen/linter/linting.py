@@ -81,7 +81,7 @@ def lint(path: Path) -> list[Violation]:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    found = _judged(draft, lambda location: (_shown(path), _yaml.line(draft.source, location)))
+    found = _judged(draft, lambda location: (_shown(path), _yaml.yaml_line(draft.source, location)))
     return sorted([*_unfinished(path), *found], key=_line)
 
 
@@ -167,7 +167,7 @@ def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Vi
 
 def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
     return [
-        Violation(*place(location), pointer=_contract.pointer(location), rule=name, message=message)
+        Violation(*place(location), pointer=_contract.json_pointer(location), rule=name, message=message)
         for location, message in rule(draft)
     ]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError
-from mjrelay.semantics import State, text
+from mjrelay.semantics import State, scalar_text
 from mjrelay_conformance.checks import helpers as _answers
 from mjrelay_conformance.checks import helpers as _clauses
 from mjrelay_conformance.checks import helpers as _documents
@@ -201,7 +201,7 @@ def _among(o: Observation, alone: Any, item: Any) -> Any:
 
 
 def _id(o: Observation, item: Any) -> str | None:
-    return text(o.reader.id(item))
+    return scalar_text(o.reader.id(item))
 
 
 def _readings(o: Observation) -> list[Observation]:

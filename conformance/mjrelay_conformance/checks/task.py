@@ -236,7 +236,7 @@ def media_url(o: Observation) -> Judgement:
     for url in o.media:
         wrong = _unreachable(url, o.exchange.url)
         if wrong is not None:
-            return failed("an https URL that others can reach", f"{o.show(_link.shown(url))}: {wrong}")
+            return failed("an https URL that others can reach", f"{o.show(_link.shown_url(url))}: {wrong}")
     return PASSED
 
 
@@ -263,7 +263,8 @@ def media_expired(o: Observation) -> Judgement:
     for url, until in signed:
         if until <= issued:
             return failed(
-                f"a link that holds beyond {_utc(issued)}", f"{o.show(_link.shown(url))} until {_utc(until)}"
+                f"a link that holds beyond {_utc(issued)}",
+                f"{o.show(_link.shown_url(url))} until {_utc(until)}",
             )
     return PASSED
 
@@ -357,12 +358,12 @@ def _unreachable(url: str, asked: str) -> str | None:
         parts = urlsplit(url)
         if parts.scheme == "https" and _DOMAIN.fullmatch(parts.netloc) and _public(parts.netloc):
             return None  # as nearly all are, and to look no closer is much quicker
-        link = _link.Link.of(url)
+        link = _link.MediaURL.of(url)
     except ValueError as error:
         return str(error)
     if not _public(link.host):
         try:
-            relay = _link.Link.of(asked)
+            relay = _link.MediaURL.of(asked)
         except ValueError:
             relay = None
         # Whoever asks a relay in the same room gets there too.
@@ -382,11 +383,11 @@ def _public(host: str) -> bool:
     if ":" not in name and not name.rpartition(".")[2][:1].isdigit():
         return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
     try:
-        return _link.public(ipaddress.ip_address(name))
+        return _link.is_public_address(ipaddress.ip_address(name))
     except ValueError:
         pass
     try:  # the short forms that clients take for addresses too
-        return _link.public(ipaddress.IPv4Address(socket.inet_aton(name)))
+        return _link.is_public_address(ipaddress.IPv4Address(socket.inet_aton(name)))
     except OSError:
         return False
 
@@ -394,7 +395,7 @@ def _public(host: str) -> bool:
 @lru_cache(64)
 def _expiry(url: str) -> float | None:
     try:
-        return _link.expiry(url) if "?" in url else None
+        return _link.url_expiry(url) if "?" in url else None
     except ValueError:
         return None
 

@@ -244,7 +244,7 @@ class Cases:
 
     @cached_property
     def _asked(self) -> tuple[str, str]:
-        return _request.ask(self.contract.reader.ask)
+        return _request.parse_expression(self.contract.reader.ask)
 
     @cached_property
     def _taken(self) -> frozenset[str]:
@@ -276,7 +276,7 @@ class Cases:
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
             pinned = (
-                {"body": _request.nested(name, task_id)}
+                {"body": _request.nested_body(name, task_id)}
                 if place == "body"
                 else {_CONTAINERS[place]: {name: task_id}}
             )

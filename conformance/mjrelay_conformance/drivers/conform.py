@@ -175,8 +175,8 @@ class _Run:
             raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
         terms = _Terms.of(options, live=False)
         record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
-        for name in _contract.relays() if options.relay is None else [options.relay]:
-            contract = _contract.overlaid(name, options.overlays)
+        for name in _contract.relay_names() if options.relay is None else [options.relay]:
+            contract = _contract.load_contract(name, options.overlays)
             mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
             known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
             steps = self._plan(contract, known, _MOCK_KEY, terms)
@@ -193,10 +193,10 @@ class _Run:
         options = self.options
         if options.relay is None:
             raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
-        contract = _contract.overlaid(options.relay, options.overlays)
+        contract = _contract.load_contract(options.relay, options.overlays)
         base_url = _settings_http.checked_url(options.base_url or "")
         key = self._key(contract)
-        terms = _Terms.of(options, live=not _settings_http.loopback(base_url))
+        terms = _Terms.of(options, live=not _settings_http.is_loopback_url(base_url))
         steps = self._plan(contract, [KnownTask.parse(text) for text in options.tasks], key, terms)
         if options.fuzz and terms.cases and not self._cases(terms, len(steps)):
             raise ConformError(
@@ -263,7 +263,7 @@ class _Run:
         key = (
             _settings.read_key(options.key_file)
             if options.key_file
-            else _settings.api_key(contract, options.base_url)
+            else _settings.environment_key(contract, options.base_url)
         )
         if key is None and contract.credentials and not contract.open:
             if options.dry_run:
@@ -369,7 +369,7 @@ def _show(steps: Sequence[Step], base_url: str, redactor: Redactor, cases: int) 
     """Print the plan, secrets left out, on stdout: in a dry run it is the data."""
     for step in steps:
         request = step.request
-        line = f"{request.method} {_request.join(base_url, request.target)}  # {step}"
+        line = f"{request.method} {_request.join_url(base_url, request.target)}  # {step}"
         fields = [f"    {name}: {value}" for name, value in request.headers]
         body = [f"    {request.body.decode('utf-8', 'replace')}"] if request.body else []
         sys.stdout.write(redactor.text("\n".join([line, *fields, *body])) + "\n")

@@ -46,7 +46,7 @@ class Direct:
         passed = answer.delay + (answer.stall if answer.broken else 0.0)
         return Exchange(
             method=request.method,
-            url=self._redactor.text(_request.join(self.base_url, request.target)),
+            url=self._redactor.text(_request.join_url(self.base_url, request.target)),
             request_headers=tuple((name, self._redactor.text(value)) for name, value in fields),
             request_body=self._redactor.bytes(request.body),
             status=status,

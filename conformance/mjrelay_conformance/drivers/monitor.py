@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, evolve, field, frozen
 
 from mjrelay.http import Redactor
-from mjrelay.semantics import text
+from mjrelay.semantics import scalar_text
 from mjrelay_conformance.checks import matching, needed
 from mjrelay_conformance.judging import CHECKS, Kind, Level, Observation, Outcome, findings, schema_of
 
@@ -226,7 +226,7 @@ class LiveJudge:
     def _keep(self, answer: _Answer, observation: Observation) -> None:
         """Keep what later answers are compared with; the tasks not asked for the longest give way."""
         task_id, document, reader = observation.task_id, observation.task, self.contract.reader
-        if document is None or not reader.accepts(document) or text(reader.id(document)) != task_id:
+        if document is None or not reader.accepts(document) or scalar_text(reader.id(document)) != task_id:
             return
         ended = reader.state(document).terminal
         before = self._tasks.pop(task_id, None)

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from mjrelay.base import MjrelayError
 from mjrelay.http import Credential
-from mjrelay.semantics import State, ask
+from mjrelay.semantics import State, parse_expression
 from mjrelay_conformance.judging import Kind, another
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class _Planner:
         return [
             self._step(Kind.ODD, KnownTask(task_id), label=label)
             for label, task_id in _ODD_IDS.items()
-            if "/" not in task_id or ask(self.contract.reader.ask)[0] == "path"
+            if "/" not in task_id or parse_expression(self.contract.reader.ask)[0] == "path"
         ]
 
     def _other_methods(self, methods: Sequence[str]) -> list[Step]:

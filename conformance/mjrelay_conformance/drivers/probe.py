@@ -55,7 +55,7 @@ class Probe:
 
     def send(self, request: Request) -> Exchange:
         """The exchange that a request leads to; trouble on the way is in it, not raised."""
-        url = urlsplit(_request.join(self.base_url, request.target))
+        url = urlsplit(_request.join_url(self.base_url, request.target))
         target = url.path + (f"?{url.query}" if url.query else "")
         fields = fields_of(request, url.netloc.rpartition("@")[2])
         self.sent += 1

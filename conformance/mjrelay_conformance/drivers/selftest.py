@@ -96,7 +96,7 @@ class _Blank(Record):
 
 def trials(relay: str) -> Iterator[Trial]:
     """Every way in which a relay's mock can be, not yet tried: correct, in each dialect, with each fault."""
-    contract = _contract.contract(relay)
+    contract = _contract.load_contract(relay)
     yield Trial(relay)
     for dialect in DIALECTS.values():
         if dialect.applies(contract):
@@ -108,7 +108,7 @@ def trials(relay: str) -> Iterator[Trial]:
 
 def tried(trial: Trial) -> Trial:
     """The trial with the checks that found something, the plan being the largest that there is."""
-    contract = _contract.contract(trial.relay)
+    contract = _contract.load_contract(trial.relay)
     faults = () if trial.fault is None else (trial.fault,)
     mock = MockRelay(contract, key=KEY, faults=faults, dialect=trial.dialect)
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page about the checks")
     parser.add_argument("--write", action="store_true", help="write the page, instead of comparing it")
     options = parser.parse_args(arguments)
-    done = run(options.relays or _contract.relays())
+    done = run(options.relays or _contract.relay_names())
     sys.stdout.write("".join(f"{line}\n" for line in lines(done)))
     wrong = any(trial.complaint for trial in done)
     if options.page is not None and not options.relays:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
 from mjrelay import contract as _yaml
-from mjrelay.base import ContractError, MjrelayError
+from mjrelay.base import ContractError, MjrelayError, did_you_mean, nearest_names
 from mjrelay_conformance.judging.checking import CHECKS, Outcome
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Baseline:
     def load(cls, path: Path) -> Baseline:
         """The baseline in a YAML file, a list of entries; raises `BaselineError` for what is none."""
         try:
-            document = _yaml.plain(_yaml.load(path))
+            document = _yaml.plain_yaml(_yaml.load_yaml(path))
         except ContractError as error:
             raise BaselineError(f"--baseline: {error}") from error
         if not isinstance(document, list):
@@ -91,8 +90,8 @@ def _entry(path: Path, number: int, entry: Any) -> Accepted:
     if empty:
         raise BaselineError(f"{where}: {empty[0]} is empty; {_EXAMPLE}")
     if texts["check"] not in CHECKS:
-        near = difflib.get_close_matches(texts["check"], CHECKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "list them with: mjrelay conform --list"
+        near = nearest_names(texts["check"], CHECKS, count=1, cutoff=0.6)
+        hint = did_you_mean(near) or "list them with: mjrelay conform --list"
         raise BaselineError(f"{where}: no check is called {texts['check']}; {hint}")
     try:
         day = date.fromisoformat(texts["date"])

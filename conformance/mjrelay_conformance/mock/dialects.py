@@ -6,15 +6,14 @@ A relay that speaks one of them is right, and whoever judges it has nothing to s
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mjrelay.base import MjrelayError
-from mjrelay.http import NotJSONError, parse
-from mjrelay.semantics import State, same
+from mjrelay.base import MjrelayError, did_you_mean, nearest_names
+from mjrelay.http import NotJSONError, parse_json
+from mjrelay.semantics import State, same_value
 from mjrelay_conformance.mock import document_faults as _damage
 from mjrelay_conformance.mock import places as _places
 from mjrelay_conformance.mock import response as _answer
@@ -36,8 +35,8 @@ class UnknownDialectError(MjrelayError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.near = difflib.get_close_matches(name, DIALECTS, n=3, cutoff=0.5)
-        near = f"did you mean {' or '.join(self.near)}? " if self.near else ""
+        self.near = nearest_names(name, DIALECTS)
+        near = f"{did_you_mean(self.near)} " if self.near else ""
         super().__init__(
             f"no dialect is called {name!r}; {near}list them with: mjrelay mock RELAY --list-dialects"
         )
@@ -84,7 +83,7 @@ def _unset(call: Call, document: Any) -> Iterator[tuple[Location, Any]]:
     }
     for location, value in _places.unkept(call.contract, document):
         candidates = words if location in times else (None, "")
-        if value == [] or any(same(value, word) for word in candidates):
+        if value == [] or any(same_value(value, word) for word in candidates):
             yield location, value
 
 
@@ -147,7 +146,7 @@ def _written(dump: Callable[[Any], str]) -> Callable[[Call, Answer], Answer]:
         if "json" not in (answer.content_type or ""):
             return answer
         try:
-            return evolve(answer, body=dump(parse(answer.body)).encode())
+            return evolve(answer, body=dump(parse_json(answer.body)).encode())
         except NotJSONError:
             return answer
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay.http import expiry
-from mjrelay.semantics import Path, State, same
+from mjrelay.http import url_expiry
+from mjrelay.semantics import Path, State, same_value
 from mjrelay_conformance.mock import writer as _writer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def status(contract: Contract, document: Any) -> list[Location]:
 def signed_at(contract: Contract, document: Any, finished: datetime) -> Any:
     """The document; its links that would have ended by then are signed anew, as the chat service does."""
     for location, url in urls(contract, document):
-        end = expiry(url)
+        end = url_expiry(url)
         if end is not None and end < finished.timestamp():
             later = f"{int(finished.timestamp()) + _SIGNED:x}"
             _writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
@@ -109,7 +109,7 @@ def unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> 
         for state in State
         if state.value in contract.examples
         for place, value in walk(contract.examples[state.value])
-        if place == location and any(same(value, word) for word in (None, "", *words))
+        if place == location and any(same_value(value, word) for word in (None, "", *words))
     ]
     candidates = (*shown, *words, None, "")
     return next((value for value in candidates if permits(contract, location, kind(value))), None)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import frozen
 
-from mjrelay.http import NotJSONError, parse
+from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +81,7 @@ class Received:
     def _pointed(self, pointer: str) -> Any:
         """What a pointer leads to in the body; None where nothing is there."""
         try:
-            node = parse(self.body)
+            node = parse_json(self.body)
         except NotJSONError:
             return _BROKEN
         for step in pointer.split("/")[1:]:

@@ -78,7 +78,7 @@ class MockRelay:
         self._haste = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
         self._requests = 0
         self._chance = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
-        self._place, self._name = _request.ask(contract.reader.ask)
+        self._place, self._name = _request.parse_expression(contract.reader.ask)
         self._doors = tuple(self._open_doors())
         self._tasks: dict[str, _Shown | _Living] = {}
         self._reads: Counter[str] = Counter()
@@ -200,7 +200,7 @@ class MockRelay:
         return self._finished(call, answer)
 
     def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> Answer:
-        ids = request.texts(*_request.ask(batch.ids))
+        ids = request.texts(*_request.parse_expression(batch.ids))
         call = self._call(request, allowed, tuple(ids or ()))
         answer = self._refusal(call, allowed)
         if answer is not None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from mjrelay.http import NotJSONError, parse
+from mjrelay.http import NotJSONError, parse_json
 from mjrelay_conformance.mock import document_faults as _damage
 from mjrelay_conformance.mock import response as _answer
 from mjrelay_conformance.mock.response import Answer, Call
@@ -109,7 +109,7 @@ def in_text(sign: bytes) -> Callable[[Call, Answer], Answer]:
 
 def repeated_name(_: Call, answer: Answer) -> Answer:
     try:
-        document = parse(answer.body)
+        document = parse_json(answer.body)
     except NotJSONError:
         return answer
     if not isinstance(document, dict) or not document:

@@ -55,7 +55,7 @@ def replay(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
     Raises `TrafficError` where the recording cannot be read or holds nothing that can be judged.
     """
     chosen = select(options.globs, options.excluded)
-    contract = _contract.overlaid(options.relay, options.overlays)
+    contract = _contract.load_contract(options.relay, options.overlays)
     baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
     base_url = None if options.base_url is None else _settings_http.checked_url(options.base_url)
     known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}

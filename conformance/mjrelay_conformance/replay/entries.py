@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.http import NotJSONError, parse
+from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
     from mjrelay.http import Exchange, Headers
@@ -179,7 +179,7 @@ def raw(value: Any, encoding: Any) -> bytes | None:
 
 def _is_json(body: bytes) -> bool:
     try:
-        parse(body)
+        parse_json(body)
     except NotJSONError:
         return False
     return True

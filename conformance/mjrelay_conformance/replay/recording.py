@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from mjrelay import http as _request_http
 from mjrelay import semantics as _request
-from mjrelay.http import NotJSONError, Redactor, parse
+from mjrelay.http import NotJSONError, Redactor, parse_json
 from mjrelay_conformance.checks import SHORTEST
 from mjrelay_conformance.judging import Kind
 from mjrelay_conformance.replay.entries import UNRECORDED, Unreadable
@@ -216,7 +216,7 @@ class _Operation:
 
     @classmethod
     def of(cls, method: str, template: str, expression: str, kind: Kind | None = None) -> _Operation:
-        place, name = _request.ask(expression)
+        place, name = _request.parse_expression(expression)
         ending = "".join(
             re.escape(part) if index % 2 == 0 else "([^/]+)" if (place, name) == ("path", part) else "[^/]+"
             for index, part in enumerate(re.split(r"\{([^{}/]+)\}", template))
@@ -233,14 +233,16 @@ class _Operation:
         match = self.path.search(path)
         if match is None:
             return None
-        if base_url is not None and (scheme, host, path) != _address(_request_http.join(base_url, match[0])):
+        if base_url is not None and (scheme, host, path) != _address(
+            _request_http.join_url(base_url, match[0])
+        ):
             return None
         base = f"{scheme}://{host}{path[: match.start()]}"
         return base, self.ids(exchange, match), self.kind
 
     def ids(self, exchange: Exchange, match: re.Match[str] | None = None) -> tuple[str, ...]:
         """The ids that a request asks for, ``match`` being what was found of its path."""
-        place, name = _request.ask(self.expression)
+        place, name = _request.parse_expression(self.expression)
         match place:
             case "path":
                 return () if match is None else tuple(map(unquote, match.groups()))
@@ -266,7 +268,7 @@ def _operations(contract: Contract) -> tuple[_Operation, ...]:
 
 def _in_body(body: bytes, pointer: str) -> tuple[str, ...]:
     try:
-        node = parse(body)
+        node = parse_json(body)
     except NotJSONError:
         return ()
     for step in pointer.split("/")[1:]:

@@ -168,7 +168,7 @@ def _documented(contract: Contract) -> frozenset[str]:
     asked = {contract.location: contract.reader.ask}
     if contract.batch is not None and contract.reader.batch is not None:
         asked[contract.batch] = contract.reader.batch.ids
-    names = {name for place, name in map(_request.ask, asked.values()) if place == "query"}
+    names = {name for place, name in map(_request.parse_expression, asked.values()) if place == "query"}
     for _, path, method in asked:
         item = contract.document["paths"][path]
         for one in (*item.get("parameters", ()), *item[method].get("parameters", ())):

@@ -9,7 +9,7 @@ from attrs import asdict, frozen
 from rich.padding import Padding
 from rich.text import Text
 
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 from mjrelay_conformance.report.document import complete, judged, line, proven
 from mjrelay_conformance.report.markdown import bounded, cell, code
 from mjrelay_conformance.report.terminal import COLOURS
@@ -98,12 +98,12 @@ def terminal(found: Diff, console: Console) -> None:
     """Print the differences for people."""
     for name, (old, new) in found.verdicts.items():
         style = COLOURS.get(new or "", "yellow")
-        console.print(Text(printable(f"{name}: {_turned(old, new)}"), style=style, overflow="fold"))
+        console.print(Text(printable_text(f"{name}: {_turned(old, new)}"), style=style, overflow="fold"))
     for change in found.changes:
-        title = printable(f" {change.relay} {change.check}{' (accepted)' if change.accepted else ''}")
+        title = printable_text(f" {change.relay} {change.check}{' (accepted)' if change.accepted else ''}")
         console.print(Text.assemble((change.kind, _COLOURS[change.kind]), title, overflow="fold"))
         for mark, said in _told(change):
-            told = Text(printable(f"{mark} {said}"), overflow="fold")
+            told = Text(printable_text(f"{mark} {said}"), overflow="fold")
             console.print(Padding(told, (0, 0, 0, 4), expand=False))
     for note in _notes(found):
         console.print(Text(note))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 from mjrelay_conformance.judging import CHECKS
 from mjrelay_conformance.report.document import (
     CUT_SHORT,
@@ -92,7 +92,7 @@ def _finding(finding: Finding, console: Console) -> None:
     if finding.exchange is not None:
         # Not in the grid, which would break it into lines: what is copied is to run.
         for one in finding.exchange["curl"].split("\n"):
-            console.print(Text(f"    {printable(one)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"    {printable_text(one)}", style="dim"), soft_wrap=True)
     console.print()
 
 
@@ -183,6 +183,6 @@ def _next(relays: list[Judged], console: Console) -> None:
 
 
 def _shown(text: str) -> str:
-    text = printable(text)
+    text = printable_text(text)
     cut = len(text) - _LONGEST
     return text if cut <= 0 else f"{text[:_LONGEST]} … ({cut} characters more)"

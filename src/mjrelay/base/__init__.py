@@ -1,4 +1,8 @@
-"""The door of mjrelay.base."""
+"""
+What every other package may use: the base errors, the clock, locations in documents, text for people.
+
+It imports no other package of mjrelay.
+"""
 
 from mjrelay.base.clock import Clock
 from mjrelay.base.errors import (
@@ -10,8 +14,8 @@ from mjrelay.base.errors import (
     SettingError,
     UnknownRelayError,
 )
-from mjrelay.base.location import Location, pointer
-from mjrelay.base.text import did_you_mean, nearest, replace_unprintable
+from mjrelay.base.location import Location, json_pointer
+from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
 
 __all__ = [
@@ -26,7 +30,7 @@ __all__ = [
     "UnknownRelayError",
     "__version__",
     "did_you_mean",
-    "nearest",
-    "pointer",
+    "json_pointer",
+    "nearest_names",
     "replace_unprintable",
 ]

@@ -6,6 +6,6 @@ Location = tuple[str | int, ...]
 """The names and indices that lead from a document's root to one of its nodes."""
 
 
-def pointer(location: Location) -> str:
+def json_pointer(location: Location) -> str:
     """A location as a JSON Pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)

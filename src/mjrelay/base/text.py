@@ -15,7 +15,7 @@ def replace_unprintable(text: str) -> str:
     )
 
 
-def nearest(name: str, known: Iterable[str], *, count: int = 3, cutoff: float = 0.5) -> list[str]:
+def nearest_names(name: str, known: Iterable[str], *, count: int = 3, cutoff: float = 0.5) -> list[str]:
     """The known names that are most like a mistyped one, the nearest first."""
     import difflib  # noqa: PLC0415 - only a mistake needs it
 

@@ -22,7 +22,7 @@ from typer.main import get_command
 from mjrelay.base import MjrelayError, __version__
 from mjrelay.cli.output import OutputError, Stdout, talk
 from mjrelay.client import RelayError
-from mjrelay.http import redacted
+from mjrelay.http import redacted_text
 
 _COMMANDS = {
     "relays": "contracts",
@@ -107,6 +107,6 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:  # noqa: BLE001 - no crash of ours may look like a verdict on a relay
-        sys.stderr.write(redacted(traceback.format_exc()))
+        sys.stderr.write(redacted_text(traceback.format_exc()))
         sys.exit(5)
     sys.exit(0)

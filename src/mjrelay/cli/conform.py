@@ -9,13 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _settings
 from mjrelay.cli.options import KeyFileOption, OverlaysOption, RelayArgument, TasksOption
 from mjrelay.cli.output import load, talk
 from mjrelay.cli.report import ViewOption, present
 from mjrelay.cli.report import schema as print_schema
-from mjrelay.http import Redactor, keep_back
+from mjrelay.contract import environment_url, known_key, load_contract, read_key, relay_name, relay_names
+from mjrelay.http import Redactor, set_redactor
 
 
 class Profile(StrEnum):
@@ -144,7 +143,7 @@ def conform(
         return
     if list_ or explain is not None:
         selection = load("mjrelay_conformance.checks.selection", "conformance")
-        contract = _contract.overlaid(relay or _contract.relays()[0], overlay or ())
+        contract = load_contract(relay or relay_names()[0], overlay or ())
         if explain is not None:
             typer.echo(selection.explain(contract, explain))
             return
@@ -154,7 +153,7 @@ def conform(
     suite = load("mjrelay_conformance.drivers.conform", "conformance")
     options = suite.Options(
         relay=relay,
-        base_url=_settings.environment_url() if base_url is None and relay else base_url,
+        base_url=environment_url() if base_url is None and relay else base_url,
         tasks=tuple(task or ()),
         profile=None if profile is None else profile.value,
         fuzz=fuzz,
@@ -189,8 +188,8 @@ def conform(
 
 def _keep_back(relay: str | None, key_file: Path | None) -> None:
     """Let no message of ours hold the key, be it of a mistake that nobody foresaw."""
-    key = _settings.read_key(key_file) if key_file else relay and _settings.known_key(_contract.called(relay))
-    keep_back(Redactor(*filter(None, [key])))
+    key = read_key(key_file) if key_file else relay and known_key(relay_name(relay))
+    set_redactor(Redactor(*filter(None, [key])))
 
 
 def replay(
@@ -240,6 +239,6 @@ def replay(
         key_file=key_file,
     )
     code, record = suite.replay(options, talk)
-    keep_back(record.redactor)
+    set_redactor(record.redactor)
     present(record, format_)
     raise typer.Exit(code)

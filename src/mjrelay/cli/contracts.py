@@ -12,12 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mjrelay import contract as _contract
 from mjrelay.cli.options import OverlaysOption, RelayArgument
 from mjrelay.cli.output import FormatOption, is_pretty, load, talk, write_json, write_line
 from mjrelay.cli.report import View, ViewOption
-from mjrelay.contract import differences, profile, statements
-from mjrelay.http import printable
+from mjrelay.contract import (
+    contract_profile,
+    load_contract,
+    profile_differences,
+    profile_statements,
+    relay_names,
+)
+from mjrelay.http import printable_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +51,7 @@ def every(context: typer.Context, format_: FormatOption = None) -> None:
         if format_ is not None:
             raise typer.BadParameter(f"write it behind {context.invoked_subcommand}", param_hint="--format")
         return
-    contracts = [_contract.contract(name) for name in _contract.relays()]
+    contracts = [load_contract(name) for name in relay_names()]
     if not is_pretty(format_):
         write_json(
             [
@@ -80,13 +85,13 @@ def show(relay: RelayArgument, overlay: OverlaysOption = None, format_: ViewOpti
 
     Exit codes: 0 shown, 2 wrong usage.
     """
-    found = profile(_contract.overlaid(relay, overlay or ()))
+    found = contract_profile(load_contract(relay, overlay or ()))
     if _chosen(format_) is View.JSON:
         write_json(found)
         return
     rows = [
         (_label(term), _value(term, value))
-        for term, value in statements(found)
+        for term, value in profile_statements(found)
         if term[-1] != "unset" or value
     ]
     _table(("term", found["relay"]), rows, format_)
@@ -104,8 +109,8 @@ def compare(
     Of words it is those that the other one does not know. Exit codes: 0 compared, whether or not they
     differ, 2 wrong usage.
     """
-    ours, theirs = (profile(_contract.contract(name)) for name in (left, right))
-    found = differences(ours, theirs)
+    ours, theirs = (contract_profile(load_contract(name)) for name in (left, right))
+    found = profile_differences(ours, theirs)
     if _chosen(format_) is View.JSON:
         rows = [{"term": list(one.term), "left": one.left, "right": one.right} for one in found]
         write_json({"left": ours["relay"], "right": theirs["relay"], "differences": rows})
@@ -134,16 +139,16 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], format_: View | N
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    shown = (printable(cell).replace("|", "\\|") for cell in cells)
+    shown = (printable_text(cell).replace("|", "\\|") for cell in cells)
     return f"| {' | '.join(shown)} |"
 
 
 def _draw(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for column in head:
-        table.add_column(Text(printable(column)), overflow="fold")
+        table.add_column(Text(printable_text(column)), overflow="fold")
     for row in rows:
-        table.add_row(*("\n".join(map(printable, cell.split("\n"))) for cell in row))
+        table.add_row(*("\n".join(map(printable_text, cell.split("\n"))) for cell in row))
     Console(markup=False, highlight=False).print(table)
 
 
@@ -198,7 +203,7 @@ def generate(
     be mended first, 2 wrong usage, 5 a mistake of our own.
     """
     single = load("mjrelay_codegen.single", "codegen")
-    contract = _contract.overlaid(relay, overlay or ())
+    contract = load_contract(relay, overlay or ())
     try:
         written = single.write(contract, output)
     except single.LintError as error:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _settings
-from mjrelay import doctor as _doctor
 from mjrelay.cli.options import KeyFileOption
 from mjrelay.cli.output import Format, FormatOption, is_pretty, talk, write_json
-from mjrelay.doctor import Diagnosis, Step
-from mjrelay.http import Redactor, keep_back, printable
+from mjrelay.contract import load_contract, read_key, relay_names
+from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, Step, examine
+from mjrelay.http import Redactor, printable_text, set_redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,13 +54,13 @@ def doctor(
         return
     if not url:
         raise typer.BadParameter("give a URL: that of the relay, or of a task")
-    key = _settings.read_key(key_file) if key_file else os.environ.get("MJRELAY_API_KEY") or None
+    key = read_key(key_file) if key_file else os.environ.get("MJRELAY_API_KEY") or None
     redactor = Redactor(*([] if key is None else [key]))
-    keep_back(redactor)
-    contracts = [_contract.contract(name) for name in _contract.relays()]
-    contracts += map(_contract.contract, contract or ())
-    talk(f"at most {_doctor.LIMIT} requests are sent, the key in at most {_doctor.WAYS} headers")
-    found = _doctor.examine(
+    set_redactor(redactor)
+    contracts = [load_contract(name) for name in relay_names()]
+    contracts += map(load_contract, contract or ())
+    talk(f"at most {REQUEST_LIMIT} requests are sent, the key in at most {CREDENTIAL_LIMIT} headers")
+    found = examine(
         url, contracts, redactor=redactor, key=key, task_id=task, timeout=timeout, announce=_announce
     )
     if is_pretty(Format.JSON if as_json else format_):
@@ -93,7 +91,7 @@ def _show(found: Diagnosis) -> None:
         lines += ["", *(f"    {line}" for line in found.python)]
     if found.conform:
         lines += ["", f"    {found.conform}"]
-    sys.stdout.write("\n".join(map(printable, lines)) + "\n")
+    sys.stdout.write("\n".join(map(printable_text, lines)) + "\n")
 
 
 def _seen(found: Diagnosis) -> Iterator[str]:
@@ -112,7 +110,7 @@ def _seen(found: Diagnosis) -> Iterator[str]:
         empty = "no body" if data["missing"]["empty"] else data["missing"]["media_type"] or "no media type"
         yield f"  missing   answered with {data['missing']['status']}, {empty}"
     yield f"  batch     {_batch(found)}"
-    yield f"  requests  {len(evidence.observations)} of {_doctor.LIMIT} were sent"
+    yield f"  requests  {len(evidence.observations)} of {REQUEST_LIMIT} were sent"
 
 
 def _spoken(found: Diagnosis) -> list[str]:

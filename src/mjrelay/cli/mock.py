@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _settings
 from mjrelay.cli.options import OverlaysOption, RelayArgument
 from mjrelay.cli.output import load
+from mjrelay.contract import known_key, load_contract
 from mjrelay.semantics import State
 
 
@@ -43,7 +42,7 @@ def mock(
     The key it wants is MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
     mocks = load("mjrelay_conformance.mock", "mock")
-    contract = _contract.overlaid(relay, overlay or ())
+    contract = load_contract(relay, overlay or ())
     if list_faults or list_dialects:
         listed = [*(mocks.FAULTS.values() if list_faults else ())]
         listed += mocks.DIALECTS.values() if list_dialects else ()
@@ -51,7 +50,7 @@ def mock(
             if one.applies(contract):
                 typer.echo(f"{one.name:28}{one.summary}")
         return
-    key = _settings.known_key(contract.name)
+    key = known_key(contract.name)
     app = mocks.MockRelay(
         contract,
         **({} if key is None else {"key": key}),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mjrelay import contract as _settings
 from mjrelay.base import SettingError
 from mjrelay.client import Relay
-from mjrelay.http import keep_back
+from mjrelay.contract import read_key
+from mjrelay.http import set_redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,7 +63,7 @@ def reach(
     fast: bool,
 ) -> Relay:
     """The relay by what the options say; its secrets are kept back from then on."""
-    key = None if key_file is None else _settings.read_key(key_file)
+    key = None if key_file is None else read_key(key_file)
     relay = Relay(
         name,
         key,
@@ -74,7 +74,7 @@ def reach(
         fast=fast,
         user_agent="cli",
     )
-    keep_back(relay._redactor)  # noqa: SLF001 - what is shown of a relay is redacted as its errors are
+    set_redactor(relay._redactor)  # noqa: SLF001 - what is shown of a relay is redacted as its errors are
     return relay
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mjrelay.base import MissingExtraError, MjrelayError
-from mjrelay.http import printable, redacted
+from mjrelay.http import printable_text, redacted_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +125,7 @@ def write_json(document: Any) -> None:
 
 
 def write_line(text: str) -> None:
-    """A line of data on stdout; it is there at once. The text has been through `printable` or `json_text`."""
+    """A line of data on stdout, at once. The text has been through `printable_text` or `json_text`."""
     if _Way.above is not None and _Way.above_stdout:
         _Way.above(text)
     else:
@@ -135,7 +135,7 @@ def write_line(text: str) -> None:
 
 def talk(text: str) -> None:
     """A line on stderr, in the command's name."""
-    line = f"mjrelay: {printable(text)}"
+    line = f"mjrelay: {printable_text(text)}"
     if _Way.above is not None:
         _Way.above(line)
     else:
@@ -155,13 +155,13 @@ def _redacted_values(node: Any) -> Any:
     # Value by value, for what is cut out of finished JSON might leave half an escape behind.
     match node:
         case str():
-            return redacted(node)
+            return redacted_text(node)
         case dict():
-            return {redacted(str(name)): _redacted_values(value) for name, value in node.items()}
+            return {redacted_text(str(name)): _redacted_values(value) for name, value in node.items()}
         case list() | tuple():
             return [_redacted_values(value) for value in node]
         case int() | float() if not isinstance(node, bool):
-            shown = redacted(str(node))
+            shown = redacted_text(str(node))
             return node if shown == str(node) else shown
         case _:
             return node

@@ -17,7 +17,6 @@ import typer
 from attrs import define, field
 
 from mjrelay.base import SettingError
-from mjrelay.cli import options as _ids
 from mjrelay.cli.options import (
     BaseURLOption,
     FastOption,
@@ -25,12 +24,13 @@ from mjrelay.cli.options import (
     OverlaysOption,
     RelayArgument,
     SchemeOption,
+    gather,
     reach,
 )
 from mjrelay.cli.output import FormatOption, OutputError, is_pretty, json_text, talk, write_json, write_line
 from mjrelay.cli.results import Results
 from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def wait(
     succeeded, 1 one did not, or its files were not had, 2 wrong usage, 5 a mistake of our own, 130
     interrupted: the ids that are left are then told on stderr.
     """
-    wanted = _ids.gather(ids or (), ids_file)
+    wanted = gather(ids or (), ids_file)
     with ExitStack() as stack:
         client = stack.enter_context(
             reach(
@@ -305,7 +305,7 @@ def _files(relay: Relay, task: Task, folder: Path, previews: bool, allow_private
 def _line(result: dict[str, Any]) -> str:
     """A task as a line for people: what it made, or why it made nothing."""
     made = result.get("files") or [*result["images"], *result["videos"]] or [result["failure"] or ""]
-    return printable(f"{result['id']}  {result['state']:11}  {'  '.join(made)}".rstrip())
+    return printable_text(f"{result['id']}  {result['state']:11}  {'  '.join(made)}".rstrip())
 
 
 def _options(ctx: typer.Context) -> list[str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mjrelay.cli.output import write_above
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 
 if TYPE_CHECKING:
     from mjrelay.client import Task
@@ -28,7 +28,7 @@ def render(task: Task) -> None:
         if value not in (None, [], ""):
             lines = [button["label"] or button["emoji"] for button in value] if name == "buttons" else value
             several = lines if isinstance(lines, list) else [lines]
-            shown = "\n".join(printable(str(line)) for line in several)
+            shown = "\n".join(printable_text(str(line)) for line in several)
             table.add_row(Text(name, style="bold"), Text(shown, overflow="fold"))
     Console().print(table)
 
@@ -68,7 +68,7 @@ class Bars:
         if task_id in self._rows:
             self._progress.update(self._rows[task_id], **fields)
         elif len(self._rows) < self._room:
-            self._rows[task_id] = self._progress.add_task(printable(task_id)[:40], **fields)
+            self._rows[task_id] = self._progress.add_task(printable_text(task_id)[:40], **fields)
 
     def end(self, task_id: str) -> None:
         """Make room for another task."""

@@ -1,4 +1,4 @@
-"""The door of mjrelay.client."""
+"""The clients `Relay` and `AsyncRelay`, their tasks and errors, and the schedule by which they poll."""
 
 from mjrelay.client.async_relay import AsyncRelay
 from mjrelay.client.relay import Relay

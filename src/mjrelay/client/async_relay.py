@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mjrelay.client.base import Collector, Face, expected
 from mjrelay.client.options import checked_id
 from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import AsyncWire, Link, connect_async
+from mjrelay.transport import AsyncWire, TransportConfig, connect_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -117,7 +117,7 @@ class AsyncRelay(Face[AsyncWire]):
     ) -> None:
         await self.aclose()
 
-    def _connect(self, link: Link, *, fast: bool, client: Any) -> AsyncWire:
+    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> AsyncWire:
         return connect_async(link, fast=fast, client=client)
 
     async def _watched(self, task_id: str, timeout: float) -> AsyncGenerator[Task]:

@@ -8,21 +8,32 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _settings
-from mjrelay import http as _request
-from mjrelay import http as _settings_http
 from mjrelay.base import Clock, PlainHTTPWarning, SettingError, __version__
 from mjrelay.client.options import WIRED, Changes, Options, check_seconds, checked_id
 from mjrelay.client.polling import GRACE, Ask, Changed, Ended, Event, Lost, Waiting, ends
 from mjrelay.client.responses import Answers
 from mjrelay.client.schedule import Rhythm
 from mjrelay.client.task import DownloadError, RelayError, SomeTasksError, Task
-from mjrelay.contract import Template
+from mjrelay.contract import (
+    Template,
+    checked_key,
+    environment_key,
+    load_contract,
+    missing_key,
+    resolve_base_url,
+)
 from mjrelay.download import Downloader, DownloadFaults
-from mjrelay.http import REDACTED, Redactor, Request, parse
+from mjrelay.http import (
+    REDACTED,
+    Redactor,
+    Request,
+    checked_url,
+    is_loopback_url,
+    origin_and_target,
+    parse_json,
+)
 from mjrelay.semantics import State
-from mjrelay.transport import Link
+from mjrelay.transport import TransportConfig
 
 if TYPE_CHECKING:
     import ssl
@@ -79,10 +90,10 @@ class Face(Generic[W]):
     ) -> None:
         if isinstance(overlays, str):
             raise SettingError("overlays is one text; give a list of files")
-        contract = _contract.overlaid(name, overlays)
+        contract = load_contract(name, overlays)
         options = Options(
-            api_key=api_key or _settings.api_key(contract, base_url),
-            base_url=_settings.base_url(base_url, contract.base_url, contract.name),
+            api_key=api_key or environment_key(contract, base_url),
+            base_url=resolve_base_url(base_url, contract.base_url, contract.name),
             scheme=scheme,
             timeout=timeout,
             headers=headers or {},
@@ -132,7 +143,7 @@ class Face(Generic[W]):
         if wired and self._options.client is not None:
             raise SettingError(f"{min(wired)} cannot be changed: the connections are those of client=")
         if "base_url" in changes:
-            changes["base_url"] = _settings_http.checked_url(changes["base_url"] or "")
+            changes["base_url"] = checked_url(changes["base_url"] or "")
         if "headers" in changes:
             changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
@@ -149,7 +160,7 @@ class Face(Generic[W]):
             return f"{type(self).__name__}(…)"
         return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
 
-    def _connect(self, link: Link, *, fast: bool, client: Any) -> W:
+    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> W:
         """The wire along which requests go."""
         raise NotImplementedError
 
@@ -157,17 +168,17 @@ class Face(Generic[W]):
         """Take the options; raises `SettingError` for what cannot be used."""
         key = options.api_key
         if key is not None:
-            _settings.checked_key(key)
+            checked_key(key)
         elif not contract.open:
-            raise SettingError(_settings.missing_key(contract, "give api_key="))
+            raise SettingError(missing_key(contract, "give api_key="))
         self._contract, self._options, self._rhythm = contract, options, rhythm
         self._credential = None if key is None else _chosen(contract, options.scheme)
         options.check(self._credential)
         self._redactor = Redactor(*options.secrets())
         self._answers = Answers(contract, self._redactor, self._credential)
-        self._origin, self._path = _request.locate(options.base_url, contract.path)
-        self._seed_path = contract.seed_path and _request.locate(options.base_url, contract.seed_path)[1]
-        self._batch_path = contract.batch_path and _request.locate(options.base_url, contract.batch_path)[1]
+        self._origin, self._path = origin_and_target(options.base_url, contract.path)
+        self._seed_path = contract.seed_path and origin_and_target(options.base_url, contract.seed_path)[1]
+        self._batch_path = contract.batch_path and origin_and_target(options.base_url, contract.batch_path)[1]
         agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
         self._fields: Headers = (("User-Agent", agent), *options.headers.items())
         self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
@@ -175,9 +186,9 @@ class Face(Generic[W]):
         if key is not None:
             _warn_of_plain_http(self._origin)
 
-    def _link(self) -> Link:
+    def _link(self) -> TransportConfig:
         options = self._options
-        return Link(
+        return TransportConfig(
             origin=self._origin,
             redactor=self._redactor,
             proxy=options.proxy,
@@ -256,7 +267,7 @@ class Face(Generic[W]):
             relay=self.name,
             rhythm=self._rhythm,
             redactor=self._redactor,
-            restore=lambda body: Task(self._contract, parse(body)),
+            restore=lambda body: Task(self._contract, parse_json(body)),
             started=now,
             epoch=clock.time() - now,
             deadline=now + timeout,
@@ -370,7 +381,7 @@ def _chosen(contract: Contract, scheme: str | None) -> Credential | None:
 
 
 def _warn_of_plain_http(origin: str) -> None:
-    if origin.startswith("http:") and not _settings_http.loopback(origin) and origin not in _warned:
+    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
         _warned.add(origin)
         message = f"the key goes to {origin} unencrypted; give https:// if the relay speaks it"
         warnings.warn(message, PlainHTTPWarning, stacklevel=4)

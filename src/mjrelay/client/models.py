@@ -9,9 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _outside
 from mjrelay.base import MjrelayError, UnknownRelayError
+from mjrelay.contract import contract_arguments, load_contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def _packaged(contract: Contract) -> bool:
     try:
-        return _contract.contract(contract.name) is contract
+        return load_contract(contract.name) is contract
     except UnknownRelayError:
         return False
 
@@ -58,7 +57,7 @@ def _client(contract: Contract) -> str:
     lack = "has no generated client" if found is None else f"is not what {package} was generated from"
     raise MjrelayError(
         f"{contract.name} {lack}, so there is no model; write one with: mjrelay generate "
-        f"{_outside.arguments(contract)} --output DIR, where DIR is on the path that Python imports from"
+        f"{contract_arguments(contract)} --output DIR, where DIR is on the path that Python imports from"
     )
 
 

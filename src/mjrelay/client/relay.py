@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mjrelay.client.base import Collector, Face, expected
 from mjrelay.client.options import checked_id
 from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import Link, Wire, connect
+from mjrelay.transport import TransportConfig, Wire, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -157,7 +157,7 @@ class Relay(Face[Wire]):
     ) -> None:
         self.close()
 
-    def _connect(self, link: Link, *, fast: bool, client: Any) -> Wire:
+    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> Wire:
         return connect(link, fast=fast, client=client)
 
     def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:

@@ -22,8 +22,8 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.http import NotJSONError, parse, retry_after
-from mjrelay.semantics import text
+from mjrelay.http import NotJSONError, parse_json, retry_after
+from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ class Answers:
         found = reader.id(document) if reader.accepts(document) else None
         if found is None:
             raise self._error(EnvelopeError, f"a 200 without a task{self._said(exchange)}", exchange, task_id)
-        if found != task_id and text(found) != task_id:
+        if found != task_id and scalar_text(found) != task_id:
             shown = self._quoted(repr(found))
             raise self._error(WrongTaskError, f"asked for task {task_id}, but got {shown}", exchange, task_id)
         return Task(self.contract, document, exchange)
@@ -81,7 +81,7 @@ class Answers:
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
         items = batch.documents(document)
         bare = batch.bare(document)
-        found = {text(reader.id(item)): item for item in items if bare or reader.accepts(item)}
+        found = {scalar_text(reader.id(item)): item for item in items if bare or reader.accepts(item)}
         found.pop(None, None)
         if not found and (items or not self._lists_none(document)):
             said = self._said(exchange)
@@ -98,7 +98,7 @@ class Answers:
         """The seed of a task's image; raises the `RelayError` that fits."""
         form = self.contract.reader.seed
         document = self._document(exchange, task_id, of_a_task=False)
-        found = None if form is None else text(form.value.first(document))
+        found = None if form is None else scalar_text(form.value.first(document))
         if found is None:
             said = self._said(exchange)
             message = f"a 200 without a seed{said}; ask again once the task has succeeded"
@@ -116,7 +116,7 @@ class Answers:
     def read(self, body: bytes) -> Task:
         """The task in the body of a callback; raises `UndecodableError` and `EnvelopeError`."""
         try:
-            document = parse(body)
+            document = parse_json(body)
         except NotJSONError as error:
             message = f"the body is no JSON: {error}; give it as it was received"
             raise UndecodableError(message, relay=self.contract.name) from error

@@ -6,17 +6,16 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mjrelay import contract as _contract
 from mjrelay.base import MjrelayError
 from mjrelay.client.models import _decoder, _packaged
-from mjrelay.semantics import State, same, text
+from mjrelay.contract import Contract, load_contract
+from mjrelay.semantics import State, same_value, scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from mjrelay.contract import Contract
     from mjrelay.http import Exchange
     from mjrelay.semantics import Button
 
@@ -62,7 +61,7 @@ class Task:
     @property
     def id(self) -> str:
         """The id as text; empty where the document has none."""
-        return text(self._reader.id(self._document)) or ""
+        return scalar_text(self._reader.id(self._document)) or ""
 
     @property
     def state(self) -> State:
@@ -186,7 +185,7 @@ class Task:
         if not isinstance(other, Task):
             return NotImplemented
         # To Python 1 and true are equal; as ids they are not.
-        return (self.relay, self.id) == (other.relay, other.id) and same(self.document, other.document)
+        return (self.relay, self.id) == (other.relay, other.id) and same_value(self.document, other.document)
 
     def __hash__(self) -> int:
         return hash((self.relay, self.id))
@@ -210,8 +209,8 @@ def _restored(
     document: Any, exchange: Exchange | None, name: str, contract: Any = None, source: Path | None = None
 ) -> Task:
     if source is None:
-        return Task(_contract.contract(name), document, exchange)
-    return Task(_contract.Contract(name, contract, source), document, exchange)
+        return Task(load_contract(name), document, exchange)
+    return Task(Contract(name, contract, source), document, exchange)
 
 
 class RelayError(MjrelayError):

@@ -1,78 +1,75 @@
-"""The door of mjrelay.contract."""
+"""
+A relay's contract: its OpenAPI document with overlays applied, and the requests, keys and URLs that follow.
+
+Nothing here uses the network.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.contract.document import METHODS, ORIGINS, Clause, Contract, data_folder
+from mjrelay.contract.environment import (
+    checked_key,
+    environment_key,
+    environment_url,
+    key_variable,
+    known_key,
+    missing_key,
+    read_key,
+    resolve_base_url,
+)
+from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
+from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
+from mjrelay.contract.requests import Template, build_request
+from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+
 if TYPE_CHECKING:
-    from mjrelay.contract.document import METHODS as METHODS
-    from mjrelay.contract.document import ORIGINS as ORIGINS
-    from mjrelay.contract.document import Clause as Clause
-    from mjrelay.contract.document import Contract as Contract
-    from mjrelay.contract.document import data as data
-    from mjrelay.contract.environment import api_key as api_key
-    from mjrelay.contract.environment import base_url as base_url
-    from mjrelay.contract.environment import checked_key as checked_key
-    from mjrelay.contract.environment import environment_url as environment_url
-    from mjrelay.contract.environment import key_variable as key_variable
-    from mjrelay.contract.environment import known_key as known_key
-    from mjrelay.contract.environment import missing_key as missing_key
-    from mjrelay.contract.environment import read_key as read_key
-    from mjrelay.contract.loading import arguments as arguments
-    from mjrelay.contract.loading import called as called
-    from mjrelay.contract.loading import contract as contract
-    from mjrelay.contract.loading import is_path as is_path
-    from mjrelay.contract.loading import overlaid as overlaid
-    from mjrelay.contract.loading import relays as relays
-    from mjrelay.contract.origins import apply_overlay as apply_overlay
-    from mjrelay.contract.overlay import Overlay as Overlay
-    from mjrelay.contract.profiles import Term as Term
-    from mjrelay.contract.profiles import differences as differences
-    from mjrelay.contract.profiles import profile as profile
-    from mjrelay.contract.profiles import statements as statements
-    from mjrelay.contract.requests import Template as Template
-    from mjrelay.contract.requests import build as build
-    from mjrelay.contract.yaml import line as line
-    from mjrelay.contract.yaml import load as load
-    from mjrelay.contract.yaml import plain as plain
+    from mjrelay.contract.origins import apply_overlay
+    from mjrelay.contract.overlay import Overlay
+else:
 
-_WHERE = {
-    "Clause": "document",
-    "Contract": "document",
-    "METHODS": "document",
-    "ORIGINS": "document",
-    "Overlay": "overlay",
-    "Template": "requests",
-    "Term": "profiles",
-    "api_key": "environment",
-    "apply_overlay": "origins",
-    "arguments": "loading",
-    "base_url": "environment",
-    "build": "requests",
-    "called": "loading",
-    "checked_key": "environment",
-    "contract": "loading",
-    "data": "document",
-    "differences": "profiles",
-    "environment_url": "environment",
-    "is_path": "loading",
-    "key_variable": "environment",
-    "known_key": "environment",
-    "line": "yaml",
-    "load": "yaml",
-    "missing_key": "environment",
-    "overlaid": "loading",
-    "plain": "yaml",
-    "profile": "profiles",
-    "read_key": "environment",
-    "relays": "loading",
-    "statements": "profiles",
-}
+    def __getattr__(name: str) -> Any:
+        # Few programs use overlays, and the JSONPath library takes a third of the time of `import mjrelay`.
+        if name == "Overlay":
+            from mjrelay.contract.overlay import Overlay  # noqa: PLC0415 - see above
 
+            return Overlay
+        if name == "apply_overlay":
+            from mjrelay.contract.origins import apply_overlay  # noqa: PLC0415 - see above
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+            return apply_overlay
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    return value
+
+
+__all__ = [
+    "METHODS",
+    "ORIGINS",
+    "Clause",
+    "Contract",
+    "Overlay",
+    "Template",
+    "Term",
+    "apply_overlay",
+    "build_request",
+    "checked_key",
+    "contract_arguments",
+    "contract_profile",
+    "data_folder",
+    "environment_key",
+    "environment_url",
+    "is_path",
+    "key_variable",
+    "known_key",
+    "load_contract",
+    "load_yaml",
+    "missing_key",
+    "plain_yaml",
+    "profile_differences",
+    "profile_statements",
+    "read_key",
+    "relay_name",
+    "relay_names",
+    "resolve_base_url",
+    "yaml_line",
+]

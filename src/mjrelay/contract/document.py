@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from attrs import define, field, frozen
 
-from mjrelay.base import ContractError, pointer
-from mjrelay.contract import requests as _request
-from mjrelay.contract import yaml as _yaml
+from mjrelay.base import ContractError, json_pointer
+from mjrelay.contract.requests import build_batch_request, build_request
+from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -69,12 +69,12 @@ class Contract:
     @classmethod
     def load(cls, path: Path) -> Contract:
         """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        return cls.of(path, _yaml.load(path))
+        return cls.of(path, load_yaml(path))
 
     @classmethod
     def of(cls, path: Path, written: Any) -> Contract:
         """The contract that is written in a file, which was loaded with its lines; raises as `load` does."""
-        document = _yaml.plain(written)
+        document = plain_yaml(written)
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError(
                 "is no OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths",
@@ -160,7 +160,7 @@ class Contract:
 
     def request(self, task_id: str, path: str | None = None) -> Request:
         """The request that asks for a task, without a credential; ``path`` stands for the contract's own."""
-        return _request.build(self.method, path or self.path, self.reader.ask, task_id)
+        return build_request(self.method, path or self.path, self.reader.ask, task_id)
 
     @cached_property
     def batch(self) -> Location | None:
@@ -191,7 +191,7 @@ class Contract:
         if self.reader.batch is None or self.batch is None:
             raise ContractError("has no batch in x-mj-task; ask for one task at a time", source=self.source)
         _, own, method = self.batch
-        return _request.build_many(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
+        return build_batch_request(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
 
     def seed_request(self, task_id: str, path: str | None = None) -> Request:
         """
@@ -202,7 +202,7 @@ class Contract:
         if self.seed is None:
             raise ContractError("has no seed in x-mj-task; the relay does not tell seeds", source=self.source)
         _, own, method = self.seed
-        return _request.build(str(method).upper(), path or str(own), self.reader.ask, task_id)
+        return build_request(str(method).upper(), path or str(own), self.reader.ask, task_id)
 
     def response(
         self, status: int, operation: Location | None = None
@@ -272,8 +272,8 @@ class Contract:
         origin = self._written(*location)
         if origin.file not in self.outside:
             return _clause(origin.file, origin.location)
-        line = _yaml.line(self.outside[origin.file], origin.location)
-        return Clause(str(origin.file), line, pointer(origin.location))
+        line = yaml_line(self.outside[origin.file], origin.location)
+        return Clause(str(origin.file), line, json_pointer(origin.location))
 
     def _written(self, *location: str | int) -> Origin:
         for depth in range(len(location), 0, -1) if self.origins else ():
@@ -282,7 +282,7 @@ class Contract:
         return Origin(self.source, location)
 
 
-def data(folder: str) -> Path:
+def data_folder(folder: str) -> Path:
     """A folder of data that ships with the package: ``openapi`` or ``overlays``."""
     package = Path(__file__).parents[1]
     packaged = package / folder
@@ -291,14 +291,14 @@ def data(folder: str) -> Path:
 
 @cache
 def _clause(source: Path, location: Location) -> Clause:
-    return Clause(_shown(source), _yaml.line(_lines(source), location), pointer(location))
+    return Clause(_shown(source), yaml_line(_lines(source), location), json_pointer(location))
 
 
 def _shown(source: Path) -> str:
-    root = data("openapi").parent
+    root = data_folder("openapi").parent
     return source.relative_to(root).as_posix() if source.is_relative_to(root) else str(source)
 
 
 @cache
 def _lines(source: Path) -> Any:
-    return _yaml.load(source) if source.is_file() else {}
+    return load_yaml(source) if source.is_file() else {}

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mjrelay.base import SettingError
-from mjrelay.contract.loading import relays
+from mjrelay.contract.loading import relay_names
 from mjrelay.http import checked_url
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _ANY = "MJRELAY_API_KEY"
 """The environment variable that holds the secret for whatever relay."""
 
 
-def api_key(contract: Contract, base_url: str | None) -> str | None:
+def environment_key(contract: Contract, base_url: str | None) -> str | None:
     """
     The secret to be sent to a relay, from ``MJRELAY_<RELAY>_API_KEY``, else ``MJRELAY_API_KEY``, else None.
 
@@ -53,7 +53,7 @@ def missing_key(contract: Contract, otherwise: str) -> str:
 
 def _own(contract: Contract) -> bool:
     """Whether a contract's name is its own, and not that of a packaged relay with another host."""
-    return not contract.foreign or contract.name not in relays()
+    return not contract.foreign or contract.name not in relay_names()
 
 
 def key_variable(relay: str) -> str:
@@ -83,7 +83,7 @@ def read_key(path: Path) -> str:
     return key
 
 
-def base_url(given: str | None, contract_default: str | None, relay: str) -> str:
+def resolve_base_url(given: str | None, contract_default: str | None, relay: str) -> str:
     """
     Where the relay is: as given, else ``MJRELAY_BASE_URL``, else the contract's own server.
 

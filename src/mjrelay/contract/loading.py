@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mjrelay.base import ContractError, UnknownRelayError, nearest
-from mjrelay.contract import yaml as _yaml
-from mjrelay.contract.document import ORIGINS, Contract, Origin, data
+from mjrelay.base import ContractError, UnknownRelayError, nearest_names
+from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
 from mjrelay.contract.structure import _faults
+from mjrelay.contract.yaml import load_yaml, yaml_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,32 +26,22 @@ if TYPE_CHECKING:
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def relays() -> list[str]:
+def relay_names() -> list[str]:
     """The names of the relays whose contracts are packaged, in order."""
     package = resources.files("mjrelay_clients")
     return sorted(entry.name for entry in package.iterdir() if (entry / "contract.json").is_file())
 
 
-def contract(name: str | PathLike[str]) -> Contract:
-    """
-    The contract of a relay by its name, in which case and hyphens are forgiven, or by the path of a file.
-
-    What holds a path's separator or ends in .yaml, .yml or .json is a path. Raises `UnknownRelayError` for a
-    name that is not packaged, with the nearest ones, and `ContractError` for a file that cannot be used.
-    """
-    return overlaid(name, ()) if is_path(name) else packaged(str(name))
-
-
 @cache
-def packaged(name: str) -> Contract:
-    """The packaged contract of a relay; raises what `contract` raises."""
-    known = relays()
-    wanted = called(name)
+def packaged_contract(name: str) -> Contract:
+    """The packaged contract of a relay; raises `UnknownRelayError` for others."""
+    known = relay_names()
+    wanted = relay_name(name)
     if wanted not in known:
-        raise UnknownRelayError(name, known, nearest(wanted, known))
+        raise UnknownRelayError(name, known, nearest_names(wanted, known))
     text = (resources.files("mjrelay_clients") / wanted / "contract.json").read_text(encoding="utf-8")
     document = json.loads(text)
-    root, written = data("openapi").parent, document.pop(ORIGINS, {})
+    root, written = data_folder("openapi").parent, document.pop(ORIGINS, {})
     origins = {
         tuple(change["at"]): Origin(root / change["file"], tuple(change["from"]))
         for change in written.get("changes", ())
@@ -59,19 +49,21 @@ def packaged(name: str) -> Contract:
     return Contract(wanted, document, root / written.get("source", f"openapi/{wanted}.yaml"), origins)
 
 
-def overlaid(name: str | PathLike[str], overlays: Iterable[str | PathLike[str]]) -> Contract:
+def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[str]] = ()) -> Contract:
     """
-    The contract of a relay, as `contract` finds it, with overlays of the caller's applied to it, in order.
+    The contract of a relay by its name, in which case and hyphens are forgiven, or by the path of a file.
 
-    Raises what `contract` does, and `OverlayError` or `ContractError` where an overlay does not fit.
+    What holds a path's separator or ends in .yaml, .yml or .json is a path. Overlays are applied in order.
+    Raises `UnknownRelayError` for a name that is not packaged, with the nearest ones, `ContractError` for a
+    file that cannot be used, and `OverlayError` or `ContractError` where an overlay does not fit.
     """
     files = tuple(map(Path, overlays))
     if not files and not is_path(name):
-        return packaged(str(name))
-    return load(Path(name) if is_path(name) else packaged(str(name)), files)
+        return packaged_contract(str(name))
+    return load(Path(name) if is_path(name) else packaged_contract(str(name)), files)
 
 
-def called(name: str | PathLike[str]) -> str:
+def relay_name(name: str | PathLike[str]) -> str:
     """What a relay is called by its name or its file, in small letters and without hyphens."""
     words = Path(name).stem if is_path(name) else str(name)
     return words.replace("-", "").replace("_", "").lower()
@@ -101,14 +93,14 @@ def load(of: Path | Contract, overlays: Iterable[Path] = ()) -> Contract:
     return contract
 
 
-def arguments(contract: Contract, show: Callable[[Path], str] = str) -> str:
+def contract_arguments(contract: Contract, show: Callable[[Path], str] = str) -> str:
     """What names a contract on the command line: the relay or its file, and overlays over it."""
     words = [contract.name if contract.file is None else show(contract.file)]
     return shlex.join(words + [word for path in contract.added for word in ("--overlay", show(path))])
 
 
 def _name(path: Path) -> str:
-    name = called(path)
+    name = relay_name(path)
     if not re.fullmatch("[a-z][a-z0-9]*", name):
         raise ContractError(
             f"{path.stem!r} cannot name a relay; name the file in letters and digits, a letter first "
@@ -123,7 +115,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> Contract:
     here = path.resolve()
     if here in above:
         raise ContractError("extends itself in a circle; end it at a contract", source=path)
-    written = _yaml.load(path)
+    written = load_yaml(path)
     if isinstance(written, dict) and "overlay" in written:
         return _over(_extended(path, (*above, here)), path)
     return Contract.of(path, written)
@@ -141,7 +133,7 @@ def _extended(path: Path, above: tuple[Path, ...]) -> Contract:
         )
     if re.fullmatch(r"[\w-]+", extends):
         try:
-            return packaged(extends)
+            return packaged_contract(extends)
         except UnknownRelayError as error:
             raise _extends_nothing(path, str(error)) from error
     if "://" in extends:
@@ -155,15 +147,15 @@ def _extended(path: Path, above: tuple[Path, ...]) -> Contract:
 
 
 def _extends_nothing(path: Path, why: str) -> ContractError:
-    return ContractError(f"extends: {why}", source=path, line=_yaml.line(_yaml.load(path), ("extends",)))
+    return ContractError(f"extends: {why}", source=path, line=yaml_line(load_yaml(path), ("extends",)))
 
 
 def _over(contract: Contract, path: Path) -> Contract:
-    from mjrelay.contract import origins as _origin  # noqa: PLC0415 - few need it, and it takes long to import
+    from mjrelay.contract.origins import apply_overlay  # noqa: PLC0415 - few need it, and it takes long to import
     from mjrelay.contract.overlay import Overlay  # noqa: PLC0415
 
-    changed = _origin.apply_overlay(contract, Overlay.load(path))
+    changed = apply_overlay(contract, Overlay.load(path))
     document: Any = changed.document
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise ContractError("leaves a contract without paths; remove less of it", source=path)
-    return evolve(changed, outside={**contract.outside, path: _yaml.load(path)})
+    return evolve(changed, outside={**contract.outside, path: load_yaml(path)})

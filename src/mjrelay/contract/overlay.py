@@ -18,7 +18,7 @@ from attrs import field, frozen
 from jsonpath_rfc9535.serialize import canonical_string
 
 from mjrelay.base import Location, OverlayError
-from mjrelay.contract.yaml import line, load, plain
+from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ class Overlay:
         No two places in the copy share an object or array, so that a change to one place is a change to that
         place alone. Raises `OverlayError` where an action does not fit the document.
         """
-        box: list[Any] = [plain(document)]  # gives the root, too, something that holds it
+        box: list[Any] = [plain_yaml(document)]  # gives the root, too, something that holds it
         for action in self.actions:
             self._act(action, box)
         changed: Document = box[0]
@@ -195,9 +195,9 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.document = load(path)
+        self.document = load_yaml(path)
         self.version = ""
-        self.data = plain(self.document)
+        self.data = plain_yaml(self.document)
 
     def overlay(self) -> Overlay:
         version = self.data.get("overlay") if isinstance(self.data, dict) else None
@@ -241,7 +241,7 @@ class _Reader:
             target=data["target"],
             query=self.query(data["target"], *here, "target"),
             does=does,
-            line=line(self.document, here),
+            line=yaml_line(self.document, here),
             description=data.get("description"),
             optional=data.get("x-optional", False),
         )
@@ -274,7 +274,7 @@ class _Reader:
             raise self.error(f"{text!r} is not a JSONPath by RFC 9535: {error}", *here) from error
 
     def error(self, message: str, *here: str | int) -> OverlayError:
-        return OverlayError(message, source=self.path, line=line(self.document, here))
+        return OverlayError(message, source=self.path, line=yaml_line(self.document, here))
 
 
 def _find(box: list[Any], location: Location) -> tuple[Any, Any]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay import semantics as _request
-from mjrelay.semantics import Path, State, same
+from mjrelay.semantics import Path, State, parse_expression, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +38,7 @@ _QUOTED = re.compile(r"""\[(?:'([A-Za-z_]\w*)'|"([A-Za-z_]\w*)")\]""", re.ASCII)
 _INDEX = re.compile(r"\[\d+\]|\.\*")
 
 
-def profile(contract: Contract) -> dict[str, Any]:
+def contract_profile(contract: Contract) -> dict[str, Any]:
     """
     What a contract says, by terms; None where it says nothing.
 
@@ -55,7 +54,7 @@ def profile(contract: Contract) -> dict[str, Any]:
         "base_url": contract.base_url,
         "method": contract.method,
         "path": contract.path,
-        "id": " ".join(_request.ask(reader.ask)),
+        "id": " ".join(parse_expression(reader.ask)),
         "auth": [str(credential) for credential in contract.credentials],
         "open": contract.open,
         "accept": form.get("accept"),
@@ -80,7 +79,7 @@ class Difference:
     right: Any
 
 
-def statements(profile: Mapping[str, Any], above: Term = ()) -> Iterator[tuple[Term, Any]]:
+def profile_statements(profile: Mapping[str, Any], above: Term = ()) -> Iterator[tuple[Term, Any]]:
     """Each thing that a profile says, with what it is said of."""
     for key, value in profile.items():
         term = (*above, key)
@@ -88,16 +87,16 @@ def statements(profile: Mapping[str, Any], above: Term = ()) -> Iterator[tuple[T
         if whole:
             yield term, value
         else:
-            yield from statements(value, term)
+            yield from profile_statements(value, term)
 
 
-def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
+def profile_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """
     Where two profiles differ, in their order.
 
     Of lists of words it is those that the other one has not, and their order says nothing.
     """
-    ours, theirs = dict(statements(left)), dict(statements(right))
+    ours, theirs = dict(profile_statements(left)), dict(profile_statements(right))
     found = []
     for term in _merged(list(ours), list(theirs)):
         mine, other = ours.get(term), theirs.get(term)
@@ -181,7 +180,7 @@ def _last(path: Path, document: Any) -> list[Any]:
 
 
 def _is_empty(value: Any, zeros: list[Any] | None = None) -> bool:
-    return value in ([], {}) or any(same(value, one) for one in (None, "", *(zeros or ())))
+    return value in ([], {}) or any(same_value(value, one) for one in (None, "", *(zeros or ())))
 
 
 def _answer(contract: Contract, matcher: Matcher) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def _batch(contract: Contract) -> dict[str, Any] | None:
     if batch is None or contract.batch is None:
         return None
     form = contract.operation["x-mj-task"]["batch"]
-    ids = " ".join(_request.ask(batch.ids))
+    ids = " ".join(parse_expression(batch.ids))
     return {**_where(contract.batch), "ids": ids, **{key: form.get(key) for key in ("items", "as", "limit")}}
 
 

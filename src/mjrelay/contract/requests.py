@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.base import ContractError, SettingError
-from mjrelay.http import Request, segment, with_query
-from mjrelay.semantics import ask, nested
+from mjrelay.http import Request, path_segment, with_query
+from mjrelay.semantics import nested_body, parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,20 +46,20 @@ class Template:
         _check(task_id)
         before, after = self.target
         shown = None if self.shown is None else self.shown.fill(task_id)
-        return Request(self.method, f"{before}{segment(task_id)}{after}", self.headers, b"", shown)
+        return Request(self.method, f"{before}{path_segment(task_id)}{after}", self.headers, b"", shown)
 
 
-def build(method: str, path: str, expression: str, task_id: str) -> Request:
+def build_request(method: str, path: str, expression: str, task_id: str) -> Request:
     """
     The request that asks for one task, whose id goes where the runtime expression says.
 
     Raises `ContractError` where that leaves a parameter of the path without a value, and `SettingError` for
     an id that cannot be sent.
     """
-    place, name = ask(expression)
+    place, name = parse_expression(expression)
     _check(task_id)
     if place == "path":
-        path = path.replace(f"{{{name}}}", segment(task_id))
+        path = path.replace(f"{{{name}}}", path_segment(task_id))
     _check_filled(path, expression)
     match place:
         case "path":
@@ -69,16 +69,16 @@ def build(method: str, path: str, expression: str, task_id: str) -> Request:
         case "header":
             return Request(method, path, (*_ACCEPT, (name, task_id)))
         case _:
-            return _with_body(method, path, nested(name, task_id))
+            return _with_body(method, path, nested_body(name, task_id))
 
 
-def build_many(method: str, path: str, expression: str, ids: Sequence[str]) -> Request:
+def build_batch_request(method: str, path: str, expression: str, ids: Sequence[str]) -> Request:
     """
     The request that asks for several tasks: an array of ids in the body, or a query parameter for each.
 
-    Raises what `build` does, and `ContractError` where the expression names another place.
+    Raises what `build_request` does, and `ContractError` where the expression names another place.
     """
-    place, name = ask(expression)
+    place, name = parse_expression(expression)
     for task_id in ids:
         _check(task_id)
     _check_filled(path, expression)
@@ -88,7 +88,7 @@ def build_many(method: str, path: str, expression: str, ids: Sequence[str]) -> R
                 path = with_query(path, name, task_id)
             return Request(method, path, _ACCEPT)
         case "body":
-            return _with_body(method, path, nested(name, list(ids)))
+            return _with_body(method, path, nested_body(name, list(ids)))
         case _:
             raise ContractError(f"{expression} has room for one id; name a place in the body or the query")
 

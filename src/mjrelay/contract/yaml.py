@@ -1,16 +1,13 @@
-"""YAML documents with their line numbers kept."""
+"""
+YAML documents with their line numbers kept.
+
+The functions import the library: it is slow to import, and the packaged contracts are JSON.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarbool import ScalarBoolean
-from ruamel.yaml.scalarfloat import ScalarFloat
-from ruamel.yaml.scalarint import ScalarInt
-from ruamel.yaml.scalarstring import ScalarString
 
 from mjrelay.base import ContractError
 
@@ -19,16 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_SCALARS: dict[type, type] = {ScalarString: str, ScalarBoolean: bool, ScalarFloat: float, ScalarInt: int}
+_PLAIN = frozenset({str, bool, int, float, type(None)})
 
 
-def load(path: Path) -> Any:
+def load_yaml(path: Path) -> Any:
     """
     The document in a YAML 1.2 file (JSON is YAML, so it may be that too).
 
     Raises `ContractError` where the file cannot be read or is not YAML; names that stand twice in one
     mapping are not YAML.
     """
+    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415 - slow to import
+
     try:
         return YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -45,8 +45,10 @@ def load(path: Path) -> Any:
         raise ContractError(f"is not YAML: {error}", source=path) from error
 
 
-def line(document: Any, location: Sequence[str | int]) -> int:
+def yaml_line(document: Any, location: Sequence[str | int]) -> int:
     """The line (from 1) of a node, or of its nearest ancestor that the document holds."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq  # noqa: PLC0415 - slow to import
+
     found = document.lc.line + 1 if isinstance(document, CommentedMap | CommentedSeq) else 1
     for part in location:
         # An unquoted 200 is a number here, and a name in the plain document.
@@ -67,13 +69,26 @@ def line(document: Any, location: Sequence[str | int]) -> int:
     return int(found)
 
 
-def plain(document: Any) -> Any:
+def plain_yaml(document: Any) -> Any:
     """The same document as dicts, lists and scalars of Python's own types."""
     if isinstance(document, dict):
-        return {str(name): plain(value) for name, value in document.items()}
+        return {str(name): plain_yaml(value) for name, value in document.items()}
     if isinstance(document, list):
-        return [plain(item) for item in document]
-    for kind, builtin in _SCALARS.items():
+        return [plain_yaml(item) for item in document]
+    if type(document) in _PLAIN:
+        return document
+    for kind, builtin in _scalars().items():
         if isinstance(document, kind):
             return builtin(document)
     return document
+
+
+@cache
+def _scalars() -> dict[type, type]:
+    """The library's own scalars, of which a document holds few."""
+    from ruamel.yaml.scalarbool import ScalarBoolean  # noqa: PLC0415 - slow to import
+    from ruamel.yaml.scalarfloat import ScalarFloat  # noqa: PLC0415 - slow to import
+    from ruamel.yaml.scalarint import ScalarInt  # noqa: PLC0415 - slow to import
+    from ruamel.yaml.scalarstring import ScalarString  # noqa: PLC0415 - slow to import
+
+    return {ScalarString: str, ScalarBoolean: bool, ScalarFloat: float, ScalarInt: int}

@@ -1,7 +1,13 @@
-"""The door of mjrelay.doctor."""
+"""Finds out which contract, path prefix and key header a URL uses, with a few read-only requests."""
 
 from mjrelay.doctor.diagnosis import Diagnosis
 from mjrelay.doctor.examination import examine
-from mjrelay.doctor.plan import LIMIT, WAYS, Step
+from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Step
 
-__all__ = ["LIMIT", "WAYS", "Diagnosis", "Step", "examine"]
+__all__ = [
+    "CREDENTIAL_LIMIT",
+    "REQUEST_LIMIT",
+    "Diagnosis",
+    "Step",
+    "examine",
+]

@@ -9,10 +9,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from attrs import evolve, field, frozen
 
-from mjrelay import contract as _request_contract
-from mjrelay import http as _request_http
-from mjrelay import http as _settings
-from mjrelay import semantics as _request
+from mjrelay.contract import build_request
+from mjrelay.http import checked_url, origin_and_target
+from mjrelay.semantics import parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,17 +45,17 @@ class Endpoint:
 
     def request(self, task_id: str) -> Request:
         """The request that asks for a task, without a credential."""
-        return _request_contract.build("GET", f"{self.prefix}{self.path}{self.closing}", self.ask, task_id)
+        return build_request("GET", f"{self.prefix}{self.path}{self.closing}", self.ask, task_id)
 
     def nowhere(self, word: str, task_id: str) -> Request:
         """A request to a path beneath this one, where a relay has nothing."""
-        return _request_contract.build("GET", f"{self.prefix}{self.path}/{word}", self.ask, task_id)
+        return build_request("GET", f"{self.prefix}{self.path}/{word}", self.ask, task_id)
 
     def before(self, contract: Contract) -> str | None:
         """
         What stands here before the contract's own path, None where this is not its way of asking.
 
-        It may hold an end that the path begins with, as `_request.join` takes it.
+        It may hold an end that the path begins with, as `join_url` takes it.
         """
         own, steps = _steps(contract.path), _steps(self.path, self.prefix)
         if not fetchable(contract) or _place(contract.reader.ask) != _place(self.ask):
@@ -68,7 +67,7 @@ class Endpoint:
         return prefix if _joined(prefix, contract.path) == prefix + contract.path else None
 
     def __str__(self) -> str:
-        place, name = _request.ask(self.ask)
+        place, name = parse_expression(self.ask)
         return f"{self.prefix}{self.path}{self.closing}" + (f"?{name}={{id}}" if place == "query" else "")
 
 
@@ -88,7 +87,7 @@ class Address:
     @classmethod
     def of(cls, url: str, contracts: Sequence[Contract]) -> Address:
         """The address in a URL; raises `SettingError` for what is none."""
-        checked = urlsplit(_settings.checked_url(re.split(r"[?#]", url.strip(), maxsplit=1)[0]))
+        checked = urlsplit(checked_url(re.split(r"[?#]", url.strip(), maxsplit=1)[0]))
         parts = urlsplit(url.strip())
         origin = f"{checked.scheme}://{checked.netloc}"
         asking = _likeliest(contracts, checked.hostname)
@@ -107,7 +106,7 @@ class Address:
 
 def fetchable(contract: Contract) -> bool:
     """Whether a task can be asked for by a GET that needs no body."""
-    return contract.method == "GET" and _request.ask(contract.reader.ask)[0] in {"path", "query"}
+    return contract.method == "GET" and parse_expression(contract.reader.ask)[0] in {"path", "query"}
 
 
 def _likeliest(contracts: Sequence[Contract], host: str | None) -> list[Contract]:
@@ -125,7 +124,7 @@ def _way(contract: Contract) -> tuple[Steps, tuple[str, str]]:
 
 def _place(ask: str) -> tuple[str, str]:
     """Where the id goes; what a parameter of the path is called is nothing that is sent."""
-    place, name = _request.ask(ask)
+    place, name = parse_expression(ask)
     return place, "" if place == "path" else name
 
 
@@ -142,7 +141,7 @@ _SENT = "!$&'()*+,;=:@~"
 
 
 def _joined(prefix: str, path: str) -> str:
-    return _request_http.locate(f"https://host{prefix}", path)[1]
+    return origin_and_target(f"https://host{prefix}", path)[1]
 
 
 def _read(
@@ -162,7 +161,7 @@ def _ending(
 ) -> tuple[str | None, Endpoint] | None:
     own = tuple(step for step in contract.path.split("/") if step)
     tail = own[left_out:]
-    place, name = _request.ask(contract.reader.ask)
+    place, name = parse_expression(contract.reader.ask)
     words = [step for step in tail if not _HOLE.search(step)]
     if not tail or len(steps) < len(tail) or (left_out and len(words) < _LEAST):
         return None

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from mjrelay.contract import is_path
 from mjrelay.doctor.observations import Outcome, Purpose, document, form
-from mjrelay.doctor.plan import LIMIT
+from mjrelay.doctor.plan import REQUEST_LIMIT
 from mjrelay.doctor.problems import Complaint, complaints
 from mjrelay.doctor.score import APART, FAMILY, FITS, Score, rank
 from mjrelay.doctor.similarity import unset
@@ -170,7 +170,7 @@ class Diagnosis:
                 }
                 for one in evidence.observations
             ],
-            "limit": LIMIT,
+            "limit": REQUEST_LIMIT,
             "untried_paths": [str(one) for one in evidence.endpoints],
             "python": list(self.python),
             "conform": self.conform,

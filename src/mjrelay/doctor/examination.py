@@ -11,14 +11,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from mjrelay import contract as _settings
-from mjrelay import http as _request
 from mjrelay.base import __version__
+from mjrelay.contract import checked_key
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
 from mjrelay.doctor.plan import Plan, Step
-from mjrelay.http import Exchange
-from mjrelay.transport import Link, connect
+from mjrelay.http import Exchange, Request
+from mjrelay.transport import TransportConfig, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,16 +41,16 @@ def examine(
     announce: Callable[[Step], object] = lambda _: None,
 ) -> Diagnosis:
     """
-    Examine a URL with `LIMIT` requests at most, each announced before it is sent.
+    Examine a URL with `REQUEST_LIMIT` requests at most, each announced before it is sent.
 
     One request takes ``timeout`` seconds at most, all together ``patience``. Raises `SettingError` for a URL,
     a key or an id that cannot be used.
     """
     if key is not None:
-        _settings.checked_key(key)
+        checked_key(key)
     address = Address.of(url, contracts)
     plan = Plan(address, contracts, task_id or address.task_id, key is not None)
-    link = Link(origin=address.origin, redactor=redactor)
+    link = TransportConfig(origin=address.origin, redactor=redactor)
     end = time.monotonic() + patience
     steps = plan.steps()
     step = next(steps, None)
@@ -65,13 +64,13 @@ def examine(
     return diagnose(plan.evidence, contracts)
 
 
-def _send(link: Link, step: Step, key: str | None, seconds: float) -> Exchange:
+def _send(link: TransportConfig, step: Step, key: str | None, seconds: float) -> Exchange:
     """The exchange that a step leads to, on a connection of its own, so that none is sent a second time."""
     request = step.request.with_headers(_AGENT, _AGENT)
     if step.way is not None and key is not None:
         request = request.authenticated(step.way, key)
     if seconds <= 0:
-        seen: _request.Request = request.shown or request
+        seen: Request = request.shown or request
         url = f"{link.origin}{seen.target}"
         return Exchange(seen.method, url, failure="the time for all requests together is over")
     wire = connect(link)

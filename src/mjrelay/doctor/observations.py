@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.http import NotJSONError
-from mjrelay.semantics import text
+from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -224,9 +224,9 @@ def _by_contract(exchange: Exchange, task_id: str, contracts: Sequence[Contract]
         reader = contract.reader
         if read is not None and reader.accepts(read):
             seen = reader.id(read)
-            if seen == task_id or text(seen) == task_id:
+            if seen == task_id or scalar_text(seen) == task_id:
                 return Outcome.TASK
-            if text(seen) and reader.state(read) != "unknown":
+            if scalar_text(seen) and reader.state(read) != "unknown":
                 found = Outcome.OTHER_TASK
         if found is None:
             found = _by_matchers(exchange, contract)

@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from mjrelay.doctor.addresses import Address, fetchable
 from mjrelay.doctor.observations import Evidence, Observation, Outcome, Purpose, document, form, outcome
-from mjrelay.semantics import text
+from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mjrelay.http import Credential, Exchange, Request
 
 
-LIMIT = 8
+REQUEST_LIMIT = 8
 """Requests at most."""
-WAYS = 3
+CREDENTIAL_LIMIT = 3
 """Ways of sending the key at most."""
 SEARCHED = 5
 """Endpoints that are tried at most."""
@@ -104,7 +104,7 @@ class Plan:
     @property
     def _left(self) -> int:
         """Requests that may still be sent."""
-        return 0 if self._over else LIMIT - len(self._observations)
+        return 0 if self._over else REQUEST_LIMIT - len(self._observations)
 
     @property
     def _over(self) -> bool:
@@ -160,7 +160,7 @@ class Plan:
         for way in self._ways(self._endpoint):
             if last.outcome is not Outcome.REFUSED or not self._left:
                 return
-            if way in self._used or len(self._used) == WAYS:
+            if way in self._used or len(self._used) == CREDENTIAL_LIMIT:
                 continue
             last = yield from self._ask(purpose, last.endpoint, last.task_id, way)
             if last.outcome.admits or last.outcome is Outcome.ABSENT:
@@ -222,7 +222,7 @@ class Plan:
     def _likeliest(self, endpoint: Endpoint) -> Credential | None:
         """The first way there that may still be used."""
         ways = self._ways(endpoint)
-        if len(self._used) == WAYS:
+        if len(self._used) == CREDENTIAL_LIMIT:
             ways = [way for way in ways if way in self._used]
         return next(iter(ways), None)
 
@@ -252,7 +252,7 @@ def made_up(pattern: str) -> str:
 def _example(contracts: Iterable[Contract]) -> str:
     for contract in contracts:
         for example in contract.examples.values():
-            found = text(contract.reader.id(example))
+            found = scalar_text(contract.reader.id(example))
             if found is not None and any(map(str.isdigit, found)):
                 return found
     return "0" * _LENGTH

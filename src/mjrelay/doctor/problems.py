@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from mjrelay import http as _settings
 from mjrelay.doctor.observations import LARGEST, Outcome, Purpose, document
 from mjrelay.doctor.score import plausible
-from mjrelay.http import expiry, public, retry_after, shown
-from mjrelay.semantics import State, is_number, text
+from mjrelay.http import is_loopback_url, is_public_address, retry_after, shown_url, url_expiry
+from mjrelay.semantics import State, is_number, scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +64,7 @@ def complaints(evidence: Evidence, contract: Contract | None, now: datetime | No
 
 
 def _of_way(evidence: Evidence) -> Iterator[Complaint]:
-    if evidence.keyed and evidence.origin.startswith("http:") and not _settings.loopback(evidence.origin):
+    if evidence.keyed and evidence.origin.startswith("http:") and not is_loopback_url(evidence.origin):
         yield Complaint(
             "plain-http",
             "The URL begins with http://, so the key goes over the network unencrypted.",
@@ -186,7 +185,8 @@ def _redirected(evidence: Evidence, seen: Observation) -> Complaint:
         )
     return Complaint(
         "redirect",
-        f"The relay redirects ({seen.exchange.status}) to {_quoted(shown(absolute))}; that was not followed.",
+        f"The relay redirects ({seen.exchange.status}) to {_quoted(shown_url(absolute))}; "
+        "that was not followed.",
         "If that place is the relay's, examine it instead: a key is not to be carried there unasked.",
     )
 
@@ -283,7 +283,7 @@ def _of_answers(evidence: Evidence, contract: Contract) -> Iterator[Complaint]:
 def _of_task(seen: Observation, contract: Contract, now: datetime) -> Iterator[Complaint]:
     found, reader = document(seen.exchange), contract.reader
     state, asked = reader.state(found), reader.id(found)
-    if text(asked) != seen.task_id:
+    if scalar_text(asked) != seen.task_id:
         yield Complaint(
             "wrong-task",
             f"Asked for task {_quoted(seen.task_id)}, the relay shows {_quoted(str(asked))}.",
@@ -372,7 +372,7 @@ def _of_links(origin: str, seen: Observation, contract: Contract, now: datetime)
     reader, found = contract.reader, document(seen.exchange)
     links = [*reader.images(found), *reader.videos(found)]
     local = [url for url in links if _local(url) and _origin(url) != origin]
-    dead = [(url, end) for url in links if (end := expiry(url)) is not None and end < now.timestamp()]
+    dead = [(url, end) for url in links if (end := url_expiry(url)) is not None and end < now.timestamp()]
     if local:
         yield Complaint(
             "local-links",
@@ -395,7 +395,7 @@ def _local(url: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return not public(ipaddress.ip_address(host))
+        return not is_public_address(ipaddress.ip_address(host))
     except ValueError:
         return False
 
@@ -414,7 +414,7 @@ def _parts(url: str) -> tuple[str, str | None, str]:
 
 
 def _link(url: str) -> str:
-    return _quoted(shown(url))
+    return _quoted(shown_url(url))
 
 
 def _quoted(foreign: str) -> str:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from mjrelay.doctor.observations import Outcome, Purpose, document, form, means
 from mjrelay.doctor.similarity import likeness, resemblance, schema
-from mjrelay.semantics import State, text
+from mjrelay.semantics import State, scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,9 +139,9 @@ def _of_task(seen: Observation, contract: Contract, now: datetime) -> dict[str, 
     asked = reader.id(found) if reader.accepts(found) else None
     state = reader.state(found)
     alike = likeness(contract, found)
-    right = asked == seen.task_id or (seen.outcome is Outcome.OTHER_TASK and text(asked) is not None)
+    right = asked == seen.task_id or (seen.outcome is Outcome.OTHER_TASK and scalar_text(asked) is not None)
     return {
-        "id": 1.0 if right else 0.5 if text(asked) == seen.task_id else 0.0,
+        "id": 1.0 if right else 0.5 if scalar_text(asked) == seen.task_id else 0.0,
         "keys": _SILENT if alike is None else alike.value,
         "unset": resemblance(contract, found, state),
         "state": float(state is not State.UNKNOWN),

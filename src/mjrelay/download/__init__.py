@@ -1,6 +1,10 @@
-"""The door of mjrelay.download."""
+"""Downloads of media files: streamed, resumed, and complete before they get their name."""
 
 from mjrelay.download.downloader import Downloader
 from mjrelay.download.job import Download, DownloadFaults
 
-__all__ = ["Download", "DownloadFaults", "Downloader"]
+__all__ = [
+    "Download",
+    "DownloadFaults",
+    "Downloader",
+]

@@ -30,7 +30,16 @@ from mjrelay.download.headers import (
 )
 from mjrelay.download.job import Download, DownloadFault, DownloadFaults, _Job, _PassingError
 from mjrelay.download.partial import _Part
-from mjrelay.http import LOOPBACK, UNSENT, Exchange, Link, plain, public, retry_after, shown
+from mjrelay.http import (
+    LOOPBACK,
+    UNSENT,
+    Exchange,
+    MediaURL,
+    is_public_address,
+    plain_url,
+    retry_after,
+    shown_url,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -164,7 +173,7 @@ class Downloader:
             return path
 
     @contextmanager
-    def _asked(self, job: _Job, part: _Part, deadline: float) -> Iterator[tuple[Stream, Link]]:
+    def _asked(self, job: _Job, part: _Part, deadline: float) -> Iterator[tuple[Stream, MediaURL]]:
         """The answer that the redirects lead to, and where it came from."""
         fields: Headers = (
             ("User-Agent", f"mjrelay/{__version__}"),
@@ -172,7 +181,7 @@ class Downloader:
         )
         if part.validator is not None:
             fields = (*fields, ("Range", f"bytes={part.size}-"), ("If-Range", part.validator))
-        link: Link | None = None
+        link: MediaURL | None = None
         target, job.redirected = job.url, ""
         for _ in range(REDIRECTS + 1):
             link = self._link(job, target, link)
@@ -181,16 +190,16 @@ class Downloader:
                 if answer.status not in {301, 302, 303, 307, 308} or not target:
                     yield answer, link
                     return
-            job.redirected = f"it redirects to {shown(target)}, and there: "
+            job.redirected = f"it redirects to {shown_url(target)}, and there: "
         raise job.fault(f"more than {REDIRECTS} redirects are not followed; open the link in a browser")
 
-    def _link(self, job: _Job, url: str, before: Link | None) -> Link:
+    def _link(self, job: _Job, url: str, before: MediaURL | None) -> MediaURL:
         """The link, or where it leads from the one before, unless its form alone forbids to follow it."""
         try:
             if before is not None:
                 # Fields are read as Latin-1; what is beyond ASCII goes on as the bytes that it is.
                 url = urljoin(before.url, UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url))
-            link = Link.of(url)
+            link = MediaURL.of(url)
         except ValueError as error:
             raise job.fault(f"{error}; open it in a browser if you trust it") from error
         if before is not None and (before.scheme, link.scheme) == ("https", "http"):
@@ -201,37 +210,37 @@ class Downloader:
         return link
 
     @contextmanager
-    def _answer(self, job: _Job, link: Link, fields: Headers, left: float) -> Iterator[Stream]:
+    def _answer(self, job: _Job, link: MediaURL, fields: Headers, left: float) -> Iterator[Stream]:
         """The answer at one link, whose address is admitted."""
-        from mjrelay.transport import RefusedAddressError, StreamError, stream  # noqa: PLC0415 - seldom
+        from mjrelay.transport import RefusedAddressError, StreamError, stream_url  # noqa: PLC0415 - seldom
 
         refused: list[Address] = []
 
         def admit(address: Address) -> bool:
-            admitted = self._trusts(link) or public(address)
+            admitted = self._trusts(link) or is_public_address(address)
             if not admitted:
                 refused.append(address)
             return admitted
 
         way: Any = {"timeout": min(self.timeout, left), "proxy": self.proxy, "verify": self.verify}
         try:
-            with stream(link.url, fields, admit=admit, **way) as answer:
+            with stream_url(link.url, fields, admit=admit, **way) as answer:
                 yield answer
         except RefusedAddressError as error:
             raise job.fault(private(link, refused[0]) if refused else str(error)) from error
         except StreamError as error:
             raise _PassingError(str(error)) from error
 
-    def _trusts(self, link: Link) -> bool:
+    def _trusts(self, link: MediaURL) -> bool:
         """Whether a link may lead into a private network."""
-        home = Link.of(self.home)
+        home = MediaURL.of(self.home)
         return self.allow_private or (link.host, link.port) == (home.host, home.port)
 
-    def _begun(self, job: _Job, part: _Part, answer: Stream, link: Link) -> int | None:
+    def _begun(self, job: _Job, part: _Part, answer: Stream, link: MediaURL) -> int | None:
         """The size that the file will have, if known; the part is where the body goes on."""
         status = answer.status
         if status in {408, 425, 429} or status >= 500:
-            exchange = Exchange("GET", plain(link.url), status=status, headers=answer.headers)
+            exchange = Exchange("GET", plain_url(link.url), status=status, headers=answer.headers)
             raise _PassingError(f"the server answered {status}", retry_after(exchange) or 0.0)
         validator, total = _validator(answer), _length(answer)
         if status == 206:
@@ -296,7 +305,7 @@ def _stopped(job: _Job) -> DownloadFault:
     return job.fault("stopped before the file was whole; ask again to go on")
 
 
-def private(link: Link, address: Address) -> str:
+def private(link: MediaURL, address: Address) -> str:
     """What to say of a link to an address that is not of the Internet at large."""
     what = f"{address} is a private address"
     if link.host != str(address):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mjrelay.download.job import _EXTENSIONS
 from mjrelay.download.partial import _VALIDATOR
-from mjrelay.http import Link, expiry
+from mjrelay.http import MediaURL, url_expiry
 
 if TYPE_CHECKING:
     from mjrelay.transport import Stream
@@ -48,7 +48,7 @@ def _kind(answer: Stream) -> str:
     return (answer.header("content-type") or "").partition(";")[0].strip().lower()
 
 
-def _extension(answer: Stream, link: Link) -> str:
+def _extension(answer: Stream, link: MediaURL) -> str:
     found = _EXTENSIONS.get(_kind(answer))
     return found or _FROM_PATH.get(PurePosixPath(link.path).suffix.lower(), ".bin")
 
@@ -73,9 +73,9 @@ def _continued(answer: Stream, offset: int) -> int | None:
     return total if first == offset <= last < total else None
 
 
-def _refusal(status: int, link: Link, now: float) -> str:
+def _refusal(status: int, link: MediaURL, now: float) -> str:
     """What to make of a status that gives no file."""
-    expires = expiry(link.url)
+    expires = url_expiry(link.url)
     if 400 <= status < 500 and expires is not None:
         moment = f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"
         if expires <= now:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
-from mjrelay.http import shown
+from mjrelay.http import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,4 +90,4 @@ class _Job:
         return next(filter(os.path.isfile, map(self.path, _KNOWN)), None)
 
     def fault(self, message: str) -> DownloadFault:
-        return DownloadFault(self.url, f"{shown(self.url)}: {self.redirected}{message}")
+        return DownloadFault(self.url, f"{shown_url(self.url)}: {self.redirected}{message}")

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from mjrelay.download.job import _PassingError
-from mjrelay.http import plain
+from mjrelay.http import plain_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class _Part:
             self._note.unlink(missing_ok=True)
             if validator is not None:
                 with self._note.open("x", encoding="ascii") as file:  # a new file follows no symbolic link
-                    json.dump({"link": plain(self._job.url), "validator": validator}, file)
+                    json.dump({"link": plain_url(self._job.url), "validator": validator}, file)
 
     def write(self, chunk: bytes) -> None:
         with self._writing():
@@ -100,7 +100,7 @@ class _Part:
     def _noted(self) -> str | None:
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             note = json.loads(self._note.read_text(encoding="ascii"))
-            if note["link"] == plain(self._job.url) and _VALIDATOR.fullmatch(note["validator"]):
+            if note["link"] == plain_url(self._job.url) and _VALIDATOR.fullmatch(note["validator"]):
                 return str(note["validator"])
         return None
 

@@ -1,22 +1,22 @@
-"""The door of mjrelay.http."""
+"""HTTP as plain data: exchanges, requests, URLs, strict JSON and the redaction of secrets; no sockets."""
 
 from mjrelay.http.exchange import Exchange, Headers, retry_after
-from mjrelay.http.redaction import REDACTED, Redactor, keep_back, printable, redacted
-from mjrelay.http.request import Credential, Request, segment, with_query
-from mjrelay.http.strictjson import HalfPairError, NotJSONError, parse
+from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
+from mjrelay.http.request import Credential, Request, path_segment, with_query
+from mjrelay.http.strictjson import HalfPairError, NotJSONError, parse_json
 from mjrelay.http.urls import (
     LOOPBACK,
     UNSENT,
     Address,
-    Link,
+    MediaURL,
     checked_url,
-    expiry,
-    join,
-    locate,
-    loopback,
-    plain,
-    public,
-    shown,
+    is_loopback_url,
+    is_public_address,
+    join_url,
+    origin_and_target,
+    plain_url,
+    shown_url,
+    url_expiry,
 )
 
 __all__ = [
@@ -28,23 +28,23 @@ __all__ = [
     "Exchange",
     "HalfPairError",
     "Headers",
-    "Link",
+    "MediaURL",
     "NotJSONError",
     "Redactor",
     "Request",
     "checked_url",
-    "expiry",
-    "join",
-    "keep_back",
-    "locate",
-    "loopback",
-    "parse",
-    "plain",
-    "printable",
-    "public",
-    "redacted",
+    "is_loopback_url",
+    "is_public_address",
+    "join_url",
+    "origin_and_target",
+    "parse_json",
+    "path_segment",
+    "plain_url",
+    "printable_text",
+    "redacted_text",
     "retry_after",
-    "segment",
-    "shown",
+    "set_redactor",
+    "shown_url",
+    "url_expiry",
     "with_query",
 ]

@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mjrelay.http.strictjson import NotJSONError, parse
+from mjrelay.http.strictjson import NotJSONError, parse_json
 
-__all__ = ["Exchange", "Headers", "NotJSONError", "parse"]
+__all__ = ["Exchange", "Headers", "NotJSONError", "parse_json"]
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order sent, repeated ones included."""
@@ -53,7 +53,7 @@ class Exchange:
     @cached_property
     def document(self) -> Any:
         """The body as JSON; raises `NotJSONError` where it is not one strict JSON text."""
-        return parse(self.body)
+        return parse_json(self.body)
 
     @property
     def object(self) -> dict[str, Any] | None:

@@ -170,16 +170,16 @@ class _Process:
     redactor = Redactor()
 
 
-def keep_back(redactor: Redactor) -> None:
+def set_redactor(redactor: Redactor) -> None:
     """From now on let nothing be written that holds these secrets, whatever relay sent it."""
     _Process.redactor = redactor
 
 
-def redacted(text: str) -> str:
+def redacted_text(text: str) -> str:
     """Text without the secrets."""
     return _Process.redactor.text(text)
 
 
-def printable(text: str) -> str:
+def printable_text(text: str) -> str:
     """Text of a relay's without secrets, and without what would steer a terminal; it becomes one line."""
-    return replace_unprintable(re.sub(r"[\t\r\n]+", " ", redacted(text)))
+    return replace_unprintable(re.sub(r"[\t\r\n]+", " ", redacted_text(text)))

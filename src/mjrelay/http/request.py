@@ -54,7 +54,7 @@ def holding(request: Request, credential: Credential, secret: str, shown: Reques
     return Request(request.method, target, headers, request.body, shown)
 
 
-def segment(value: str) -> str:
+def path_segment(value: str) -> str:
     """One segment of a path; dots alone would climb out of it."""
     if value.isascii() and value.isalnum():  # as most ids are, and much quicker
         return value

@@ -34,19 +34,19 @@ class HalfPairError(NotJSONError):
     """A text holds half a surrogate pair, which the grammar allows and no character is (section 8.2)."""
 
 
-def parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """
     The value of one JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity, nothing after it.
 
     Raises `NotJSONError` for everything else. Nesting or numbers too large to read are included, and half a
     surrogate pair, which is no character and could be written nowhere.
     """
-    return parse_with(_fastest(), body)
+    return parse_json_with(_fastest(), body)
 
 
-def parse_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
+def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
     """
-    The value as `parse` gives it, read by a decoder that is as strict as the standard library made here.
+    The value as `parse_json` gives it, read by a decoder that is as strict as the standard library made here.
 
     What the decoder refuses, the standard library judges, so that the reasons are the same without it.
     """

@@ -26,7 +26,7 @@ _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @frozen
-class Link:
+class MediaURL:
     """A URL in the form in which it is sent."""
 
     url: str
@@ -36,7 +36,7 @@ class Link:
     path: str
 
     @classmethod
-    def of(cls, url: str) -> Link:
+    def of(cls, url: str) -> MediaURL:
         """Raises ValueError, with what is wrong, for what is not followed."""
         parts = urlsplit(url.strip())
         if parts.scheme not in _PORTS:
@@ -56,29 +56,29 @@ class Link:
         return cls(f"{parts.scheme}://{place}{target}", parts.scheme, host, port, parts.path)
 
 
-def plain(url: str) -> str:
+def plain_url(url: str) -> str:
     """A URL without what may be secret in it: credentials and the query."""
     return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL as it is shown to people."""
-    return UNSENT.sub("_", plain(url))[:200]
+    return UNSENT.sub("_", plain_url(url))[:200]
 
 
-def public(address: Address) -> bool:
+def is_public_address(address: Address) -> bool:
     """Whether an address belongs to the Internet at large, and not by way of another one within it."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _TRANSLATED:
-            return public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+            return is_public_address(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         if address.ipv4_mapped is not None:
-            return public(address.ipv4_mapped)
+            return is_public_address(address.ipv4_mapped)
         tunnel = address.sixtofour is not None or address.teredo is not None
         return address in _UNICAST and address.is_global and not tunnel
     return address.is_global and not address.is_multicast
 
 
-def expiry(url: str) -> float | None:
+def url_expiry(url: str) -> float | None:
     """Until when a link is signed, in Unix time, as storages write it; None where it does not say."""
     fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     moment: float | None = None
@@ -131,7 +131,7 @@ def checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def loopback(url: str) -> bool:
+def is_loopback_url(url: str) -> bool:
     """Whether a URL leads to this very machine, so that requests cost nobody anything."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
@@ -142,18 +142,18 @@ def loopback(url: str) -> bool:
         return False
 
 
-def join(base_url: str, target: str) -> str:
+def join_url(base_url: str, target: str) -> str:
     """
     The URL of a target on a relay.
 
     A base URL keeps its own path as a prefix, but what it ends with and the target begins with stands once:
     ``https://host/api`` and ``/api/task`` make ``https://host/api/task``.
     """
-    return "".join(locate(base_url, target))
+    return "".join(origin_and_target(base_url, target))
 
 
-def locate(base_url: str, target: str) -> tuple[str, str]:
-    """The two halves of what `join` makes: scheme and host, and the target behind the base URL's own path."""
+def origin_and_target(base_url: str, target: str) -> tuple[str, str]:
+    """What `join_url` joins: scheme and host, and the target behind the base URL's own path."""
     base = urlsplit(base_url)
     prefix = [part for part in base.path.split("/") if part]
     path, mark, query = target.partition("?")

@@ -1,11 +1,11 @@
-"""The door of mjrelay.semantics."""
+"""What a relay's documents mean, compiled from `x-mj-task`: states, progress, times, media. No I/O."""
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import Path, ask, nested
-from mjrelay.semantics.predicate import compile_predicate, same
+from mjrelay.semantics.paths import Path, nested_body, parse_expression
+from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
-from mjrelay.semantics.values import is_number, text
+from mjrelay.semantics.values import is_number, scalar_text
 
 __all__ = [
     "Batch",
@@ -17,11 +17,11 @@ __all__ = [
     "Seed",
     "State",
     "Timestamp",
-    "ask",
     "compile_predicate",
     "compile_reader",
     "is_number",
-    "nested",
-    "same",
-    "text",
+    "nested_body",
+    "parse_expression",
+    "same_value",
+    "scalar_text",
 ]

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError
-from mjrelay.semantics import paths as _request
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import Path
-from mjrelay.semantics.predicate import Predicate, compile_predicate, compile_scope, same, table
+from mjrelay.semantics.paths import Path, parse_expression
+from mjrelay.semantics.predicate import Predicate, compile_predicate, compile_scope, same_value, table
 from mjrelay.semantics.reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
 from mjrelay.semantics.relation import Relation
-from mjrelay.semantics.values import PROGRESS_FORMATS, compile_time, is_number, text
+from mjrelay.semantics.values import PROGRESS_FORMATS, compile_time, is_number, scalar_text
 
 if TYPE_CHECKING:
     from mjrelay.base import Location
@@ -34,7 +33,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
     """
     if not isinstance(form, Mapping):
         raise ContractError(f"x-mj-task: {form!r} is no mapping")
-    if not same(form.get("version"), VERSION):
+    if not same_value(form.get("version"), VERSION):
         raise ContractError(
             f"x-mj-task: version {form.get('version')!r} is not known; this reader speaks {VERSION}"
         )
@@ -143,7 +142,7 @@ def _positive(value: Any) -> Any:
 
 
 def _ask(expression: str) -> str:
-    _request.ask(expression)
+    parse_expression(expression)
     return expression
 
 
@@ -227,13 +226,13 @@ def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Bu
 def _member(name: str | None) -> Callable[[Any], str | None]:
     """What reads the text of a button's member; ``$`` is the button itself, where it is plain text."""
     if name == "$":
-        return text
+        return scalar_text
     if not isinstance(name, str | None):
         raise ContractError(f"{name!r} is no member's name; write a text")
 
     def read(item: Any) -> str | None:
         try:
-            return text(item[name])
+            return scalar_text(item[name])
         except (KeyError, TypeError):  # no such member, or no object
             return None
 

@@ -168,7 +168,7 @@ _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?
 
 
 @cache
-def ask(expression: str) -> tuple[str, str]:
+def parse_expression(expression: str) -> tuple[str, str]:
     """
     Where a request carries the id: ``path``, ``query`` or ``header`` and a name, ``body`` and a pointer.
 
@@ -181,7 +181,7 @@ def ask(expression: str) -> tuple[str, str]:
     return (place, name) if pointer is None else ("body", pointer)
 
 
-def nested(pointer: str, value: Any) -> Any:
+def nested_body(pointer: str, value: Any) -> Any:
     """The smallest document that holds a value at a JSON Pointer through objects."""
     document: Any = value
     for step in reversed(pointer.split("/")[1:]):

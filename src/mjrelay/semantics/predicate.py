@@ -42,7 +42,7 @@ def compile_scope(scope: Any) -> Predicate:
     return lambda document: where(document) and not (unless is not None and unless(document))
 
 
-def same(left: Any, right: Any) -> bool:
+def same_value(left: Any, right: Any) -> bool:
     """Whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
@@ -54,7 +54,7 @@ def same(left: Any, right: Any) -> bool:
 
 def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
     """
-    What the first scalar that is the `same` as a value means, or None where there is none.
+    What the first scalar that is the `same_value` as a value means, or None where there is none.
 
     Raises `TypeError` where one of them is no scalar.
     """

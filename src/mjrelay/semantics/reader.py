@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mjrelay.semantics.predicate import Predicate, always
-from mjrelay.semantics.values import percent, text
+from mjrelay.semantics.values import percent, scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,11 +228,11 @@ class Reader:
 
     def kind(self, document: Any) -> str | None:
         """What kind of job it is, in the relay's own word."""
-        return text(None if self._kind is None else self._kind.first(document))
+        return scalar_text(None if self._kind is None else self._kind.first(document))
 
     def prompt(self, document: Any) -> str | None:
         """The prompt."""
-        return text(None if self.prompt_path is None else self.prompt_path.first(document))
+        return scalar_text(None if self.prompt_path is None else self.prompt_path.first(document))
 
     def percent(self, document: Any) -> float | None:
         """The progress in percent as the relay means it, out of range or not; None where it is no number."""
@@ -295,6 +295,6 @@ def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
 def _first(paths: tuple[Path, ...], document: Any) -> str | None:
     for path in paths:
         for value in path.find(document):
-            if (found := text(value)) is not None:
+            if (found := scalar_text(value)) is not None:
                 return found
     return None

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mjrelay.base import ContractError
 from mjrelay.semantics.paths import Path
-from mjrelay.semantics.predicate import Predicate, compile_pattern, compile_scope, same
+from mjrelay.semantics.predicate import Predicate, compile_pattern, compile_scope, same_value
 from mjrelay.semantics.values import is_number
 
 Operand = Callable[[Any], list[Any]]
@@ -80,7 +80,7 @@ class Relation:
             return isinstance(left, str) and isinstance(right, str) and right in left
         if self._within is not None and is_number(left) and is_number(right):
             return bool(abs(left - right) <= self._within)
-        return same(left, right)
+        return same_value(left, right)
 
 
 def _operand(form: Any) -> Operand:

@@ -95,7 +95,7 @@ def _zone(name: str) -> tzinfo:
         raise ContractError(f"{name!r} is no time zone; write +08:00 or Asia/Shanghai") from error
 
 
-def text(value: Any) -> str | None:
+def scalar_text(value: Any) -> str | None:
     """Text as text, numbers as their digits; unset and everything else is None."""
     if isinstance(value, str):
         return value or None

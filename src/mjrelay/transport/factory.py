@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from mjrelay.transport.transport import AsyncWire, Link, Wire
+    from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
 
 
-def connect(link: Link, *, fast: bool = False, client: httpx.Client | None = None) -> Wire:
+def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Wire:
     """
     A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
 
@@ -47,7 +47,9 @@ def connect(link: Link, *, fast: bool = False, client: httpx.Client | None = Non
     return HTTPWire(link)
 
 
-def connect_async(link: Link, *, fast: bool = False, client: httpx.AsyncClient | None = None) -> AsyncWire:
+def connect_async(
+    link: TransportConfig, *, fast: bool = False, client: httpx.AsyncClient | None = None
+) -> AsyncWire:
     """The twin of `connect`."""
     if client is not None:
         from mjrelay.transport.httpx import AsyncClientWire  # noqa: PLC0415

@@ -21,7 +21,7 @@ from mjrelay.transport.route import CONNECT, Found, Place, context, dial, look_u
 
 if TYPE_CHECKING:
     from mjrelay.http import Exchange, Request
-    from mjrelay.transport.transport import Link
+    from mjrelay.transport.transport import TransportConfig
 
 
 KEPT = 60.0
@@ -130,7 +130,7 @@ _Selector = getattr(
 class HTTPWire:
     """`Wire` over connections of our own."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._link, self._place = link, Place.of(link.origin)
         self._tls = context(link.verify) if self._place.tls else None
         self._idle: _Idle[_Connection] = _Idle()
@@ -235,7 +235,7 @@ class _AsyncConnection(asyncio.Protocol):
 class AsyncHTTPWire:
     """`AsyncWire` over connections of our own."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._link, self._place = link, Place.of(link.origin)
         self._tls = context(link.verify) if self._place.tls else None
         self._idle: _Idle[_AsyncConnection] = _Idle()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mjrelay.http import Exchange, Headers, Request
-    from mjrelay.transport.transport import Link
+    from mjrelay.transport.transport import TransportConfig
 
 
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
@@ -80,7 +80,7 @@ class ClientWire:
     than the time that the exchange has.
     """
 
-    def __init__(self, link: Link, client: httpx.Client) -> None:
+    def __init__(self, link: TransportConfig, client: httpx.Client) -> None:
         if not isinstance(client, httpx.Client):
             raise SettingError(f"client= wants an httpx.Client here, not {type(client).__name__}")
         self._link, self._client, self._closed = link, client, False
@@ -126,7 +126,7 @@ class ClientWire:
 class AsyncClientWire:
     """The twin of `ClientWire`."""
 
-    def __init__(self, link: Link, client: httpx.AsyncClient) -> None:
+    def __init__(self, link: TransportConfig, client: httpx.AsyncClient) -> None:
         if not isinstance(client, httpx.AsyncClient):
             raise SettingError(f"client= wants an httpx.AsyncClient here, not {type(client).__name__}")
         self._link, self._client, self._closed = link, client, False
@@ -163,7 +163,7 @@ class AsyncClientWire:
 class ProxyWire(ClientWire):
     """`Wire` through a proxy."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
         super().__init__(link, httpx.Client(**options))
 
@@ -175,7 +175,7 @@ class ProxyWire(ClientWire):
 class AsyncProxyWire(AsyncClientWire):
     """The twin of `ProxyWire`."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
         super().__init__(link, httpx.AsyncClient(**options))
 
@@ -243,7 +243,7 @@ def _through(
 
 
 def _built(
-    client: httpx.Client | httpx.AsyncClient, link: Link, request: Request, answer: Answer
+    client: httpx.Client | httpx.AsyncClient, link: TransportConfig, request: Request, answer: Answer
 ) -> httpx.Request:
     # What our own connections refuse is refused here too, whatever the client would make of it.
     Talk("").ask(request.method, request.target, with_encoding(request.headers), b"")

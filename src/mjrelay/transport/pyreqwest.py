@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pyreqwest.response import BaseResponse
 
     from mjrelay.http import Exchange, Headers, Request
-    from mjrelay.transport.transport import Link
+    from mjrelay.transport.transport import TransportConfig
 
     B = TypeVar("B", bound=BaseClientBuilder)
     R = TypeVar("R", bound=BaseRequestBuilder)
@@ -63,7 +63,7 @@ _NUMBER = re.compile(r" \(os error \d+\)$")
 class FastWire:
     """`Wire` over pyreqwest."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._link = link
         self._client: SyncClient | None = _made(SyncClientBuilder(), link).build()
         self._answered = False  # so that a connection may have been kept
@@ -100,7 +100,7 @@ class FastWire:
 class AsyncFastWire:
     """`AsyncWire` over pyreqwest."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: TransportConfig) -> None:
         self._link = link
         self._client: Client | None = _made(ClientBuilder(), link).build()
         self._answered = False
@@ -134,7 +134,7 @@ class AsyncFastWire:
         self._client = None
 
 
-def _made(builder: B, link: Link) -> B:
+def _made(builder: B, link: TransportConfig) -> B:
     """
     The settings of a client that does nothing but what is asked, and leaves packed bodies packed.
 
@@ -198,7 +198,7 @@ def _named_by_environment() -> str:
     return certifi.where()
 
 
-def _url(link: Link, request: Request) -> Url:
+def _url(link: TransportConfig, request: Request) -> Url:
     try:
         url = Url(link.origin + request.target)
     except ValueError:
@@ -254,7 +254,7 @@ def _may_be_repeated(request: Request, error: PyreqwestError) -> bool:
     return _SENDING in _causes(error)
 
 
-def _reason(link: Link, answer: Answer, error: Exception) -> str | Exception:
+def _reason(link: TransportConfig, answer: Answer, error: Exception) -> str | Exception:
     if not isinstance(error, PyreqwestError):
         return error
     if isinstance(error, RequestTimeoutError) and time.monotonic() >= answer.deadline:

@@ -12,7 +12,7 @@ from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from mjrelay.http import Headers, Request
-    from mjrelay.transport.transport import Link
+    from mjrelay.transport.transport import TransportConfig
 
 
 CLOSED = "this relay was closed; make another one"
@@ -59,7 +59,7 @@ class Answer:
         "timeout",
     )
 
-    def __init__(self, link: Link, request: Request, timeout: float) -> None:
+    def __init__(self, link: TransportConfig, request: Request, timeout: float) -> None:
         self._link, self._request = link, request
         self.timeout, self.started = timeout, time.monotonic()
         self.deadline = self.started + timeout

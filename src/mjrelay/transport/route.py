@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from mjrelay import http as _settings
 from mjrelay.base import SettingError
+from mjrelay.http import is_loopback_url
 from mjrelay.transport.response import GivenUpError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def proxy(url: str, given: str | None) -> str | None:
     if given is not None:
         return given or None
     system = sys.platform in {"darwin", "win32"}
-    if _settings.loopback(url) or not (system or any(name.lower().endswith("_proxy") for name in os.environ)):
+    if is_loopback_url(url) or not (system or any(name.lower().endswith("_proxy") for name in os.environ)):
         return None
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as slow to import as all else here
 

@@ -60,7 +60,7 @@ class Stream:
 
 
 @contextmanager
-def stream(
+def stream_url(
     url: str,
     headers: Headers,
     *,

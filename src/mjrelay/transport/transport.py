@@ -50,7 +50,7 @@ class AsyncWire(Protocol):
 
 
 @frozen
-class Link:
+class TransportConfig:
     """
     Where a relay is, and how it is reached.
 
