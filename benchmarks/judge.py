@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
-from mjrelay_conformance.checks.selection import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
@@ -121,7 +121,7 @@ def judged(effort: Effort) -> Iterator[Row]:
     steps = plan(load_contract(RELAY), _known(mock), KEY, profile="all")
 
     def run() -> None:
-        judge = Judge(load_contract(RELAY), Record(None, Redactor(KEY)), select(()), (KEY,))
+        judge = Judge(load_contract(RELAY), Record(None, Redactor(KEY)), select_checks(()), (KEY,))
         Runner(Direct(mock), judge, Pace()).run(steps)
 
     timing = interleave([Contender("judge", run, len(steps))], effort.rounds)["judge"]

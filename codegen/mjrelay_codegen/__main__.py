@@ -11,7 +11,7 @@ from mjrelay.base import MjrelayError
 try:
     from mjrelay_codegen import generator as _generator
     from mjrelay_codegen import scaffolding as _scaffold
-    from mjrelay_codegen.linter import lint, lint_overlay, lint_relay
+    from mjrelay_codegen.linter import lint_file, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
 
@@ -61,7 +61,7 @@ def _drift(root: Path, _: argparse.Namespace) -> int:
 
 def _lint(root: Path, _: argparse.Namespace) -> int:
     contracts, overlays = sorted(root.glob("openapi/*.yaml")), sorted(root.glob("overlays/*/*.yaml"))
-    violations = [violation for path in contracts for violation in lint(path)]
+    violations = [violation for path in contracts for violation in lint_file(path)]
     for path in overlays:
         found = lint_overlay(path)
         relay = path.parent.name == "relays" and not found

@@ -1,1 +1,5 @@
-"""The conformance suite: checks, the plan, the probe, the mock relay and the record of a run."""
+"""
+The conformance suite: it judges whether a relay keeps its contract.
+
+Its packages may import mjrelay's contracts and what these import, but no client, no doctor and no command.
+"""

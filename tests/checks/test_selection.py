@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from mjrelay_conformance.checks.selection import SelectionError, clause, explain, lines, select
+from mjrelay_conformance.checks.registry import (
+    SelectionError,
+    check_lines,
+    clause,
+    explain_check,
+    select_checks,
+)
 from mjrelay_conformance.judging.checking import CHECKS
 from sampled import SEVERAL
 
@@ -12,17 +18,17 @@ from mjrelay.contract.loading import load_contract
 
 def test_selecting_checks_takes_what_they_need() -> None:
     """A glob brings the checks that it matches and their prerequisites, in the order of judging."""
-    ids = [one.id for one in select(["sequence/content"])]
+    ids = [one.id for one in select_checks(["sequence/content"])]
     assert ids[-1] == "sequence/content"
     assert "fetch/transfer" in ids
     assert "auth/wrong/refused" not in ids
-    assert select(()) == list(CHECKS.values())
+    assert select_checks(()) == list(CHECKS.values())
 
 
 def test_excluding_checks_keeps_what_others_need() -> None:
     """An excluded check is left out, unless one that is wanted needs it."""
-    assert "fetch/latency" not in {one.id for one in select((), ["fetch/latency"])}
-    kept = {one.id for one in select(["fetch/200/id"], ["fetch/200/json"])}
+    assert "fetch/latency" not in {one.id for one in select_checks((), ["fetch/latency"])}
+    kept = {one.id for one in select_checks(["fetch/200/id"], ["fetch/200/json"])}
     assert {"fetch/200/id", "fetch/200/json"} <= kept
 
 
@@ -37,14 +43,14 @@ def test_excluding_checks_keeps_what_others_need() -> None:
 def test_what_matches_nothing_is_told(globs: list[str], excluded: list[str], message: str) -> None:
     """A glob that selects nothing, and a selection that is empty, are mistakes of the caller."""
     with pytest.raises(SelectionError, match=message):
-        select(globs, excluded)
+        select_checks(globs, excluded)
 
 
 @pytest.mark.parametrize("relay", SEVERAL)
 @pytest.mark.parametrize("check", CHECKS)
 def test_each_check_can_be_explained(relay: str, check: str) -> None:
     """Every check says what it judges, why, and on which clause it rests, which is there."""
-    text = explain(load_contract(relay), check)
+    text = explain_check(load_contract(relay), check)
     one = CHECKS[check]
     assert one.sentence.endswith(".")
     assert one.why.endswith(".")
@@ -59,12 +65,12 @@ def test_each_check_can_be_explained(relay: str, check: str) -> None:
 def test_an_id_that_is_none_gets_the_nearest() -> None:
     """A misspelt id is answered with those that are like it."""
     with pytest.raises(SelectionError, match="did you mean fetch/200/times"):
-        explain(load_contract("apiai"), "fetch/200/time")
+        explain_check(load_contract("apiai"), "fetch/200/time")
 
 
 def test_the_list_names_each_check_with_its_clause() -> None:
     """One line for each check, with level, sentence and clause."""
-    told = list(lines(load_contract("zhongzhuan"), select(["fetch/200/id"])))
+    told = list(check_lines(load_contract("zhongzhuan"), select_checks(["fetch/200/id"])))
     assert any(
         "fetch/200/id" in line and "must" in line and "openapi/zhongzhuan.yaml:" in line for line in told
     )

@@ -15,7 +15,7 @@ import forked
 import jsonschema_rs
 import pytest
 from mjrelay_conformance.drivers.plan import PROFILES
-from mjrelay_conformance.judging.record import replacing
+from mjrelay_conformance.judging.record import replacing_file
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from sampled import WHOLE
@@ -283,7 +283,7 @@ def test_a_draft_that_fails_is_gone(tmp_path: Path) -> None:
     """What was there before stays, and nothing beside it."""
     path = tmp_path / "results.json"
     path.write_text("before", encoding="utf-8")
-    with suppress(KeyboardInterrupt), replacing(path) as file:
+    with suppress(KeyboardInterrupt), replacing_file(path) as file:
         file.write("half")
         raise KeyboardInterrupt
     assert [one.read_text(encoding="utf-8") for one in tmp_path.iterdir()] == ["before"]

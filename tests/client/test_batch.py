@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import pytest
-from mjrelay_codegen.linter.linting import lint
-from mjrelay_conformance.checks.selection import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_codegen.linter.linting import lint_file
+from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
@@ -193,7 +193,7 @@ def found_in(contract: Contract, *faults: str) -> set[str]:
     """The checks of the suite that find something in the contract's own mock."""
     mock = MockRelay(contract, key=KEY, faults=faults)
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-    judge = Judge(contract, Record(None, Redactor(KEY)), select(()), (KEY,))
+    judge = Judge(contract, Record(None, Redactor(KEY)), select_checks(()), (KEY,))
 
     class NoWaiting(Clock):
         def sleep(self, seconds: float) -> None:
@@ -238,7 +238,7 @@ def about_the_batch(folder: Path, contract: Contract) -> set[str]:
     """The rules about operations and paths that a contract breaks."""
     path = folder / "made.yaml"
     path.write_text(json.dumps(contract.document), encoding="utf-8")
-    return {one.rule for one in lint(path)} & {"batch", "jsonpath", "extension"}
+    return {one.rule for one in lint_file(path)} & {"batch", "jsonpath", "extension"}
 
 
 def told(contract: Contract, body: Any) -> dict[str, type]:

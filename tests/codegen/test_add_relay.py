@@ -12,7 +12,7 @@ import forked
 import pytest
 from mjrelay_codegen.__main__ import main
 from mjrelay_codegen.linter.draft import schema
-from mjrelay_codegen.linter.linting import lint, lint_overlay
+from mjrelay_codegen.linter.linting import lint_file, lint_overlay
 
 from mjrelay.contract import loading as _contract
 
@@ -58,7 +58,7 @@ def test_the_linter_says_what_is_left(root: Path, capsys: pytest.CaptureFixture[
     add(root, "fresh")
     path = root / "openapi" / "fresh.yaml"
     lines = path.read_text(encoding="utf-8").splitlines()
-    found = lint(path)
+    found = lint_file(path)
     assert {one.rule for one in found} == {"todo"}
     assert [one.line for one in found] == [n for n, line in enumerate(lines, 1) if "# TODO:" in line]
     assert "where the relay is" in " ".join(one.message for one in found)
@@ -72,7 +72,7 @@ def test_a_finished_contract_is_right(root: Path, tmp_path: Path) -> None:
     """Once nothing is left to do it lints, it is generated, and its mock keeps it."""
     add(root, "fresh")
     path = finished(root / "openapi" / "fresh.yaml")
-    assert lint(path) == []
+    assert lint_file(path) == []
     assert main(["generate", "--root", str(root)]) == 0
     assert (root / "generated" / "mjrelay_clients" / "fresh" / "contract.json").is_file()
     done = forked.run(["conform", str(path), "--no-fuzz", "--format", "json"], {"PATH": "/usr/bin"})

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mjrelay_codegen.linter.draft import schema
-from mjrelay_codegen.linter.linting import GATES, RULES, Violation, lint, lint_overlay, lint_relay
+from mjrelay_codegen.linter.linting import GATES, RULES, Violation, lint_file, lint_overlay, lint_relay
 from ruamel.yaml import YAML
 
 from mjrelay.contract.yaml import plain_yaml
@@ -1158,13 +1158,13 @@ def write(folder: Path, contract: str, name: str = "relay.yaml") -> Path:
 
 def test_the_base_is_clean(tmp_path: Path) -> None:
     """What the cases below find is what each of them broke."""
-    assert lint(write(tmp_path, BASE)) == []
+    assert lint_file(write(tmp_path, BASE)) == []
 
 
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
 def test_our_contracts_are_clean(path: Path) -> None:
     """Every contract of this repository keeps every rule."""
-    assert [str(violation) for violation in lint(path)] == []
+    assert [str(violation) for violation in lint_file(path)] == []
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
@@ -1180,7 +1180,7 @@ BLOCKS = {block.partition("\n")[0].removeprefix("# "): block for block in CASES.
 def test_a_broken_contract_breaks_exactly_its_rule(block: str, tmp_path: Path) -> None:
     """One thing wrong gives one violation: its rule, its line, what is wrong and the mend."""
     case = Case.read(block)
-    violations = lint(write(tmp_path, case.contract))
+    violations = lint_file(write(tmp_path, case.contract))
     assert [(violation.rule, violation.line) for violation in violations] == [(case.rule, case.line)], (
         violations
     )
@@ -1198,7 +1198,7 @@ def test_ids_may_go_into_the_query(schema: str, rules: list[str], tmp_path: Path
         "      requestBody:",
         f"      parameters: [{{name: ids, in: query, schema: {schema}}}]\n      requestBody:",
     )
-    assert [violation.rule for violation in lint(write(tmp_path, text))] == rules
+    assert [violation.rule for violation in lint_file(write(tmp_path, text))] == rules
 
 
 def test_every_rule_has_a_case() -> None:
@@ -1211,7 +1211,7 @@ def test_every_rule_has_a_case() -> None:
 )
 def test_a_name_that_is_no_package_is_refused(name: str, tmp_path: Path) -> None:
     """A relay is called after its file, so the file's name must do as a package and an argument."""
-    (violation,) = lint(write(tmp_path, BASE, name))
+    (violation,) = lint_file(write(tmp_path, BASE, name))
     assert (violation.rule, violation.line) == ("name", 1)
     assert "small letters and digits" in violation.message
 
@@ -1220,7 +1220,7 @@ def test_the_fetch_operation_must_be_named(tmp_path: Path) -> None:
     """Without any x-mj-task nothing would say which operation fetches a task."""
     start, end = BASE.index("      x-mj-task:"), BASE.index("      responses:")
     path = write(tmp_path, BASE[:start] + BASE[end:])
-    (violation,) = lint(path)
+    (violation,) = lint_file(path)
     assert (violation.rule, violation.pointer) == ("extension", "/paths")
     assert "put it on the one that fetches a task" in violation.message
 
@@ -1230,7 +1230,7 @@ def test_a_violation_reads_like_a_compiler_s_message(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "openapi").mkdir()
     path = write(tmp_path / "openapi", BASE.replace("kind: $.action", "kind: $.acton"))
-    (violation,) = lint(path)
+    (violation,) = lint_file(path)
     assert violation.pointer == "/paths/~1task~1{id}/get/x-mj-task/kind"
     assert str(violation) == (
         "openapi/relay.yaml:29: jsonpath: $.acton selects nothing in any example that it is about; "
@@ -1242,7 +1242,7 @@ def test_all_violations_come_by_line(tmp_path: Path) -> None:
     """Whoever mends a file works through it once, whatever the rules' order is."""
     text = BASE.replace("kind: $.action", "kind: $.acton").replace("title: Word", "title: Wort")
     text = text.replace("tags: [task]", "tags: []", 1).replace("reason: none", "reason: 1")
-    found = [(violation.line, violation.rule) for violation in lint(write(tmp_path, text))]
+    found = [(violation.line, violation.rule) for violation in lint_file(write(tmp_path, text))]
     assert found == [(13, "operation"), (29, "jsonpath"), (73, "example"), (185, "convention")]
 
 
@@ -1264,13 +1264,13 @@ def test_all_violations_come_by_line(tmp_path: Path) -> None:
 )
 def test_what_is_no_contract_at_all_is_told_so(text: str, rule: str, line: int, tmp_path: Path) -> None:
     """Any text gives violations, never a traceback."""
-    violations = lint(write(tmp_path, text))
+    violations = lint_file(write(tmp_path, text))
     assert [(violation.rule, violation.line) for violation in violations] == [(rule, line)]
 
 
 def test_a_file_that_is_not_there_is_a_violation(tmp_path: Path) -> None:
     """The message says it without repeating the path."""
-    (violation,) = lint(tmp_path / "relay.yaml")
+    (violation,) = lint_file(tmp_path / "relay.yaml")
     assert violation == Violation(
         str(tmp_path / "relay.yaml"), 1, "", "yaml", "there is no such file; check the path"
     )
@@ -1313,7 +1313,7 @@ def test_no_damage_makes_the_linter_stumble(
     """Whatever one place of a contract holds, the answer is a list of violations, each with a mend."""
     path = tmp_path_factory.mktemp("contract") / "relay.yaml"
     path.write_text(json.dumps(changed(PLAIN, place, value)), encoding="utf-8")
-    assert all(";" in violation.message for violation in lint(path))
+    assert all(";" in violation.message for violation in lint_file(path))
 
 
 # Every form of x-mj-task once.

@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance.drivers.conform import ConformError, Options, conform
+from mjrelay_conformance.drivers.options import ConformError, Options
+from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.judging.record import RecordError
 from rich.console import Console
 
@@ -162,7 +163,7 @@ def judged(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callab
         url = serve(relay) if "base_url" not in options else options.pop("base_url")
         tasks = tuple(f"{task_id}={state.value}" for task_id, state in relay.states.items())
         chosen = Options(relay=relay.name, base_url=url, tasks=tasks, **{"fuzz": False, **options})
-        code, record = conform(chosen, Console(file=io.StringIO()))
+        code, record = judge_relays(chosen, Console(file=io.StringIO()))
         rows = record.document()["rows"]
         assert [row for row in rows if row["outcome"] == "error"] == []
         weighty = [row for row in rows if row["outcome"] == "fail" and row["level"] != "info"]

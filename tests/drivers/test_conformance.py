@@ -11,13 +11,13 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
-from mjrelay_conformance.checks.selection import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.baseline import Accepted, Baseline
-from mjrelay_conformance.judging.checking import CHECKS, Level, Outcome, judge
+from mjrelay_conformance.judging.checking import CHECKS, Level, Outcome, judge_observation
 from mjrelay_conformance.judging.observation import Kind, Observation
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.judging.schema import schema_of
@@ -41,7 +41,7 @@ def known(mock: MockRelay) -> list[KnownTask]:
 
 def runner(mock: MockRelay, *, pace: Pace | None = None, **more: Any) -> Runner:
     """What judges a mock without a network; its record and its probe can be looked at."""
-    judge = Judge(mock.contract, Record(None, Redactor(KEY)), select(()), (KEY,), **more)
+    judge = Judge(mock.contract, Record(None, Redactor(KEY)), select_checks(()), (KEY,), **more)
     return Runner(Direct(mock), judge, pace or Pace())
 
 
@@ -102,7 +102,7 @@ def test_the_level_follows_the_evidence(relay: str, level: str) -> None:
     assert findings(document) == {"fetch/missing/answer": level}
 
 
-def test_a_clause_points_at_the_line_of_the_contract() -> None:
+def test_a_clause_points_at_the_line_of_the_load_contract() -> None:
     """A finding about a field names file, line and pointer of what the contract says of that field."""
     _, document = run("zhongzhuan", "null-field")
     clauses = {row["clause"] for row in document["rows"] if row["outcome"] == "fail"}
@@ -205,7 +205,7 @@ def test_a_check_that_breaks_is_our_own_error() -> None:
         task_id="1",
         exchange=Exchange("GET", "http://relay.test/", status=404),
     )
-    (row,) = judge(observation, 1, [one])
+    (row,) = judge_observation(observation, 1, [one])
     assert row.outcome is Outcome.ERROR
     assert "by the checker" in (row.actual or "")
 
@@ -238,7 +238,7 @@ def test_no_answer_breaks_a_check(
     schema = schema_of(load_contract(relay))
     before = Observation(load_contract(relay), schema, Kind.KNOWN, "1", exchange, State.SUCCEEDED)
     now = Observation(load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), (KEY,))
-    rows = judge(now, 1, CHECKS.values())
+    rows = judge_observation(now, 1, CHECKS.values())
     assert {row.outcome for row in rows} & {Outcome.ERROR} == set(), [
         row for row in rows if row.outcome == "error"
     ]
@@ -311,7 +311,12 @@ def test_a_long_body_is_cut_without_showing_a_part_of_the_secret(before: int) ->
     body = b"." * before + secret.encode() + b"." * 9000
     exchange = Exchange("GET", "http://relay.test/", status=200, body=body)
     observation = Observation(
-        load_contract("apiai"), schema_of(load_contract("apiai")), Kind.ODD, "1", exchange, secrets=(secret,)
+        load_contract("apiai"),
+        schema_of(load_contract("apiai")),
+        Kind.ODD,
+        "1",
+        exchange,
+        secrets=(secret,),
     )
     record.add(observation, [], driver="plan")
     kept = record.document()["exchanges"][0]["body"]
@@ -333,7 +338,7 @@ def observed(
 
 def judged(observation: Observation) -> dict[str, Outcome]:
     """The outcome of every check that speaks of an observation."""
-    return {row.check: row.outcome for row in judge(observation, 1, CHECKS.values())}
+    return {row.check: row.outcome for row in judge_observation(observation, 1, CHECKS.values())}
 
 
 @pytest.mark.parametrize("status", [200, 203, 401, 404])
@@ -388,7 +393,7 @@ def test_the_secret_is_found_in_every_form(echo: dict[str, Any]) -> None:
         "apiai", Kind.MISSING, "1", **{"document": {}, "status": 404, "secrets": (KEY,)} | echo
     )
     assert judged(observation)["fetch/secret"] is Outcome.FAIL
-    for row in judge(observation, 1, CHECKS.values()):
+    for row in judge_observation(observation, 1, CHECKS.values()):
         assert KEY not in str(row)
 
 
@@ -396,7 +401,9 @@ def test_the_secret_is_found_in_every_form(echo: dict[str, Any]) -> None:
 def test_no_row_cuts_through_a_secret(length: int) -> None:
     """What came is shown without the secret and then cut, so that no part of the secret is left."""
     observation = observed("apiai", Kind.KNOWN, "1", b"y" * (length - 60) + KEY.encode(), 500, secrets=(KEY,))
-    (row,) = [row for row in judge(observation, 1, CHECKS.values()) if row.check == "fetch/known/status"]
+    (row,) = [
+        row for row in judge_observation(observation, 1, CHECKS.values()) if row.check == "fetch/known/status"
+    ]
     assert row.outcome is Outcome.FAIL
     assert "the-k" not in (row.actual or "")
 

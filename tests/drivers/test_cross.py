@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from mjrelay_conformance.checks.selection import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.judging.verdicts import Verdict
 from mjrelay_conformance.mock.relay import MockRelay
@@ -24,7 +24,7 @@ def judged(relay: str, other: str) -> tuple[Verdict, frozenset[str], frozenset[s
     """The verdict of one relay's suite on another one's mock, what failed, and what broke on our side."""
     mock = MockRelay(load_contract(other), key=KEY)
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-    judge = Judge(load_contract(relay), Record(None, Redactor(KEY)), select(()), (KEY,))
+    judge = Judge(load_contract(relay), Record(None, Redactor(KEY)), select_checks(()), (KEY,))
     verdict = Runner(Direct(mock), judge).run(plan(load_contract(relay), known, KEY))
     outcomes = {
         word: frozenset(row.check for row in judge.rows if row.outcome == word) for word in ("fail", "error")

@@ -12,7 +12,7 @@ from attrs import define, field
 from mjrelay_conformance.checks import registry as _families  # noqa: F401 - registers every check
 from mjrelay_conformance.drivers import fuzz as _fuzz
 from mjrelay_conformance.judging.checking import CHECKS, Outcome
-from mjrelay_conformance.judging.checking import judge as judge_rows
+from mjrelay_conformance.judging.checking import judge_observation as judge_rows
 from mjrelay_conformance.judging.observation import REFUSED, Kind, Observation
 from mjrelay_conformance.judging.schema import schema_of
 from mjrelay_conformance.mock.relay import MockRelay

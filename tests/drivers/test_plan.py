@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_conformance.drivers.plan import CAP, PROFILES, KnownTask, PlanError, plan
 from mjrelay_conformance.judging.observation import REFUSED, Kind
-from mjrelay_conformance.judging.samples import another
+from mjrelay_conformance.judging.samples import another_text
 
 from mjrelay import State
 from mjrelay.contract.loading import load_contract, relay_names
@@ -116,6 +116,6 @@ def test_a_known_task_is_named_with_its_state() -> None:
 @given(text=st.text(), seed=st.integers(), taken=st.sets(st.text(), max_size=5))
 def test_another_text_is_never_a_taken_one(text: str, seed: int, taken: set[str]) -> None:
     """A made-up id or key is not empty and none of those that are there."""
-    drawn = another(text, random.Random(seed), taken | {text})
+    drawn = another_text(text, random.Random(seed), taken | {text})
     assert drawn
     assert drawn not in taken | {text}

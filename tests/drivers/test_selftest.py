@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 from mjrelay_conformance.drivers import selftest as _selftest
-from mjrelay_conformance.drivers.direct import Direct
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.probe import LATE, Probe
-from mjrelay_conformance.drivers.selftest import MOST, Trial, lines, main, page, trials, tried, unproven
+from mjrelay_conformance.drivers.selftest import (
+    MOST,
+    Direct,
+    Trial,
+    lines,
+    main,
+    page,
+    trials,
+    tried,
+    unproven,
+)
 from mjrelay_conformance.judging.checking import CHECKS
 from mjrelay_conformance.mock.dialects import DIALECTS
 from mjrelay_conformance.mock.faults import FAULTS, Phase

@@ -26,11 +26,11 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
-from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select
+from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select_faults
 from mjrelay_conformance.mock.places import ABSENT, permits
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.response import Answer, Call, Route
-from mjrelay_conformance.mock.server import Server, ServerError, serve
+from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 from sampled import sampled
 
 from mjrelay.contract.document import Contract
@@ -846,7 +846,7 @@ def test_an_unknown_fault_is_refused_with_a_hint() -> None:
         MockRelay(PACKAGED["apiai"], faults=["status-50"])
     assert isinstance(caught.value, MjrelayError)
     with pytest.raises(UnknownFaultError, match="§'; list them with"):
-        select(["§"], PACKAGED["apiai"])
+        select_faults(["§"], PACKAGED["apiai"])
 
 
 def test_a_fault_without_a_place_is_refused() -> None:
@@ -984,7 +984,7 @@ def test_a_server_that_cannot_start_says_so() -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(ServerError, match="choose another port"),
     ):
-        serve(MockRelay(PACKAGED["apiai"]), "127.0.0.1", taken.getsockname()[1])
+        serve_mock(MockRelay(PACKAGED["apiai"]), "127.0.0.1", taken.getsockname()[1])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
@@ -993,9 +993,9 @@ def test_serving_ends_when_it_is_interrupted() -> None:
     program = (
         "from pathlib import Path\n"
         "from mjrelay.contract.document import Contract\n"
-        "from mjrelay_conformance.mock import MockRelay, serve\n"
+        "from mjrelay_conformance.mock import MockRelay, serve_mock\n"
         f"relay = MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
-        "serve(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
+        "serve_mock(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
         "print('ended')\n"
     )
     with subprocess.Popen(

@@ -15,17 +15,17 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance.drivers.conform import Options as ConformOptions
-from mjrelay_conformance.drivers.conform import conform
+from mjrelay_conformance.drivers.options import Options as ConformOptions
+from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.judging import record as _record
 from mjrelay_conformance.judging.observation import Kind
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from mjrelay_conformance.replay.driver import Options, replay
+from mjrelay_conformance.replay.driver import Options, replay_traffic
 from mjrelay_conformance.replay.files import TrafficError
 from mjrelay_conformance.report.document import judged as judgements
-from mjrelay_conformance.report.document import read
+from mjrelay_conformance.report.document import read_record
 from rich.console import Console
 from sampled import sampled
 
@@ -136,7 +136,7 @@ def judged(tmp_path: Path, data: Any, relay: str = "apiai", **options: Any) -> t
         data = data.text()
     file.write_bytes(data if isinstance(data, bytes) else data.encode())
     told: list[str] = []
-    code, record = replay(Options(relay, str(file), **options), told.append)
+    code, record = replay_traffic(Options(relay, str(file), **options), told.append)
     return code, {**record.document(), "told": told}
 
 
@@ -219,7 +219,7 @@ def test_what_a_client_recorded_over_sockets(tmp_path: Path) -> None:
 def test_a_record_is_judged_again(tmp_path: Path) -> None:
     """A results.json gives the same rows as the run that wrote it, for it says what each exchange was for."""
     options = ConformOptions(relay="mjdjourney", fuzz=False, report_dir=tmp_path / "run")
-    first_code, first = conform(options, Console(stderr=True))
+    first_code, first = judge_relays(options, Console(stderr=True))
     code, document = judged(tmp_path, (tmp_path / "run" / "results.json").read_bytes(), "mjdjourney")
     assert (code, first_code) == (0, 0)
 
@@ -348,7 +348,7 @@ def test_a_long_recording_makes_a_record_that_can_be_read(
     left = len(recording.entries) - len(exchanges)
     assert f"judged, but not in the record, which is full: {left} exchanges" in "\n".join(document["told"])
     assert (tmp_path / "out" / "results.json").stat().st_size < 155_000
-    assert [one.name for one in judgements(read(tmp_path / "out"))] == ["apiai"]
+    assert [one.name for one in judgements(read_record(tmp_path / "out"))] == ["apiai"]
 
 
 def test_an_exchange_too_large_for_a_record_leaves_its_findings(

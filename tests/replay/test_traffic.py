@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mjrelay_conformance.judging.observation import Kind
 from mjrelay_conformance.replay import files as _file
 from mjrelay_conformance.replay.entries import UNRECORDED, Entry, Unreadable
-from mjrelay_conformance.replay.files import TrafficError, read
+from mjrelay_conformance.replay.files import TrafficError, read_traffic
 
 URL = "https://relay.example/mj/task/1/fetch"
 LINE = {"method": "GET", "url": URL, "status": 200, "headers": [], "body": "{}"}
@@ -27,7 +27,7 @@ def entries(data: Any) -> list[Entry | Unreadable]:
     if not isinstance(data, str | bytes):
         data = json.dumps(data)
     raw = data if isinstance(data, bytes) else data.encode()
-    return list(read(io.BytesIO(raw), "recording"))
+    return list(read_traffic(io.BytesIO(raw), "recording"))
 
 
 def har(response: dict[str, Any], **more: Any) -> dict[str, Any]:

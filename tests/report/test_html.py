@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import define, field
-from mjrelay_conformance.checks.selection import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.report.html import render
@@ -45,7 +45,7 @@ def _recorded(relay: str, *faults: str) -> str:
     record = Record(None, Redactor(KEY), options, f"mjrelay conform {relay} --profile read --no-fuzz")
     known = [KnownTask(id_, state) for state, id_ in mock.known.items()]
     steps = plan(load_contract(relay), known, KEY)
-    verdict = Runner(Direct(mock), Judge(load_contract(relay), record, select(()), (KEY,))).run(steps)
+    verdict = Runner(Direct(mock), Judge(load_contract(relay), record, select_checks(()), (KEY,))).run(steps)
     record.close([verdict])
     return json.dumps(record.document())
 

@@ -19,12 +19,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from mjrelay_conformance.drivers.conform import Options, conform
+from mjrelay_conformance.drivers.options import Options
+from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.report import badge, html, index, junit, markdown, terminal
 from mjrelay_conformance.report import diff as diffs
-from mjrelay_conformance.report.document import ReportError, family, judged, read
+from mjrelay_conformance.report.document import ReportError, family, judged, read_record
 from rich.cells import cell_len
 from rich.console import Console
 from typer.testing import CliRunner
@@ -165,14 +166,14 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fuzz=False,
             report_dir=directory,
         )
-        conform(options, Console(file=io.StringIO()))
+        judge_relays(options, Console(file=io.StringIO()))
     return directory
 
 
 def test_a_real_record_is_readable(real: Path) -> None:
     """A record that a run wrote is read from its directory as from its file, and holds the findings."""
-    document = read(real)
-    assert document == read(real / "results.json")
+    document = read_record(real)
+    assert document == read_record(real / "results.json")
     (relay,) = judged(document)
     assert relay.verdict == "non-conformant"
     assert {finding.check for finding in relay.findings} == {"fetch/200/times", "fetch/200/failed/reason"}
@@ -182,7 +183,7 @@ def test_a_real_record_is_readable(real: Path) -> None:
 
 def test_the_terminal_shows_findings_first(real: Path) -> None:
     """Each finding has its level, what came, its clause with a line, and a command on a line of its own."""
-    document = read(real)
+    document = read_record(real)
     text = shown(document)
     assert text.index("MUST   zhongzhuan fetch/200/times") < text.index("SHOULD zhongzhuan fetch/200/failed")
     assert re.search(r"expected  \S", text)
@@ -195,7 +196,7 @@ def test_the_terminal_shows_findings_first(real: Path) -> None:
 
 def test_a_narrow_terminal_keeps_names_and_counts(real: Path) -> None:
     """Where a table would lose its columns the same numbers stand in lines."""
-    document = read(real)
+    document = read_record(real)
     wide, narrow = shown(document, 80), shown(document, 40)
     (numbers,) = re.findall(r"^zhongzhuan +non-conformant +([\d ]+)$", wide, re.MULTILINE)
     text = " ".join(narrow.split())
@@ -205,7 +206,7 @@ def test_a_narrow_terminal_keeps_names_and_counts(real: Path) -> None:
 
 def test_the_terminal_says_where_more_is_told(real: Path) -> None:
     """Whoever sees a finding for the first time is led to what its check is about; without one nobody is."""
-    assert "    mjrelay conform --explain fetch/200/times\n" in shown(read(real))
+    assert "    mjrelay conform --explain fetch/200/times\n" in shown(read_record(real))
     assert "--explain" not in shown(record(row()))
 
 
@@ -224,7 +225,7 @@ def test_an_unreachable_relay_gets_no_other_advice() -> None:
 
 def test_junit_has_a_case_for_each_check(real: Path) -> None:
     """What makes the verdict non-conformant is a failure, a SHOULD is output, what is unproven is skipped."""
-    document = read(real)
+    document = read_record(real)
     root = ET.fromstring(junit.render(document))  # noqa: S314 - our own
     cases = {case.get("name"): case for case in root.iter("testcase")}
     assert cases.keys() == {row["check"] for row in document["rows"]}
@@ -272,7 +273,7 @@ def test_a_body_that_was_not_kept_harms_no_view(tmp_path: Path) -> None:
     document = record(row(**FAILS))
     bare = {name: BODY[name] for name in ("size", "sha256")}
     document["exchanges"] = [one | {"body": bare, "request_body": bare} for one in document["exchanges"]]
-    document = read(write(tmp_path / "results.json", document))
+    document = read_record(write(tmp_path / "results.json", document))
     views = (shown(document), markdown.render(document), junit.render(document), html.render(document))
     assert all("fetch/200/times" in view for view in views)
     assert badge.render(document)["message"]
@@ -462,9 +463,9 @@ def test_a_record_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     for length in range(0, len(data) - 1, 11):
         path.write_bytes(data[:length])
         with pytest.raises(ReportError, match=r"cut off.*make it anew with: mjrelay conform"):
-            read(path)
+            read_record(path)
     path.write_bytes(data)
-    assert read(path) == document
+    assert read_record(path) == document
 
 
 @pytest.mark.parametrize(
@@ -490,7 +491,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes, reason: st
     path = tmp_path / "results.json"
     path.write_bytes(content)
     with pytest.raises(ReportError, match=reason) as raised:
-        read(tmp_path)
+        read_record(tmp_path)
     assert "\n" not in str(raised.value)
 
 
@@ -499,9 +500,9 @@ def test_an_invalid_record_is_refused_with_its_place(tmp_path: Path) -> None:
     document = record(row(**FAILS))
     document["rows"][0]["outcome"] = "splendid"
     with pytest.raises(ReportError, match="at /rows/0/outcome"):
-        read(write(tmp_path / "a.json", document))
+        read_record(write(tmp_path / "a.json", document))
     with pytest.raises(ReportError, match="make a record with"):
-        read(tmp_path / "absent")
+        read_record(tmp_path / "absent")
 
 
 def test_a_record_that_is_too_large_is_not_read(tmp_path: Path) -> None:
@@ -509,7 +510,7 @@ def test_a_record_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "results.json").open("wb") as file:
         file.truncate(10**10)
     with pytest.raises(ReportError, match="larger than 64 MiB"):
-        read(tmp_path)
+        read_record(tmp_path)
 
 
 def test_every_command_refuses_half_a_record(tmp_path: Path) -> None:
@@ -648,7 +649,7 @@ def test_the_command_shows_and_converts(real: Path, tmp_path: Path) -> None:
     """Stdout is data alone, files are written where they are asked for, and the exit code is 0."""
     done = mjrelay("show", real, "--format", "json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == read(real)
+    assert json.loads(done.stdout) == read_record(real)
     assert not done.stderr
     made = CliRunner().invoke(command, ["junit", str(real), "--output", str(tmp_path / "junit.xml")])
     assert made.exit_code == 0
@@ -683,7 +684,7 @@ def test_a_cut_run_ends_with_its_own_code(tmp_path: Path) -> None:
 
 def test_the_diff_ends_with_its_verdict(real: Path, tmp_path: Path) -> None:
     """Exit code 1 for a new finding, 0 for none, 2 for what cannot be read."""
-    clean = copy.deepcopy(read(real))
+    clean = copy.deepcopy(read_record(real))
     clean["rows"] = [one | {"outcome": "pass"} for one in clean["rows"]]
     write(tmp_path / "results.json", clean)
     done = mjrelay("diff", tmp_path, real)
@@ -712,7 +713,7 @@ def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("mjrelay: --report-dir")
     assert done.stderr.count("\n") == 1
-    assert read(tmp_path)["footer"]["verdict"] == "conformant"
+    assert read_record(tmp_path)["footer"]["verdict"] == "conformant"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
@@ -733,7 +734,7 @@ def test_an_interrupted_run_says_where_its_record_is(tmp_path: Path) -> None:
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"mjrelay report show {tmp_path}" in told
-    assert read(tmp_path)["footer"] is None
+    assert read_record(tmp_path)["footer"] is None
 
 
 def test_the_help_names_every_option_whole() -> None:

@@ -1,5 +1,9 @@
-"""The door of mjrelay_codegen.linter."""
+"""
+The rules that contracts and overlays keep, beyond being valid OpenAPI.
 
-from mjrelay_codegen.linter.linting import Violation, lint, lint_contract, lint_overlay, lint_relay
+It may import mjrelay's contracts and what these import; a rule belongs here, and nothing that generates.
+"""
 
-__all__ = ["Violation", "lint", "lint_contract", "lint_overlay", "lint_relay"]
+from mjrelay_codegen.linter.linting import Violation, lint_contract, lint_file, lint_overlay, lint_relay
+
+__all__ = ["Violation", "lint_contract", "lint_file", "lint_overlay", "lint_relay"]

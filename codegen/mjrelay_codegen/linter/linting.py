@@ -75,7 +75,7 @@ class Violation:
         return f"{self.file}:{self.line}: {self.rule}: {self.message}"
 
 
-def lint(path: Path) -> list[Violation]:
+def lint_file(path: Path) -> list[Violation]:
     """Everything that is wrong with the contract in a file, by line."""
     try:
         draft = Draft.load(path)

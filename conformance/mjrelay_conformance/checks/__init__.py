@@ -1,7 +1,25 @@
-"""The door of mjrelay_conformance.checks."""
+"""
+The checks: sentences that a relay keeps or breaks, one module for each family.
 
-from mjrelay_conformance.checks import registry as registry
-from mjrelay_conformance.checks.selection import matching, needed, select
+They may import judging, and see nothing but the observation that they are given.
+"""
+
+from mjrelay_conformance.checks.registry import (
+    SelectionError,
+    check_lines,
+    explain_check,
+    matching_ids,
+    needed_checks,
+    select_checks,
+)
 from mjrelay_conformance.checks.transport import SHORTEST
 
-__all__ = ["SHORTEST", "matching", "needed", "select"]
+__all__ = [
+    "SHORTEST",
+    "SelectionError",
+    "check_lines",
+    "explain_check",
+    "matching_ids",
+    "needed_checks",
+    "select_checks",
+]

@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mjrelay_conformance.checks import helpers as _answers
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import (
+    alike,
+    as_described,
+    below_500,
+    came,
+    evidence,
+    extension,
+    scheme,
+    security,
+    standard,
+    task_inside,
+)
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 from mjrelay_conformance.judging import (
     PASSED,
@@ -17,9 +27,9 @@ from mjrelay_conformance.judging import (
     Level,
     Observation,
     Outcome,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 if TYPE_CHECKING:
@@ -51,43 +61,43 @@ def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.
         judged.__doc__ = f"{what} {sentence}\n\n{why}"
         return judged
 
-    def as_described(o: Observation) -> Judgement:
+    def described_once(o: Observation) -> Judgement:
         return _at_most(heaviest, _once(o, _described))
 
-    def below_500(o: Observation) -> Judgement:
-        return _once(o, _answers.below_500)
+    def below_500_once(o: Observation) -> Judgement:
+        return _once(o, below_500)
 
-    check(no_task, heaviest, on=[kind], needs=[TRANSFER], clause=_clauses.security)(
+    register_check(no_task, heaviest, on=[kind], needs=[TRANSFER], clause=security)(
         saying("never gets to see a task.", _refused)
     )
-    check(
+    register_check(
         no_error,
         Level.MUST,
         on=[kind],
         needs=[TRANSFER],
-        clause=_clauses.document("RFC 9110 section 15.6"),
-    )(saying("is the caller's mistake, never a server error.", below_500))
-    check(
+        clause=standard("RFC 9110 section 15.6"),
+    )(saying("is the caller's mistake, never a server error.", below_500_once))
+    register_check(
         f"auth/{name}/answer",
         heaviest,
         on=[kind],
         needs=[no_task, no_error, REDIRECT],
-        clause=_clauses.extension("unauthorized"),
-    )(saying("is refused as the contract says.", as_described))
+        clause=extension("unauthorized"),
+    )(saying("is refused as the contract says.", described_once))
 
 
 def _refused(o: Observation) -> Judgement:
     bare = [before for before in o.earlier if before.kind is Kind.NO_CREDENTIAL]
-    if o.kind is Kind.MISPLACED and any(_answers.task_inside(before) for before in bare):
+    if o.kind is Kind.MISPLACED and any(task_inside(before) for before in bare):
         return Judgement(
             Outcome.BLOCKED, actual="nothing to judge: the relay answers without any credential too"
         )
-    found = _answers.task_inside(o)
+    found = task_inside(o)
     return PASSED if found is None else failed("a refusal", f"{o.exchange.status} with {found}")
 
 
 def _described(o: Observation) -> Judgement:
-    return _answers.as_described(o, o.reader.unauthorized)
+    return as_described(o, o.reader.unauthorized)
 
 
 def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgement:
@@ -99,7 +109,7 @@ def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgemen
     judgement = judge(o)
     if judgement.outcome is Outcome.FAIL and o.kind is not Kind.BAD_CREDENTIAL:
         for before in o.earlier:
-            if before.kind in REFUSED - {o.kind} and _answers.alike(before, o):
+            if before.kind in REFUSED - {o.kind} and alike(before, o):
                 return not_applicable(f"it was answered like a request with {_NAMED[before.kind]} before")
     return judgement
 
@@ -135,12 +145,12 @@ _family(
 )
 
 
-@check(
+@register_check(
     "auth/alternative/works",
     Level.MUST,
     on=[Kind.ALTERNATIVE],
     needs=[TRANSFER, REDIRECT],
-    clause=_clauses.scheme,
+    clause=scheme,
 )
 def alternative(o: Observation) -> Judgement:
     """
@@ -151,15 +161,15 @@ def alternative(o: Observation) -> Judgement:
     """
     if _in_another_case(o):
         return not_applicable("the scheme's word in another case is judged by itself")
-    return _works(o, _answers.evidence(o.contract, "components", "securitySchemes", o.credential or ""))
+    return _works(o, evidence(o.contract, "components", "securitySchemes", o.credential or ""))
 
 
-@check(
+@register_check(
     "auth/scheme/case",
     Level.MUST,
     on=[Kind.ALTERNATIVE],
     needs=[TRANSFER, REDIRECT],
-    clause=_clauses.document("RFC 9110 section 11.1"),
+    clause=standard("RFC 9110 section 11.1"),
 )
 def scheme_case(o: Observation) -> Judgement:
     """
@@ -181,7 +191,7 @@ def _works(o: Observation, level: Level) -> Judgement:
         )
     if o.task is not None and str(o.reader.id(o.task)) == o.task_id:
         return PASSED
-    return failed("the task", _answers.came(o), level=level)
+    return failed("the task", came(o), level=level)
 
 
 def _in_another_case(o: Observation) -> bool:

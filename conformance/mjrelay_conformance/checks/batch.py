@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError
 from mjrelay.semantics import State, scalar_text
-from mjrelay_conformance.checks import helpers as _answers
-from mjrelay_conformance.checks import helpers as _clauses
-from mjrelay_conformance.checks import helpers as _documents
+from mjrelay_conformance.checks.helpers import batch_operation, came, change, evidence, standard, task_inside
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
 from mjrelay_conformance.judging import (
     PASSED,
@@ -18,9 +16,9 @@ from mjrelay_conformance.judging import (
     Level,
     Observation,
     Outcome,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ _UNSOUND = Judgement(
 )
 
 
-@check(_STATUS, Level.MUST, on=_ON, needs=[TRANSFER, REDIRECT], clause=_clauses.batch())
+@register_check(_STATUS, Level.MUST, on=_ON, needs=[TRANSFER, REDIRECT], clause=batch_operation())
 def status(o: Observation) -> Judgement:
     """
     Several known tasks that are asked for at once are answered with 200.
@@ -55,10 +53,10 @@ def status(o: Observation) -> Judgement:
         return PASSED
     if not o.proven or any(reading.exchange.status != 200 for reading in readings):
         return _UNSOUND
-    return failed("200", _answers.came(o), level=_level(o))
+    return failed("200", came(o), level=_level(o))
 
 
-@check(_JSON, Level.MUST, on=_ON, needs=[_STATUS], clause=_clauses.document("RFC 8259 section 2"))
+@register_check(_JSON, Level.MUST, on=_ON, needs=[_STATUS], clause=standard("RFC 8259 section 2"))
 def json(o: Observation) -> Judgement:
     """
     The answer to a question for several tasks is one JSON text.
@@ -75,7 +73,7 @@ def json(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(_ONLY_ASKED, Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.batch())
+@register_check(_ONLY_ASKED, Level.MUST, on=_ON, needs=[TRANSFER], clause=batch_operation())
 def only_asked(o: Observation) -> Judgement:
     """
     No task comes that was not asked for.
@@ -92,11 +90,11 @@ def only_asked(o: Observation) -> Judgement:
         return failed(f"none but {o.show(', '.join(o.ids))}", f"the task with id {o.show(other)}")
     if items:
         return PASSED
-    found = _answers.task_inside(o) if not _readings(o) else None
+    found = task_inside(o) if not _readings(o) else None
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
 
-@check(_MISSING, Level.MUST, on=_ON, needs=[_JSON, _ONLY_ASKED], clause=_clauses.batch())
+@register_check(_MISSING, Level.MUST, on=_ON, needs=[_JSON, _ONLY_ASKED], clause=batch_operation())
 def missing_omitted(o: Observation) -> Judgement:
     """
     What is not there is left out: each item is a task, and none is null or empty.
@@ -113,7 +111,9 @@ def missing_omitted(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(_SCHEMA, Level.MUST, on=_ON, needs=[_JSON, _MISSING], clause=_clauses.batch("responses", "200"))
+@register_check(
+    _SCHEMA, Level.MUST, on=_ON, needs=[_JSON, _MISSING], clause=batch_operation("responses", "200")
+)
 def schema(o: Observation) -> Judgement:
     """
     The answer to a question for several tasks fits the contract's schema.
@@ -137,7 +137,7 @@ def schema(o: Observation) -> Judgement:
     )
 
 
-@check(_LIKE, Level.MUST, on=_ON, needs=[_SCHEMA], clause=_clauses.batch())
+@register_check(_LIKE, Level.MUST, on=_ON, needs=[_SCHEMA], clause=batch_operation())
 def like_single(o: Observation) -> Judgement:
     """
     Each task that has ended is what it was when asked for alone; signed query strings aside.
@@ -158,7 +158,7 @@ def like_single(o: Observation) -> Judgement:
     return PASSED if compared else not_applicable("no task that had ended is in it")
 
 
-@check("batch/complete", Level.INFO, on=_ON, needs=[_LIKE], clause=_clauses.batch())
+@register_check("batch/complete", Level.INFO, on=_ON, needs=[_LIKE], clause=batch_operation())
 def complete(o: Observation) -> Judgement:
     """
     Each known task that is asked for is in the answer, and once.
@@ -171,17 +171,17 @@ def complete(o: Observation) -> Judgement:
     known = [reading.task_id for reading in _readings(o) if _id(o, reading.task) == reading.task_id]
     if not known or not _sound(o):
         return not_applicable("none of the tasks that were asked for is known to be in order")
-    came = Counter(_id(o, item) for item in _items(o))
+    counts = Counter(_id(o, item) for item in _items(o))
     for task_id in known:
-        if came[task_id] != 1:
-            return failed(f"the task {o.show(task_id)} once", f"{came[task_id]} times")
+        if counts[task_id] != 1:
+            return failed(f"the task {o.show(task_id)} once", f"{counts[task_id]} times")
     return PASSED
 
 
 def _level(o: Observation) -> Level:
     """How surely the contract knows the operation: what its page shows, servers do, or is assumed."""
     batch = o.contract.batch
-    return Level.INFO if batch is None else _answers.evidence(o.contract, *batch, "responses", "200")
+    return Level.INFO if batch is None else evidence(o.contract, *batch, "responses", "200")
 
 
 def _items(o: Observation) -> list[Any]:
@@ -223,7 +223,7 @@ def _unlike(o: Observation, before: Any, after: Any) -> tuple[str, str] | None:
         if was != now:
             return f"{name} {o.show(was)}", o.show(now)
     if o.reader.state(before) is State.SUCCEEDED:
-        found = _documents.change(o, before, after)
+        found = change(o, before, after)
         if found is not None:
             place, was, now = found
             return f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)

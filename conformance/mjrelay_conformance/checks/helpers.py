@@ -163,12 +163,12 @@ def scheme(o: Observation) -> Clause:
     return _at(o.contract, ("components", "securitySchemes", o.credential or ""))
 
 
-def batch(*keys: str) -> Callable[[Observation], Clause]:
+def batch_operation(*keys: str) -> Callable[[Observation], Clause]:
     """A part of the operation that asks for several tasks; of the fetch operation where there is none."""
     return lambda o: _at(o.contract, (*(o.contract.batch or o.contract.location), *keys))
 
 
-def document(name: str) -> Callable[[Observation], str]:
+def standard(name: str) -> Callable[[Observation], str]:
     """A section of a public standard."""
     return lambda _: name
 

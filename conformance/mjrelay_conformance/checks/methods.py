@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mjrelay_conformance.checks import helpers as _answers
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import below_500, standard, task_inside
 from mjrelay_conformance.checks.transport import TRANSFER
 from mjrelay_conformance.judging import (
     PASSED,
@@ -12,17 +11,17 @@ from mjrelay_conformance.judging import (
     Level,
     Observation,
     Outcome,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ON = [Kind.METHOD]
 
 
-@check(
-    "method/no-task", Level.MUST, on=_ON, needs=[TRANSFER], clause=_clauses.document("RFC 9110 section 9.1")
+@register_check(
+    "method/no-task", Level.MUST, on=_ON, needs=[TRANSFER], clause=standard("RFC 9110 section 9.1")
 )
 def no_task(o: Observation) -> Judgement:
     """
@@ -33,18 +32,18 @@ def no_task(o: Observation) -> Judgement:
     """
     if o.exchange.method in _READING:
         return not_applicable("the method is for reading")
-    found = _answers.task_inside(o)
+    found = task_inside(o)
     if found is None:
         return PASSED
     return failed(f"no task for {o.exchange.method}", f"{o.exchange.status} with {found}")
 
 
-@check(
+@register_check(
     "method/no-server-error",
     Level.SHOULD,
     on=_ON,
     needs=[TRANSFER],
-    clause=_clauses.document("RFC 9110 section 15.6"),
+    clause=standard("RFC 9110 section 15.6"),
 )
 def no_server_error(o: Observation) -> Judgement:
     """
@@ -57,15 +56,15 @@ def no_server_error(o: Observation) -> Judgement:
         return Judgement(
             Outcome.BLOCKED, actual="nothing to judge: the contract's own method fared no better"
         )
-    return PASSED if o.exchange.status == 501 else _answers.below_500(o)
+    return PASSED if o.exchange.status == 501 else below_500(o)
 
 
-@check(
+@register_check(
     "method/allow",
     Level.MUST,
     on=_ON,
     needs=[TRANSFER],
-    clause=_clauses.document("RFC 9110 section 15.5.6"),
+    clause=standard("RFC 9110 section 15.5.6"),
 )
 def allow(o: Observation) -> Judgement:
     """

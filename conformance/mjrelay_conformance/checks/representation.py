@@ -1,4 +1,4 @@
-"""Whether a 200 says that it is JSON, and is."""
+"""Whether a 200 says that it is JSON, and is, and holds a task and not an error in disguise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import HalfPairError, NotJSONError
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import extension, operation, response, standard
 from mjrelay_conformance.checks.status import KNOWN
 from mjrelay_conformance.judging import (
     PASSED,
@@ -18,9 +18,9 @@ from mjrelay_conformance.judging import (
     Level,
     Observation,
     Outcome,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 JSON = "fetch/200/json"
+ACCEPT = "fetch/200/accept"
 _CONTAINERS = frozenset({dict, list})
 _MEDIA_TYPE = "fetch/200/media-type"
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
@@ -41,7 +42,7 @@ _TO_BYTES = {
 """The characters that Windows has where Latin-1 has controls, and the bytes that they stand for."""
 
 
-@check(_MEDIA_TYPE, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=_clauses.response(200))
+@register_check(_MEDIA_TYPE, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=response(200))
 def media_type(o: Observation) -> Judgement:
     """
     A 200 says of itself that it is what the contract documents.
@@ -59,7 +60,7 @@ def media_type(o: Observation) -> Judgement:
     )
 
 
-@check(JSON, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=_clauses.document("RFC 8259 section 2"))
+@register_check(JSON, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=standard("RFC 8259 section 2"))
 def json(o: Observation) -> Judgement:
     """
     The body of a 200 is one JSON text, in UTF-8, with nothing before, after or besides.
@@ -81,12 +82,12 @@ def json(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(
+@register_check(
     "fetch/200/charset",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[_MEDIA_TYPE],
-    clause=_clauses.document("RFC 8259 section 8.1"),
+    clause=standard("RFC 8259 section 8.1"),
 )
 def charset(o: Observation) -> Judgement:
     """
@@ -103,12 +104,12 @@ def charset(o: Observation) -> Judgement:
     return failed("charset=utf-8", f"charset={o.show(named[1])}")
 
 
-@check(
+@register_check(
     "fetch/200/duplicate-names",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[JSON],
-    clause=_clauses.document("RFC 8259 section 4"),
+    clause=standard("RFC 8259 section 4"),
 )
 def duplicate_names(o: Observation) -> Judgement:
     """
@@ -133,12 +134,12 @@ def duplicate_names(o: Observation) -> Judgement:
     return failed("each name once", f"more than once: {o.show(', '.join(dict.fromkeys(repeated)))}")
 
 
-@check(
+@register_check(
     "fetch/200/encoded-twice",
     Level.INFO,
     on=[Kind.KNOWN],
     needs=[JSON],
-    clause=_clauses.document("RFC 8259 section 8.1"),
+    clause=standard("RFC 8259 section 8.1"),
 )
 def encoded_twice(o: Observation) -> Judgement:
     """
@@ -154,6 +155,26 @@ def encoded_twice(o: Observation) -> Judgement:
         if meant is not None:
             return failed(o.show(meant), o.show(text))
     return PASSED
+
+
+@register_check(ACCEPT, Level.MUST, on=[Kind.KNOWN], needs=[JSON], clause=operation)
+def accept(o: Observation) -> Judgement:
+    """
+    A 200 for a task that is there is not an error in disguise.
+
+    Clients that trust the status take an error's document for a task that never ends. Relays that wrap
+    everything in a code and a message answer 200 whatever happened.
+    """
+    if o.task is None:
+        return not_applicable("the document is no object")
+    accepted = o.reader.accepts(o.task)
+    if accepted and (o.reader.id(o.task) is not None or o.reader.status(o.task) is not None):
+        return PASSED
+    if accepted:
+        return failed("a task", f"a document without any task: {o.show(o.task)}")
+    code, message = o.reader.error(o.task)
+    said = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
+    return failed("a task", said, clause=extension("accept")(o))
 
 
 @cache

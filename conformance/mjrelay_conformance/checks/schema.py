@@ -6,9 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.semantics import State
-from mjrelay_conformance.checks import helpers as _clauses
-from mjrelay_conformance.checks.envelope import ACCEPT
-from mjrelay_conformance.checks.representation import JSON
+from mjrelay_conformance.checks.helpers import extension, response
+from mjrelay_conformance.checks.representation import ACCEPT, JSON
 from mjrelay_conformance.checks.transport import SECRET
 from mjrelay_conformance.judging import (
     PASSED,
@@ -16,9 +15,9 @@ from mjrelay_conformance.judging import (
     Kind,
     Level,
     Observation,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _SHOWN = 5
 """Names of undocumented keys that are shown; a relay's documents repeat them in every list."""
 
 
-@check("fetch/200/schema", Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=_clauses.response(200))
+@register_check("fetch/200/schema", Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=response(200))
 def schema(o: Observation) -> Judgement:
     """
     The document fits the contract's schema.
@@ -53,7 +52,7 @@ def schema(o: Observation) -> Judgement:
     )
 
 
-@check(_ENUM, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=_clauses.response(200))
+@register_check(_ENUM, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=response(200))
 def enum(o: Observation) -> Judgement:
     """
     A list of words that the page closes stays closed.
@@ -71,7 +70,7 @@ def enum(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(PRESENCE, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=_clauses.extension("id"))
+@register_check(PRESENCE, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=extension("id"))
 def presence(o: Observation) -> Judgement:
     """
     A task has an id and a status, whatever else may be left out.
@@ -87,12 +86,12 @@ def presence(o: Observation) -> Judgement:
         return failed(
             f"a status at {o.reader.status_path.text}",
             "nothing there",
-            clause=_clauses.extension("status")(o),
+            clause=extension("status")(o),
         )
     return PASSED
 
 
-@check(STATUS_WORD, Level.INFO, on=[Kind.KNOWN], needs=[PRESENCE, _ENUM], clause=_clauses.extension("states"))
+@register_check(STATUS_WORD, Level.INFO, on=[Kind.KNOWN], needs=[PRESENCE, _ENUM], clause=extension("states"))
 def status_word(o: Observation) -> Judgement:
     """
     The status is a word whose meaning is known.
@@ -107,12 +106,12 @@ def status_word(o: Observation) -> Judgement:
     return failed("a word that the contract's states hold", o.show(o.reader.status(o.task)))
 
 
-@check(
+@register_check(
     "fetch/200/undocumented",
     Level.INFO,
     on=[Kind.KNOWN],
     needs=[SECRET, PRESENCE],
-    clause=_clauses.response(200),
+    clause=response(200),
 )
 def undocumented(o: Observation) -> Judgement:
     """

@@ -1,10 +1,12 @@
-"""Whether reading a task twice changes it."""
+"""Whether reading a task twice changes it, and what may be kept between two readings."""
 
 from __future__ import annotations
 
+import re
+
 from mjrelay.semantics import State
-from mjrelay_conformance.checks import helpers as _clauses
-from mjrelay_conformance.checks import helpers as _documents
+from mjrelay_conformance.checks.helpers import change, extension, operation, standard
+from mjrelay_conformance.checks.representation import ACCEPT
 from mjrelay_conformance.checks.schema import STATUS_WORD
 from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
 from mjrelay_conformance.judging import (
@@ -13,16 +15,18 @@ from mjrelay_conformance.judging import (
     Kind,
     Level,
     Observation,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 _TERMINAL = "sequence/terminal"
 _FIRST = "the task was not read before"
+_DIRECTIVE = re.compile(r"""([\w-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,"]*)))?""", re.ASCII)
+_FIELDS = frozenset({"cache-control", "expires", "pragma", "etag"})
 
 
-@check(_TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ID, STATUS_WORD], clause=_clauses.extension("states"))
+@register_check(_TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ID, STATUS_WORD], clause=extension("states"))
 def terminal(o: Observation) -> Judgement:
     """
     A task that has ended stays ended, in the same state.
@@ -41,7 +45,7 @@ def terminal(o: Observation) -> Judgement:
     return failed(state.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
-@check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, TIMES], clause=_clauses.operation)
+@register_check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, TIMES], clause=operation)
 def content(o: Observation) -> Judgement:
     """
     Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others.
@@ -58,7 +62,7 @@ def content(o: Observation) -> Judgement:
     if o.exchange.body == before.exchange.body:
         return PASSED
     if state is State.SUCCEEDED:
-        place, was, now = _documents.change(o, before.task, o.task) or ((), None, None)
+        place, was, now = change(o, before.task, o.task) or ((), None, None)
         return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)) if place else PASSED
     submitted = o.reader.submitted
     if submitted is not None and submitted.raw(before.task) != submitted.raw(o.task):
@@ -66,12 +70,12 @@ def content(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(
+@register_check(
     "sequence/progress",
     Level.INFO,
     on=[Kind.KNOWN],
     needs=[ID, STATUS_WORD, PROGRESS],
-    clause=_clauses.extension("progress"),
+    clause=extension("progress"),
 )
 def progress(o: Observation) -> Judgement:
     """
@@ -91,6 +95,50 @@ def progress(o: Observation) -> Judgement:
     if o.state is State.RUNNING and was is not None and now is not None and now < was:
         return failed(f"{was:g} percent or more", f"{now:g} percent")
     return PASSED
+
+
+@register_check(
+    "caching/running",
+    Level.SHOULD,
+    on=[Kind.KNOWN],
+    needs=[ACCEPT, STATUS_WORD],
+    clause=standard("RFC 9111 section 5.2.2"),
+)
+def running(o: Observation) -> Judgement:
+    """
+    A task that has not ended is not to be kept.
+
+    A cache between relay and client then answers in the relay's place, and the task seems to stand still.
+    Networks in front of relays mark everything as public, or as good for hours.
+    """
+    if o.state.terminal or o.state is State.UNKNOWN:
+        return not_applicable("the task has ended")
+    said = ", ".join(value for name, value in o.exchange.headers if name.lower() == "cache-control")
+    directives = {name.lower(): quoted or plain for name, quoted, plain in _DIRECTIVE.findall(said)}
+    if directives.keys() & {"no-store", "no-cache"}:
+        return PASSED
+    ages = [directives[name] for name in ("max-age", "s-maxage") if name in directives]
+    kept = any(age.strip("0") for age in ages) if ages else "public" in directives
+    return failed("no permission to keep it", f"Cache-Control: {o.show(said)}") if kept else PASSED
+
+
+@register_check(
+    "caching/none",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[ACCEPT],
+    clause=standard("RFC 9111 section 4.2.2"),
+)
+def said(o: Observation) -> Judgement:
+    """
+    The answer says whether it may be kept.
+
+    Where nothing is said, a cache on the way may keep it as it sees fit. Most relays say nothing, and rely on
+    there being no cache.
+    """
+    if any(name.lower() in _FIELDS for name, _ in o.exchange.headers):
+        return PASSED
+    return failed("Cache-Control, Expires, Pragma or ETag", "none of them")
 
 
 def _before(o: Observation) -> Observation | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from mjrelay_conformance.checks import helpers as _answers
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import (
+    as_described,
+    below_500,
+    came,
+    extension,
+    response,
+    standard,
+    task_inside,
+)
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
-from mjrelay_conformance.judging import PASSED, Judgement, Kind, Level, Observation, check, failed
+from mjrelay_conformance.judging import PASSED, Judgement, Kind, Level, Observation, failed, register_check
 
 KNOWN = "fetch/known/status"
 _UNKNOWN = (Kind.MISSING, Kind.ODD)
@@ -13,7 +20,7 @@ _NO_SERVER_ERROR = "fetch/unknown/no-server-error"
 _NO_TASK = "fetch/unknown/no-task"
 
 
-@check(KNOWN, Level.MUST, on=[Kind.KNOWN], needs=[TRANSFER, REDIRECT], clause=_clauses.response(200))
+@register_check(KNOWN, Level.MUST, on=[Kind.KNOWN], needs=[TRANSFER, REDIRECT], clause=response(200))
 def known(o: Observation) -> Judgement:
     """
     A task that is there is answered with 200.
@@ -23,15 +30,15 @@ def known(o: Observation) -> Judgement:
     """
     if o.exchange.status == 200 and not o.missed:
         return PASSED
-    return failed("200" if o.exchange.status != 200 else "200 with the task", _answers.came(o))
+    return failed("200" if o.exchange.status != 200 else "200 with the task", came(o))
 
 
-@check(
+@register_check(
     _NO_SERVER_ERROR,
     Level.MUST,
     on=_UNKNOWN,
     needs=[TRANSFER],
-    clause=_clauses.document("RFC 9110 section 15.6"),
+    clause=standard("RFC 9110 section 15.6"),
 )
 def no_server_error(o: Observation) -> Judgement:
     """
@@ -40,10 +47,10 @@ def no_server_error(o: Observation) -> Judgement:
     Clients try again after a server error, here for ever. Relays crash on ids that are too long, hold letters
     beyond ASCII, or are not in their database.
     """
-    return _answers.below_500(o)
+    return below_500(o)
 
 
-@check(_NO_TASK, Level.MUST, on=_UNKNOWN, needs=[TRANSFER], clause=_clauses.extension("id"))
+@register_check(_NO_TASK, Level.MUST, on=_UNKNOWN, needs=[TRANSFER], clause=extension("id"))
 def no_task(o: Observation) -> Judgement:
     """
     An id that nobody has never yields a task, least of all somebody else's.
@@ -51,16 +58,16 @@ def no_task(o: Observation) -> Judgement:
     A picture that is somebody else's is a leak, and a wrong result. Relays that look ids up loosely, by
     prefix or in a cache without the user, hand out whatever they find.
     """
-    found = _answers.task_inside(o)
+    found = task_inside(o)
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
 
-@check(
+@register_check(
     "fetch/missing/answer",
     Level.MUST,
     on=[Kind.MISSING],
     needs=[_NO_SERVER_ERROR, _NO_TASK, REDIRECT],
-    clause=_clauses.extension("missing"),
+    clause=extension("missing"),
 )
 def missing(o: Observation) -> Judgement:
     """
@@ -69,4 +76,4 @@ def missing(o: Observation) -> Judgement:
     A client must tell a lost task from one that still runs. Servers answer so differently (an empty 200, 204,
     400, 404) that the relay's own words are all there is to go by.
     """
-    return _answers.as_described(o, o.reader.missing)
+    return as_described(o, o.reader.missing)

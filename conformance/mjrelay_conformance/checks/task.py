@@ -1,20 +1,22 @@
-"""Whether a task makes sense: it is the one asked for, its times hold together, its end is whole."""
+"""
+Whether a task makes sense.
+
+It is the one asked for, its times hold together, its end is whole, and its parts go together as the contract
+says.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
-import re
-import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from mjrelay import http as _link
+from mjrelay.http import shown_url
 from mjrelay.semantics import State
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import extension
+from mjrelay_conformance.checks.links import absolute, known_expiry, unreachable
 from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
 from mjrelay_conformance.judging import (
     PASSED,
@@ -22,9 +24,9 @@ from mjrelay_conformance.judging import (
     Kind,
     Level,
     Observation,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ FINISHED = "fetch/200/succeeded/finished"
 MEDIA = "fetch/200/succeeded/media"
 PROGRESS = "fetch/200/progress"
 EXPIRED = "fetch/200/media-expired"
-_DOMAIN = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
-_PRIVATE = ("localhost", "local", "internal", "home.arpa")
-"""Domains that lead to another machine from everywhere."""
 EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
 """Midjourney did not draw for anybody before."""
 GRACE = timedelta(minutes=5)
@@ -52,7 +51,7 @@ _NO_TASK = "the document is no task"
 _NOT_ASKED = "the contract asks it of succeeded tasks of certain kinds, and this is none"
 
 
-@check(ID, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("id"))
+@register_check(ID, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=extension("id"))
 def id_(o: Observation) -> Judgement:
     """
     The task is the one that was asked for.
@@ -68,12 +67,12 @@ def id_(o: Observation) -> Judgement:
     return failed(f"the id {o.task_id}", f"the id {o.show(found)}")
 
 
-@check(
+@register_check(
     "fetch/200/state",
     Level.INFO,
     on=[Kind.KNOWN],
     needs=[ID, STATUS_WORD],
-    clause=_clauses.extension("states"),
+    clause=extension("states"),
 )
 def state(o: Observation) -> Judgement:
     """
@@ -90,7 +89,7 @@ def state(o: Observation) -> Judgement:
     return failed(o.expected.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
-@check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=_clauses.extension("times"))
+@register_check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=extension("times"))
 def times(o: Observation) -> Judgement:
     """
     Every time that is set reads, in the contract's format, as a moment in Midjourney's life so far.
@@ -105,12 +104,12 @@ def times(o: Observation) -> Judgement:
             return failed(
                 f"a time between {EARLIEST:%Y-%m-%d} and the answer's own Date",
                 f"{name} is {o.show(raw)}, which reads as {meaning}",
-                clause=_clauses.extension("times", name)(o),
+                clause=extension("times", name)(o),
             )
     return PASSED
 
 
-@check(ORDER, Level.MUST, on=[Kind.KNOWN], needs=[TIMES, STATUS_WORD], clause=_clauses.extension("times"))
+@register_check(ORDER, Level.MUST, on=[Kind.KNOWN], needs=[TIMES, STATUS_WORD], clause=extension("times"))
 def order(o: Observation) -> Judgement:
     """
     A task is submitted, then started, then finished; only of a succeeded one is this promised.
@@ -128,12 +127,12 @@ def order(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(
+@register_check(
     PROGRESS,
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[PRESENCE],
-    clause=_clauses.extension("progress"),
+    clause=extension("progress"),
 )
 def progress(o: Observation) -> Judgement:
     """
@@ -155,12 +154,12 @@ def progress(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(
+@register_check(
     "fetch/200/succeeded/progress",
     Level.MUST,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD, PROGRESS],
-    clause=_clauses.extension("complete", "progress"),
+    clause=extension("complete", "progress"),
 )
 def succeeded_progress(o: Observation) -> Judgement:
     """
@@ -175,12 +174,12 @@ def succeeded_progress(o: Observation) -> Judgement:
     return failed("100", o.show(o.reader.progress_path.first(o.task)))
 
 
-@check(
+@register_check(
     FINISHED,
     Level.MUST,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],
-    clause=_clauses.extension("complete", "finished"),
+    clause=extension("complete", "finished"),
 )
 def succeeded_finished(o: Observation) -> Judgement:
     """
@@ -196,12 +195,12 @@ def succeeded_finished(o: Observation) -> Judgement:
     return failed("a time of finishing", o.show(o.reader.finished.path.first(o.task)))
 
 
-@check(
+@register_check(
     MEDIA,
     Level.MUST,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],
-    clause=_clauses.extension("complete", "media"),
+    clause=extension("complete", "media"),
 )
 def succeeded_media(o: Observation) -> Judgement:
     """
@@ -212,17 +211,17 @@ def succeeded_media(o: Observation) -> Judgement:
     """
     if not _completes(o, "media"):
         return not_applicable(_NOT_ASKED)
-    if any(_absolute(url) for url in o.media):
+    if any(absolute(url) for url in o.media):
         return PASSED
     return failed("an absolute URL", o.show(", ".join(o.media)) if o.media else "none")
 
 
-@check(
+@register_check(
     "fetch/200/media-url",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[MEDIA],
-    clause=_clauses.extension("images"),
+    clause=extension("images"),
 )
 def media_url(o: Observation) -> Judgement:
     """
@@ -234,18 +233,18 @@ def media_url(o: Observation) -> Judgement:
     if o.state is not State.SUCCEEDED or not o.media:
         return not_applicable("the task has not succeeded, or has no media")
     for url in o.media:
-        wrong = _unreachable(url, o.exchange.url)
+        wrong = unreachable(url, o.exchange.url)
         if wrong is not None:
-            return failed("an https URL that others can reach", f"{o.show(_link.shown_url(url))}: {wrong}")
+            return failed("an https URL that others can reach", f"{o.show(shown_url(url))}: {wrong}")
     return PASSED
 
 
-@check(
+@register_check(
     EXPIRED,
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[ORDER],
-    clause=_clauses.extension("images"),
+    clause=extension("images"),
 )
 def media_expired(o: Observation) -> Judgement:
     """
@@ -256,25 +255,24 @@ def media_expired(o: Observation) -> Judgement:
     """
     moments = [moment for _, moment in o.times.values() if moment is not None]
     media = o.media if o.state is State.SUCCEEDED else ()
-    signed = [(url, until) for url in media if (until := _expiry(url)) is not None]
+    signed = [(url, until) for url in media if (until := known_expiry(url)) is not None]
     if not moments or not signed:
         return not_applicable("the task has not succeeded, or its links do not say until when they hold")
     issued = moments[-1].timestamp()  # the end, or the latest moment that is known
     for url, until in signed:
         if until <= issued:
             return failed(
-                f"a link that holds beyond {_utc(issued)}",
-                f"{o.show(_link.shown_url(url))} until {_utc(until)}",
+                f"a link that holds beyond {_utc(issued)}", f"{o.show(shown_url(url))} until {_utc(until)}"
             )
     return PASSED
 
 
-@check(
+@register_check(
     "fetch/200/succeeded/no-reason",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],
-    clause=_clauses.extension("failure"),
+    clause=extension("failure"),
 )
 def succeeded_no_reason(o: Observation) -> Judgement:
     """
@@ -289,12 +287,12 @@ def succeeded_no_reason(o: Observation) -> Judgement:
     return PASSED if reason is None else failed("no reason of a failure", o.show(reason))
 
 
-@check(
+@register_check(
     "fetch/200/failed/reason",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[STATUS_WORD],
-    clause=_clauses.extension("failure"),
+    clause=extension("failure"),
 )
 def failed_reason(o: Observation) -> Judgement:
     """
@@ -312,12 +310,43 @@ def failed_reason(o: Observation) -> Judgement:
     return failed("a reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}")
 
 
+@register_check(
+    "fetch/200/relations",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[ID, ORDER, FINISHED, MEDIA, EXPIRED],
+    clause=extension("relations"),
+)
+def relations(o: Observation) -> Judgement:
+    """
+    The parts of a succeeded task go together as the contract says.
+
+    Parts that contradict each other come from different tasks or moments. Relays mix them when they rewrite
+    links, or fill a task from two sources.
+    """
+    if o.state is not State.SUCCEEDED:
+        return not_applicable("the task has not succeeded")
+    for index, relation in enumerate(o.reader.relations):
+        breach = relation.breach(o.task)
+        if breach is not None:
+            left, right = breach
+            return failed(
+                f"{relation.id}: {relation.description}",
+                f"{o.show(left)} against {o.show(right)}",
+                level=Level(relation.level),
+                clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
+            )
+    if any(relation.applies(o.task) for relation in o.reader.relations):
+        return PASSED
+    return not_applicable("no relation has both its sides here")
+
+
 @lru_cache(64)
 def _signed(contract: Contract) -> bool:
     """Whether the contract's own examples write progress with a percent sign."""
     path = contract.reader.progress_path
-    shown = [path.first(example) for example in contract.examples.values()] if path else []
-    texts = [text for text in shown if isinstance(text, str) and any(map(str.isdigit, text))]
+    values = [path.first(example) for example in contract.examples.values()] if path else []
+    texts = [text for text in values if isinstance(text, str) and any(map(str.isdigit, text))]
     return bool(texts) and all("%" in text for text in texts)
 
 
@@ -340,64 +369,6 @@ def _date(said: str) -> datetime:
 def _completes(o: Observation, part: str) -> bool:
     """Whether it is a succeeded task of a kind that must have this part."""
     return o.state is State.SUCCEEDED and o.reader.completes(part, o.task)
-
-
-def _absolute(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.netloc)
-
-
-def _unreachable(url: str, asked: str) -> str | None:
-    """Why a link is of no use to others; None for one that is, or that leads back to where it came from."""
-    try:
-        if url != url.strip():
-            return "there is white space around it"
-        parts = urlsplit(url)
-        if parts.scheme == "https" and _DOMAIN.fullmatch(parts.netloc) and _public(parts.netloc):
-            return None  # as nearly all are, and to look no closer is much quicker
-        link = _link.MediaURL.of(url)
-    except ValueError as error:
-        return str(error)
-    if not _public(link.host):
-        try:
-            relay = _link.MediaURL.of(asked)
-        except ValueError:
-            relay = None
-        # Whoever asks a relay in the same room gets there too.
-        here = relay is not None and (relay.scheme, relay.host, relay.port) == (
-            link.scheme,
-            link.host,
-            link.port,
-        )
-        return None if here else f"nobody else reaches {link.host}"
-    return None if link.scheme == "https" else "it is not https"
-
-
-@lru_cache(256)
-def _public(host: str) -> bool:
-    """Whether a host's name, looked at from outside, may belong to the Internet at large."""
-    name = host.rstrip(".")
-    if ":" not in name and not name.rpartition(".")[2][:1].isdigit():
-        return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
-    try:
-        return _link.is_public_address(ipaddress.ip_address(name))
-    except ValueError:
-        pass
-    try:  # the short forms that clients take for addresses too
-        return _link.is_public_address(ipaddress.IPv4Address(socket.inet_aton(name)))
-    except OSError:
-        return False
-
-
-@lru_cache(64)
-def _expiry(url: str) -> float | None:
-    try:
-        return _link.url_expiry(url) if "?" in url else None
-    except ValueError:
-        return None
 
 
 def _utc(moment: float) -> str:

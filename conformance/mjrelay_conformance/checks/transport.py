@@ -6,7 +6,7 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 from mjrelay.http import retry_after
-from mjrelay_conformance.checks import helpers as _clauses
+from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
     OVERLONG,
     PASSED,
@@ -15,9 +15,9 @@ from mjrelay_conformance.judging import (
     Level,
     Observation,
     Outcome,
-    check,
     failed,
     not_applicable,
+    register_check,
 )
 
 TRANSFER = "fetch/transfer"
@@ -32,7 +32,7 @@ LARGE, LARGEST = 256 * 1024, 1024 * 1024
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-@check(TRANSFER, Level.MUST, on=Kind, clause=_clauses.document("RFC 9112 section 8"))
+@register_check(TRANSFER, Level.MUST, on=Kind, clause=standard("RFC 9112 section 8"))
 def transfer(o: Observation) -> Judgement:
     """
     The answer arrives whole, as its headers say.
@@ -47,8 +47,8 @@ def transfer(o: Observation) -> Judgement:
     return PASSED
 
 
-@check(
-    "fetch/rate-limit", Level.INFO, on=Kind, needs=[TRANSFER], clause=_clauses.document("RFC 6585 section 4")
+@register_check(
+    "fetch/rate-limit", Level.INFO, on=Kind, needs=[TRANSFER], clause=standard("RFC 6585 section 4")
 )
 def rate_limit(o: Observation) -> Judgement:
     """
@@ -63,12 +63,12 @@ def rate_limit(o: Observation) -> Judgement:
     return failed("an answer", "429 Too Many Requests" + (f", Retry-After: {o.show(after)}" if after else ""))
 
 
-@check(
+@register_check(
     "fetch/retry-after",
     Level.INFO,
     on=Kind,
     needs=[TRANSFER],
-    clause=_clauses.document("RFC 9110 section 10.2.3"),
+    clause=standard("RFC 9110 section 10.2.3"),
 )
 def retry(o: Observation) -> Judgement:
     """
@@ -88,7 +88,7 @@ def retry(o: Observation) -> Judgement:
     )
 
 
-@check("fetch/latency", Level.SHOULD, on=Kind, needs=[TRANSFER], clause=_clauses.operation)
+@register_check("fetch/latency", Level.SHOULD, on=Kind, needs=[TRANSFER], clause=operation)
 def latency(o: Observation) -> Judgement:
     """
     The answer is there within ten seconds, and better within one.
@@ -106,7 +106,7 @@ def latency(o: Observation) -> Judgement:
     )
 
 
-@check("fetch/size", Level.SHOULD, on=Kind, clause=_clauses.document("RFC 9110 section 8.6"))
+@register_check("fetch/size", Level.SHOULD, on=Kind, clause=standard("RFC 9110 section 8.6"))
 def size(o: Observation) -> Judgement:
     """
     The answer is no larger than a mebibyte, and better not than a quarter of one.
@@ -127,12 +127,12 @@ def size(o: Observation) -> Judgement:
     )
 
 
-@check(
+@register_check(
     "fetch/content-encoding",
     Level.SHOULD,
     on=Kind,
     needs=[TRANSFER],
-    clause=_clauses.document("RFC 9110 section 12.5.3"),
+    clause=standard("RFC 9110 section 12.5.3"),
 )
 def content_encoding(o: Observation) -> Judgement:
     """
@@ -151,7 +151,7 @@ def content_encoding(o: Observation) -> Judgement:
     return failed("no Content-Encoding", f"Content-Encoding: {o.show(', '.join(coded))}")
 
 
-@check(REDIRECT, Level.MUST, on=Kind, needs=[TRANSFER], clause=_clauses.operation)
+@register_check(REDIRECT, Level.MUST, on=Kind, needs=[TRANSFER], clause=operation)
 def redirect(o: Observation) -> Judgement:
     """
     No redirect leads to another host; a client that follows one would hand its credential over.
@@ -172,7 +172,7 @@ def redirect(o: Observation) -> Judgement:
     return failed("an answer from the relay itself", f"{o.exchange.status} to {o.show(target)}")
 
 
-@check(SECRET, Level.MUST, on=Kind, needs=[TRANSFER], clause=_clauses.document("RFC 9110 section 17.9"))
+@register_check(SECRET, Level.MUST, on=Kind, needs=[TRANSFER], clause=standard("RFC 9110 section 17.9"))
 def secret(o: Observation) -> Judgement:
     """
     The caller's secret is never in an answer.

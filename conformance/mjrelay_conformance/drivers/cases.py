@@ -22,7 +22,7 @@ from schemathesis.core.failures import Failure, FailureGroup
 
 from mjrelay import semantics as _request
 from mjrelay.http import Request
-from mjrelay_conformance.judging import Kind, another
+from mjrelay_conformance.judging import Kind, another_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,7 +212,7 @@ class Cases:
 
     def bad_credentials(self) -> Source:
         """Known tasks, asked for with secrets that are none."""
-        made_up = [another(self.secret, self.chance, {self.secret}) for _ in range(3)]
+        made_up = [another_text(self.secret, self.chance, {self.secret}) for _ in range(3)]
         secrets = self._each([one for one in (*made_up, *_BAD) if one != self.secret])
 
         def case(task_id: str, made: Generated) -> Case:

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from mjrelay.http import Redactor
 from mjrelay.semantics import scalar_text
-from mjrelay_conformance.checks import matching, needed
+from mjrelay_conformance.checks import matching_ids, needed_checks
 from mjrelay_conformance.judging import CHECKS, Kind, Level, Observation, Outcome, findings, schema_of
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ class LiveJudge:
         quiet = Level.INFO not in self.levels and all(
             one.level == Level.INFO for one in self.contract.reader.relations
         )
-        ids = set(CHECKS) if self.globs is None else matching("checks", self.globs)
+        ids = set(CHECKS) if self.globs is None else matching_ids("checks", self.globs)
         self._wanted = frozenset(id_ for id_ in ids if not quiet or CHECKS[id_].level != Level.INFO)
-        used = needed(self._wanted)
+        used = needed_checks(self._wanted)
         self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in Kind}
 
     def hear(self, exchange: Exchange, ids: tuple[str, ...], ended: float) -> None:

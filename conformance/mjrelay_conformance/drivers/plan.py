@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from mjrelay.base import MjrelayError
 from mjrelay.http import Credential
 from mjrelay.semantics import State, parse_expression
-from mjrelay_conformance.judging import Kind, another
+from mjrelay_conformance.judging import Kind, another_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ class _Planner:
         shown = contract.reader.id(next(iter(contract.examples.values()), None))
         pattern = str(known[0].task_id if known else shown)
         # Short ids may count upwards: a made-up one has to be too long to be somebody's.
-        self.missing = another(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
+        self.missing = another_text(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
         succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
         self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
 
@@ -248,7 +248,7 @@ class _Planner:
         ]
 
     def _wrong(self) -> Step:
-        wrong = another(self.secret, self.chance, {self.secret})
+        wrong = another_text(self.secret, self.chance, {self.secret})
         return self._step(Kind.BAD_CREDENTIAL, self.first, secret=wrong)
 
     @property

@@ -98,7 +98,7 @@ class Probe:
                 finally:
                     timer.cancel()
             if failure is None:
-                body, failure = _inflated(headers, body)
+                body, failure = inflated(headers, body)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             failure = LATE if late.is_set() else _reason(error)
         return status, headers, body, failure
@@ -193,7 +193,7 @@ def _end(connection: socket.socket, late: threading.Event) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
+def inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
     """A body that a relay compressed though nobody asked, as far as it may be large, and what failed."""
     codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
     if not body or codings not in (["gzip"], ["x-gzip"]):

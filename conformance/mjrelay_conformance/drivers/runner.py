@@ -19,9 +19,9 @@ from mjrelay_conformance.judging import (
     Outcome,
     Row,
     features,
-    judge,
+    judge_observation,
+    reach_verdict,
     schema_of,
-    verdict,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Judge:
 
     def judge(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
         """The rows of one exchange, which count and are recorded."""
-        rows = judge(observation, self.record.next_number(), self.checks)
+        rows = judge_observation(observation, self.record.next_number(), self.checks)
         self.observations.append(observation)
         self._accepted = self._accepted or observation.exchange.status == 200
         self.rows += rows
@@ -105,7 +105,7 @@ class Judge:
         found = {row.check for row in self.rows if row.finding}
         rows = [
             row
-            for row in judge(observation, self.record.next_number(), self.checks)
+            for row in judge_observation(observation, self.record.next_number(), self.checks)
             if row.outcome in {Outcome.FAIL, Outcome.ERROR} and row.check not in found
         ]
         if rows:
@@ -125,7 +125,7 @@ class Judge:
         self._unproven()
         found = features(self.contract, self.observations, recorded=recorded)
         accepted = self.baseline.checks(self.contract.name)
-        said = verdict(
+        said = reach_verdict(
             found,
             self.observations,
             [row for row in self.rows if row.check not in accepted or not row.finding],

@@ -12,27 +12,30 @@ import argparse
 import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from email.utils import formatdate
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mjrelay import contract as _contract
 from mjrelay.base import Clock
-from mjrelay.http import Redactor
-from mjrelay_conformance.checks import select
-from mjrelay_conformance.drivers.direct import Direct
+from mjrelay.contract import load_contract, relay_names
+from mjrelay.http import Exchange, Redactor, join_url
+from mjrelay_conformance.checks import select_checks
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
+from mjrelay_conformance.drivers.probe import LARGEST_BODY, LATE, fields_of, inflated
 from mjrelay_conformance.drivers.runner import Judge, Runner
-from mjrelay_conformance.judging import CHECKS, Record
+from mjrelay_conformance.judging import CHECKS, OVERLONG, Record
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from mjrelay.http import Headers, Request
     from mjrelay_conformance.judging import Row
+    from mjrelay_conformance.mock import Answer
 
 
 KEY = "the-key-of-the-mock"
@@ -40,6 +43,8 @@ CASES = 25
 """Requests of the property-based phase, where a fault is seen by it alone; a run on a mock has twice that."""
 MOST = 4
 """Findings that one fault may lead to."""
+_DEADLINE = 30.0
+"""Seconds after which an answer is too late."""
 
 
 @frozen
@@ -76,6 +81,64 @@ class Trial:
         return None
 
 
+@define
+class Direct:
+    """
+    Sends requests to a mock relay as the probe does, without a network and without waiting.
+
+    What would take time is added to ``elapsed`` instead; more than ``deadline`` seconds are too late.
+    """
+
+    app: MockRelay = field(repr=False)
+    base_url: str = "http://relay.test"
+    deadline: float = _DEADLINE
+    sent: int = 0
+    _redactor: Redactor = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._redactor = Redactor(self.app.key)
+
+    def send(self, request: Request) -> Exchange:
+        """The exchange that a request leads to."""
+        self.sent += 1
+        fields = fields_of(request, self.base_url.partition("://")[2])
+        answer = self.app.answer(request.method, request.target, fields, request.body)
+        status, headers, body, failure = self._received(request, answer)
+        passed = answer.delay + (answer.stall if answer.broken else 0.0)
+        return Exchange(
+            method=request.method,
+            url=self._redactor.text(join_url(self.base_url, request.target)),
+            request_headers=tuple((name, self._redactor.text(value)) for name, value in fields),
+            request_body=self._redactor.bytes(request.body),
+            status=status,
+            headers=headers,
+            body=body,
+            elapsed=min(passed, self.deadline),
+            failure=failure,
+        )
+
+    def _received(self, request: Request, answer: Answer) -> tuple[int | None, Headers, bytes, str | None]:
+        """What of an answer comes in time: status, header fields, body, and what went wrong."""
+        if answer.delay >= self.deadline:
+            return None, (), b"", LATE
+        own: Headers = (("date", formatdate(self.app.clock(), usegmt=True)), *answer.framed)
+        # A header field is sent in UTF-8 and read as what HTTP takes it for.
+        headers = tuple((name, value.encode().decode("latin-1")) for name, value in own)
+        body = answer.body[: answer.cut]
+        if request.method == "HEAD":
+            return answer.status, headers, b"", None
+        failure = None
+        if answer.broken:
+            late = answer.delay + answer.stall >= self.deadline
+            left = len(answer.body) - len(body)
+            failure = LATE if late else f"the connection ended {left} bytes before the body did"
+        elif len(body) > LARGEST_BODY:
+            failure = OVERLONG
+        if failure is None:
+            body, failure = inflated(headers, body)
+        return answer.status, headers, body, failure
+
+
 class _NoWaiting(Clock):
     """A clock by which nobody has to wait."""
 
@@ -96,7 +159,7 @@ class _Blank(Record):
 
 def trials(relay: str) -> Iterator[Trial]:
     """Every way in which a relay's mock can be, not yet tried: correct, in each dialect, with each fault."""
-    contract = _contract.load_contract(relay)
+    contract = load_contract(relay, ())
     yield Trial(relay)
     for dialect in DIALECTS.values():
         if dialect.applies(contract):
@@ -108,11 +171,11 @@ def trials(relay: str) -> Iterator[Trial]:
 
 def tried(trial: Trial) -> Trial:
     """The trial with the checks that found something, the plan being the largest that there is."""
-    contract = _contract.load_contract(trial.relay)
+    contract = load_contract(trial.relay, ())
     faults = () if trial.fault is None else (trial.fault,)
     mock = MockRelay(contract, key=KEY, faults=faults, dialect=trial.dialect)
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-    judge = Judge(contract, _Blank(None, Redactor(KEY)), select(()), (KEY,))
+    judge = Judge(contract, _Blank(None, Redactor(KEY)), select_checks(()), (KEY,))
     generated = trial.fault is not None and FAULTS[trial.fault].phase is Phase.FUZZ
     Runner(Direct(mock), judge, Pace(clock=_NoWaiting())).run(
         plan(contract, known, KEY, profile="all"), cases=CASES if generated else 0
@@ -128,9 +191,9 @@ def tried(trial: Trial) -> Trial:
     )
 
 
-def run(relays: Iterable[str]) -> list[Trial]:
+def run(names: Iterable[str]) -> list[Trial]:
     """Every trial of some relays, on as many processors as there are."""
-    pending = [trial for relay in relays for trial in trials(relay)]
+    pending = [trial for relay in names for trial in trials(relay)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         return list(pool.map(tried, pending, chunksize=8))
 
@@ -188,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, metavar="FILE", help="the page about the checks")
     parser.add_argument("--write", action="store_true", help="write the page, instead of comparing it")
     options = parser.parse_args(arguments)
-    done = run(options.relays or _contract.relay_names())
+    done = run(options.relays or relay_names())
     sys.stdout.write("".join(f"{line}\n" for line in lines(done)))
     wrong = any(trial.complaint for trial in done)
     if options.page is not None and not options.relays:

@@ -1,4 +1,8 @@
-"""The door of mjrelay_conformance.judging."""
+"""
+What is known of an exchange, and what is judged of it: observations, checks, verdicts and the record.
+
+It may import mjrelay alone; no check, no mock and nothing that sends a request belongs here.
+"""
 
 from mjrelay_conformance.judging.baseline import Baseline
 from mjrelay_conformance.judging.checking import (
@@ -9,17 +13,17 @@ from mjrelay_conformance.judging.checking import (
     Level,
     Outcome,
     Row,
-    check,
     failed,
     findings,
-    judge,
+    judge_observation,
     not_applicable,
+    register_check,
 )
 from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, Kind, Observation
-from mjrelay_conformance.judging.record import FORMAT, Record, draft, schema_text
-from mjrelay_conformance.judging.samples import another
+from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
+from mjrelay_conformance.judging.samples import another_text
 from mjrelay_conformance.judging.schema import Schema, schema_of
-from mjrelay_conformance.judging.verdicts import Verdict, features, verdict
+from mjrelay_conformance.judging.verdicts import Verdict, features, reach_verdict
 
 __all__ = [
     "CHECKS",
@@ -38,15 +42,16 @@ __all__ = [
     "Row",
     "Schema",
     "Verdict",
-    "another",
-    "check",
-    "draft",
+    "another_text",
+    "draft_path",
     "failed",
     "features",
     "findings",
-    "judge",
+    "judge_observation",
     "not_applicable",
+    "reach_verdict",
+    "register_check",
+    "replacing_file",
     "schema_of",
     "schema_text",
-    "verdict",
 ]

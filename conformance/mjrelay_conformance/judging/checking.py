@@ -120,7 +120,7 @@ CHECKS: dict[str, Check] = {}
 """Every check by its id, in the order in which they are judged: a check stands behind what it needs."""
 
 
-def check(
+def register_check(
     id_: str,
     level: Level,
     *,
@@ -152,7 +152,7 @@ _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
 _EVERY = frozenset(Kind)
 
 
-def judge(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
+def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
     """The rows of all checks that speak of this kind of exchange, ``number`` being the exchange's."""
     return [
         Row(

@@ -58,19 +58,19 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def draft(path: Path) -> Path:
+def draft_path(path: Path) -> Path:
     """A file beside another one that nobody else has."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
+def replacing_file(path: Path) -> Iterator[TextIO]:
     """
     A file that takes another one's place at once, so that a reader never sees half of it.
 
     What stands there is replaced, be it a link, and not written to. Where it fails nothing is left of it.
     """
-    new = draft(path)
+    new = draft_path(path)
     file = new.open("x", encoding="utf-8", errors="backslashreplace")  # half a surrogate pair is JSON so
     try:
         with file:
@@ -238,7 +238,7 @@ class Record:
             ) from error
 
     def _replace(self, path: Path) -> None:
-        with replacing(path) as file:
+        with replacing_file(path) as file:
             file.write(_json(self._head())[:-1])
             for name, entries in (("rows", self._rows), ("exchanges", self._exchanges)):
                 file.write(f',\n"{name}": [\n')

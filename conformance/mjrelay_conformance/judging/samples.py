@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mjrelay.http import Exchange
 
 
-def another(text: str, chance: random.Random, taken: set[str]) -> str:
+def another_text(text: str, chance: random.Random, taken: set[str]) -> str:
     """A text of the same make: digits for digits, letters for letters, and none of those that are taken."""
     if not any(character.isalnum() for character in text):
         text = "0000000000000000"

@@ -111,7 +111,7 @@ def features(
     return core + extended
 
 
-def verdict(
+def reach_verdict(
     features: Iterable[Feature],
     observations: Sequence[Observation],
     rows: Iterable[Row],

@@ -1,10 +1,14 @@
-"""The door of mjrelay_conformance.mock."""
+"""
+A relay made from a contract, which answers as the contract says, or wrongly in named ways.
+
+It may import judging and knows no check; what a relay can do belongs here.
+"""
 
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.response import Answer
-from mjrelay_conformance.mock.server import Server, ServerError, serve
+from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 
 __all__ = [
     "DIALECTS",
@@ -20,5 +24,5 @@ __all__ = [
     "ServerError",
     "UnknownDialectError",
     "UnknownFaultError",
-    "serve",
+    "serve_mock",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.semantics import State
-from mjrelay_conformance.mock import response as _answer
+from mjrelay_conformance.mock import response
 from mjrelay_conformance.mock.response import Answer, Call, Route
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Change:
         if not self.needs(contract):
             return False
         return self.alter is None or any(
-            _answer.encode(self.altered(call, copy.deepcopy(document))) != _answer.encode(document)
+            response.encode(self.altered(call, copy.deepcopy(document))) != response.encode(document)
             for call, document in examples(contract)
         )
 

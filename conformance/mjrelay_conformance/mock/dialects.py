@@ -14,11 +14,7 @@ from attrs import evolve, frozen
 from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import NotJSONError, parse_json
 from mjrelay.semantics import State, same_value
-from mjrelay_conformance.mock import document_faults as _damage
-from mjrelay_conformance.mock import places as _places
-from mjrelay_conformance.mock import response as _answer
-from mjrelay_conformance.mock import response_faults as _spoil
-from mjrelay_conformance.mock import writer as _writer
+from mjrelay_conformance.mock import places, response, writer
 from mjrelay_conformance.mock.change import Change
 from mjrelay_conformance.mock.places import ABSENT, Exactly, permits
 from mjrelay_conformance.mock.response import Answer, Call, Route
@@ -58,7 +54,7 @@ class Dialect(Change):
     """One other way of being right."""
 
 
-def select(name: str, contract: Contract) -> Dialect:
+def select_dialect(name: str, contract: Contract) -> Dialect:
     """
     The dialect of this name.
 
@@ -79,9 +75,9 @@ def _unset(call: Call, document: Any) -> Iterator[tuple[Location, Any]]:
     """The places of a document where nothing is set, those that say what it is left out."""
     words = (None, "", *_time_words(call.contract))
     times = {
-        place for stamp in _writer.stamps(call.contract).values() for place in stamp.path.locate(document)
+        place for stamp in writer.stamps(call.contract).values() for place in stamp.path.locate(document)
     }
-    for location, value in _places.unkept(call.contract, document):
+    for location, value in places.unkept(call.contract, document):
         candidates = words if location in times else (None, "")
         if value == [] or any(same_value(value, word) for word in candidates):
             yield location, value
@@ -90,26 +86,26 @@ def _unset(call: Call, document: Any) -> Iterator[tuple[Location, Any]]:
 def _nulls(call: Call, document: Any) -> Any:
     for location, value in list(_unset(call, document)):
         if value is not None and permits(call.contract, location, "null"):
-            _writer.put(document, location, None)
+            writer.put(document, location, None)
     return document
 
 
 def _zeros(call: Call, document: Any) -> Any:
     times = {
-        place for stamp in _writer.stamps(call.contract).values() for place in stamp.path.locate(document)
+        place for stamp in writer.stamps(call.contract).values() for place in stamp.path.locate(document)
     }
     for location, value in list(_unset(call, document)):
         words = _time_words(call.contract) if location in times else ("", [])
         zero = next((word for word in words if permits(call.contract, location, Exactly(word))), None)
         if value is None and zero is not None:
-            _writer.put(document, location, zero)
+            writer.put(document, location, zero)
     return document
 
 
 def _absent(call: Call, document: Any) -> Any:
     for location, _ in list(_unset(call, document)):
         if isinstance(location[-1], str) and permits(call.contract, location, ABSENT):
-            del _places.at(document, location[:-1])[location[-1]]
+            del places.at(document, location[:-1])[location[-1]]
     return document
 
 
@@ -125,14 +121,14 @@ def _time_words(contract: Contract) -> list[Any]:
 def _progress_in_words(call: Call, document: Any) -> Any:
     path = call.contract.reader.progress_path
     for location in () if path is None else path.locate(document):
-        if isinstance(_places.at(document, location), str):
-            _writer.put(document, location, "Waiting to start")
+        if isinstance(places.at(document, location), str):
+            writer.put(document, location, "Waiting to start")
     return document
 
 
 def _signed_anew(call: Call, document: Any) -> Any:
-    for location, url in _places.urls(call.contract, document):
-        _writer.put(document, location, _damage.signed(url, "signature", f"{call.reads:08x}"))
+    for location, url in places.urls(call.contract, document):
+        writer.put(document, location, writer.signed(url, "signature", f"{call.reads:08x}"))
     return document
 
 
@@ -162,24 +158,24 @@ def _backwards(node: Any) -> Any:
 
 def _charset(_: Call, answer: Answer) -> Answer:
     said = answer.content_type or ""
-    return _spoil.typed(answer, f"{said}; charset=UTF-8") if said.endswith("json") else answer
+    return response.with_type(answer, f"{said}; charset=UTF-8") if said.endswith("json") else answer
 
 
 def _chunked(_: Call, answer: Answer) -> Answer:
     if not answer.body:
         return answer
-    return _spoil.with_field(answer, "transfer-encoding", "chunked")
+    return response.with_field(answer, "transfer-encoding", "chunked")
 
 
 # What is described in several ways.
 
 
 def _other_missing(call: Call, _: Answer) -> Answer:
-    return _answer.missing(call.contract, first=1)
+    return response.missing(call.contract, first=1)
 
 
 def _other_refusal(call: Call, _: Answer) -> Answer:
-    return _answer.refused(call.contract, first=1)
+    return response.refused(call.contract, first=1)
 
 
 def _strict_method(call: Call, _: Answer) -> Answer:

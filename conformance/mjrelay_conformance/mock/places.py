@@ -14,7 +14,7 @@ from attrs import frozen
 
 from mjrelay.http import url_expiry
 from mjrelay.semantics import Path, State, same_value
-from mjrelay_conformance.mock import writer as _writer
+from mjrelay_conformance.mock import writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SCALARS = {"null", "boolean", "integer", "number", "string"}
 """The kinds of values that hold no others."""
+NUMBERS = {"integer", "number"}
 
 
 def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place]]:
@@ -77,7 +78,7 @@ def signed_at(contract: Contract, document: Any, finished: datetime) -> Any:
         end = url_expiry(url)
         if end is not None and end < finished.timestamp():
             later = f"{int(finished.timestamp()) + _SIGNED:x}"
-            _writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
+            writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
     return document
 
 
@@ -98,7 +99,7 @@ def urls(contract: Contract, document: Any) -> list[_Place]:
 
 def moments(contract: Contract, document: Any) -> dict[str, Any]:
     """The times that are set in a document."""
-    stamps = _writer.stamps(contract)
+    stamps = writer.stamps(contract)
     return {name: moment for name, stamp in stamps.items() if (moment := stamp.read(document)) is not None}
 
 

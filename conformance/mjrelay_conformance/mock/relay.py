@@ -16,16 +16,14 @@ from urllib.parse import quote
 
 from attrs import evolve, frozen
 
-from mjrelay import semantics as _request
-from mjrelay.semantics import State
-from mjrelay_conformance.judging import another
-from mjrelay_conformance.mock import dialects as _dialects
-from mjrelay_conformance.mock import faults as _faults
-from mjrelay_conformance.mock import places as _places
-from mjrelay_conformance.mock import response as _answer
-from mjrelay_conformance.mock import writer as _writer
+from mjrelay.semantics import State, parse_expression
+from mjrelay_conformance.judging import another_text
+from mjrelay_conformance.mock import response, writer
+from mjrelay_conformance.mock.dialects import select_dialect
+from mjrelay_conformance.mock.faults import select_faults
 from mjrelay_conformance.mock.received import Received, compile_path
 from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.tasks import Living, Shown, copied
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Answer", "MockRelay"]
-
-_QUEUED_PART = 0.1
-"""The part of a task's duration that it waits in the queue."""
 
 
 class MockRelay:
@@ -68,8 +63,8 @@ class MockRelay:
         seed: int = 0,
     ) -> None:
         self.contract = contract
-        self.faults = _faults.select(faults, contract)
-        self.dialect = None if dialect is None else _dialects.select(dialect, contract)
+        self.faults = select_faults(faults, contract)
+        self.dialect = None if dialect is None else select_dialect(dialect, contract)
         self.known: dict[State, str] = {}
         self.key = key
         self.clock = clock
@@ -78,9 +73,9 @@ class MockRelay:
         self._haste = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
         self._requests = 0
         self._chance = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
-        self._place, self._name = _request.parse_expression(contract.reader.ask)
+        self._place, self._name = parse_expression(contract.reader.ask)
         self._doors = tuple(self._open_doors())
-        self._tasks: dict[str, _Shown | _Living] = {}
+        self._tasks: dict[str, Shown | Living] = {}
         self._reads: Counter[str] = Counter()
         for state in _STATES:
             if state.value in contract.examples:
@@ -99,7 +94,7 @@ class MockRelay:
             task_id = self._another_id()
         if not {State.QUEUED.value, State.RUNNING.value} & self.contract.examples.keys():
             duration = 0
-        task = _Living(self.contract, task_id, _moment(self.clock()), timedelta(seconds=duration), outcome)
+        task = Living(self.contract, task_id, _moment(self.clock()), timedelta(seconds=duration), outcome)
         task.document(outcome, None)  # raises now, not when it is asked for
         self._tasks[task_id] = task
         return task_id
@@ -118,7 +113,7 @@ class MockRelay:
         # Where no operation has the method, the first that has the path says what becomes of it.
         found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
         if found is None:
-            answer = _answer.elsewhere(self.contract) or Answer(404)
+            answer = response.elsewhere(self.contract) or Answer(404)
         else:
             door, match = found
             allowed = [one for door, _ in matching for one in door.methods]
@@ -171,14 +166,14 @@ class MockRelay:
         task_id, document = str(found), example
         if task_id in self._tasks:
             task_id = self._another_id()
-            document = _writer.rename(self.contract, _copied(example), task_id)
+            document = writer.rename(self.contract, copied(example), task_id)
         self.known[state] = task_id
-        self._tasks[task_id] = _Shown(state, document)
+        self._tasks[task_id] = Shown(state, document)
 
     def _another_id(self) -> str:
         """An id that nobody has, of the make of the contract's own."""
         pattern = next(iter(self._tasks), "0000000000000000")
-        while (drawn := another(pattern, self._chance, set(self._tasks))).startswith("0"):
+        while (drawn := another_text(pattern, self._chance, set(self._tasks))).startswith("0"):
             continue
         return drawn
 
@@ -196,17 +191,17 @@ class MockRelay:
         answer = self._refusal(call, allowed)
         if answer is None:
             call, document = self._read(call)
-            answer = _answer.task(self.contract, document)
+            answer = response.task(self.contract, document)
         return self._finished(call, answer)
 
     def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> Answer:
-        ids = request.texts(*_request.parse_expression(batch.ids))
+        ids = request.texts(*parse_expression(batch.ids))
         call = self._call(request, allowed, tuple(ids or ()))
         answer = self._refusal(call, allowed)
         if answer is not None:
             return self._finished(call, answer)
         if ids is None:
-            return _answer.malformed(self.contract)
+            return response.malformed(self.contract)
         read = [
             self._read(evolve(call, route=Route.TASK, task_id=task_id))
             for task_id in reversed(self._tasks)  # in an order of its own, for none is promised
@@ -215,7 +210,7 @@ class MockRelay:
         documents = [document for _, document in read]
         for change in self._changes:
             documents = change.listed(call, documents)
-        answer = _answer.tasks(self.contract, batch, documents)
+        answer = response.tasks(self.contract, batch, documents)
         if read:
             answer = self._finished(read[0][0], answer)
         return self._finished(call, answer)
@@ -225,7 +220,7 @@ class MockRelay:
         answer = self._refusal(call, allowed, self.contract.seed)
         if answer is None:
             call = evolve(call, state=self._tasks[call.task_id].at(_moment(self.clock()))[0])
-            answer = _answer.seed(self.contract, seed, call.task_id)
+            answer = response.seed(self.contract, seed, call.task_id)
         return self._finished(call, answer)
 
     def _call(self, request: Received, allowed: Sequence[str], ids: tuple[str, ...] | None = None) -> Call:
@@ -261,11 +256,11 @@ class MockRelay:
         """The answer to a call that gets no task, in the words of an operation."""
         match call.route:
             case Route.ELSEWHERE:
-                return _answer.elsewhere(self.contract) or Answer(405, (("allow", ", ".join(allowed)),))
+                return response.elsewhere(self.contract) or Answer(405, (("allow", ", ".join(allowed)),))
             case Route.REFUSED:
-                return _answer.refused(self.contract)
+                return response.refused(self.contract)
             case Route.MISSING:
-                return _answer.missing(self.contract, operation)
+                return response.missing(self.contract, operation)
             case _:
                 return None
 
@@ -304,59 +299,6 @@ class _Door:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
-@frozen
-class _Shown:
-    """A task that stays as the contract shows it."""
-
-    state: State
-    example: Any
-
-    def at(self, _: datetime) -> tuple[State, Any]:
-        return self.state, _copied(self.example)
-
-
-@frozen
-class _Living:
-    """A task that goes from the queue to its outcome; states that the contract does not show are skipped."""
-
-    contract: Contract
-    task_id: str
-    submitted: datetime
-    duration: timedelta
-    outcome: State
-
-    @property
-    def started(self) -> datetime:
-        queued = State.QUEUED.value in self.contract.examples
-        return self.submitted + self.duration * (_QUEUED_PART if queued else 0)
-
-    @property
-    def finished(self) -> datetime:
-        return self.submitted + self.duration
-
-    def at(self, now: datetime) -> tuple[State, Any]:
-        shown = self.contract.examples
-        state = self.outcome
-        if now < self.finished:
-            stages = [State.QUEUED, State.RUNNING] if now < self.started else [State.RUNNING, State.QUEUED]
-            state = next((stage for stage in stages if stage.value in shown), self.outcome)
-        done = (now - self.started) / (self.finished - self.started) if self.finished > self.started else 1.0
-        progress = min(max(int(done * 100), 1), 99) if state is State.RUNNING else None
-        return state, self.document(state, progress)
-
-    def document(self, state: State, progress: int | None) -> Any:
-        times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
-        document = _writer.write(self.contract, state, self.task_id, times, progress)
-        return _places.signed_at(self.contract, document, self.finished)
-
-
-def _copied(value: Any) -> Any:
-    """A JSON value as another one, much quicker than by `copy.deepcopy`."""
-    if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
-
-
 _STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))
 """The states that an example can have, the one that most is asked for first."""
 
@@ -373,7 +315,7 @@ def _moment(seconds: float) -> datetime:
 
 def _bodiless(answer: Answer) -> Answer:
     """The answer to HEAD: all that the other method says, but the body."""
-    if answer.status in _answer.BODILESS:
+    if answer.status in response.BODILESS:
         return answer
     return evolve(answer, headers=answer.framed, body=b"", cut=None)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from mjrelay.semantics import compile_predicate
-from mjrelay_conformance.mock import places as _places
-from mjrelay_conformance.mock import writer as _writer
+from mjrelay_conformance.mock import places, writer
 from mjrelay_conformance.mock.received import Received
 
 if TYPE_CHECKING:
@@ -126,6 +125,17 @@ class Answer:
         return (*self.headers, ("content-length", str(len(self.body))))
 
 
+def with_field(answer: Answer, name: str, value: str | None) -> Answer:
+    """The answer with one value in a header field, or without the field."""
+    kept = tuple((key, one) for key, one in answer.headers if key != name)
+    return evolve(answer, headers=kept if value is None else ((name, value), *kept))
+
+
+def with_type(answer: Answer, content_type: str | None) -> Answer:
+    """The answer with another Content-Type, or with none."""
+    return with_field(answer, "content-type", content_type)
+
+
 def typed(content_type: str | None) -> Headers:
     """The header fields that say of which type a body is."""
     return () if content_type is None else (("content-type", content_type),)
@@ -146,13 +156,13 @@ def task(contract: Contract, document: Any) -> Answer:
 def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
     """The answer that holds several tasks, around them what the contract's example has there."""
     for media_type, shown in _documents(contract, 200, contract.batch):
-        if places := batch.items.locate(shown):
+        if found := batch.items.locate(shown):
             lists = () if batch.array is None else batch.array.locate(shown)
-            depth = len(lists[0] if lists else places[0][:-1])  # below the list is what each task comes in
-            around, place, inner = copy.deepcopy(shown), places[0][:depth], places[0][depth + 1 :]
-            wrapper = _places.at(shown, places[0][: depth + 1]) if inner else None
+            depth = len(lists[0] if lists else found[0][:-1])  # below the list is what each task comes in
+            around, place, inner = copy.deepcopy(shown), found[0][:depth], found[0][depth + 1 :]
+            wrapper = places.at(shown, found[0][: depth + 1]) if inner else None
             items = [_wrapped(batch.item(document), wrapper, inner) for document in documents]
-            _writer.put(around, place, items)
+            writer.put(around, place, items)
             return Answer(200, (*typed(media_type), _FRESH), encode(around if place else items))
     return Answer(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
 
@@ -162,7 +172,7 @@ def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
     if not place:
         return item
     around = copy.deepcopy(wrapper)
-    _writer.put(around, place, item)
+    writer.put(around, place, item)
     return around
 
 
@@ -178,8 +188,8 @@ def seed(contract: Contract, form: Seed, task_id: str) -> Answer:
     digits = str(zlib.crc32(task_id.encode(errors="replace")))
     for media_type, shown in _documents(contract, 200, contract.seed):
         document = copy.deepcopy(shown)
-        value = _writer.id_like(form.value.first(shown), digits)
-        _writer.put_all(document, form.value.locate(shown), value)
+        value = writer.id_like(form.value.first(shown), digits)
+        writer.put_all(document, form.value.locate(shown), value)
         return Answer(200, typed(media_type), _body(media_type, document))
     return Answer(404)
 

@@ -55,7 +55,7 @@ class Server:
         self._stack.close()
 
 
-def serve(app: Any, host: str, port: int, *, announce: Callable[[str], None] = lambda _: None) -> None:
+def serve_mock(app: Any, host: str, port: int, *, announce: Callable[[str], None] = lambda _: None) -> None:
     """
     Serve an application until it is interrupted; ``announce`` is told the base URL.
 

@@ -11,6 +11,7 @@ import copy
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mjrelay.base import ContractError
 from mjrelay.semantics import Path
@@ -152,6 +153,15 @@ def put_all(document: Any, locations: Iterable[Location], value: Any) -> None:
     """Set what stands at each of some locations, in place."""
     for location in locations:
         put(document, location, value)
+
+
+def signed(url: str, name: str, value: str) -> str:
+    """A URL with a parameter, in place of its own where it has one."""
+    changed, count = re.subn(rf"(?<=[?&]{name}=)[^&]*", value, url)
+    if count:
+        return changed
+    joint = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return f"{url}{joint}{name}={quote(value)}"
 
 
 def _replaced(node: Any, old: str, new: str) -> Any:

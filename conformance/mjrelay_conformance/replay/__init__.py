@@ -1,7 +1,10 @@
-"""The door of mjrelay_conformance.replay."""
+"""
+Recorded traffic: reading it, taking the secrets out of it, and judging it without a request.
 
-from mjrelay_conformance.replay.driver import Options, replay
-from mjrelay_conformance.replay.entries import UNRECORDED, Entry, Unreadable
-from mjrelay_conformance.replay.files import TrafficError, read
+It may import drivers and what they import; each format of recordings belongs here.
+"""
 
-__all__ = ["UNRECORDED", "Entry", "Options", "TrafficError", "Unreadable", "read", "replay"]
+from mjrelay_conformance.replay.driver import Options, replay_traffic
+from mjrelay_conformance.replay.files import TrafficError, read_traffic
+
+__all__ = ["Options", "TrafficError", "read_traffic", "replay_traffic"]

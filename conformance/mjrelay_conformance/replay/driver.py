@@ -11,7 +11,7 @@ from mjrelay import contract as _contract
 from mjrelay import contract as _settings
 from mjrelay import http as _settings_http
 from mjrelay.http import Exchange, Redactor
-from mjrelay_conformance.checks import select
+from mjrelay_conformance.checks import select_checks
 from mjrelay_conformance.drivers import Judge, KnownTask, command_line, results_file
 from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of
 from mjrelay_conformance.replay.entries import UNRECORDED
@@ -48,13 +48,13 @@ class Options:
     key_file: Path | None = None
 
 
-def replay(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
+def replay_traffic(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
     """
     The exit code and the record of a replay; what of the recording is not judged goes to ``tell``.
 
     Raises `TrafficError` where the recording cannot be read or holds nothing that can be judged.
     """
-    chosen = select(options.globs, options.excluded)
+    chosen = select_checks(options.globs, options.excluded)
     contract = _contract.load_contract(options.relay, options.overlays)
     baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
     base_url = None if options.base_url is None else _settings_http.checked_url(options.base_url)

@@ -44,7 +44,7 @@ class TrafficError(MjrelayError):
     """A recording cannot be read, or there is nothing in it to be judged."""
 
 
-def read(stream: IO[bytes], name: str) -> Iterator[Entry | Unreadable]:
+def read_traffic(stream: IO[bytes], name: str) -> Iterator[Entry | Unreadable]:
     """
     The entries of a recording, in the order of the file; gzip is unpacked.
 

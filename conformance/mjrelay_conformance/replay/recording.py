@@ -17,7 +17,7 @@ from mjrelay.http import NotJSONError, Redactor, parse_json
 from mjrelay_conformance.checks import SHORTEST
 from mjrelay_conformance.judging import Kind
 from mjrelay_conformance.replay.entries import UNRECORDED, Unreadable
-from mjrelay_conformance.replay.files import TrafficError, read
+from mjrelay_conformance.replay.files import TrafficError, read_traffic
 from mjrelay_conformance.replay.secrets import keys, private_values, scheme
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ def name_of(file: str) -> str:
 
 def _entries(file: str, name: str) -> Iterable[Entry | Unreadable]:
     if file == "-":
-        return read(sys.stdin.buffer, name)
+        return read_traffic(sys.stdin.buffer, name)
     try:
         with Path(file).open("rb") as stream:
-            return read(stream, name)
+            return read_traffic(stream, name)
     except OSError as error:
         raise TrafficError(f"{name}: cannot be read ({error.strerror}); check the path") from error
 

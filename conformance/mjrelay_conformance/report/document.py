@@ -140,7 +140,7 @@ class Judged:
         return {check: why(rows) for check, rows in self.checks().items() if not proven(rows)}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """
     The record in a file, or in the `results.json` of a directory.
 

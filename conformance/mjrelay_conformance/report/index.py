@@ -21,7 +21,7 @@ from mjrelay_conformance.report.document import (
     ReportError,
     judged,
     line,
-    read,
+    read_record,
     started,
 )
 
@@ -80,7 +80,7 @@ def collect(directory: Path) -> Index:
     unreadable: dict[Path, str] = {}
     for path in _records(directory):
         try:
-            runs += _runs(path, read(path))
+            runs += _runs(path, read_record(path))
         except ReportError as error:
             unreadable[path] = str(error)
     if not runs and not unreadable:

@@ -142,15 +142,15 @@ def conform(
         print_schema()
         return
     if list_ or explain is not None:
-        selection = load("mjrelay_conformance.checks.selection", "conformance")
+        checks = load("mjrelay_conformance.checks", "conformance")
         contract = load_contract(relay or relay_names()[0], overlay or ())
         if explain is not None:
-            typer.echo(selection.explain(contract, explain))
+            typer.echo(checks.explain_check(contract, explain))
             return
-        chosen = selection.select(tuple(check or ()), tuple(exclude or ()))
-        typer.echo("\n".join(selection.lines(contract, chosen)))
+        chosen = checks.select_checks(tuple(check or ()), tuple(exclude or ()))
+        typer.echo("\n".join(checks.check_lines(contract, chosen)))
         return
-    suite = load("mjrelay_conformance.drivers.conform", "conformance")
+    suite = load("mjrelay_conformance.drivers", "conformance")
     options = suite.Options(
         relay=relay,
         base_url=environment_url() if base_url is None and relay else base_url,
@@ -176,7 +176,7 @@ def conform(
     )
     _keep_back(relay, key_file)
     try:
-        code, record = suite.conform(options, Console(stderr=True))
+        code, record = suite.judge_relays(options, Console(stderr=True))
     except KeyboardInterrupt:
         if report_dir is not None and not dry_run:
             talk(f"interrupted; what came until then is shown by: mjrelay report show {report_dir}")
@@ -238,7 +238,7 @@ def replay(
         report_dir=report_dir,
         key_file=key_file,
     )
-    code, record = suite.replay(options, talk)
+    code, record = suite.replay_traffic(options, talk)
     set_redactor(record.redactor)
     present(record, format_)
     raise typer.Exit(code)

@@ -71,4 +71,4 @@ def mock(
     def announce(base_url: str) -> None:
         typer.echo("\n".join([f"{contract.name} at {base_url}{contract.path}", *lines]), err=True)
 
-    mocks.serve(app, "127.0.0.1", port, announce=announce)
+    mocks.serve_mock(app, "127.0.0.1", port, announce=announce)

@@ -64,11 +64,10 @@ def present(record: Record, view: View | None) -> None:
     document = record.document()
     if record.path is not None:  # first, for whoever reads stdout may have enough of it early
         page = record.path.with_name("report.html")
-        html = load("mjrelay_conformance.report.html", "conformance")
-        text = html.render(document)
+        text = _views().render_html(document)
         with (
             _told(page, "--report-dir"),
-            load("mjrelay_conformance.judging.record", "conformance").replacing(page) as file,
+            load("mjrelay_conformance.judging", _EXTRA).replacing_file(page) as file,
         ):
             file.write(text)
         talk(f"written: {record.path}, {page}")
@@ -76,9 +75,9 @@ def present(record: Record, view: View | None) -> None:
         view = View.PRETTY if sys.stdout.isatty() else View.JSON
     match view:
         case View.PRETTY:
-            load("mjrelay_conformance.report.terminal", "conformance").render(document, Console())
+            _views().print_record(document, Console())
         case View.MARKDOWN:
-            write_line(load("mjrelay_conformance.report.markdown", "conformance").render(document))
+            write_line(_views().render_markdown(document))
         case View.JSON:
             write_json(document)
 
@@ -112,9 +111,9 @@ def show(file: RecordArgument, output: OutputOption = None, format_: ViewOption 
     _chosen(
         format_,
         output,
-        pretty=lambda console: _view("terminal").render(document, console),
+        pretty=lambda console: _views().print_record(document, console),
         plain=lambda: document,
-        markdown=lambda: _view("markdown").render(document),
+        markdown=lambda: _views().render_markdown(document),
     )
     _end(document)
 
@@ -123,7 +122,7 @@ def show(file: RecordArgument, output: OutputOption = None, format_: ViewOption 
 def html(file: RecordArgument, output: OutputOption = None) -> None:
     """Make one page for a browser of a record; it needs no network."""
     document = _read(file)
-    _write(_view("html").render(document), output)
+    _write(_views().render_html(document), output)
     _end(document)
 
 
@@ -131,7 +130,7 @@ def html(file: RecordArgument, output: OutputOption = None) -> None:
 def junit(file: RecordArgument, output: OutputOption = None) -> None:
     """Make JUnit XML of a record: a suite for each relay, a test case for each check."""
     document = _read(file)
-    _write(_view("junit").render(document), output)
+    _write(_views().render_junit(document), output)
     _end(document)
 
 
@@ -139,7 +138,7 @@ def junit(file: RecordArgument, output: OutputOption = None) -> None:
 def markdown(file: RecordArgument, output: OutputOption = None) -> None:
     """Make a comment for a pull request of a record."""
     document = _read(file)
-    _write(_view("markdown").render(document), output)
+    _write(_views().render_markdown(document), output)
     _end(document)
 
 
@@ -153,7 +152,7 @@ def badge(
 ) -> None:
     """Make the JSON that a badge of shields.io is drawn from."""
     document = _read(file)
-    _write(json_text(_view("badge").render(document, relay)), output)
+    _write(json_text(_views().render_badge(document, relay)), output)
     _end(document)
 
 
@@ -169,14 +168,14 @@ def diff(
 
     Exit codes: 0 nothing new, 1 a finding is new or changed, 2 not readable, 3 a run was cut short.
     """
-    view = _view("diff")
-    found = view.diff(_read(old), _read(new))
+    views = _views()
+    found = views.compare_records(_read(old), _read(new))
     _chosen(
         format_,
         output,
-        pretty=lambda console: view.terminal(found, console),
-        plain=lambda: view.document(found),
-        markdown=lambda: view.markdown(found),
+        pretty=lambda console: views.print_diff(found, console),
+        plain=lambda: views.plain_diff(found),
+        markdown=lambda: views.render_markdown_diff(found),
     )
     raise typer.Exit(found.exit_code)
 
@@ -187,9 +186,9 @@ def index(
     output: OutputOption = None,
 ) -> None:
     """Make one page over many runs, with the trend of each relay; its links are relative to its place."""
-    view = _view("index")
-    found = view.collect(directory)
-    _write(view.render(found, None if output is None else output.parent), output)
+    views = _views()
+    found = views.collect_records(directory)
+    _write(views.render_index(found, None if output is None else output.parent), output)
     for reason in found.unreadable.values():
         talk(reason)
     if not found.runs:
@@ -199,20 +198,20 @@ def index(
 @report.command()
 def schema(output: OutputOption = None) -> None:
     """Print the JSON Schema of a record."""
-    _write(_view("_document").schema_text(), output)
+    _write(load("mjrelay_conformance.judging", _EXTRA).schema_text(), output)
 
 
-def _view(name: str) -> Any:
-    return load(f"mjrelay_conformance.report.{name.lstrip('_')}", _EXTRA)
+def _views() -> Any:
+    return load("mjrelay_conformance.report", _EXTRA)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = _view("_document").read(path)
+    document: dict[str, Any] = _views().read_record(path)
     return document
 
 
 def _end(document: dict[str, Any]) -> None:
-    if not _view("_document").complete(document):
+    if not _views().is_complete(document):
         talk("the run was cut short; run it again with: mjrelay conform --report-dir DIR")
         raise typer.Exit(_INCOMPLETE)
 

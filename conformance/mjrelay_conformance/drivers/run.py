@@ -1,0 +1,172 @@
+"""One run of the suite, over embedded mocks or one relay at a URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from mjrelay.contract import checked_key, environment_key, load_contract, missing_key, read_key, relay_names
+from mjrelay.http import Redactor, checked_url, is_loopback_url
+from mjrelay_conformance.checks import select_checks
+from mjrelay_conformance.drivers.options import ConformError
+from mjrelay_conformance.drivers.output import conform_command, results_file, show_plan
+from mjrelay_conformance.drivers.pace import Pace
+from mjrelay_conformance.drivers.plan import PROFILES, KnownTask, plan
+from mjrelay_conformance.drivers.probe import Probe
+from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.terms import Terms
+from mjrelay_conformance.judging import Baseline, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from mjrelay.contract import Contract
+    from mjrelay_conformance.drivers.options import Options
+    from mjrelay_conformance.drivers.plan import Step
+    from mjrelay_conformance.judging import Check, Verdict
+
+
+_MOCK_KEY = "the-key-of-the-mock"
+_ORIGIN = "http://127.0.0.1"
+
+
+def judge_relays(options: Options, talk: Console) -> tuple[int | None, Record]:
+    """
+    The exit code and the record of a run; the code is None for a dry run.
+
+    What is about to be sent to a live relay is told on ``talk`` before.
+    """
+    run = _Run(
+        options,
+        select_checks(options.globs, options.excluded),
+        Baseline() if options.baseline is None else Baseline.load(options.baseline),
+    )
+    return run.embedded() if options.base_url is None else run.remote(talk)
+
+
+@frozen
+class _Run:
+    """A run on its way: what was asked for, checked."""
+
+    options: Options
+    checks: list[Check] = field(repr=False)
+    baseline: Baseline = field(repr=False)
+
+    def embedded(self) -> tuple[int | None, Record]:
+        """Judge the mocks of one relay or of all."""
+        from mjrelay_conformance.mock import MockRelay, Server  # noqa: PLC0415 - a live run serves nothing
+
+        options = self.options
+        if options.tasks or options.key_file:
+            raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
+        terms = Terms.of(options, live=False)
+        record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
+        for name in relay_names() if options.relay is None else [options.relay]:
+            contract = load_contract(name, options.overlays)
+            mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
+            known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+            steps = self._plan(contract, known, _MOCK_KEY, terms)
+            if options.dry_run:
+                show_plan(steps, _ORIGIN, record.redactor, terms.cases)
+                continue
+            judge = self._judge(contract, record, _MOCK_KEY)
+            with Server(mock) as base_url:
+                verdicts.append(self._judged(judge, base_url, steps, terms))
+        return (record.close(verdicts) if verdicts else None), record
+
+    def remote(self, talk: Console) -> tuple[int | None, Record]:
+        """Judge the relay at a URL."""
+        options = self.options
+        if options.relay is None:
+            raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
+        contract = load_contract(options.relay, options.overlays)
+        base_url = checked_url(options.base_url or "")
+        key = self._key(contract)
+        terms = Terms.of(options, live=not is_loopback_url(base_url))
+        steps = self._plan(contract, [KnownTask.parse(text) for text in options.tasks], key, terms)
+        if options.fuzz and terms.cases and not self._cases(terms, len(steps)):
+            raise ConformError(
+                f"--fuzz: the plan takes all {len(steps)} requests that a run may send; name fewer tasks, or "
+                "allow more with --max-requests"
+            )
+        terms = evolve(terms, cases=self._cases(terms, len(steps)))
+        record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
+        if options.dry_run:
+            show_plan(steps, base_url, record.redactor, terms.cases)
+            return None, record
+        if terms.live:
+            count = len(steps) + terms.cases
+            talk.print(
+                f"sending {count} requests to {base_url}, {terms.pause:g} s apart",
+                highlight=False,
+                markup=False,
+            )
+            if terms.profile != "read" and not (options.yes or options.operator):
+                raise ConformError(
+                    f"profile {terms.profile} sends {count} requests to a live relay, with wrong credentials "
+                    "or odd ones among them; look at them with --dry-run, and say --yes"
+                )
+        return record.close(
+            [self._judged(self._judge(contract, record, key), base_url, steps, terms)]
+        ), record
+
+    def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
+        secrets = (key,) if key else ()
+        return Judge(contract, record, self.checks, secrets, self.options.strict, self.baseline)
+
+    def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: Terms) -> Verdict:
+        probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
+        pace = Pace(terms.pause, terms.spacing, self.options.max_time)
+        runner = Runner(probe, judge, pace)
+        return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
+
+    def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: Terms) -> list[Step]:
+        options = self.options
+        steps = plan(
+            contract,
+            known,
+            key,
+            profile=terms.profile,
+            seed=options.seed,
+            careful=terms.live and not options.operator,
+        )
+        if options.max_requests is not None and len(steps) > options.max_requests:
+            raise ConformError(
+                f"profile {terms.profile} needs {len(steps)} requests and --max-requests allows "
+                f"{options.max_requests}; allow more, name fewer tasks, or choose a smaller profile"
+            )
+        return steps
+
+    def _cases(self, terms: Terms, planned: int) -> int:
+        """On a live relay that is not one's own, the property-based phase gets what the plan leaves."""
+        room = self.options.max_requests
+        if room is None and terms.live and not self.options.operator:
+            room = PROFILES[terms.profile]
+        return terms.cases if room is None else min(terms.cases, max(0, room - planned))
+
+    def _key(self, contract: Contract) -> str:
+        options = self.options
+        key = read_key(options.key_file) if options.key_file else environment_key(contract, options.base_url)
+        if key is None and contract.credentials and not contract.open:
+            if options.dry_run:
+                return "the-key"
+            raise ConformError(missing_key(contract, "give --key-file"))
+        return "" if key is None else checked_key(key)
+
+    def _record(self, mode: str, terms: Terms, redactor: Redactor) -> Record:
+        options = self.options
+        said = {
+            "mode": mode,
+            "profile": terms.profile,
+            "fuzz": terms.cases > 0,
+            "strict": options.strict,
+            "checks": list(options.globs),
+            "excluded": list(options.excluded),
+            "seed": options.seed,
+            "overlays": [path.name for path in options.overlays],
+        }
+        report_dir = None if options.dry_run else options.report_dir
+        return Record(results_file(report_dir), redactor, said, conform_command(options, terms))

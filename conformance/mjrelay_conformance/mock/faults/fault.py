@@ -1,0 +1,72 @@
+"""What a fault is, and what faults of several families ask of a contract."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from mjrelay.http import Exchange
+from mjrelay.semantics import State
+from mjrelay_conformance.mock import response
+from mjrelay_conformance.mock.change import Change
+from mjrelay_conformance.mock.response import Call, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mjrelay.contract import Contract
+    from mjrelay_conformance.mock.change import Finish
+
+
+SUCCEEDED = frozenset({State.SUCCEEDED})
+RUNNING = frozenset({State.RUNNING})
+FAILED = frozenset({State.FAILED})
+ENDED = frozenset(state for state in State if state.terminal)
+
+MISSING = frozenset({Route.MISSING})
+REFUSED = frozenset({Route.REFUSED})
+
+
+class Phase(StrEnum):
+    """Which part of a run can see a fault: the fixed requests, or only the generated ones."""
+
+    PLAN = "plan"
+    FUZZ = "fuzz"
+
+
+@frozen
+class Fault(Change):
+    """
+    One way of being wrong.
+
+    ``breaks`` are the ids of checks, of which one at least finds it; several where contracts differ.
+    """
+
+    breaks: tuple[str, ...]
+    phase: Phase = field(default=Phase.PLAN, kw_only=True)
+
+
+def refuses(contract: Contract) -> bool:
+    """Whether the contract wants a credential."""
+    return bool(contract.credentials) and not contract.open
+
+
+def wrong_when(route: Route, finish: Finish, breaks: tuple[str, ...]) -> Callable[[Contract], bool]:
+    """Whether an answer that was changed is none that the contract describes any more."""
+    described = any(id_.endswith("/answer") for id_ in breaks)
+
+    def wrong(contract: Contract) -> bool:
+        if route is Route.REFUSED and not refuses(contract):
+            return False
+        right = response.missing(contract) if route is Route.MISSING else response.refused(contract)
+        answer = finish(Call(contract, route), right)
+        exchange = Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
+        reader = contract.reader
+        matchers = reader.missing if route is Route.MISSING else reader.unauthorized
+        if described and not matchers:
+            return False
+        return answer != right and not any(matcher.matches(exchange) for matcher in matchers)
+
+    return wrong
