@@ -9,8 +9,7 @@ from pathlib import Path
 from mjrelay.base import MjrelayError
 
 try:
-    from mjrelay_codegen import generator as _generator
-    from mjrelay_codegen import scaffolding as _scaffold
+    from mjrelay_codegen import generator, scaffolding
     from mjrelay_codegen.linter import lint_file, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
@@ -34,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--extends", metavar="OTHER", help="a relay that it differs little from")
     options = parser.parse_args(arguments)
     try:
-        root = options.root or _generator.find_root(Path.cwd())
+        root = options.root or generator.find_root(Path.cwd())
         return runs[options.command](root, options)
     except MjrelayError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command talks
@@ -45,17 +44,17 @@ def _generate(root: Path, options: argparse.Namespace) -> int:
     if _lint(root, options):
         _say("nothing was generated; mend the contracts first")
         return 1
-    differences = _generator.generate(root)
+    differences = generator.generate(root)
     _say(*differences, f"generated/ is up to date; {len(differences)} files changed")
     return 0
 
 
 def _drift(root: Path, _: argparse.Namespace) -> int:
-    differences = _generator.drift(root)
+    differences = generator.drift(root)
     if not differences:
         _say("generated/ is what the contracts give")
         return 0
-    _say(*differences, f"generated/ is not what the contracts give; run: {_generator.COMMAND}")
+    _say(*differences, f"generated/ is not what the contracts give; run: {generator.COMMAND}")
     return 1
 
 
@@ -71,7 +70,7 @@ def _lint(root: Path, _: argparse.Namespace) -> int:
 
 
 def _add(root: Path, options: argparse.Namespace) -> int:
-    path = _scaffold.add(root, options.name, options.extends)
+    path = scaffolding.add(root, options.name, options.extends)
     _say(
         f"written: {path.relative_to(root)}; read it, and fill in what is marked TODO. Then:",
         "  nox -s lint         # says what is left to do, and what is wrong",

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _outside
-from mjrelay_codegen import generator as _generator
+from mjrelay.contract import contract_arguments, data_folder
+from mjrelay_codegen import generator
 from mjrelay_codegen.generator import GenerationError
 from mjrelay_codegen.linter import lint_contract
 from mjrelay_codegen.source import Relay
@@ -52,14 +51,12 @@ def write(contract: Contract, output: Path) -> Written:
         raise GenerationError(f"{target} is there and was not generated; move it, or choose another --output")
     source = contract.file or contract.source
     relay = Relay(contract.name, source.name, output, (source,), contract.document, ())
-    overlays = sorted((_contract.data_folder("overlays") / "client").glob("*.yaml"))
+    overlays = sorted((data_folder("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder) / target.name
-        named = _outside.contract_arguments(
-            contract, lambda path: path.name
-        )  # where it lies is nobody's business
-        _generator.write_client(wanted, relay, overlays, f"mjrelay generate {named} --output DIR")
-        differences = _generator.replace(wanted, target)
+        named = contract_arguments(contract, lambda path: path.name)  # where it lies is nobody's business
+        generator.write_client(wanted, relay, overlays, f"mjrelay generate {named} --output DIR")
+        differences = generator.replace(wanted, target)
     return Written(target, len(differences))
 
 

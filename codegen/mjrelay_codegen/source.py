@@ -9,10 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mjrelay import contract as _origin
-from mjrelay import contract as _yaml
 from mjrelay.base import ContractError
-from mjrelay.contract import METHODS, ORIGINS, Contract, Overlay
+from mjrelay.contract import METHODS, ORIGINS, Contract, Overlay, apply_overlay, load_yaml, plain_yaml
 from mjrelay.http import Credential
 
 
@@ -46,7 +44,7 @@ class Relay:
             )
         files = [path]
         overlays: list[Overlay] = []
-        while isinstance(document := _yaml.load_yaml(files[-1]), dict) and "overlay" in document:
+        while isinstance(document := load_yaml(files[-1]), dict) and "overlay" in document:
             overlays.append(Overlay.load(files[-1]))
             files.append(_extended(overlays[-1], contracts))
             if files[-1].resolve() in {file.resolve() for file in files[:-1]}:
@@ -55,9 +53,9 @@ class Relay:
 
     def resolve(self) -> Contract:
         """The contract with the relay's overlays applied, as plain JSON values; raises `ContractError`."""
-        contract = Contract(self.name, _yaml.plain_yaml(self.document), self.files[-1])
+        contract = Contract(self.name, plain_yaml(self.document), self.files[-1])
         for overlay in reversed(self.overlays):
-            contract = _origin.apply_overlay(contract, overlay)
+            contract = apply_overlay(contract, overlay)
         document: Any = contract.document
         if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
             raise ContractError("is no OpenAPI document: it has no paths", source=self.files[-1])

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from mjrelay import semantics as _request
 from mjrelay.base import ContractError
-from mjrelay.semantics import scalar_text
+from mjrelay.semantics import nested_body, parse_expression, scalar_text
 from mjrelay_codegen.linter.draft import Found, is_json
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _alternatives(operation: Node) -> set[frozenset[str]]:
 
 
 def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
-    place, name = _request.parse_expression(expression)
+    place, name = parse_expression(expression)
     shown = (
         None if draft.reader is None else scalar_text(draft.reader.id(one.document)) for one in draft.tasks
     )
@@ -107,7 +106,7 @@ def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
         )
     content = operation.value.get("requestBody", {}).get("content", {})
     return any(
-        _describes(draft, media, _request.nested_body(name, ids), _request.nested_body(name, others))
+        _describes(draft, media, nested_body(name, ids), nested_body(name, others))
         for media_type, media in content.items()
         if is_json(media_type)
     )

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attrs import define, field, frozen
 from jsonschema import Draft202012Validator
 
-from mjrelay import contract as _yaml
 from mjrelay.base import ContractError
-from mjrelay.contract import METHODS, Contract
+from mjrelay.contract import METHODS, Contract, load_yaml, plain_yaml
 from mjrelay.semantics import compile_reader, parse_expression
 
 if TYPE_CHECKING:
@@ -146,12 +145,12 @@ class Draft:
     @classmethod
     def load(cls, path: Path) -> Draft:
         """The draft in a file; raises `ContractError` where it cannot be read or is not YAML."""
-        return cls(path, _yaml.load_yaml(path))
+        return cls(path, load_yaml(path))
 
     @cached_property
     def document(self) -> Any:
         """The document as plain JSON values, which the rule `json` makes sure of."""
-        return _yaml.plain_yaml(self.source)
+        return plain_yaml(self.source)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mjrelay import base as _contract
-from mjrelay import contract as _yaml
-from mjrelay.base import ContractError
-from mjrelay.contract import Overlay
-from mjrelay_codegen.linter import companions as _companions
-from mjrelay_codegen.linter import conventions as _conventions
-from mjrelay_codegen.linter import meanings as _meanings
-from mjrelay_codegen.linter import validity as _validity
+from mjrelay.base import ContractError, json_pointer
+from mjrelay.contract import Overlay, yaml_line
+from mjrelay_codegen.linter import companions, conventions, meanings, validity
 from mjrelay_codegen.linter.draft import Draft
 from mjrelay_codegen.source import Relay
 
@@ -32,28 +27,28 @@ if TYPE_CHECKING:
 _TODO = re.compile(r"#\s*TODO:\s*(.*?)[.;:]?\s*$")
 
 GATES: dict[str, Rule] = {
-    "name": _validity.name,
-    "json": _validity.json,
-    "reference": _validity.reference,
-    "openapi": _validity.openapi,
+    "name": validity.name,
+    "json": validity.json,
+    "reference": validity.reference,
+    "openapi": validity.openapi,
 }
 """Rules that the others build on: after the first of these that a contract breaks, it is not read further."""
 
 RULES: dict[str, Rule] = {
-    "operation": _conventions.operation,
-    "security": _conventions.security,
-    "convention": _conventions.convention,
-    "description": _conventions.description,
-    "dropped": _conventions.dropped,
-    "evidence": _conventions.evidence,
-    "example": _validity.example,
-    "extension": _meanings.extension,
-    "jsonpath": _meanings.jsonpath,
-    "state": _meanings.state,
-    "matcher": _meanings.matcher,
-    "relation": _meanings.relation,
-    "batch": _companions.batch,
-    "seed": _companions.seed,
+    "operation": conventions.operation,
+    "security": conventions.security,
+    "convention": conventions.convention,
+    "description": conventions.description,
+    "dropped": conventions.dropped,
+    "evidence": conventions.evidence,
+    "example": validity.example,
+    "extension": meanings.extension,
+    "jsonpath": meanings.jsonpath,
+    "state": meanings.state,
+    "matcher": meanings.matcher,
+    "relation": meanings.relation,
+    "batch": companions.batch,
+    "seed": companions.seed,
 }
 """All others."""
 
@@ -81,7 +76,7 @@ def lint_file(path: Path) -> list[Violation]:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    found = _judged(draft, lambda location: (_shown(path), _yaml.yaml_line(draft.source, location)))
+    found = _judged(draft, lambda location: (_shown(path), yaml_line(draft.source, location)))
     return sorted([*_unfinished(path), *found], key=_line)
 
 
@@ -167,7 +162,7 @@ def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Vi
 
 def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
     return [
-        Violation(*place(location), pointer=_contract.json_pointer(location), rule=name, message=message)
+        Violation(*place(location), pointer=json_pointer(location), rule=name, message=message)
         for location, message in rule(draft)
     ]
 

@@ -8,11 +8,10 @@ it arrives, it has the right status, it is JSON, it fits the schema, it makes se
 # ruff: noqa: I001, F401 - the order is the order of judging, and each family registers its checks
 from __future__ import annotations
 
-import difflib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import Exchange
 from mjrelay_conformance.checks import transport
 from mjrelay_conformance.checks import status
@@ -72,8 +71,7 @@ def explain_check(contract: Contract, id_: str) -> str:
     Raises `SelectionError` for an id that no check has.
     """
     if id_ not in CHECKS:
-        near = difflib.get_close_matches(id_, CHECKS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "list them with: mjrelay conform --list"
+        hint = did_you_mean(nearest_names(id_, CHECKS)) or "list them with: mjrelay conform --list"
         raise SelectionError(f"no check is called {id_}; {hint}")
     one = CHECKS[id_]
     parts = {
@@ -99,8 +97,8 @@ def matching_ids(option: str, globs: Sequence[str]) -> set[str]:
     for glob in globs:
         ids = {id_ for id_ in CHECKS if fnmatchcase(id_, glob)}
         if not ids:
-            near = difflib.get_close_matches(glob, CHECKS, n=1)
-            hint = f"did you mean {near[0]}? List them" if near else "list them"
+            near = nearest_names(glob, CHECKS, count=1, cutoff=0.6)
+            hint = f"{did_you_mean(near)} List them" if near else "list them"
             raise SelectionError(
                 f"{option} {glob}: no check has such an id; {hint} with: mjrelay conform --list"
             )

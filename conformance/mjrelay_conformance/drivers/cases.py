@@ -20,8 +20,8 @@ from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
 from schemathesis.core.failures import Failure, FailureGroup
 
-from mjrelay import semantics as _request
 from mjrelay.http import Request
+from mjrelay.semantics import nested_body, parse_expression
 from mjrelay_conformance.judging import Kind, another_text
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class Cases:
 
     @cached_property
     def _asked(self) -> tuple[str, str]:
-        return _request.parse_expression(self.contract.reader.ask)
+        return parse_expression(self.contract.reader.ask)
 
     @cached_property
     def _taken(self) -> frozenset[str]:
@@ -276,7 +276,7 @@ class Cases:
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
             pinned = (
-                {"body": _request.nested_body(name, task_id)}
+                {"body": nested_body(name, task_id)}
                 if place == "body"
                 else {_CONTAINERS[place]: {name: task_id}}
             )

@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-from mjrelay import http as _request
 from mjrelay.base import __version__
-from mjrelay.http import Exchange
+from mjrelay.http import Exchange, join_url
 from mjrelay_conformance.judging import OVERLONG
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Probe:
 
     def send(self, request: Request) -> Exchange:
         """The exchange that a request leads to; trouble on the way is in it, not raised."""
-        url = urlsplit(_request.join_url(self.base_url, request.target))
+        url = urlsplit(join_url(self.base_url, request.target))
         target = url.path + (f"?{url.query}" if url.query else "")
         fields = fields_of(request, url.netloc.rpartition("@")[2])
         self.sent += 1

@@ -181,7 +181,7 @@ class Runner:
 
     def _fuzz(self, known: dict[str, Step], cases: int, seed: int, mode: str) -> dict[str, Any]:
         """What only odd requests show: findings of checks that the plan found nothing against."""
-        from mjrelay_conformance.drivers import fuzz as _fuzz  # noqa: PLC0415 - schemathesis takes long to import
+        from mjrelay_conformance.drivers import fuzz  # noqa: PLC0415 - schemathesis takes long to import
 
         reached = 0
 
@@ -197,7 +197,7 @@ class Runner:
             self.pace.learn(observation)
             return [row.check for row in rows]
 
-        sent = _fuzz.run(
+        sent = fuzz.run(
             self.judge.contract,
             self.probe,
             judged,

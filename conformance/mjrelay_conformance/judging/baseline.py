@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
-from mjrelay import contract as _yaml
 from mjrelay.base import ContractError, MjrelayError, did_you_mean, nearest_names
+from mjrelay.contract import load_yaml, plain_yaml
 from mjrelay_conformance.judging.checking import CHECKS, Outcome
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Baseline:
     def load(cls, path: Path) -> Baseline:
         """The baseline in a YAML file, a list of entries; raises `BaselineError` for what is none."""
         try:
-            document = _yaml.plain_yaml(_yaml.load_yaml(path))
+            document = plain_yaml(load_yaml(path))
         except ContractError as error:
             raise BaselineError(f"--baseline: {error}") from error
         if not isinstance(document, list):

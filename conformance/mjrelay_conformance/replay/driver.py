@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay import contract as _contract
-from mjrelay import contract as _settings
-from mjrelay import http as _settings_http
-from mjrelay.http import Exchange, Redactor
+from mjrelay.contract import checked_key, known_key, load_contract, read_key
+from mjrelay.http import Exchange, Redactor, checked_url
 from mjrelay_conformance.checks import select_checks
 from mjrelay_conformance.drivers import Judge, KnownTask, command_line, results_file
 from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of
@@ -55,12 +53,12 @@ def replay_traffic(options: Options, tell: Callable[[str], None]) -> tuple[int, 
     Raises `TrafficError` where the recording cannot be read or holds nothing that can be judged.
     """
     chosen = select_checks(options.globs, options.excluded)
-    contract = _contract.load_contract(options.relay, options.overlays)
+    contract = load_contract(options.relay, options.overlays)
     baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
-    base_url = None if options.base_url is None else _settings_http.checked_url(options.base_url)
+    base_url = None if options.base_url is None else checked_url(options.base_url)
     known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}
-    own = _settings.read_key(options.key_file) if options.key_file else _settings.known_key(contract.name)
-    keys = () if own is None else (_settings.checked_key(own),)
+    own = read_key(options.key_file) if options.key_file else known_key(contract.name)
+    keys = () if own is None else (checked_key(own),)
     path = results_file(options.report_dir)
 
     recording = Recording.load(options.file, contract, base_url, keys)

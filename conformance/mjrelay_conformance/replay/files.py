@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from mjrelay.base import MjrelayError
 from mjrelay.http import Exchange
 from mjrelay_conformance.judging import FORMAT, Kind
-from mjrelay_conformance.replay import entries as _parts
+from mjrelay_conformance.replay import entries
 from mjrelay_conformance.replay.entries import UNRECORDED, Entry, EntryError, Unreadable
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return unpacked
 
 
-def _bounded(entries: Iterator[Entry | Unreadable], name: str) -> Iterator[Entry | Unreadable]:
-    for number, entry in enumerate(entries, 1):
+def _bounded(items: Iterator[Entry | Unreadable], name: str) -> Iterator[Entry | Unreadable]:
+    for number, entry in enumerate(items, 1):
         if number > MOST:
             raise TrafficError(f"{name}: has more than {MOST:,} entries; export less of the traffic")
         yield entry
@@ -96,12 +96,12 @@ def _entries(text: str, name: str) -> Iterator[Entry | Unreadable]:
         raise _no_json(text, name, error) from error
     rest = text[end:].strip()
     match document:
-        case {"log": {"entries": list(entries)}} if not rest:
-            return _each(entries, har_entry)
-        case {"format": str(found), "exchanges": list(entries)} if not rest:
+        case {"log": {"entries": list(items)}} if not rest:
+            return _each(items, har_entry)
+        case {"format": str(found), "exchanges": list(items)} if not rest:
             if found != FORMAT:
                 raise TrafficError(f"{name}: is a record of the form {found[:80]!r}; this reads {FORMAT}")
-            return _each(entries, line_entry)
+            return _each(items, line_entry)
         case {"log": _} | {"format": _, "exchanges": _}:
             if rest:
                 line = text.count("\n", 0, end) + 1
@@ -171,8 +171,8 @@ def _lines(text: str, name: str) -> Iterator[Entry | Unreadable]:
             yield Unreadable(place, f"is not JSON ({error})"[:200])
 
 
-def _each(entries: list[Any], make: Callable[[Any, str], Entry]) -> Iterator[Entry | Unreadable]:
-    for number, entry in enumerate(entries, 1):
+def _each(items: list[Any], make: Callable[[Any, str], Entry]) -> Iterator[Entry | Unreadable]:
+    for number, entry in enumerate(items, 1):
         place = f"entry {number}"
         try:
             yield make(entry, place)
@@ -185,16 +185,16 @@ _OF_THE_TRANSFER = {"content-encoding", "content-length", "transfer-encoding"}
 
 def har_entry(entry: Any, place: str) -> Entry:
     """The entry that a JSON value is; raises `EntryError` where it is none."""
-    request, response = (_parts.part(entry, name) for name in ("request", "response"))
-    method, url = _parts.text(request, "method"), _parts.text(request, "url")
-    status = _parts.status(response)
-    headers = _parts.fields(response.get("headers"))
-    content = _parts.inner(response, "content")
-    body, lacking = _parts.content(
+    request, response = (entries.part(entry, name) for name in ("request", "response"))
+    method, url = entries.text(request, "method"), entries.text(request, "url")
+    status = entries.status(response)
+    headers = entries.fields(response.get("headers"))
+    content = entries.inner(response, "content")
+    body, lacking = entries.content(
         content.get("text"),
         content.get("encoding"),
-        _parts.size(content.get("size")),
-        empty=method == "HEAD" or status in _parts.BODILESS or _is_empty(response, content, headers),
+        entries.size(content.get("size")),
+        empty=method == "HEAD" or status in entries.BODILESS or _is_empty(response, content, headers),
     )
     if body is not None and _is_encoded(headers):
         if not _is_utf8(body):
@@ -205,18 +205,18 @@ def har_entry(entry: Any, place: str) -> Entry:
         lacking = "no answer was recorded; the recording does not say whose fault that is"
     elif entry.get("_fromCache") or entry.get("_fetchedViaServiceWorker") or status == 304:
         lacking = "it was answered from a cache"
-    posted = _parts.inner(request, "postData")
-    started, whole = _parts.moment(entry.get("startedDateTime")), _parts.seconds(entry.get("time"))
+    posted = entries.inner(request, "postData")
+    started, whole = entries.moment(entry.get("startedDateTime")), entries.seconds(entry.get("time"))
     # What a browser waits for by itself, before it sends anything, is not the relay's time.
-    timings = _parts.inner(entry, "timings")
-    own = sum(_parts.seconds(timings.get(name)) for name in ("send", "wait", "receive"))
+    timings = entries.inner(entry, "timings")
+    own = sum(entries.seconds(timings.get(name)) for name in ("send", "wait", "receive"))
     return Entry(
         place,
         Exchange(
             method=method,
             url=url,
-            request_headers=_parts.fields(request.get("headers")),
-            request_body=_parts.raw(posted.get("text"), posted.get("encoding")) or b"",
+            request_headers=entries.fields(request.get("headers")),
+            request_body=entries.raw(posted.get("text"), posted.get("encoding")) or b"",
             status=status,
             headers=headers,
             body=body or b"",
@@ -230,7 +230,7 @@ def har_entry(entry: Any, place: str) -> Entry:
 
 def _is_empty(response: dict[str, Any], content: dict[str, Any], headers: Headers) -> bool:
     """Whether a body without text really was empty: no size that is recorded says otherwise."""
-    sizes = [_parts.size(content.get("size")), _parts.size(response.get("bodySize"))]
+    sizes = [entries.size(content.get("size")), entries.size(response.get("bodySize"))]
     for name, value in headers:
         if name.lower() == "content-length" and value.isascii() and value.isdigit() and len(value) < 19:
             sizes.append(int(value))
@@ -255,21 +255,21 @@ def line_entry(entry: Any, place: str) -> Entry:
     """The entry that a JSON value is; raises `EntryError` where it is none."""
     if not isinstance(entry, dict):
         raise EntryError("is no object")
-    status, failure = _parts.status(entry), entry.get("failure")
+    status, failure = entries.status(entry), entry.get("failure")
     failure = failure if isinstance(failure, str) and failure else None
-    body, lacking = _body(entry.get("body"), empty=status in _parts.BODILESS or status is None)
+    body, lacking = _body(entry.get("body"), empty=status in entries.BODILESS or status is None)
     if status is None and failure is None:
         lacking = "neither an answer nor a failure was recorded"
-    started, elapsed = _parts.moment(entry.get("started")), _parts.seconds(entry.get("elapsed_ms"))
+    started, elapsed = entries.moment(entry.get("started")), entries.seconds(entry.get("elapsed_ms"))
     return Entry(
         place,
         Exchange(
-            method=_parts.text(entry, "method"),
+            method=entries.text(entry, "method"),
             url=_url(entry),
-            request_headers=_parts.fields(entry.get("request_headers")),
+            request_headers=entries.fields(entry.get("request_headers")),
             request_body=_body(entry.get("request_body"), empty=True)[0] or b"",
             status=status,
-            headers=_parts.fields(entry.get("headers")),
+            headers=entries.fields(entry.get("headers")),
             body=body or b"",
             elapsed=elapsed,
             failure=failure,
@@ -278,16 +278,16 @@ def line_entry(entry: Any, place: str) -> Entry:
         ended=None if started is None else started + elapsed,
         lacking=lacking,
         kind=_kind(entry.get("kind")),
-        task_id=_parts.optional(entry, "task"),
-        label=_parts.optional(entry, "label") or "",
-        relay=_parts.optional(entry, "relay"),
+        task_id=entries.optional(entry, "task"),
+        label=entries.optional(entry, "label") or "",
+        relay=entries.optional(entry, "relay"),
     )
 
 
 def _url(entry: dict[str, Any]) -> str:
     if entry.get("url") is not None:
-        return _parts.text(entry, "url")
-    target = _parts.text(entry, "target")
+        return entries.text(entry, "url")
+    target = entries.text(entry, "target")
     return UNRECORDED + ("" if target.startswith("/") else "/") + target
 
 
@@ -301,11 +301,11 @@ def _kind(named: Any) -> Kind | None:
 def _body(body: Any, *, empty: bool) -> tuple[bytes | None, str | None]:
     match body:
         case str():
-            return _parts.content(body, None, None, empty=True)
+            return entries.content(body, None, None, empty=True)
         case {"base64": str(text)}:
-            return _parts.content(text, "base64", _parts.size(body.get("size")), empty=False)
+            return entries.content(text, "base64", entries.size(body.get("size")), empty=False)
         case dict():
-            size = _parts.size(body.get("size"))
-            return _parts.content(body.get("text"), None, size, empty=empty or size == 0)
+            size = entries.size(body.get("size"))
+            return entries.content(body.get("text"), None, size, empty=empty or size == 0)
         case _:
-            return _parts.content(None, None, None, empty=empty)
+            return entries.content(None, None, None, empty=empty)

@@ -11,9 +11,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay import http as _request_http
-from mjrelay import semantics as _request
-from mjrelay.http import NotJSONError, Redactor, parse_json
+from mjrelay.http import NotJSONError, Redactor, join_url, parse_json
+from mjrelay.semantics import parse_expression
 from mjrelay_conformance.checks import SHORTEST
 from mjrelay_conformance.judging import Kind
 from mjrelay_conformance.replay.entries import UNRECORDED, Unreadable
@@ -216,7 +215,7 @@ class _Operation:
 
     @classmethod
     def of(cls, method: str, template: str, expression: str, kind: Kind | None = None) -> _Operation:
-        place, name = _request.parse_expression(expression)
+        place, name = parse_expression(expression)
         ending = "".join(
             re.escape(part) if index % 2 == 0 else "([^/]+)" if (place, name) == ("path", part) else "[^/]+"
             for index, part in enumerate(re.split(r"\{([^{}/]+)\}", template))
@@ -233,16 +232,14 @@ class _Operation:
         match = self.path.search(path)
         if match is None:
             return None
-        if base_url is not None and (scheme, host, path) != _address(
-            _request_http.join_url(base_url, match[0])
-        ):
+        if base_url is not None and (scheme, host, path) != _address(join_url(base_url, match[0])):
             return None
         base = f"{scheme}://{host}{path[: match.start()]}"
         return base, self.ids(exchange, match), self.kind
 
     def ids(self, exchange: Exchange, match: re.Match[str] | None = None) -> tuple[str, ...]:
         """The ids that a request asks for, ``match`` being what was found of its path."""
-        place, name = _request.parse_expression(self.expression)
+        place, name = parse_expression(self.expression)
         match place:
             case "path":
                 return () if match is None else tuple(map(unquote, match.groups()))

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, quote, unquote, unquote_plus, urlsplit
 
 from attrs import evolve
 
-from mjrelay import semantics as _request
 from mjrelay.http import REDACTED
+from mjrelay.semantics import parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +168,7 @@ def _documented(contract: Contract) -> frozenset[str]:
     asked = {contract.location: contract.reader.ask}
     if contract.batch is not None and contract.reader.batch is not None:
         asked[contract.batch] = contract.reader.batch.ids
-    names = {name for place, name in map(_request.parse_expression, asked.values()) if place == "query"}
+    names = {name for place, name in map(parse_expression, asked.values()) if place == "query"}
     for _, path, method in asked:
         item = contract.document["paths"][path]
         for one in (*item.get("parameters", ()), *item[method].get("parameters", ())):

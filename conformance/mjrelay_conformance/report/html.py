@@ -17,7 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from mjrelay_conformance.judging import CHECKS
-from mjrelay_conformance.report import document as _document
+from mjrelay_conformance.report.document import CUT_SHORT, complete, family, judged, overall, sentence
 
 if TYPE_CHECKING:
     from mjrelay_conformance.report.document import Finding
@@ -38,10 +38,10 @@ def render(document: dict[str, Any]) -> str:
     page, style, script = (
         files.joinpath(f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
-    names = ", ".join(one.name for one in _document.judged(document)) or "no relay"
+    names = ", ".join(one.name for one in judged(document)) or "no relay"
     parts = {
         "policy": _policy(style, script),
-        "title": _text(f"{names}: {_document.overall(document)}", 200),
+        "title": _text(f"{names}: {overall(document)}", 200),
         "style": style,
         "script": script,
         "data": _data({"run": document, "checks": _checks(document)}),
@@ -79,8 +79,8 @@ def _checks(document: dict[str, Any]) -> dict[str, dict[str, str]]:
     ordered += sorted(named - CHECKS.keys())  # of another version's record
     return {
         id_: {
-            "family": _document.family(id_),
-            "sentence": _document.sentence(id_),
+            "family": family(id_),
+            "sentence": sentence(id_),
             "why": CHECKS[id_].why if id_ in CHECKS else "",
         }
         for id_ in ordered
@@ -89,12 +89,12 @@ def _checks(document: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def _plain(document: dict[str, Any]) -> str:
     """Verdicts and findings for a browser without scripts."""
-    relays = _document.judged(document)
-    cut = "" if _document.complete(document) else f"<p><strong>{_text(_document.CUT_SHORT)}</strong></p>"
+    relays = judged(document)
+    cut = "" if complete(document) else f"<p><strong>{_text(CUT_SHORT)}</strong></p>"
     verdicts = "".join(f"<li>{_text(one.name)}: {_text(one.verdict)}</li>" for one in relays)
     findings = "".join(_item(finding) for one in relays for finding in (*one.findings, *one.accepted))
     return (
-        f"<h1>{_text(_document.overall(document))}</h1>{cut}<h2>Relays</h2><ul>{verdicts}</ul>"
+        f"<h1>{_text(overall(document))}</h1>{cut}<h2>Relays</h2><ul>{verdicts}</ul>"
         f"<h2>Findings</h2><ul>{findings or '<li>none</li>'}</ul>"
         "<p>The matrix, the filters and the exchanges need scripts.</p>"
     )
@@ -103,7 +103,7 @@ def _plain(document: dict[str, Any]) -> str:
 def _item(finding: Finding) -> str:
     accepted = finding.accepted
     lines = {
-        "says": _document.sentence(finding.check),
+        "says": sentence(finding.check),
         "expected": finding.expected,
         "came": finding.actual,
         "clause": finding.place,

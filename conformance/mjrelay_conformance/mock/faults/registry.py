@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay_conformance.mock.faults import (
     auth,
     batch,
@@ -45,8 +44,8 @@ class UnknownFaultError(MjrelayError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.near = difflib.get_close_matches(name, FAULTS, n=3, cutoff=0.5)
-        near = f"did you mean {' or '.join(self.near)}? " if self.near else ""
+        self.near = nearest_names(name, FAULTS)
+        near = f"{did_you_mean(self.near)} " if self.near else ""
         super().__init__(
             f"no fault is called {name!r}; {near}list them with: mjrelay mock RELAY --list-faults"
         )
