@@ -428,7 +428,7 @@ def test_a_mistake_of_our_own_is_no_verdict() -> None:
     """An exception that nobody foresaw ends with exit code 5, which no relay's answer leads to."""
     program = (
         "import sys; sys.argv = ['mjrelay', 'relays']; "
-        "from mjrelay import cli, contract; contract.relays = lambda: 1 / 0; cli.main()"
+        "from mjrelay.cli import contracts, main; contracts.relay_names = lambda: 1 / 0; main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 5

@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+import ruamel.yaml  # noqa: F401 - a finding names a line; the first one does not wait for this import
 from attrs import define, evolve, field, frozen
 
 from mjrelay.http import Redactor
