@@ -194,6 +194,7 @@ def test_repr_shows_no_secret() -> None:
 
 # --- redaction ---
 
+NAMED = {"+": "&plus;", "/": "&sol;", "_": "&lowbar;", "=": "&equals;", "&": "&amp;", "<": "&LT;"}
 SECRET = "sk-\"a\\b/c&d<e>' +%ü😀~-0123456789abcdef"
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -220,6 +221,27 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Base64 without padding": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
     "hexadecimal digits": lambda secret: secret.encode().hex(),
     "hexadecimal digits in capitals": lambda secret: secret.encode().hex().upper(),
+    "Base32": lambda secret: base64.b32encode(secret.encode()).decode(),
+    "Base32 without padding": lambda secret: base64.b32encode(secret.encode()).decode().rstrip("="),
+    "Base64 twice": lambda secret: base64.b64encode(base64.b64encode(secret.encode())).decode(),
+    "Base64 for URLs twice": lambda secret: (
+        base64.urlsafe_b64encode(base64.urlsafe_b64encode(secret.encode())).decode().rstrip("=")
+    ),
+    "Base64, percent-encoded": lambda secret: quote(base64.b64encode(secret.encode()).rstrip(b"="), safe=""),
+    "Base64 in JSON": lambda secret: (
+        base64.b64encode(secret.encode()).decode().rstrip("=").replace("+", "\\u002B").replace("/", "\\/")
+    ),
+    "HTML by name": lambda secret: "".join(NAMED.get(one, one) for one in secret),
+    "JavaScript": lambda secret: "".join(
+        f"\\x{ord(one):02x}" if one.isascii() else one for one in secret
+    ),
+}
+CASES: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "lower": str.lower,
+    "upper": str.upper,
+    "mixed": str.swapcase,
+    "title": str.title,
 }
 
 
@@ -279,7 +301,7 @@ def test_several_secrets() -> None:
 
 def test_what_is_no_secret_stays() -> None:
     """Text without the secret is the same text, whatever it is made of."""
-    for text in ("", "sk-0123456788", "\ud800", "SK-0123456789", "sk%2D012345678", "\x00"):
+    for text in ("", "sk-0123456788", "\ud800", "SK-012345678", "sk%2D012345678", "\x00"):
         assert Redactor("sk-0123456789").text(text) == text
     assert Redactor("sk-0123456789").bytes(bytes(range(256))) == bytes(range(256))
 
@@ -310,6 +332,37 @@ def test_no_secret_is_left_in_any_text(secret: str, before: str, after: str, for
     assert not any(secret in part or found in part for part in left.split(REDACTED))
     body = redactor.bytes(text.encode())
     assert body == left.encode()
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=80),
+    st.sampled_from(list(FORMS)),
+    st.sampled_from(list(CASES)),
+    st.sampled_from(list(CASES)),
+    st.text(max_size=5),
+)
+@example("sk-0123456789abcdef", "raw", "as it is", "lower", "Content-Encoding: ")
+def test_no_key_is_left_in_any_case(key: str, form: str, first: str, then: str, around: str) -> None:
+    """A key is taken out of every form, whether its case was changed before or after it got that form."""
+    found = CASES[then](FORMS[form](CASES[first](key)))
+    if "Base" in form and first != "as it is":
+        return  # other letters, so other bits: that the key was encoded so cannot be known
+    left = Redactor(key).text(around + found + around)
+    assert REDACTED in left
+    assert not any(
+        one in part.lower() for part in left.split(REDACTED) for one in (key.lower(), found.lower())
+    )
+
+
+@pytest.mark.parametrize("name", ["", "u", "us", "use", "user"])
+@pytest.mark.parametrize("form", ["Base32", "Base64 twice"])
+def test_a_key_within_an_encoded_text(name: str, form: str) -> None:
+    """Wherever in a group the key begins, nothing is left of it but a few bits at its edges."""
+    key = "0123456789-the-key-of-a-relay"
+    text = FORMS[form](f"{name}{key}!")
+    left = Redactor(key).text(text)
+    assert REDACTED in left
+    assert len(left.replace(REDACTED, "")) <= len(FORMS[form](f"{name}!")) + 12
 
 
 @given(st.text(ASCII, min_size=4), st.text(BEYOND_ASCII))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
-import html
+import html.entities
 import json
 import re
+import sys
 from functools import lru_cache
-from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
 
 from mjrelay.base import replace_unprintable
 
@@ -20,26 +25,26 @@ _SEARCHED = 100_000
 
 class Redactor:
     """
-    Replaces the values of secrets, whatever field they stand in, in the forms that they travel in.
+    Replace the values of secrets, in any field and in the forms they travel in.
 
-    Each character may stand for itself or be escaped, for a URL, for JSON or for HTML, also more than once;
-    the whole may be in Base64 or in hexadecimal digits, alone or amid other bytes, and a secret in ASCII also
-    in UTF-16 or UTF-32. Relays strip what stands before a hyphen or a space
-    in a key, so a long part is a secret too. Secrets of fewer than four characters are not looked for: they
-    would tear words apart.
+    Case is ignored throughout, because proxies and libraries change the case of header names and values.
+    Each character may stand for itself or be escaped for a URL, JSON or HTML, also repeatedly. The
+    whole secret may be in hexadecimal digits, in Base32, or in Base64 applied once or twice, also inside a
+    longer encoded text. A secret in ASCII is also found in UTF-16 and UTF-32. Relays strip what stands before
+    a hyphen or a space in a key, so each long part is a secret too. Secrets of fewer than four characters are
+    not searched for: they would tear words apart.
     """
 
     def __init__(self, *secrets: str) -> None:
         parts = {part for secret in secrets for part in re.split(r"[\s-]", secret) if len(part) >= 16}
         self._secrets = sorted({*filter(_long, secrets), *parts}, key=lambda secret: (-len(secret), secret))
-        encoded = [form for secret in self._secrets for form in _base64(secret)]
+        encoded = list(dict.fromkeys(form for secret in self._secrets for form in _encoded(secret)))
         forms = [b"".join(map(_character, secret)) for secret in self._secrets]
-        forms += [re.escape(text) + rest for text, rest in encoded]
-        digits = [_raw(secret).hex().encode() for secret in self._secrets]
-        forms += [b"(?i:%s)" % text for text in digits]
-        self._pattern = re.compile(b"|".join(forms)) if forms else None
-        plain = [*map(_raw, self._secrets), *(text for text, _ in encoded)]
-        self._plain = _shortest([*plain, *digits, *map(bytes.upper, digits)])
+        forms += [b"".join(map(_digit, text)) + rest for text, rest in encoded]
+        self._pattern = re.compile(b"|".join(forms), re.IGNORECASE) if forms else None
+        # In encoded text only letters and digits are never escaped.
+        runs = [_longest(re.split("[^0-9A-Za-z]", text)) for text, _ in encoded]
+        self._plain = _Sieve([*map(_fixed, self._secrets), *runs])
         self._wide = _wide(self._secrets)
         self._escaped = _escaped(self._secrets)
 
@@ -52,17 +57,19 @@ class Redactor:
         if self._pattern is None:
             return data
         if b"\0" in data:
-            for gap, secrets in self._wide:
-                for secret in secrets:
-                    data = data.replace(secret, gap.join(_REDACTED))
-        # Where no character of a secret is escaped, it can only stand there as it is: much quicker to find.
-        for text in self._plain:
-            if text in data:
-                return self._pattern.sub(REDACTED.encode(), data)
-        for escaped in self._escaped:
-            if escaped.search(data):
-                return self._pattern.sub(REDACTED.encode(), data)
-        return data
+            for gap, pattern in self._wide:
+                data = pattern.sub(gap.join(_REDACTED), data)
+        return self._pattern.sub(REDACTED.encode(), data) if self._suspicious(data) else data
+
+    def _suspicious(self, data: bytes) -> bool:
+        """Whether data may hold a secret. Most data does not, and this is much faster than the pattern."""
+        folded = data.lower()
+        if self._plain.any_in(folded):
+            return True
+        for escaped in self._escaped:  # a generator would take longer than the search
+            if escaped.search(folded):
+                return True
+        return False
 
     def excerpt(self, text: str, length: int) -> str:
         """The beginning of a text without the secrets; what is too long to be searched is not shown."""
@@ -70,6 +77,39 @@ class Redactor:
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
+
+
+_LONG = 15
+"""Bytes that hold an aligned integer of eight bytes, wherever they begin."""
+
+
+class _Sieve:
+    """
+    Search for many texts at once.
+
+    The long ones are ruled out together: one integer of eight bytes from each step of the data is enough for
+    that, where a step is so short that each text holds such an integer, wherever it begins.
+    """
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        each = dict.fromkeys(texts)
+        # What holds another one of them is found with it.
+        shortest = [text for text in each if not any(one in text for one in each if one != text)]
+        self._short = [text for text in shortest if len(text) < _LONG]
+        self._long = [text for text in shortest if len(text) >= _LONG]
+        self._steps = min((len(text) - 7 for text in self._long), default=_LONG) // 8
+        starts = range(8 * self._steps)
+        self._integers = {int.from_bytes(text[i : i + 8], sys.byteorder) for text in self._long for i in starts}
+
+    def any_in(self, data: bytes) -> bool:
+        """Whether one of the texts is in the data."""
+        for text in self._short:
+            if text in data:
+                return True
+        integers = memoryview(data + bytes(-len(data) % 8)).cast("Q")
+        if self._integers.isdisjoint(integers[:: self._steps]):
+            return False
+        return any(text in data for text in self._long)
 
 
 def _long(secret: str) -> bool:
@@ -80,88 +120,147 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _cases(character: str) -> list[str]:
+    """A character in upper and lower case; a few have several characters in upper case."""
+    return sorted({character, character.lower(), character.upper(), character.title()})
+
+
+def _fixed(secret: str) -> bytes:
+    """The longest part of a secret that is the same in each case, once ASCII is in lower case."""
+    kept = "".join(one if one.isascii() or len(_cases(one)) == 1 else "\0" for one in secret)
+    return _longest(kept.split("\0"))
+
+
+def _longest(texts: Iterable[str]) -> bytes:
+    return _raw(max(texts, key=len)).lower()
+
+
 @lru_cache(256)
 def _character(character: str) -> bytes:
-    """A pattern of all that can stand for a character."""
-    raw, point = _raw(character), ord(character)
-    halves = character.encode("utf-16-be", "surrogatepass").hex()
-    forms = [
-        b"\\\\{0,8}" + re.escape(raw),
-        b"".join(b"%%(?:25){0,3}(?i:%02x)" % byte for byte in raw),
-        b"".join(b"\\\\{1,8}u(?i:%s)" % halves[i : i + 4].encode() for i in range(0, len(halves), 4)),
-        b"&(?:amp;){0,3}#(?:0{0,6}%d|[xX]0{0,6}(?i:%x));" % (point, point),
-    ]
-    if character in "\b\f\n\r\t":
-        forms.append(b"\\\\{1,8}" + json.dumps(character)[2:-1].encode())
-    if (named := html.escape(character)) != character:
-        forms.append(b"&(?:amp;){0,3}" + named.removeprefix("&").encode())
-    if character == " ":
-        forms.append(b"\\+")
+    """A pattern of all that can stand for a character, in lower case."""
+    forms: dict[bytes, None] = {}
+    for one in _cases(character):
+        forms |= dict.fromkeys(_forms(one) if len(one) == 1 else [b"".join(map(_character, one))])
     return b"(?:" + b"|".join(forms) + b")"
 
 
-def _shortest(texts: list[bytes]) -> tuple[bytes, ...]:
-    """Texts of which one stands wherever any of them does: those that hold another one are left out."""
-    each = dict.fromkeys(texts)
-    return tuple(text for text in each if not any(one in text for one in each if one != text))
+def _forms(character: str) -> Iterator[bytes]:
+    """Patterns of a character in one case."""
+    raw, point = _raw(character), ord(character)
+    yield b"\\\\{0,8}" + re.escape(raw.lower())
+    yield b"".join(b"(?:%%(?:25){0,3}|\\\\{1,8}x)%02x" % byte for byte in raw)
+    yield b"".join(b"\\\\{1,8}u" + unit for unit in _units(character))
+    yield b"&(?:amp;){0,3}#(?:0{0,6}%d|x0{0,6}%x);" % (point, point)
+    if character in "\b\f\n\r\t":
+        yield b"\\\\{1,8}" + json.dumps(character)[2:-1].encode()
+    for name in _NAMED.get(character, ()):
+        yield b"&(?:amp;){0,3}" + name
+    if character == " ":
+        yield b"\\+"
+
+
+def _units(character: str) -> list[bytes]:
+    """The UTF-16 units of a character in hexadecimal digits."""
+    digits = character.encode("utf-16-be", "surrogatepass").hex().encode()
+    return [digits[i : i + 4] for i in range(0, len(digits), 4)]
+
+
+@lru_cache(256)
+def _digit(digit: str) -> bytes:
+    """A pattern of all that can stand for a character of an encoded text."""
+    if digit.isalnum():
+        return digit.encode()
+    return b"(?:" + b"|".join(map(_character, _ALPHABETS[digit])) + b")"
+
+
+_ALPHABETS = {"+": "+-", "-": "+-", "/": "/_", "_": "/_"}
+"""The characters that differ between the two alphabets of Base64."""
 
 
 def _escaped(secrets: list[str]) -> tuple[re.Pattern[bytes], ...]:
     """
-    Patterns of any character of a secret where it is escaped, as `_character` knows it.
+    Patterns of any character of a secret where it is escaped, as `_character` knows it, in lower case.
 
     Each begins with the one mark of its escapes, so that a text with few of them is passed over quickly.
     """
-    slashed, units, octets, references = {b"(?!)"}, set(), set(), set()
+    slashed, units, octets, points, names = (set[bytes]() for _ in range(5))
     for secret in secrets:
-        for character, following in zip_longest(secret, secret[1:], fillvalue=""):
-            raw, point = _raw(character), ord(character)
-            # In JSON some stand behind a backslash anyway, so that only what follows tells.
-            common = character in _BACKSLASHED and following
-            slashed.add(re.escape(raw) + (_character(following) if common else b""))
-            if character in "\b\f\n\r\t":
-                slashed.add(json.dumps(character)[2:-1].encode())
-            units.add(character.encode("utf-16-be", "surrogatepass")[:2].hex().encode())
-            octets.add(b"%02x" % raw[0])
-            references |= {b"#0{0,6}%d;" % point, b"#[xX]0{0,6}(?i:%x);" % point}
-            if (named := html.escape(character)) != character:
-                references.add(named.removeprefix("&").encode())
-    unit, slash, octet, reference = (
-        b"|".join(sorted(forms)) for forms in (units, slashed, octets, references)
+        for index, character in enumerate(secret):
+            for one, after in _each_case(character, secret[index + 1 :][:3]):
+                raw = _raw(one)
+                # In JSON some stand behind a backslash anyway, so that only what follows tells.
+                common = one.lower() in _BACKSLASHED and after
+                slashed.add(re.escape(raw.lower()) + (b"".join(map(_character, after)) if common else b""))
+                if one in "\b\f\n\r\t":
+                    slashed.add(json.dumps(one)[2:-1].encode())
+                units.add(_units(one)[0])
+                octets.add(b"%02x" % raw[0])
+                points |= {b"%d" % ord(one), b"x0{0,6}%x" % ord(one)}
+                names |= {*_NAMED.get(one, ())}
+    unit, slash, octet, point, name = (
+        b"|".join(sorted(forms)) for forms in (units, slashed, octets, points, names or {b"(?!)"})
     )
     patterns = [
-        rb"\\(?:u(?i:%s)|%s)" % (unit, slash),
-        b"%%(?:25){0,3}(?i:%s)" % octet,
-        b"&(?:amp;){0,3}(?:%s)" % reference,
+        rb"\\(?:u(?:%s)|x(?:%s)|%s)" % (unit, octet, slash),
+        b"%%(?:25){0,3}(?:%s)" % octet,
+        b"&(?:amp;){0,3}(?:#0{0,6}(?:%s);|%s)" % (point, name),
         *([rb"\+"] if any(" " in secret for secret in secrets) else []),
     ]
     return tuple(map(re.compile, patterns))
 
 
-def _wide(secrets: list[str]) -> list[tuple[bytes, list[bytes]]]:
+def _each_case(character: str, following: str) -> Iterator[tuple[str, str]]:
+    """Each character that a character is in some case, and what follows it where that is certain."""
+    for case in _cases(character):
+        yield from ((one, following if len(case) == 1 else "") for one in case)
+
+
+def _wide(secrets: list[str]) -> list[tuple[bytes, re.Pattern[bytes]]]:
     """
     Secrets in ASCII as they stand in UTF-16 and UTF-32, by what lies between two of their characters.
 
     What lies before the first or behind the last one is left out: thus the order of the bytes is all one.
     """
-    plain = [[b"%c" % byte for byte in secret.encode()] for secret in secrets if secret.isascii()]
-    return [(gap, [gap.join(secret) for secret in plain]) for gap in (b"\0", b"\0\0\0")]
+    plain = [[re.escape(b"%c" % byte) for byte in secret.encode()] for secret in secrets if secret.isascii()]
+    gaps = (b"\0", b"\0\0\0") if plain else ()
+    return [
+        (gap, re.compile(b"|".join(gap.join(secret) for secret in plain), re.IGNORECASE)) for gap in gaps
+    ]
 
 
-def _base64(secret: str) -> list[tuple[bytes, bytes]]:
-    """A secret in Base64, at each of the three places in a group where it can begin, and what may end it."""
-    data, forms = _raw(secret), []
-    for shift in range(3):
-        # What a neighbour's bits share is no fixed character: a part at the end is taken along as it comes.
-        fixed = slice(-(-shift * 8 // 6), (shift + len(data)) * 8 // 6)
-        text = base64.b64encode(bytes(shift) + data).decode()[fixed]
-        rest = b"[\\w+/-]?={0,2}" if (shift + len(data)) % 3 else b""
-        forms += [(text.encode(), rest), (text.translate(_URL_SAFE).encode(), rest)]
-    return forms
+def _encoded(secret: str) -> Iterator[tuple[str, bytes]]:
+    """The encoded forms of a whole secret, and a pattern of what may end each."""
+    data = _raw(secret)
+    yield data.hex(), b""
+    for text, whole in _aligned(data, base64.b32encode, 5):
+        yield text, b"" if whole else b"\\w?={0,6}"
+    for text, whole in _aligned(data, base64.b64encode, 3):
+        yield text, b"" if whole else b"[\\w+/-]?={0,2}"
+        for inner in {text, text.translate(_URL_SAFE)}:
+            for outer, _ in _aligned(inner.encode(), base64.b64encode, 3):
+                yield outer, b"[\\w+/-]{0,5}={0,2}"
+
+
+def _aligned(data: bytes, encode: Callable[[bytes], bytes], group: int) -> Iterator[tuple[str, bool]]:
+    """
+    What encodes nothing but data, wherever in a ``group`` of bytes it begins, and whether it ends with it.
+
+    What a neighbour's bits share is no fixed character: one at the end is for the caller to add.
+    """
+    bits = 5 if group == 5 else 6
+    for shift in range(group):
+        text = encode(bytes(shift) + data).decode()
+        end = (shift + len(data)) * 8
+        yield text[-(-shift * 8 // bits) : end // bits], end % bits == 0
 
 
 _BACKSLASHED = frozenset('bfnrtu/"\\')
 _URL_SAFE = str.maketrans("+/", "-_")
+_NAMED: dict[str, list[bytes]] = {}
+"""The names that HTML has for a character, in lower case and with the semicolon."""
+for _name, _value in html.entities.html5.items():
+    if _name.endswith(";"):
+        _NAMED.setdefault(_value, []).append(_name.lower().encode())
 
 
 class _Process:
