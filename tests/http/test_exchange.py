@@ -62,7 +62,7 @@ def test_json(body: bytes, value: Any) -> None:
         (b"\x0b1", "at line 1"),
         (b"NaN", "NaN is not a JSON value"),
         (b"[-Infinity]", "-Infinity is not a JSON value"),
-        (b"[1e999]", "1e999 is too large"),
+        (b"[1e999]", "a number that is too large"),
         (b"01", "Extra data"),
         (b"+1", "at line 1"),
         (b"9" * 5000, "too many digits"),
@@ -232,9 +232,7 @@ FORMS: dict[str, Callable[[str], str]] = {
         base64.b64encode(secret.encode()).decode().rstrip("=").replace("+", "\\u002B").replace("/", "\\/")
     ),
     "HTML by name": lambda secret: "".join(NAMED.get(one, one) for one in secret),
-    "JavaScript": lambda secret: "".join(
-        f"\\x{ord(one):02x}" if one.isascii() else one for one in secret
-    ),
+    "JavaScript": lambda secret: "".join(f"\\x{ord(one):02x}" if one.isascii() else one for one in secret),
 }
 CASES: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -344,9 +342,9 @@ def test_no_secret_is_left_in_any_text(secret: str, before: str, after: str, for
 @example("sk-0123456789abcdef", "raw", "as it is", "lower", "Content-Encoding: ")
 def test_no_key_is_left_in_any_case(key: str, form: str, first: str, then: str, around: str) -> None:
     """A key is taken out of every form, whether its case was changed before or after it got that form."""
+    if "Base" in form or "hexadecimal" in form:
+        first = "as it is"  # other letters are other bits, and all of them cannot be known
     found = CASES[then](FORMS[form](CASES[first](key)))
-    if "Base" in form and first != "as it is":
-        return  # other letters, so other bits: that the key was encoded so cannot be known
     left = Redactor(key).text(around + found + around)
     assert REDACTED in left
     assert not any(

@@ -164,7 +164,7 @@ class _Response(http.client.HTTPResponse):
         elif any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.headers.defects):
             self.trouble = "the header holds a line that is no field"
         elif not self.chunked and (len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths))):
-            self.trouble = f"Content-Length is {' and '.join(sorted(lengths)):.100}"
+            self.trouble = "Content-Length is not one number"
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_ANNOUNCEMENTS):

@@ -94,7 +94,7 @@ class Recording:
         redactor = Redactor(*everywhere)
         if not calls:
             where = "" if base_url is None else f" at {base_url}"
-            seen = redactor.text("; ".join(dict.fromkeys(map(_shown, others))))
+            seen = "; ".join(dict.fromkeys(_shown(other, redactor) for other in others))
             raise TrafficError(
                 f"{name}: none of its {passed} exchanges"
                 + (f", and {len(unreadable)} that cannot be read," if unreadable else "")
@@ -135,10 +135,10 @@ def _ordered(calls: Iterable[Call]) -> list[Call]:
     return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def _shown(exchange: Exchange) -> str:
+def _shown(exchange: Exchange, redactor: Redactor) -> str:
     """Method and path of an exchange, without what may be a secret."""
     try:
-        path = urlsplit(exchange.url).path
+        path = redactor.text(urlsplit(exchange.url).path)
     except ValueError:
         path = "?"
     steps = ["…" if len(step) >= 16 and re.search(r"\d", step) else step[:40] for step in path.split("/")]

@@ -290,7 +290,11 @@ class Face(Generic[W]):
     def _downloader(self, *, allow_private: bool) -> Downloader:
         options = self._options
         return Downloader(
-            home=self._origin, allow_private=allow_private, proxy=options.proxy, verify=options.verify
+            home=self._origin,
+            redactor=self._redactor,
+            allow_private=allow_private,
+            proxy=options.proxy,
+            verify=options.verify,
         )
 
     def _media(self, task: Task, *, previews: bool) -> tuple[str, ...]:
@@ -322,9 +326,8 @@ class Face(Generic[W]):
             return downloader.download(task.id, media, folder, previews=previews, **events)
         except DownloadFaults as faults:
             failures = {fault.url: fault.message for fault in faults.faults}
-            told = "; ".join(failures.values())
             raise DownloadError(
-                f"task {task.id}: {self._redactor.text(told)}",
+                f"task {task.id}: {'; '.join(failures.values())}",
                 failures=failures,
                 paths=faults.paths,
                 relay=self.name,

@@ -56,7 +56,8 @@ def examine(
     step = next(steps, None)
     while step is not None:
         announce(step)
-        exchange = _send(link, step, key, min(timeout, end - time.monotonic()))
+        # The secret goes before anything is read, cut or changed: a part of it would not be found.
+        exchange = redactor.exchange(_send(link, step, key, min(timeout, end - time.monotonic())))
         try:
             step = steps.send(exchange)
         except StopIteration:

@@ -35,10 +35,10 @@ from mjrelay.http import (
     UNSENT,
     Exchange,
     MediaURL,
+    Redactor,
     is_public_address,
     plain_url,
     retry_after,
-    shown_url,
 )
 
 if TYPE_CHECKING:
@@ -67,11 +67,13 @@ class Downloader:
     Downloads files, several at once.
 
     ``home`` is the relay's own origin, which may be in a private network; others may with ``allow_private``.
+    ``redactor`` takes secrets out of messages.
     ``timeout`` bounds each wait and ``longest`` one file altogether, in seconds; ``largest`` bounds it in
     bytes. ``retries`` is how often a file is asked for again after trouble that may pass.
     """
 
     home: str
+    redactor: Redactor = field(factory=Redactor, repr=False)
     allow_private: bool = False
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str | ssl.SSLContext = True
@@ -101,7 +103,7 @@ class Downloader:
         some were not had.
         """
         name, halt, raised = _safe(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
-        jobs = [_Job(url, folder / f"{name}-{number}") for number, url in enumerate(urls, 1)]
+        jobs = [_Job(url, folder / f"{name}-{number}", self.redactor) for number, url in enumerate(urls, 1)]
         waiting = deque(jobs)
         # Daemons, for an interpreter that ends does not wait for them: what has come is safe at any moment.
         crew = [
@@ -190,7 +192,7 @@ class Downloader:
                 if answer.status not in {301, 302, 303, 307, 308} or not target:
                     yield answer, link
                     return
-            job.redirected = f"it redirects to {shown_url(target)}, and there: "
+            job.redirected = f"it redirects to {job.shown(target)}, and there: "
         raise job.fault(f"more than {REDIRECTS} redirects are not followed; open the link in a browser")
 
     def _link(self, job: _Job, url: str, before: MediaURL | None) -> MediaURL:
@@ -254,7 +256,7 @@ class Downloader:
             raise job.fault(_refusal(status, link, self.clock.time()))
         kind = _kind(answer)
         if kind not in _UNTYPED and not kind.startswith(("image/", "video/")):
-            what = "a web page" if "html" in kind else ascii(kind[:80])
+            what = "a web page" if "html" in kind else ascii(job.redactor.text(kind)[:80])
             raise job.fault(f"the link leads to {what}, to no image or video; open it in a browser")
         if (answer.header("content-encoding") or "identity").lower() != "identity":
             raise job.fault("the file comes compressed, which was not asked for; ask the relay")

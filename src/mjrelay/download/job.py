@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from mjrelay.http import shown_url
+from mjrelay.http import Redactor, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,7 @@ class _Job:
 
     url: str
     stem: Path
+    redactor: Redactor = field(factory=Redactor, repr=False)
     progress: Download | None = None
     told: Download | None = None
     outcome: Path | Exception | None = None
@@ -90,4 +91,9 @@ class _Job:
         return next(filter(os.path.isfile, map(self.path, _KNOWN)), None)
 
     def fault(self, message: str) -> DownloadFault:
-        return DownloadFault(self.url, f"{shown_url(self.url)}: {self.redirected}{message}")
+        text = self.redactor.text
+        return DownloadFault(self.url, f"{self.shown(self.url)}: {text(self.redirected + message)}")
+
+    def shown(self, url: str) -> str:
+        """A link as it is shown to people; the secret goes first, for a part of it is not found."""
+        return shown_url(self.redactor.text(url))

@@ -10,8 +10,12 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from mjrelay.http.exchange import Exchange, Headers
 
 
 from mjrelay.base import replace_unprintable
@@ -59,17 +63,29 @@ class Redactor:
         if b"\0" in data:
             for gap, pattern in self._wide:
                 data = pattern.sub(gap.join(_REDACTED), data)
-        return self._pattern.sub(REDACTED.encode(), data) if self._suspicious(data) else data
-
-    def _suspicious(self, data: bytes) -> bool:
-        """Whether data may hold a secret. Most data does not, and this is much faster than the pattern."""
+        # Most data holds no secret, and to see that is much faster than the whole pattern.
         folded = data.lower()
         if self._plain.any_in(folded):
-            return True
-        for escaped in self._escaped:  # a generator would take longer than the search
+            return self._pattern.sub(REDACTED.encode(), data)
+        for escaped in self._escaped:
             if escaped.search(folded):
-                return True
-        return False
+                return self._pattern.sub(REDACTED.encode(), data)
+        return data
+
+    def exchange(self, exchange: Exchange) -> Exchange:
+        """The exchange without the secrets, wherever the request or the response holds them."""
+        return evolve(
+            exchange,
+            url=self.text(exchange.url),
+            request_headers=self._fields(exchange.request_headers),
+            request_body=self.bytes(exchange.request_body),
+            headers=self._fields(exchange.headers),
+            body=self.bytes(exchange.body),
+            failure=None if exchange.failure is None else self.text(exchange.failure),
+        )
+
+    def _fields(self, headers: Headers) -> Headers:
+        return tuple((self.text(name), self.text(value)) for name, value in headers)
 
     def excerpt(self, text: str, length: int) -> str:
         """The beginning of a text without the secrets; what is too long to be searched is not shown."""
@@ -98,8 +114,8 @@ class _Sieve:
         self._short = [text for text in shortest if len(text) < _LONG]
         self._long = [text for text in shortest if len(text) >= _LONG]
         self._steps = min((len(text) - 7 for text in self._long), default=_LONG) // 8
-        starts = range(8 * self._steps)
-        self._integers = {int.from_bytes(text[i : i + 8], sys.byteorder) for text in self._long for i in starts}
+        pieces = (text[i : i + 8] for text in self._long for i in range(8 * self._steps))
+        self._integers = {int.from_bytes(piece, sys.byteorder) for piece in pieces}
 
     def any_in(self, data: bytes) -> bool:
         """Whether one of the texts is in the data."""
@@ -223,9 +239,7 @@ def _wide(secrets: list[str]) -> list[tuple[bytes, re.Pattern[bytes]]]:
     """
     plain = [[re.escape(b"%c" % byte) for byte in secret.encode()] for secret in secrets if secret.isascii()]
     gaps = (b"\0", b"\0\0\0") if plain else ()
-    return [
-        (gap, re.compile(b"|".join(gap.join(secret) for secret in plain), re.IGNORECASE)) for gap in gaps
-    ]
+    return [(gap, re.compile(b"|".join(gap.join(secret) for secret in plain), re.IGNORECASE)) for gap in gaps]
 
 
 def _encoded(secret: str) -> Iterator[tuple[str, bytes]]:

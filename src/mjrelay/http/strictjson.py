@@ -109,7 +109,7 @@ def _check_depth(document: Any) -> None:
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise NotJSONError(f"{text[:20]} is too large a number")
+        raise NotJSONError("holds a number that is too large")
     return number
 
 
