@@ -90,7 +90,7 @@ def only_asked(o: Observation) -> Judgement:
         return failed(f"none but {o.show(', '.join(o.ids))}", f"the task with id {o.show(other)}")
     if items:
         return PASSED
-    found = task_inside(o) if not _readings(o) else None
+    found = task_inside(o, *o.ids) if not _readings(o) else None
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError
-from mjrelay.semantics import State
+from mjrelay.semantics import State, text
 from mjrelay_conformance.judging import PASSED, Judgement, Level, Observation, Outcome, failed, not_applicable
 
 if TYPE_CHECKING:
@@ -25,17 +25,24 @@ def below_500(o: Observation) -> Judgement:
     return PASSED
 
 
-def task_inside(o: Observation) -> str | None:
+def task_inside(o: Observation, *own: str) -> str | None:
     """
     A task that stands anywhere in an answer, whatever its status says, in a few words; None without one.
 
-    An error document may well repeat an id: a task also has a state, media or times.
+    An error document may well repeat an id: a task also has a state, media or times. A document whose id is
+    one of the caller's ``own``, white space aside as databases compare it, is not looked into.
     """
+    left_out = {one.strip() for one in own}
     try:
         document = o.exchange.document
     except NotJSONError:
         return None
-    for inner in _inside(document, 3):
+
+    def asked_for(inner: dict[str, Any]) -> bool:
+        found = text(o.reader.id(inner))
+        return found is not None and found.strip() in left_out
+
+    for inner in _inside(document, 3, asked_for):
         signs = [
             isinstance(o.reader.status(inner), str) and o.reader.state(inner) is not State.UNKNOWN,
             bool(o.reader.images(inner) or o.reader.videos(inner)),
@@ -48,13 +55,17 @@ def task_inside(o: Observation) -> str | None:
     return None
 
 
-def _inside(document: Any, depth: int) -> Iterator[dict[str, Any]]:
+def _inside(
+    document: Any, depth: int, left_out: Callable[[dict[str, Any]], bool]
+) -> Iterator[dict[str, Any]]:
     """The objects in a document, the outer before the inner, as far as relays wrap them."""
     if isinstance(document, dict):
+        if left_out(document):
+            return
         yield document
     if depth and isinstance(document, dict | list):
         for inner in document.values() if isinstance(document, dict) else document[:100]:
-            yield from _inside(inner, depth - 1)
+            yield from _inside(inner, depth - 1, left_out)
 
 
 def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:

@@ -56,9 +56,10 @@ def no_task(o: Observation) -> Judgement:
     An id that nobody has never yields a task, least of all somebody else's.
 
     A picture that is somebody else's is a leak, and a wrong result. Relays that look ids up loosely, by
-    prefix or in a cache without the user, hand out whatever they find.
+    prefix or in a cache without the user, hand out whatever they find. A task with the very id that was asked
+    for is not somebody else's: some relays keep the caller's refused submissions under an empty id.
     """
-    found = task_inside(o)
+    found = task_inside(o, o.task_id)
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
 

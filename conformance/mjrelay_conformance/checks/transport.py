@@ -55,12 +55,16 @@ def rate_limit(o: Observation) -> Judgement:
     The relay answers as many requests as one run sends.
 
     Who polls for a picture asks every few seconds. Relays, and the shields in front of them, limit how often
-    a key or an address may ask, and seldom say how often that is.
+    a key or an address may ask, and seldom say how often that is. Others turn requests away while they are
+    overloaded.
     """
-    if o.exchange.status != 429:
+    if not o.overloaded:
         return PASSED
     after = o.exchange.header("retry-after")
-    return failed("an answer", "429 Too Many Requests" + (f", Retry-After: {o.show(after)}" if after else ""))
+    said = f": {o.message}" if o.message else ""
+    return failed(
+        "an answer", f"{o.exchange.status}{said}" + (f", Retry-After: {o.show(after)}" if after else "")
+    )
 
 
 @register_check(
@@ -178,7 +182,8 @@ def secret(o: Observation) -> Judgement:
     The caller's secret is never in an answer.
 
     Answers are logged, cached and pasted into issues. Relays repeat the key in error messages, or echo the
-    request's fields for debugging.
+    request's fields for debugging. A redirect that repeats the URL with the key, and a cookie that is set
+    anew, are no more than worth knowing.
     """
     if not o.secrets:
         return not_applicable("no secret was sent")
@@ -193,8 +198,19 @@ def secret(o: Observation) -> Judgement:
     if o.redactor.bytes(o.exchange.body) != o.exchange.body:
         places.append("the body")
     if places:
-        return failed("an answer without the credential", f"it stands in {', '.join(places)}")
+        level = Level.INFO if _returned(o, places) else None
+        return failed("an answer without the credential", f"it stands in {', '.join(places)}", level=level)
     return PASSED
+
+
+def _returned(o: Observation, places: list[str]) -> bool:
+    """Whether a secret stands only where HTTP repeats the request: its URL in a redirect, or its cookie."""
+    one = next((one for one in o.contract.credentials if one.scheme == o.credential), None)
+    if one is None:
+        return False
+    if one.place == "cookie":
+        return {place.lower() for place in places} == {"set-cookie"}
+    return one.place == "query" and 300 <= (o.exchange.status or 0) < 400
 
 
 def _origin(url: str) -> tuple[str | None, int]:

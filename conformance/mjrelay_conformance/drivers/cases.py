@@ -115,8 +115,9 @@ class Case:
 
     def sent(self, credential: Callable[[Request], Request]) -> Request:
         """The request as it is sent, with the caller's credential where the case is one to be answered."""
-        refused = self.kind in {Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL}
-        return _written(self.request if refused else credential(self.request), self.written)
+        # The answer to TRACE is the request, and no client may send a secret in one (RFC 9110, 9.3.8).
+        bare = self.kind in {Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL} or self.request.method == "TRACE"
+        return _written(self.request if bare else credential(self.request), self.written)
 
     def judged(self, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
         """Judge the answer as one of schemathesis's checks; ``judge`` says what is broken."""

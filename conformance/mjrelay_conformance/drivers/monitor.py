@@ -201,28 +201,13 @@ class LiveJudge:
             actual=None if judgement.actual is None else clean(judgement.actual),
             clause=str(judgement.clause or check.clause(observation)),
             sentence=check.sentence,
-            exchange=self._cleaned_exchange(observation.exchange),
+            exchange=self._redactor.exchange(observation.exchange),
             task_id=clean(observation.task_id) if observation.task_id else None,
         )
         try:
             report()
         except Exception:  # noqa: BLE001 - it is the callback's own
             self._fail("on_finding", "on_finding failed; this is told once", exc_info=True)
-
-    def _cleaned_exchange(self, exchange: Exchange) -> Exchange:
-        clean = self._redactor.text
-        return evolve(
-            exchange,
-            url=clean(exchange.url),
-            request_headers=self._cleaned(exchange.request_headers),
-            request_body=self._redactor.bytes(exchange.request_body),
-            headers=self._cleaned(exchange.headers),
-            body=self._redactor.bytes(exchange.body),
-            failure=None if exchange.failure is None else clean(exchange.failure),
-        )
-
-    def _cleaned(self, headers: Headers) -> Headers:
-        return tuple((self._redactor.text(name), self._redactor.text(value)) for name, value in headers)
 
     def _keep(self, answer: _Answer, observation: Observation) -> None:
         """Keep what later answers are compared with; the tasks not asked for the longest give way."""

@@ -25,9 +25,9 @@ class Pace:
     The time between requests, and the reasons to send no more of them.
 
     ``pause`` is the time between two requests, ``spacing`` that between two readings of a task, ``longest``
-    the time that the whole may take, all in seconds. A relay that answers 429 is left alone for as long as it
-    asks, and a second time for good; so is one that refuses the caller's key, or twice in a row does not
-    answer in time or at all.
+    the time that the whole may take, all in seconds. A relay that is overloaded (429, 503, 52x) is left alone
+    for as long as it asks, and a second time for good; so is one that refuses the caller's key, or twice in a
+    row does not answer in time or at all.
     """
 
     pause: float = 0.0
@@ -72,8 +72,9 @@ class Pace:
             self.stopped = (
                 "the relay refused the caller's key, and each further try would be one more bad one"
             )
-        # Another way of authenticating may be refused, and a shield refuses odd requests with 403.
-        usual = observation.kind not in {*REFUSED, Kind.ALTERNATIVE}
+        # Another way of authenticating may be refused, and a shield refuses odd requests with 403. TRACE
+        # is sent without the key.
+        usual = observation.kind not in {*REFUSED, Kind.ALTERNATIVE} and exchange.method != "TRACE"
         forbidden = exchange.status == 403 and observation.kind is Kind.KNOWN
         self._refused = self._refused + 1 if usual and (exchange.status == 401 or forbidden) else 0
         silent = exchange.status is None or exchange.failure == LATE
@@ -82,7 +83,7 @@ class Pace:
             self.stopped = "the relay refused the caller's key twice in a row"
         if self._silent > 1:
             self.stopped = "twice in a row no answer came in time, or none at all"
-        return exchange.status == 429 and self._pardon(observation)
+        return observation.overloaded and self._pardon(observation)
 
     def _pardon(self, observation: Observation) -> bool:
         self._limited += 1
@@ -90,5 +91,5 @@ class Pace:
         if asked is not None and asked <= PATIENCE and self._limited == 1:
             self._owed = asked
             return True
-        self.stopped = "the relay would not answer so many requests (429)"
+        self.stopped = observation.inconclusive
         return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mjrelay.http import Redactor
+from mjrelay.http import Redactor, is_overloaded
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -126,14 +126,33 @@ class Observation:
     @cached_property
     def inconclusive(self) -> str | None:
         """Why this exchange proves nothing for or against the relay, if so."""
-        if self.exchange.status == 429:
-            return "429: the relay would not answer so many requests"
+        if self.overloaded:
+            limited = self.exchange.status == 429
+            why = "the relay would not answer so many requests" if limited else "the relay is overloaded"
+            said = f" ({self.message})" if self.message else ""
+            return f"{self.exchange.status}: {why}{said}"
         if self.refused:
             return "the relay refused the caller's own key: is it right, and may it do this?"
         read = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
         if not read and self.missed:
             return "the relay has no such task: is the id right?"
         return None
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the relay is overloaded; a response that the contract describes means something else."""
+        reader = self.reader
+        described = (*reader.missing, *reader.unauthorized, *reader.forbidden, *reader.elsewhere)
+        return is_overloaded(self.exchange) and not _one_of(described, self.exchange)
+
+    @property
+    def message(self) -> str:
+        """The relay's own message in an error response, on one line; empty for a web page."""
+        document, body = self.exchange.object, self.exchange.body
+        said = None if document is None else self.reader.error(document)[1]
+        if said is None and "html" not in self.exchange.media_type and not body.lstrip().startswith(b"<"):
+            said = body[:_MARGIN].decode("utf-8", "replace")
+        return self.show(" ".join((said or "").split()))
 
     @property
     def missed(self) -> bool:

@@ -6,6 +6,7 @@ A relay that speaks one of them is right, and whoever judges it has nothing to s
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,13 @@ def _other_missing(call: Call, _: Answer) -> Answer:
     return response.missing(call.contract, first=1)
 
 
+def _refused_submission(call: Call, answer: Answer) -> Answer:
+    if call.task_id.strip() or call.ids is not None:
+        return answer
+    failed = copy.deepcopy(call.contract.examples[State.FAILED.value])
+    return response.task(call.contract, writer.rename(call.contract, failed, call.task_id.strip()))
+
+
 def _other_refusal(call: Call, _: Answer) -> Answer:
     return response.refused(call.contract, first=1)
 
@@ -215,6 +223,13 @@ _ALL = (
         finish=_other_missing,
         routes=frozenset({Route.MISSING}),
         needs=lambda contract: len(contract.reader.missing) > 1,
+    ),
+    Dialect(
+        "refused-submission",
+        "An empty id is that of the caller's own submission, which was refused.",
+        finish=_refused_submission,
+        routes=frozenset({Route.MISSING}),
+        needs=lambda contract: State.FAILED.value in contract.examples,
     ),
     Dialect(
         "other-refusal",

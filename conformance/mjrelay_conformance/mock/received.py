@@ -94,11 +94,11 @@ class Received:
 
 
 def compile_path(template: str) -> re.Pattern[str]:
-    """What a path must be to be the template's; each parameter is a segment, or a part of one."""
+    """The pattern of a template's paths; a parameter is a segment or part of one, and may be empty."""
     pieces = re.split(r"\{([^}]*)\}", template)
     return re.compile(
         "".join(
-            f"(?P<{_group(piece)}>[^/]+)" if index % 2 else re.escape(piece)
+            f"(?P<{_group(piece)}>[^/]*)" if index % 2 else re.escape(piece)
             for index, piece in enumerate(pieces)
         )
     )

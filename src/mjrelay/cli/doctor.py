@@ -117,6 +117,8 @@ def _spoken(found: Diagnosis) -> list[str]:
     url = found.evidence.origin + found.evidence.pasted
     if not found.reached:
         return [f"{url} does not answer"]
+    if found.relay is None and found.evidence.observations[-1].unserved:
+        return [f"{url} cannot be examined now: it does not serve requests"]
     if found.relay is None:
         near = f"; nearest is {found.scores[0].contract.name}" if found.evidence.endpoint else ""
         return [f"{url} speaks no dialect that is known here{near}"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.http import NotJSONError
+from mjrelay.http import NotJSONError, is_overloaded
 from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
@@ -88,6 +88,13 @@ class Observation:
     way: Credential | None
     exchange: Exchange
     outcome: Outcome
+
+    @property
+    def unserved(self) -> bool:
+        """Whether nothing here was reached that a further request, with the key, would reach."""
+        return self.outcome in {Outcome.SILENT, Outcome.LIMITED, Outcome.CHALLENGE} or is_overloaded(
+            self.exchange
+        )
 
     @property
     def refuses(self) -> bool:

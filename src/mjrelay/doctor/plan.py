@@ -31,8 +31,6 @@ SEARCHED = 5
 _LENGTH = 12
 """Characters that a made-up id has at least: short ones may count upwards, and be somebody's."""
 
-_FINAL = {Outcome.SILENT, Outcome.LIMITED, Outcome.CHALLENGE}
-
 
 @frozen
 class Step:
@@ -112,7 +110,7 @@ class Plan:
         if not self._observations:
             return False
         last = self._observations[-1]
-        return last.outcome in _FINAL or (
+        return last.unserved or (
             last.outcome is Outcome.REDIRECT and not _within(last.exchange, self.address.origin)
         )
 

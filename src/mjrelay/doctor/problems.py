@@ -78,7 +78,7 @@ def _of_way(evidence: Evidence) -> Iterator[Complaint]:
             after = "some minutes" if seconds is None else f"{seconds:.0f} seconds"
             yield Complaint(
                 "rate-limited",
-                "The relay answers 429, too many requests; nothing more was asked.",
+                f"The relay answers 429, too many requests{_message(seen)}; nothing more was asked.",
                 f"Wait {after}, then try again; have programs ask less often.",
             )
         elif seen.outcome is Outcome.CHALLENGE:
@@ -89,11 +89,21 @@ def _of_way(evidence: Evidence) -> Iterator[Complaint]:
                 "Ask the relay's operator for a host without it, or to let your address pass.",
             )
         elif seen.outcome is Outcome.UNAVAILABLE and _counts(evidence, seen):
+            ended = "; nothing more was asked" if seen.unserved else ""
             yield Complaint(
                 "unavailable",
-                f"The relay, or what stands before it, answers {seen.exchange.status}: it is in trouble.",
+                f"The relay, or what stands before it, answers {seen.exchange.status}: it is in trouble"
+                f"{_message(seen)}{ended}.",
                 "Try again later; where it stays, tell the relay's operator.",
             )
+
+
+def _message(seen: Observation) -> str:
+    """The relay's own message in brackets; nothing for a web page."""
+    body = seen.exchange.body[:LARGEST].decode("utf-8", "replace")
+    if "html" in seen.exchange.media_type or body.lstrip().startswith("<") or not body.strip():
+        return ""
+    return f" ({_quoted(' '.join(body.split()))})"
 
 
 _SILENCES = (

@@ -1,6 +1,6 @@
 """HTTP as plain data: exchanges, requests, URLs, strict JSON and the redaction of secrets; no sockets."""
 
-from mjrelay.http.exchange import Exchange, Headers, retry_after
+from mjrelay.http.exchange import Exchange, Headers, is_overloaded, retry_after
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
 from mjrelay.http.strictjson import HalfPairError, NotJSONError, parse_json
@@ -34,6 +34,7 @@ __all__ = [
     "Request",
     "checked_url",
     "is_loopback_url",
+    "is_overloaded",
     "is_public_address",
     "join_url",
     "origin_and_target",

@@ -14,6 +14,9 @@ from mjrelay.http.strictjson import NotJSONError, parse_json
 
 __all__ = ["Exchange", "Headers", "NotJSONError", "parse_json"]
 
+_OVERLOADED = frozenset({429, 503, *range(520, 528), 530})
+"""The last ones are those of Cloudflare, for a server that does not respond to it."""
+
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order sent, repeated ones included."""
 
@@ -63,6 +66,15 @@ class Exchange:
         except NotJSONError:
             return None
         return document if isinstance(document, dict) else None
+
+
+def is_overloaded(exchange: Exchange) -> bool:
+    """
+    Whether the response only says to try again later, and nothing about the request: 429, 503 or 52x.
+
+    502 and 504 are not among them: relays return both for errors of the server behind them.
+    """
+    return exchange.status in _OVERLOADED
 
 
 def retry_after(exchange: Exchange | None, now: float | None = None) -> float | None:

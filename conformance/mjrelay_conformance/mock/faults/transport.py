@@ -36,6 +36,11 @@ _HUGE = 1_200_000
 _BOMB = 16
 """Mebibytes of white space that a body unpacks to."""
 _MISSING_BYTES = 24
+_OVERLOAD = (
+    b'{"error":{"message":"system cpu overloaded (current: 100.0%, threshold: 90%)","type":"new_api_error",'
+    b'"param":"","code":"system_cpu_overloaded"}}'
+)
+"""What the code of new-api answers on a machine without a free processor."""
 
 
 def _cut(_: Call, answer: Answer) -> Answer:
@@ -48,6 +53,17 @@ def _stalled(_: Call, answer: Answer) -> Answer:
 
 def _short(_: Call, answer: Answer) -> Answer:
     return evolve(answer, body=answer.body + b" " * _MISSING_BYTES, cut=len(answer.body))
+
+
+def _overloaded(requests: float) -> Callable[[Call, Answer], Answer]:
+    """The change that turns away so many requests, before anything of them is looked at."""
+
+    def turn_away(call: Call, answer: Answer) -> Answer:
+        if call.number >= requests:
+            return answer
+        return Answer(503, (("content-type", "application/json"),), _OVERLOAD)
+
+    return turn_away
 
 
 def _late(seconds: float) -> Callable[[Call, Answer], Answer]:
@@ -190,6 +206,20 @@ FAULTS = (
         "After five requests every other one is answered with 429, and is to be repeated at no time at all.",
         ("fetch/retry-after",),
         finish=_limited("in a while"),
+        routes=_ALL_ROUTES,
+    ),
+    Fault(
+        "overloaded",
+        "The first five requests are answered with 503, before their credential is looked at.",
+        ("fetch/rate-limit", "fetch/retry-after"),
+        finish=_overloaded(5),
+        routes=_ALL_ROUTES,
+    ),
+    Fault(
+        "overloaded-always",
+        "Every request is answered with 503, before its credential is looked at.",
+        ("fetch/rate-limit", "fetch/retry-after"),
+        finish=_overloaded(float("inf")),
         routes=_ALL_ROUTES,
     ),
     Fault(
