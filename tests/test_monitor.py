@@ -229,7 +229,7 @@ def test_a_callback_that_fails_is_logged_once_and_judging_goes_on(caplog: pytest
 
     with Monitor(RELAY, api_key=KEY, on_finding=fails) as watching:
         watching(answer(500), ("1",))
-        watching(answer(503), ("1",))
+        watching(answer(502), ("1",))
         watching(answer(200, b"no JSON"), ("1",))
     assert len(told) >= 2
     assert watching.judged == 3
@@ -317,11 +317,13 @@ def test_what_differs_each_time_is_not_told_for_ever() -> None:
     [
         answer(None),
         answer(429),
+        answer(503, b'{"error": {"message": "system cpu overloaded"}}'),
+        answer(522, b"<html>"),
         answer(401, b'{"error": "who are you?"}'),
         answer(404, b"no such task"),
         answer(410, b""),
     ],
-    ids=["nothing", "too-many", "refused", "missing", "gone"],
+    ids=["nothing", "too-many", "overloaded", "no-origin", "refused", "missing", "gone"],
 )
 def test_what_proves_nothing_is_no_finding(exchange: Exchange) -> None:
     """No answer, a limit, a refused key, a task that may not be there: none is held against the relay."""

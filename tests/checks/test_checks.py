@@ -170,6 +170,39 @@ def test_any_retry_after_is_judged(said: str) -> None:
     assert outcome("fetch/retry-after", observation) in {PASS, FAIL}
 
 
+@pytest.mark.parametrize(
+    ("credential", "status", "header", "level"),
+    [
+        ("query", 301, "Location", INFO),
+        ("query", 200, "Location", MUST),
+        ("header", 301, "Location", MUST),
+        ("cookie", 200, "Set-Cookie", INFO),
+        ("cookie", 200, "X-Debug", MUST),
+        ("header", 405, "Set-Cookie", MUST),
+    ],
+)
+def test_what_http_repeats_is_worth_knowing(credential: str, status: int, header: str, level: Level) -> None:
+    """A redirect repeats the URL, and a session its cookie; any other repetition is a leak."""
+    plain = contract(DEFAULT)
+    document = copy.deepcopy(plain.document)
+    document["components"]["securitySchemes"] = {
+        "only": {"type": "apiKey", "in": credential, "name": "Authorization"}
+    }
+    document["paths"][plain.location[1]][plain.location[2]]["security"] = [{"only": []}]
+    one = evolve(plain, document=document)
+    observation = observed(
+        b"{}",
+        relay=one,
+        headers=[(header, f"https://relay.test/?key={KEY}")],
+        exchange={"status": status},
+        secrets=(KEY,),
+        credential="only",
+        task_id="1",
+    )
+    found = row("fetch/secret", observation)
+    assert (found.outcome, found.level) == (FAIL, level)
+
+
 @pytest.mark.parametrize("place", ["name", "value", "body"])
 def test_a_secret_is_found_beside_others(place: str) -> None:
     """One look at the whole answer finds what stands in any part of it, and the part is named."""

@@ -641,6 +641,32 @@ def test_a_relay_in_trouble() -> None:
     assert len(relay.asked) == 1
 
 
+OVERLOADED = (
+    b'{"error":{"message":"system cpu overloaded (current: 100.0%, threshold: 90%)","type":"new_api_error",'
+    b'"param":"","code":"system_cpu_overloaded"}}'
+)
+
+
+@pytest.mark.parametrize("status", [503, 521, 530])
+def test_an_overloaded_relay(status: int) -> None:
+    """Nothing more is sent, the key least of all, and the relay's own message is quoted."""
+    relay = Odd(lambda _: Told(status, OVERLOADED))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert names(found, wrong=True) == {"unavailable"}
+    assert "system cpu overloaded (current: 100.0%, threshold: 90%)" in found.complaints[0].what
+    assert len(relay.asked) == 1
+
+
+def test_a_relay_that_becomes_overloaded_is_not_asked_on() -> None:
+    """A 503 in the middle ends an examination too."""
+    relay = Odd(lambda asked: Told(401, REFUSED) if len(relay.asked) == 1 else Told(503, OVERLOADED))
+    with at(relay) as base_url:
+        found = ask(base_url, ID)
+    assert "unavailable" in names(found, wrong=True)
+    assert len(relay.asked) == 2
+
+
 def test_a_path_that_no_contract_has() -> None:
     """Where the answers are a family's and the path is nobody's, that is said, and no Python is promised."""
     inner = served()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 from typing import Any
@@ -180,6 +181,74 @@ def test_a_limited_relay_is_left_alone() -> None:
     assert {"inconclusive", "fail"} <= outcomes
     assert findings(document) == {"fetch/rate-limit": "info"}
     assert "so many requests" in document["relays"][0]["stopped"]
+
+
+@pytest.mark.parametrize("fault", ["overloaded", "overloaded-always"])
+@pytest.mark.parametrize("relay", relays())
+def test_an_overloaded_relay_is_neither_broken_nor_proven(relay: str, fault: str) -> None:
+    """A 503 before the credential is looked at proves nothing, and the relay's own words say why."""
+    verdict, document = run(relay, fault, profile="all")
+    assert verdict is Verdict.PARTIAL
+    assert set(findings(document).values()) == {"info"}
+    assert "system cpu overloaded (current: 100.0%" in document["relays"][0]["stopped"]
+    assert document["relays"][0]["requests"] == 1
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_error_is_a_finding(status: int) -> None:
+    """What a relay returns for an error behind it is judged: only overload is not."""
+    assert findings(run("newapi", "status-502-html")[1])["fetch/known/status"] == "must"
+    observation = observed_status(status)
+    assert observation.inconclusive is None
+
+
+def test_a_503_that_the_contract_describes_is_judged() -> None:
+    """A response that means something by the contract is no overload."""
+    plain = contract("newapi")
+    _, path, method = plain.location
+    document = copy.deepcopy(plain.document)
+    document["paths"][path][method]["x-mj-task"]["missing"] = [{"status": 503, "body": "empty"}]
+    one = evolve(plain, document=document)
+    for body, inconclusive in ((b"", False), (b"busy", True)):
+        observation = observed_status(503, body)
+        assert (evolve(observation, contract=one).inconclusive is not None) is inconclusive
+
+
+def observed_status(status: int, body: bytes = b"") -> Observation:
+    """An observation of a task that is not there, with a status and a body."""
+    one = contract("newapi")
+    exchange = Exchange("GET", "http://relay.test/mj/task/1/fetch", status=status, body=body)
+    return Observation(one, schema_of(one), Kind.MISSING, "1", exchange, accepted=True)
+
+
+@pytest.mark.parametrize("relay", ["newapi", "onehub"])
+def test_the_callers_own_refused_submission_is_no_strangers_task(relay: str) -> None:
+    """A task whose id is the id asked for, an empty one, is the caller's own; with another id it is not."""
+    one = contract(relay)
+    mock = MockRelay(one, key=KEY, dialect="refused-submission")
+    running = runner(mock)
+    assert running.run(plan(one, known(mock), KEY, profile="all")) is Verdict.CONFORMANT
+    document = running.judge.record.document()
+    assert not {"must", "should"} & set(findings(document).values())
+    served = [exchange for exchange in document["exchanges"] if "no id at all" in exchange["label"]]
+    assert [exchange["status"] for exchange in served] == [200]
+    row_of = {
+        "id": "",
+        "status": "FAILURE",
+        "progress": "100%",
+        "failReason": "banned",
+        "submitTime": 1730621826053,
+    }
+    for row, outcome in ((row_of, Outcome.PASS), ({**row_of, "id": "1730621826053455"}, Outcome.FAIL)):
+        exchange = Exchange(
+            "GET", "http://relay.test/mj/task//fetch", status=200, body=json.dumps(row).encode()
+        )
+        observation = Observation(one, schema_of(one), Kind.ODD, "", exchange, accepted=True)
+        (judged,) = [found for found in judge(observation, 1, CHECKS.values()) if found.check == NO_TASK]
+        assert judged.outcome is outcome
+
+
+NO_TASK = "fetch/unknown/no-task"
 
 
 def test_a_relay_that_pardons_is_judged_to_the_end() -> None:

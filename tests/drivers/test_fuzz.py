@@ -248,6 +248,32 @@ def test_an_error_of_ours_is_raised_and_nothing_sent_again() -> None:
     assert len(phase.requests) == 1
 
 
+class Echoing(MockRelay):
+    """A mock that answers TRACE as a servlet container does: with the request, its header fields included."""
+
+    def answer(self, method: str, target: str, headers: Any = (), body: bytes = b"") -> Any:
+        """The mock's answer, or the request."""
+        answer = super().answer(method, target, headers, body)
+        if method != "TRACE":
+            return answer
+        request = "".join(
+            [f"TRACE {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in headers)]
+        )
+        return type(answer)(405, (("allow", "GET"), ("content-type", "message/http")), request.encode())
+
+
+@pytest.mark.parametrize("relay", SEVERAL)
+def test_trace_is_sent_without_the_key(relay: str) -> None:
+    """A relay that echoes TRACE, which HTTP wants, shows no secret and is not blamed."""
+    mock = Echoing(contract(relay), key=KEY)
+    phase = Phase(mock, sorted(mock.known.values()))
+    phase.run("full", cases=400)
+    traces = [request for request in phase.requests if request.method == "TRACE"]
+    assert traces
+    assert all(KEY not in str((request.target, request.headers)) for request in traces)
+    assert phase.findings == []
+
+
 class Literal(MockRelay):
     """A mock that takes an id as it is written."""
 

@@ -70,6 +70,26 @@ def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waite
     assert "so many requests" in (pace.stopped or "")
 
 
+@pytest.mark.parametrize("status", [503, 520, 527, 530])
+def test_an_overloaded_relay_is_left_alone(clock: NoWaitClock, status: int) -> None:
+    """An overloaded relay is asked once more where it says when, and then no more."""
+    pace = Pace(clock=clock)
+    assert pace.wait()
+    assert pace.learn(observed(Kind.KNOWN, status, ("Retry-After", "7")))
+    assert pace.wait()
+    assert not pace.learn(observed(Kind.KNOWN, status))
+    assert not pace.wait()
+    assert f"{status}: the relay is overloaded" in (pace.stopped or "")
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 529, 599])
+def test_another_server_error_ends_nothing(status: int) -> None:
+    """What a relay returns for an error of its own, or of the server behind it, is judged."""
+    pace = Pace()
+    assert not pace.learn(observed(Kind.KNOWN, status))
+    assert pace.wait()
+
+
 @pytest.mark.parametrize(
     ("observations", "reason"),
     [

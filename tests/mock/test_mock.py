@@ -601,6 +601,7 @@ def questions(contract: Contract) -> dict[str, Request]:
     }
     asked |= {
         "missing": asking(contract, NOBODY),
+        "missing, empty": asking(contract, ""),
         "missing, long": asking(contract, "7" * 300),
         "missing, not ASCII": asking(contract, "猫"),
         "missing, quoted": asking(contract, "' OR '1'='1"),
@@ -638,6 +639,8 @@ def with_query(target: str) -> str:
 BROWSER = (("Accept-Language", "zh"),)
 TOUCHES = {
     "rate-limited": ("",),
+    "overloaded": ("",),
+    "overloaded-always": ("",),
     "retry-after-nonsense": ("",),
     "non-ascii-id-500": ("missing, not ASCII",),
     "odd-id-500": ("missing, long",),
@@ -1070,6 +1073,9 @@ def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
                 reader.failure(example),
             )
             assert len(reader.images(document)) == len(reader.images(example))
+        elif label == "missing, empty" and dialect == "refused-submission":
+            document = parse(answer.body)
+            assert (reader.id(document), reader.state(document)) == ("", State.FAILED)
         elif label.startswith("missing"):
             assert any(matcher.matches(exchanged(answer)) for matcher in reader.missing)
         elif label.startswith("refused") and not contract.open:

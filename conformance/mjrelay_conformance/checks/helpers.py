@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError
-from mjrelay.semantics import State, text
+from mjrelay.semantics import State
 from mjrelay_conformance.judging import PASSED, Judgement, Level, Observation, Outcome, failed, not_applicable
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def task_inside(o: Observation, *own: str) -> str | None:
         return None
 
     def asked_for(inner: dict[str, Any]) -> bool:
-        found = text(o.reader.id(inner))
-        return found is not None and found.strip() in left_out
+        found = o.reader.id(inner)
+        return found is not None and str(found).strip() in left_out
 
     for inner in _inside(document, 3, asked_for):
         signs = [
