@@ -183,7 +183,7 @@ def test_any_retry_after_is_judged(said: str) -> None:
 )
 def test_what_http_repeats_is_worth_knowing(credential: str, status: int, header: str, level: Level) -> None:
     """A redirect repeats the URL, and a session its cookie; any other repetition is a leak."""
-    plain = contract(DEFAULT)
+    plain = load_contract(DEFAULT)
     document = copy.deepcopy(plain.document)
     document["components"]["securitySchemes"] = {
         "only": {"type": "apiKey", "in": credential, "name": "Authorization"}

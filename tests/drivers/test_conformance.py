@@ -184,7 +184,7 @@ def test_a_limited_relay_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("fault", ["overloaded", "overloaded-always"])
-@pytest.mark.parametrize("relay", relays())
+@pytest.mark.parametrize("relay", relay_names())
 def test_an_overloaded_relay_is_neither_broken_nor_proven(relay: str, fault: str) -> None:
     """A 503 before the credential is looked at proves nothing, and the relay's own words say why."""
     verdict, document = run(relay, fault, profile="all")
@@ -204,7 +204,7 @@ def test_a_gateway_error_is_a_finding(status: int) -> None:
 
 def test_a_503_that_the_contract_describes_is_judged() -> None:
     """A response that means something by the contract is no overload."""
-    plain = contract("newapi")
+    plain = load_contract("newapi")
     _, path, method = plain.location
     document = copy.deepcopy(plain.document)
     document["paths"][path][method]["x-mj-task"]["missing"] = [{"status": 503, "body": "empty"}]
@@ -216,7 +216,7 @@ def test_a_503_that_the_contract_describes_is_judged() -> None:
 
 def observed_status(status: int, body: bytes = b"") -> Observation:
     """An observation of a task that is not there, with a status and a body."""
-    one = contract("newapi")
+    one = load_contract("newapi")
     exchange = Exchange("GET", "http://relay.test/mj/task/1/fetch", status=status, body=body)
     return Observation(one, schema_of(one), Kind.MISSING, "1", exchange, accepted=True)
 
@@ -224,7 +224,7 @@ def observed_status(status: int, body: bytes = b"") -> Observation:
 @pytest.mark.parametrize("relay", ["newapi", "onehub"])
 def test_the_callers_own_refused_submission_is_no_strangers_task(relay: str) -> None:
     """A task whose id is the id asked for, an empty one, is the caller's own; with another id it is not."""
-    one = contract(relay)
+    one = load_contract(relay)
     mock = MockRelay(one, key=KEY, dialect="refused-submission")
     running = runner(mock)
     assert running.run(plan(one, known(mock), KEY, profile="all")) is Verdict.CONFORMANT
@@ -244,7 +244,9 @@ def test_the_callers_own_refused_submission_is_no_strangers_task(relay: str) -> 
             "GET", "http://relay.test/mj/task//fetch", status=200, body=json.dumps(row).encode()
         )
         observation = Observation(one, schema_of(one), Kind.ODD, "", exchange, accepted=True)
-        (judged,) = [found for found in judge(observation, 1, CHECKS.values()) if found.check == NO_TASK]
+        (judged,) = [
+            found for found in judge_observation(observation, 1, CHECKS.values()) if found.check == NO_TASK
+        ]
         assert judged.outcome is outcome
 
 

@@ -265,7 +265,7 @@ class Echoing(MockRelay):
 @pytest.mark.parametrize("relay", SEVERAL)
 def test_trace_is_sent_without_the_key(relay: str) -> None:
     """A relay that echoes TRACE, which HTTP wants, shows no secret and is not blamed."""
-    mock = Echoing(contract(relay), key=KEY)
+    mock = Echoing(load_contract(relay), key=KEY)
     phase = Phase(mock, sorted(mock.known.values()))
     phase.run("full", cases=400)
     traces = [request for request in phase.requests if request.method == "TRACE"]

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve, field, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mjrelay_conformance.checks.selection import select
+from mjrelay_conformance.checks import select_checks
 from mjrelay_conformance.drivers.plan import Step
 from mjrelay_conformance.drivers.runner import Judge
 from mjrelay_conformance.judging.observation import Kind
@@ -24,20 +24,20 @@ from rich.console import Console
 
 from mjrelay.client.responses import Answers
 from mjrelay.client.task import RelayError
-from mjrelay.contract.loading import contract
+from mjrelay.contract.loading import load_contract
 from mjrelay.doctor import examination
 from mjrelay.download.job import _Job
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
 from mjrelay.http.request import Request
 from mjrelay.transport.response import Answer, GivenUpError
-from mjrelay.transport.transport import Link
+from mjrelay.transport.transport import TransportConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-CONTRACT = contract("zhongzhuan")
+CONTRACT = load_contract("zhongzhuan")
 TASK = str(CONTRACT.reader.id(CONTRACT.examples["succeeded"]))
 URL = f"https://relay.test{CONTRACT.request(TASK).target}"
 
@@ -112,7 +112,7 @@ def test_errors_hold_no_key(leak: tuple[str, str]) -> None:
 def test_a_content_encoding_holds_no_key(leak: tuple[str, str]) -> None:
     """Why a transport gives up, which is said in lower case."""
     key, text = leak
-    answer = Answer(Link("https://relay.test", Redactor(key)), Request("GET", "/"), 1.0)
+    answer = Answer(TransportConfig("https://relay.test", Redactor(key)), Request("GET", "/"), 1.0)
     with pytest.raises(GivenUpError) as caught:
         answer.begin(200, (("Content-Encoding", text),))
     holds_nothing(key, answer.failed(caught.value).failure or "")
@@ -124,7 +124,7 @@ def test_records_and_reports_hold_no_key(leak: tuple[str, str]) -> None:
     """What is written of a run, in each format."""
     key, text = leak
     record = Record(None, Redactor(key), OPTIONS)
-    judge = Judge(CONTRACT, record, select(()), (key,))
+    judge = Judge(CONTRACT, record, select_checks(()), (key,))
     for exchange in responses(text):
         for kind in (Kind.KNOWN, Kind.ODD, Kind.BAD_CREDENTIAL):
             step = Step(kind, TASK, None, Request("GET", "/"))

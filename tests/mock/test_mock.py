@@ -1074,7 +1074,7 @@ def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
             )
             assert len(reader.images(document)) == len(reader.images(example))
         elif label == "missing, empty" and dialect == "refused-submission":
-            document = parse(answer.body)
+            document = parse_json(answer.body)
             assert (reader.id(document), reader.state(document)) == ("", State.FAILED)
         elif label.startswith("missing"):
             assert any(matcher.matches(exchanged(answer)) for matcher in reader.missing)

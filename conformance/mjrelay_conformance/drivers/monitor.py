@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mjrelay.contract import Contract
-    from mjrelay.http import Exchange, Headers
+    from mjrelay.http import Exchange
     from mjrelay_conformance.judging import Check, Judgement, Schema
 
 
