@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.contract.document import METHODS, ORIGINS, Clause, Contract, data_folder
+from mjrelay.contract.document import ORIGINS, Clause, Contract, data_folder
 from mjrelay.contract.environment import (
     checked_key,
     environment_key,
@@ -21,6 +21,7 @@ from mjrelay.contract.environment import (
 )
 from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
 from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
+from mjrelay.contract.references import METHODS, astray, target
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
@@ -51,6 +52,7 @@ __all__ = [
     "Template",
     "Term",
     "apply_overlay",
+    "astray",
     "build_request",
     "checked_key",
     "contract_arguments",
@@ -71,5 +73,6 @@ __all__ = [
     "relay_name",
     "relay_names",
     "resolve_base_url",
+    "target",
     "yaml_line",
 ]
