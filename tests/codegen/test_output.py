@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def written(folder: Path, files: dict[str, str], lock: list[str] | None = None) 
 def content(folder: Path) -> dict[str, bytes]:
     """All files of a tree, links by what they lead to."""
     return {
-        path.relative_to(folder).as_posix(): os.readlink(path).encode()
+        path.relative_to(folder).as_posix(): str(path.readlink()).encode()
         if path.is_symlink()
         else path.read_bytes()
         for path in folder.rglob("*")
@@ -50,7 +49,7 @@ def actual(tmp_path: Path) -> Path:
 
 
 def test_what_an_earlier_run_wrote_is_replaced(wanted: Path, actual: Path) -> None:
-    """Changed, new and obsolete files follow the new tree, with the bytecode and folders of the obsolete ones."""
+    """Changed, new and obsolete files follow the new tree, with the bytecode of the obsolete ones."""
     cache = actual / "api" / "job" / "__pycache__"
     cache.mkdir()
     (cache / "fetch.cpython-311.pyc").touch()
@@ -71,7 +70,7 @@ def test_what_an_earlier_run_wrote_is_replaced(wanted: Path, actual: Path) -> No
 
 
 def test_foreign_files_stay_and_are_named(wanted: Path, actual: Path) -> None:
-    """A repository, a module and a link that no run wrote are left, even in a folder that becomes obsolete."""
+    """A repository, a module and a link that no run wrote are left, in an obsolete folder too."""
     foreign = {
         ".git/HEAD": "ref",
         ".git/objects/ab/cd": "blob",
@@ -93,7 +92,7 @@ def test_foreign_files_stay_and_are_named(wanted: Path, actual: Path) -> None:
 def test_a_folder_without_a_list_of_its_files_is_refused(
     wanted: Path, actual: Path, lock: str | None
 ) -> None:
-    """Of a folder that an older version or somebody else wrote nothing is touched; the error says what to do."""
+    """A folder of an older version, or a foreign one, is not touched; the error says what to do."""
     (actual / LOCK).unlink() if lock is None else (actual / LOCK).write_text(lock, encoding="utf-8")
     before = content(actual)
     with pytest.raises(GenerationError, match="move or delete the folder, then generate again"):

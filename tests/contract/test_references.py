@@ -1,4 +1,4 @@
-"""References out of a contract: none is followed, by any tool, and each that a tool could follow is refused."""
+"""References out of a contract: no tool follows one, and each that a tool could follow is refused."""
 
 from __future__ import annotations
 
