@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mjrelay.base import MjrelayError
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 
 try:
     from mjrelay_codegen import generator, scaffolding
@@ -85,7 +85,7 @@ def _add(root: Path, options: argparse.Namespace) -> int:
 
 def _say(*lines: object) -> None:
     # Contracts are foreign, and so are the names in them.
-    print(*(printable(str(line)) for line in lines), sep="\n", file=sys.stderr)  # noqa: T201 - a command talks
+    print(*(printable_text(str(line)) for line in lines), sep="\n", file=sys.stderr)  # noqa: T201 - a command talks
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from mjrelay_conformance.drivers.cases import Cases
 from ruamel.yaml import YAML
 
 from mjrelay import ContractError, Relay
-from mjrelay.contract import Contract, astray, contract
+from mjrelay.contract import Contract, load_contract, stray_references
 from mjrelay.testing import mock
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def schema_file(tmp_path: Path) -> str:
 
 def plain() -> Any:
     """The document of a contract that is sound."""
-    return copy.deepcopy(contract(OWN).document)
+    return copy.deepcopy(load_contract(OWN).document)
 
 
 def operation(document: Any) -> Any:
@@ -183,9 +183,9 @@ def test_data_that_a_reference_leads_to_is_no_data(silent: Silent, lead: str) ->
     held: Any = {"properties": {"a": {"$ref": silent.url}}}
     operation(document).update({"x-note": held, "x-evidence": {"more": [held]}})
     media(document)["examples"]["queued"]["value"] = held
-    assert list(astray(document)) == []
+    assert list(stray_references(document)) == []
     job(document)["properties"]["text"] = {"$ref": f"#/paths/~1v2~1jobs~1status/get/{lead}"}
-    [(location, problem)] = astray(document)
+    [(location, problem)] = stray_references(document)
     assert (location[-3:], silent.url in problem) == (("properties", "a", "$ref"), True)
 
 
@@ -198,11 +198,11 @@ def test_a_reference_in_data_is_data(tmp_path: Path, silent: Silent) -> None:
     operation(document)["x-evidence"] = {"source": "a page", "date": "2026-01-31"} | data
     document["x-note"] = document["components"]["x-note"] = data
     path = saved(tmp_path, document)
-    assert contract(path).document == document
+    assert load_contract(path).document == document
     assert not {violation.rule for violation in lint(path)} & {"reference", "openapi", "example"}
     with mock(path) as served, served.relay() as relay:
         assert relay.fetch("7003").id == "7003"
-    assert Cases(contract(path), ("7003",), "sk-key")._operation is not None
+    assert Cases(load_contract(path), ("7003",), "sk-key")._operation is not None
 
 
 def test_names_are_not_keywords(tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ def test_names_are_not_keywords(tmp_path: Path) -> None:
     }
     response(document)["links"] = {"next": {"operationRef": "#/paths/~1v2~1jobs~1list/post"}}
     document["jsonSchemaDialect"] = "https://json-schema.org/draft/2020-12/schema"
-    assert list(astray(document)) == []
-    assert contract(saved(tmp_path, document)).document == document
+    assert list(stray_references(document)) == []
+    assert load_contract(saved(tmp_path, document)).document == document
 
 
 def command(*arguments: str) -> tuple[int, str]:
@@ -257,10 +257,10 @@ def test_the_linter_and_the_generator_retrieve_nothing(
     document = plain()
     job(document)["properties"]["text"] = {"$ref": silent.url, "default": {"$ref": silent.url}}
     path = saved(tmp_path, document)
-    monkeypatch.setattr("mjrelay.contract.structure.astray", lambda _: ())
+    monkeypatch.setattr("mjrelay.contract.structure.stray_references", lambda _: ())
     monkeypatch.setattr("mjrelay_codegen.linter.linting.GATES", {})
     with pytest.raises(single.LintError):
-        single.write(contract(path), tmp_path / "out")
+        single.write(load_contract(path), tmp_path / "out")
 
 
 @given(
@@ -283,7 +283,7 @@ def test_the_linter_and_the_generator_retrieve_nothing(
 )
 def test_any_document_is_walked(document: Any) -> None:
     """Whatever the document, the walk ends, and names places that are there."""
-    for location, problem in astray(document):
+    for location, problem in stray_references(document):
         node = document
         for step in location:
             node = node[step]

@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.schemas import schema_v31
 from referencing.exceptions import Unresolvable
 
-from mjrelay.contract import astray
+from mjrelay.contract import stray_references
 from mjrelay_codegen.linter.draft import SCHEMAS, Found, alone, validator
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def reference(draft: Draft) -> Iterator[Found]:
     found = list(_referring(draft))
     reported = {one.location for one in found}
     yield from found
-    yield from (Found(*one) for one in astray(draft.document) if one[0] not in reported)
+    yield from (Found(*one) for one in stray_references(draft.document) if one[0] not in reported)
 
 
 def _referring(draft: Draft) -> Iterator[Found]:

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
 
 from mjrelay.base import ContractError
-from mjrelay.contract import target
+from mjrelay.contract import reference_target
 from mjrelay.http import NotJSONError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _children(place: Location, node: Any, keys: Location) -> list[_Place]:
 
 def _deref(contract: Contract, place: Location, node: Any) -> _Place:
     if isinstance(node, dict) and "$ref" in node:
-        return target(contract.document, str(node["$ref"]))[0], contract.resolve(node)
+        return reference_target(contract.document, str(node["$ref"]))[0], contract.resolve(node)
     return place, node
 
 

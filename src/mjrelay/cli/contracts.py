@@ -213,4 +213,4 @@ def generate(
         raise typer.Exit(1) from error
     if written.left:
         talk(f"not generated, and left as they are: {', '.join(written.left)}")
-    write_line(printable(str(written.package)))
+    write_line(printable_text(str(written.package)))

@@ -9,7 +9,7 @@ import typer
 from mjrelay.cli.options import OverlaysOption, RelayArgument
 from mjrelay.cli.output import load
 from mjrelay.contract import known_key, load_contract
-from mjrelay.http import printable
+from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
 
@@ -71,6 +71,6 @@ def mock(
 
     def announce(base_url: str) -> None:
         shown = [f"{contract.name} at {base_url}{contract.path}", *lines]
-        typer.echo("\n".join(map(printable, shown)), err=True)
+        typer.echo("\n".join(map(printable_text, shown)), err=True)
 
     mocks.serve_mock(app, "127.0.0.1", port, announce=announce)

@@ -21,7 +21,7 @@ from mjrelay.contract.environment import (
 )
 from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
 from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
-from mjrelay.contract.references import METHODS, astray, target
+from mjrelay.contract.references import METHODS, reference_target, stray_references
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
@@ -52,7 +52,6 @@ __all__ = [
     "Template",
     "Term",
     "apply_overlay",
-    "astray",
     "build_request",
     "checked_key",
     "contract_arguments",
@@ -70,9 +69,10 @@ __all__ = [
     "profile_differences",
     "profile_statements",
     "read_key",
+    "reference_target",
     "relay_name",
     "relay_names",
     "resolve_base_url",
-    "target",
+    "stray_references",
     "yaml_line",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mjrelay.base import ContractError, json_pointer
-from mjrelay.contract.references import METHODS, target
+from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 from mjrelay.http import Credential
@@ -258,7 +258,7 @@ class Contract:
                 raise ContractError(f"{reference} refers to itself", source=self.source)
             seen.append(reference)
             try:
-                _, node = target(self.document, reference)
+                _, node = reference_target(self.document, reference)
             except LookupError as error:
                 raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
         return node

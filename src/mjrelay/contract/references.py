@@ -70,7 +70,7 @@ _GRAMMAR: dict[str, str | dict[str, str]] = {
 }
 
 
-def target(document: Any, reference: str) -> tuple[Location, Any]:
+def reference_target(document: Any, reference: str) -> tuple[Location, Any]:
     """
     The place that a local reference leads to, and the node there.
 
@@ -91,7 +91,7 @@ def target(document: Any, reference: str) -> tuple[Location, Any]:
     return location, node
 
 
-def astray(document: Any) -> Iterator[tuple[Location, str]]:
+def stray_references(document: Any) -> Iterator[tuple[Location, str]]:
     """
     Find the references of a document that lead out of it or to nothing: where each stands, and what is wrong.
 
@@ -157,7 +157,7 @@ class _Walk:
         if not reference.startswith("#/"):
             return f"{reference} lies elsewhere; write it into this file, under components"
         try:
-            location, node = target(self._document, reference)
+            location, node = reference_target(self._document, reference)
         except LookupError:
             return f"{reference} refers to nothing here; correct it"
         self._left.append((_OTHER if keyword == "operationRef" else kind, location, node))
@@ -170,14 +170,16 @@ class _Walk:
                 return f"{following} refers to itself; correct it"
             seen.add(following)
             try:
-                node = target(self._document, following)[1]
+                node = reference_target(self._document, following)[1]
             except LookupError:  # reported where it stands
                 break
         return None
 
     def _mapped(self, value: str) -> str | None:
         try:
-            target(self._document, f"#/components/schemas/{value.replace('~', '~0').replace('/', '~1')}")
+            reference_target(
+                self._document, f"#/components/schemas/{value.replace('~', '~0').replace('/', '~1')}"
+            )
         except LookupError:
             return self._followed("$ref", value, _OTHER)
         return None

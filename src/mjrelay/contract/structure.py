@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError, SettingError
-from mjrelay.contract.references import METHODS, astray
+from mjrelay.contract.references import METHODS, stray_references
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -85,7 +85,7 @@ def _faults(contract: Contract) -> Iterator[Fault]:
     if not isinstance(version, str) or not version.startswith("3."):
         yield ("openapi",), f"openapi is {version!r}; write openapi: 3.1.0"
     yield from _misshapen(document, _DOCUMENT, ())
-    yield from astray(document)
+    yield from stray_references(document)
     fetches = [
         ("paths", path, method)
         for path, item in document["paths"].items()
