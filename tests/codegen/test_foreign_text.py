@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OWN = Path(__file__).parents[1] / "my-relay.yaml"
 OVERLAYS = sorted((Path(__file__).parents[2] / "overlays" / "client").glob("*.yaml"))
 
-CODE = "__import__('os').mkdir('executed')"
+CODE = "open('executed', 'w')"
 TEXTS = {
     "code": f"A {CODE}",
     "newline": f"A\n{CODE}\n",
