@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_codegen import single
-from mjrelay_codegen.linter import lint
+from mjrelay_codegen.linter import lint_file
 from mjrelay_conformance.drivers.cases import Cases
 from ruamel.yaml import YAML
 
@@ -168,7 +168,7 @@ def test_each_reference_that_leads_out_is_refused(
         path = saved(tmp_path, document)
         with pytest.raises(ContractError, match=url):
             Relay(path, "sk-key")
-        violations = lint(path)
+        violations = lint_file(path)
         assert {violation.rule for violation in violations} == {"reference"}, violations
         with pytest.raises(ContractError, match=url):
             _ = Cases(Contract.load(path), ("7003",), "sk-key")._operation
@@ -199,7 +199,7 @@ def test_a_reference_in_data_is_data(tmp_path: Path, silent: Silent) -> None:
     document["x-note"] = document["components"]["x-note"] = data
     path = saved(tmp_path, document)
     assert load_contract(path).document == document
-    assert not {violation.rule for violation in lint(path)} & {"reference", "openapi", "example"}
+    assert not {violation.rule for violation in lint_file(path)} & {"reference", "openapi", "example"}
     with mock(path) as served, served.relay() as relay:
         assert relay.fetch("7003").id == "7003"
     assert Cases(load_contract(path), ("7003",), "sk-key")._operation is not None
