@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mjrelay.base import MjrelayError
+from mjrelay.http import printable_text
 
 try:
     from mjrelay_codegen import generator, scaffolding
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         root = options.root or generator.find_root(Path.cwd())
         return runs[options.command](root, options)
     except MjrelayError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command talks
+        _say(*str(error).split("\n"))
         return 1
 
 
@@ -44,8 +45,10 @@ def _generate(root: Path, options: argparse.Namespace) -> int:
     if _lint(root, options):
         _say("nothing was generated; mend the contracts first")
         return 1
-    differences = generator.generate(root)
-    _say(*differences, f"generated/ is up to date; {len(differences)} files changed")
+    done = generator.generate(root)
+    _say(*done.changes, f"generated/ is up to date; {len(done.changes)} files changed")
+    if done.left:
+        _say(f"not generated, and left as they are: {', '.join(done.left)}; move or delete them")
     return 0
 
 
@@ -81,7 +84,8 @@ def _add(root: Path, options: argparse.Namespace) -> int:
 
 
 def _say(*lines: object) -> None:
-    print(*lines, sep="\n", file=sys.stderr)  # noqa: T201 - a command talks
+    # Contracts are foreign, and so are the names in them.
+    print(*(printable_text(str(line)) for line in lines), sep="\n", file=sys.stderr)  # noqa: T201 - a command talks
 
 
 if __name__ == "__main__":

@@ -21,39 +21,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import openapi_python_client
-from attrs import frozen
+from attrs import asdict
+from openapi_python_client import Project
 from openapi_python_client.config import Config, ConfigFile, MetaType
+from openapi_python_client.parser import GeneratorData
 from openapi_python_client.parser.errors import GeneratorError, ParseError
 
-from mjrelay.base import ContractError, MjrelayError
+from mjrelay.base import ContractError
 from mjrelay.contract import Overlay
+from mjrelay.http import printable_text
+from mjrelay_codegen.output import Difference, GenerationError, Replacement, compare, files_of, replace
 from mjrelay_codegen.source import Overlooked, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 
 PACKAGE = "mjrelay_clients"
 COMMAND = "nox -s generate"
+LOCK = "LOCK.json"
 _HERE = Path(__file__).parent
 _SHOWN = "codegen/mjrelay_codegen"
 _STYLE = ("--isolated", "--no-cache", "--quiet", "--target-version", "py311", "--line-length", "110")
-
-
-class GenerationError(MjrelayError):
-    """The clients cannot be generated; whatever was generated before is still in place."""
-
-
-@frozen
-class Difference:
-    """One file that is not as the generator writes it."""
-
-    what: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.path}"
 
 
 def find_root(start: Path) -> Path:
@@ -66,26 +56,19 @@ def find_root(start: Path) -> Path:
     )
 
 
-def generate(root: Path) -> list[Difference]:
-    """Write the clients of a repository's relays into its ``generated/``; what had to change is returned."""
+def generate(root: Path) -> Replacement:
+    """Write the clients of a repository's relays into its ``generated/``."""
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder)
         _write_repository(root, wanted)
-        return replace(wanted, root / "generated")
+        return replace(wanted, root / "generated", f"{PACKAGE}/{LOCK}")
 
 
 def drift(root: Path) -> list[Difference]:
     """What `generate` would change; nothing is written."""
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         _write_repository(root, Path(folder))
-        return _compare(Path(folder), root / "generated")
-
-
-def replace(wanted: Path, actual: Path) -> list[Difference]:
-    """Make of a tree what another one is; what had to change is returned."""
-    differences = _compare(wanted, actual)
-    _mend(differences, wanted, actual)
-    return differences
+        return compare(Path(folder), root / "generated")
 
 
 def write_client(package: Path, relay: Relay, overlays: Iterable[Path], command: str) -> None:
@@ -106,6 +89,7 @@ def write_client(package: Path, relay: Relay, overlays: Iterable[Path], command:
         _put_header(module, relay.shown, command)
     _ruff(package.parent, "check", "--fix-only", "--select", "I,F401")
     _ruff(package.parent, "format")
+    lock(package, LOCK, {})
 
 
 def write_clients(tree: Path, relays: Sequence[Relay], overlays: Iterable[Path], command: str) -> None:
@@ -154,7 +138,7 @@ def _write_repository(root: Path, tree: Path) -> None:
     inputs = {Path(os.path.relpath(path, root)).as_posix(): path for path in written}
     own = [_HERE / "config.yaml", *(_HERE / "templates").iterdir(), *(_HERE / "runtime").glob("*.py")]
     inputs |= {f"{_SHOWN}/{path.relative_to(_HERE).as_posix()}": path for path in own if path.is_file()}
-    (tree / PACKAGE / "LOCK.json").write_text(render(inputs), encoding="utf-8")
+    lock(tree, f"{PACKAGE}/{LOCK}", inputs)
 
 
 def _write_client(package: Path, relay: Relay, adjustments: list[Overlay]) -> None:
@@ -170,26 +154,11 @@ def _write_client(package: Path, relay: Relay, adjustments: list[Overlay]) -> No
     adjusted = document
     for overlay in adjustments:
         adjusted = overlay.apply(adjusted)
-    with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
-        work = Path(folder)
-        (work / "openapi.json").write_text(json.dumps(adjusted), encoding="utf-8")
-        templates = work / "templates"
-        shutil.copytree(_HERE / "templates", templates)
-        overlooked = Overlooked.of(document, relay.files[0])
-        (templates / "relay.jinja").write_text(overlooked.template(), encoding="utf-8")
-        try:
-            config = Config.from_sources(
-                ConfigFile.load_from_path(_HERE / "config.yaml"),
-                MetaType.NONE,
-                work / "openapi.json",
-                "utf-8",
-                overwrite=False,
-                output_path=package,
-            )
-            with redirect_stdout(io.StringIO()):
-                refusals = openapi_python_client.generate(config=config, custom_template_path=templates)
-        except Exception as error:  # the generator has no base class for what it raises
-            raise _refused(f"{relay.shown}: openapi-python-client", repr(error)) from error
+    overlooked = Overlooked.of(document, relay.files[0])
+    try:
+        refusals = _generated(package, adjusted, overlooked)
+    except Exception as error:  # the generator has no base class for what it raises
+        raise _refused(f"{relay.shown}: openapi-python-client", repr(error)) from error
     if refusals:
         # Warnings as well: each stands for a part of the contract that the client would not have.
         said = "\n".join(map(_said, refusals))
@@ -198,10 +167,30 @@ def _write_client(package: Path, relay: Relay, adjustments: list[Overlay]) -> No
     (package / "py.typed").touch()
 
 
+def _generated(package: Path, document: Any, overlooked: Overlooked) -> Sequence[GeneratorError]:
+    """Have openapi-python-client write a package; what it refuses or warns about."""
+    config = Config.from_sources(
+        ConfigFile.load_from_path(_HERE / "config.yaml"),
+        MetaType.NONE,
+        package,  # the document is given below; nothing reads it from here
+        "utf-8",
+        overwrite=False,
+        output_path=package,
+    )
+    with redirect_stdout(io.StringIO()):
+        data = GeneratorData.from_dict(document, config=config)
+        if isinstance(data, GeneratorError):
+            return [data]
+        project = Project(openapi=data, config=config, custom_template_path=_HERE / "templates")
+        project.env.globals.update(asdict(overlooked, recurse=False))
+        return project.build()
+
+
 def _put_header(module: Path, origin: str, command: str) -> None:
     text = module.read_text(encoding="utf-8")
-    header = f"# Generated by `{command}` from {origin}. Do not edit: change that, and generate again.\n"
-    module.write_text(f"{header}\n{text}", encoding="utf-8")
+    header = f"# Generated by `{command}` from {origin}. Do not edit: change that, and generate again."
+    # File names are foreign too, and a comment ends where a line does.
+    module.write_text(f"{printable_text(header)}\n\n{text}", encoding="utf-8")
 
 
 def _ruff(tree: Path, command: str, *arguments: str) -> None:
@@ -228,43 +217,14 @@ def _refused(who: str, said: str) -> GenerationError:
     return GenerationError(f"{who} refuses:\n{said}\nCorrect that; nothing has been written.")
 
 
-def _compare(wanted: Path, actual: Path) -> list[Difference]:
-    wants, has = _files(wanted), _files(actual)
-    return [
-        Difference("missing" if path not in has else "extra" if path not in wants else "different", path)
-        for path in sorted(wants.keys() | has.keys())
-        if path not in has or path not in wants or wants[path].read_bytes() != has[path].read_bytes()
-    ]
-
-
-def _files(tree: Path) -> dict[str, Path]:
-    return {
-        path.relative_to(tree).as_posix(): path
-        for path in tree.rglob("*")
-        if "__pycache__" not in path.parts and not path.is_dir()
-    }
-
-
-def _mend(differences: Iterable[Difference], wanted: Path, actual: Path) -> None:
-    for difference in differences:
-        target = actual / difference.path
-        if difference.what == "extra":
-            target.unlink()
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(wanted / difference.path, target)
-    for folder in sorted((path for path in actual.rglob("*") if path.is_dir()), reverse=True):
-        # What is left of a relay that has gone is at most the interpreter's cache.
-        if folder.name != "__pycache__" and not _files(folder):
-            shutil.rmtree(folder)
-
-
 TOOLS = ("openapi-python-client", "ruff")
 """The distributions whose release decides over the generated bytes."""
 
 
-def render(inputs: Mapping[str, Path]) -> str:
-    """The text of the lock: the releases of the tools, and the SHA-256 of each input under its name."""
-    tools = {name: version(name) for name in TOOLS}
-    hashes = {name: hashlib.sha256(inputs[name].read_bytes()).hexdigest() for name in sorted(inputs)}
-    return json.dumps({"tools": tools, "inputs": hashes}, indent=2, ensure_ascii=False) + "\n"
+def lock(tree: Path, name: str, inputs: Mapping[str, Path]) -> None:
+    """Write the lock of a finished tree: the releases of the tools, the SHA-256 of inputs, and its files."""
+    tools = {tool: version(tool) for tool in TOOLS}
+    hashes = {shown: hashlib.sha256(inputs[shown].read_bytes()).hexdigest() for shown in sorted(inputs)}
+    files = sorted(files_of(tree))
+    text = json.dumps({"tools": tools, "inputs": hashes, "files": files}, indent=2, ensure_ascii=False)
+    (tree / name).write_text(text + "\n", encoding="utf-8")

@@ -10,8 +10,8 @@ from attrs import frozen
 
 from mjrelay.contract import contract_arguments, data_folder
 from mjrelay_codegen import generator
-from mjrelay_codegen.generator import GenerationError
 from mjrelay_codegen.linter import lint_contract
+from mjrelay_codegen.output import GenerationError, replace
 from mjrelay_codegen.source import Relay
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ class LintError(GenerationError):
 
 @frozen
 class Written:
-    """A client that was written: the package's folder, and how many of its files had to change."""
+    """A client that was written: its folder, the number of changed files, and the foreign ones left there."""
 
     package: Path
     changed: int
+    left: tuple[str, ...] = ()
 
 
 def write(contract: Contract, output: Path) -> Written:
@@ -42,13 +43,12 @@ def write(contract: Contract, output: Path) -> Written:
     Write the client of a contract into a directory, as the package ``<relay>_client``.
 
     It brings its own runtime, so that it needs attrs and httpx and nothing of ours. Raises `LintError`, and
-    `GenerationError` where something else is there already, or the generator refuses.
+    `GenerationError` where a foreign file is in the way, or the generator refuses. Foreign files are left
+    as they are.
     """
     if violations := lint_contract(contract):
         raise LintError(violations)
     target = output / f"{contract.name}_client"
-    if target.exists() and not _ours(target):
-        raise GenerationError(f"{target} is there and was not generated; move it, or choose another --output")
     source = contract.file or contract.source
     relay = Relay(contract.name, source.name, output, (source,), contract.document, ())
     overlays = sorted((data_folder("overlays") / "client").glob("*.yaml"))
@@ -56,11 +56,5 @@ def write(contract: Contract, output: Path) -> Written:
         wanted = Path(folder) / target.name
         named = contract_arguments(contract, lambda path: path.name)  # where it lies is nobody's business
         generator.write_client(wanted, relay, overlays, f"mjrelay generate {named} --output DIR")
-        differences = generator.replace(wanted, target)
-    return Written(target, len(differences))
-
-
-def _ours(package: Path) -> bool:
-    if not package.is_dir():
-        return False
-    return not any(package.iterdir()) or (package / "contract.json").is_file()
+        done = replace(wanted, target, generator.LOCK)
+    return Written(target, len(done.changes), done.left)

@@ -100,14 +100,6 @@ class Overlooked:
             },
         )
 
-    def template(self) -> str:
-        """The same as a template that others import from."""
-        return (
-            f"{{% set server = {self.server!r} %}}\n"
-            f"{{% set schemes = {list(self.schemes)!r} %}}\n"
-            f"{{% set operations = {self.operations!r} %}}\n"
-        )
-
 
 def _extended(overlay: Overlay, contracts: Path) -> Path:
     if overlay.extends is None:

@@ -137,7 +137,7 @@ def test_one_word_of_a_contract_is_drift_until_it_is_generated(
 
 
 def test_files_nobody_generated_are_drift(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Drift counts new files anywhere under generated/, and generate takes them away."""
+    """Drift counts new files anywhere under generated/, and generate names them and leaves them."""
     generated = root / "generated"
     strays = ["notes.txt", f"{RELAY}/models/mine.py", "mjrelay_clients/gone/client.py"]
     before = tree(root)
@@ -147,9 +147,29 @@ def test_files_nobody_generated_are_drift(root: Path, capsys: pytest.CaptureFixt
     assert main(["drift", "--root", str(root)]) == 1
     told = re.findall(r"extra: (\S+)", capsys.readouterr().err)
     assert sorted(told) == sorted(strays)
+    assert main(["generate", "--root", str(root)]) == 0
+    assert tree(root) == before | dict.fromkeys(strays, b"")
+    said = capsys.readouterr().err
+    assert f"left as they are: mjrelay_clients/gone/, {RELAY}/models/mine.py, notes.txt; move" in said
+
+
+def test_a_relay_that_has_gone_takes_its_client_along(root: Path) -> None:
+    """The files of a relay whose contract is renamed go, for the lock lists them."""
+    contract = root / "openapi" / "zhongzhuan.yaml"
+    contract.rename(contract.with_name("other.yaml"))
     _generator.generate(root)
+    assert not (root / "generated" / RELAY).exists()
+    assert "mjrelay_clients/other/client.py" in tree(root)
+
+
+def test_generated_files_without_a_list_are_left(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tree whose lock does not list its files is not touched."""
+    lock = root / "generated" / "mjrelay_clients" / "LOCK.json"
+    lock.write_text(json.dumps({"tools": {}, "inputs": {}}), encoding="utf-8")
+    before = tree(root)
+    assert main(["generate", "--root", str(root)]) == 1
+    assert "move or delete the folder" in capsys.readouterr().err
     assert tree(root) == before
-    assert not (generated / "mjrelay_clients" / "gone").exists()
 
 
 def test_an_edited_and_a_deleted_file_are_drift(root: Path) -> None:

@@ -394,7 +394,7 @@ CASES = r"""
 >           content: {application/json: {schema: {$ref: "#/components/schemas/Refusal"}}}
 ! no example of this body; write one under examples
 
-# operation-external-example
+# reference-external-example
 -                 missing:
 >                 other: {externalValue: "https://a.example/x"}
 +                 missing:

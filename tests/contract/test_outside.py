@@ -627,4 +627,4 @@ def test_generate_writes_over_nothing_else(folder: Path) -> None:
     (folder / "myrelay_client").mkdir()
     (folder / "myrelay_client" / "mine.py").touch()
     done = command("generate", str(OWN), "--output", str(folder))
-    assert (done.returncode, "was not generated; move it" in done.stderr) == (2, True)
+    assert (done.returncode, "move or delete the folder" in done.stderr) == (2, True)

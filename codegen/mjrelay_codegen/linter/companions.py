@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+from referencing.exceptions import Unresolvable
 
 from mjrelay.base import ContractError
 from mjrelay.semantics import nested_body, parse_expression, scalar_text
-from mjrelay_codegen.linter.draft import Found, is_json
+from mjrelay_codegen.linter.draft import Found, is_json, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,5 +114,8 @@ def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
 
 def _describes(draft: Draft, holder: Mapping[str, Any], right: Any, wrong: Any) -> bool:
     """Whether a schema takes the one and refuses the other, as one that says nothing does not."""
-    validator = Draft202012Validator(draft.document).evolve(schema=holder.get("schema", {}))
-    return bool(validator.is_valid(right) and not validator.is_valid(wrong))
+    judge = validator(draft.document).evolve(schema=holder.get("schema", {}))
+    try:
+        return bool(judge.is_valid(right) and not judge.is_valid(wrong))
+    except Unresolvable:
+        return False

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import define, field, frozen
 from jsonschema import Draft202012Validator
+from jsonschema_path import SchemaPath
+from jsonschema_path.accessors import SchemaAccessor
+from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] # it has no py.typed
+from referencing.jsonschema import DRAFT202012
 
 from mjrelay.base import ContractError
 from mjrelay.contract import METHODS, Contract, load_yaml, plain_yaml
@@ -179,7 +183,7 @@ class Draft:
     @cached_property
     def reader(self) -> Reader | None:
         """The reader, or None where there is none, which the rule `extension` then reports."""
-        if len(self.fetches) != 1 or not Draft202012Validator(schema()).is_valid(self.extension[1]):
+        if len(self.fetches) != 1 or not validator(schema()).is_valid(self.extension[1]):
             return None
         try:
             return compile_reader(self.extension[1])
@@ -220,6 +224,22 @@ class Draft:
     def operation(self, name: str) -> Node | None:
         """The operation with an operationId."""
         return next((node for node in self.of("operation") if node.value.get("operationId") == name), None)
+
+
+def alone(document: dict[str, Any]) -> SchemaPath:
+    """Return a document as openapi-spec-validator takes it, with nothing retrieved either."""
+    registry = REGISTRY.with_resource("", DRAFT202012.create_resource(document))
+    return SchemaPath(SchemaAccessor(document, registry.resolver()))
+
+
+def validator(schema: Any, *, formats: bool = False) -> Draft202012Validator:
+    """
+    Return a validator of JSON Schema 2020-12 that retrieves nothing.
+
+    Without a registry of its own, jsonschema opens whatever URL a reference names.
+    """
+    checker = Draft202012Validator.FORMAT_CHECKER if formats else None
+    return Draft202012Validator(schema, registry=REGISTRY, format_checker=checker)
 
 
 @cache

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from mjrelay.base import ContractError
 from mjrelay.semantics import Path, State, compile_predicate, compile_reader
-from mjrelay_codegen.linter.draft import MATCHERS, Found, is_json, matchers, schema
+from mjrelay_codegen.linter.draft import MATCHERS, Found, is_json, matchers, schema, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,7 +41,7 @@ def extension(draft: Draft) -> Iterator[Found]:
     if len(draft.fetches) != 1:
         return
     here, form = draft.extension
-    faults = [best_match([error]) for error in Draft202012Validator(schema()).iter_errors(form)]
+    faults = [best_match([error]) for error in validator(schema()).iter_errors(form)]
     for fault in faults:
         yield Found((*here, *fault.absolute_path), _told(fault, form))
     if faults:

@@ -10,8 +10,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator.schemas import schema_v31
+from referencing.exceptions import Unresolvable
 
-from mjrelay_codegen.linter.draft import SCHEMAS, Found
+from mjrelay.contract import stray_references
+from mjrelay_codegen.linter.draft import SCHEMAS, Found, alone, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 _REFERENCE = re.compile("#/components/schemas/([A-Za-z0-9._-]+)")
 _OPENAPI = dict(schema_v31)
-_CHECKER = Draft202012Validator.FORMAT_CHECKER
 
 
 def name(draft: Draft) -> Iterator[Found]:
@@ -69,6 +70,13 @@ def _kind(value: Any) -> str:
 
 def reference(draft: Draft) -> Iterator[Found]:
     """References lead to this contract's own component schemas, from where they are followed."""
+    found = list(_referring(draft))
+    reported = {one.location for one in found}
+    yield from found
+    yield from (Found(*one) for one in stray_references(draft.document) if one[0] not in reported)
+
+
+def _referring(draft: Draft) -> Iterator[Found]:
     components = draft.document.get("components")
     schemas = components.get("schemas") if isinstance(components, dict) else None
     for node in draft.nodes:
@@ -116,14 +124,14 @@ def openapi(draft: Draft) -> Iterator[Found]:
     ]
     faults = faults or [
         Found(_operation(draft, error.message), error.message)
-        for error in OpenAPIV31SpecValidator(draft.document).iter_errors()
+        for error in OpenAPIV31SpecValidator(alone(draft.document)).iter_errors()
     ]
     for place, message in dict(reversed(faults)).items():  # of each place the first, which is the plainest
         yield Found(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
 
 
 def _faults(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Found]:
-    for error in Draft202012Validator(schema).iter_errors(value):
+    for error in validator(schema).iter_errors(value):
         fault = best_match([error])
         yield Found((*start, *fault.absolute_path), fault.message)
 
@@ -143,12 +151,16 @@ def _short(text: str) -> str:
 
 def example(draft: Draft) -> Iterator[Found]:
     """Each example fits the schema that it stands beside."""
-    validator = Draft202012Validator(draft.document, format_checker=_CHECKER)
+    judge = validator(draft.document, formats=True)
     for node in draft.of("media", "parameter", *SCHEMAS):
         schema = node.value if node.kind in SCHEMAS else node.value.get("schema", {})
         for location, value in node.examples:
-            for error in validator.evolve(schema=schema).iter_errors(value):
-                fault = best_match([error])
+            try:
+                faults = [best_match([error]) for error in judge.evolve(schema=schema).iter_errors(value)]
+            except Unresolvable as error:
+                yield Found(location, f"the schema refers to {error.ref}, which is not here; correct that")
+                continue
+            for fault in faults:
                 yield Found(
                     (*location, *fault.absolute_path),
                     f"the example breaks its schema: {_short(fault.message)}; correct the one that is wrong",

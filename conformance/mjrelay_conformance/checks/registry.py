@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mjrelay.base import MjrelayError, did_you_mean, nearest_names
-from mjrelay.http import Exchange
+from mjrelay.http import Exchange, printable_text
 from mjrelay_conformance.checks import transport
 from mjrelay_conformance.checks import status
 from mjrelay_conformance.checks import representation
@@ -88,7 +88,7 @@ def clause(contract: Contract, one: Check) -> str:
     """The clause that a check judges, as far as no answer makes it more precise."""
     nothing = Exchange("", "")
     observation = Observation(contract, schema_of(contract), min(one.kinds), "", nothing)
-    return str(one.clause(observation))
+    return printable_text(str(one.clause(observation)))
 
 
 def matching_ids(option: str, globs: Sequence[str]) -> set[str]:

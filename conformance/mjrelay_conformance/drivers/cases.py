@@ -20,6 +20,8 @@ from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
 from schemathesis.core.failures import Failure, FailureGroup
 
+from mjrelay.base import ContractError
+from mjrelay.contract import stray_references
 from mjrelay.http import Request
 from mjrelay.semantics import nested_body, parse_expression
 from mjrelay_conformance.judging import Kind, another_text
@@ -241,6 +243,10 @@ class Cases:
         _, path, method = self.contract.location
         item = {**self.contract.document["paths"][path], method: operation}
         document = {**self.contract.document, "paths": {path: item}}
+        # schemathesis retrieves what a reference names, and cannot be kept from it.
+        for location, problem in stray_references(self.contract.document):
+            clause = self.contract.clause(*location)
+            raise ContractError(problem, source=clause.file, line=clause.line)
         return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
 
     @cached_property

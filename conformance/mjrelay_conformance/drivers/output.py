@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from mjrelay.http import join_url
+from mjrelay.http import join_url, printable_text
 from mjrelay_conformance.drivers.options import MAX_TIME, ConformError
 from mjrelay_conformance.judging import draft_path
 
@@ -99,7 +99,8 @@ def show_plan(steps: Sequence[Step], base_url: str, redactor: Redactor, cases: i
         line = f"{request.method} {join_url(base_url, request.target)}  # {step}"
         fields = [f"    {name}: {value}" for name, value in request.headers]
         body = [f"    {request.body.decode('utf-8', 'replace')}"] if request.body else []
-        sys.stdout.write(redactor.text("\n".join([line, *fields, *body])) + "\n")
+        shown = (printable_text(redactor.text(text)) for text in (line, *fields, *body))
+        sys.stdout.write("\n".join(shown) + "\n")
     sys.stdout.write(f"# {len(steps)} requests\n")
     if cases:
         sys.stdout.write(f"# and up to {cases} of the property-based phase, made while it runs\n")

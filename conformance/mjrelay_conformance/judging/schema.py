@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote
 
 from attrs import define, field, frozen
 from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
 
 from mjrelay.base import ContractError
+from mjrelay.contract import reference_target
 from mjrelay.http import NotJSONError
 
 if TYPE_CHECKING:
@@ -146,9 +146,7 @@ def _children(place: Location, node: Any, keys: Location) -> list[_Place]:
 
 def _deref(contract: Contract, place: Location, node: Any) -> _Place:
     if isinstance(node, dict) and "$ref" in node:
-        steps = unquote(str(node["$ref"])).removeprefix("#/").split("/")
-        place = tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)
-        return place, contract.resolve(node)
+        return reference_target(contract.document, str(node["$ref"]))[0], contract.resolve(node)
     return place, node
 
 

@@ -211,4 +211,6 @@ def generate(
             talk(str(violation))
         talk(f"{len(error.violations)} violations; nothing was written")
         raise typer.Exit(1) from error
-    write_line(str(written.package))
+    if written.left:
+        talk(f"not generated, and left as they are: {', '.join(written.left)}")
+    write_line(printable_text(str(written.package)))

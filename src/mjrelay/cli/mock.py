@@ -9,6 +9,7 @@ import typer
 from mjrelay.cli.options import OverlaysOption, RelayArgument
 from mjrelay.cli.output import load
 from mjrelay.contract import known_key, load_contract
+from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
 
@@ -69,6 +70,7 @@ def mock(
     ]
 
     def announce(base_url: str) -> None:
-        typer.echo("\n".join([f"{contract.name} at {base_url}{contract.path}", *lines]), err=True)
+        shown = [f"{contract.name} at {base_url}{contract.path}", *lines]
+        typer.echo("\n".join(map(printable_text, shown)), err=True)
 
     mocks.serve_mock(app, "127.0.0.1", port, announce=announce)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.contract.document import METHODS, ORIGINS, Clause, Contract, data_folder
+from mjrelay.contract.document import ORIGINS, Clause, Contract, data_folder
 from mjrelay.contract.environment import (
     checked_key,
     environment_key,
@@ -21,6 +21,7 @@ from mjrelay.contract.environment import (
 )
 from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
 from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
+from mjrelay.contract.references import METHODS, reference_target, stray_references
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
@@ -68,8 +69,10 @@ __all__ = [
     "profile_differences",
     "profile_statements",
     "read_key",
+    "reference_target",
     "relay_name",
     "relay_names",
     "resolve_base_url",
+    "stray_references",
     "yaml_line",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from attrs import define, field, frozen
 
 from mjrelay.base import ContractError, json_pointer
+from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 from mjrelay.http import Credential
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ORIGINS = "x-origins"
 """Where a packaged contract that overlays made says which files it is written in."""
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @frozen
@@ -258,13 +257,10 @@ class Contract:
             if reference in seen:
                 raise ContractError(f"{reference} refers to itself", source=self.source)
             seen.append(reference)
-            node = self.document
-            for step in unquote(reference).removeprefix("#/").split("/"):
-                name = step.replace("~1", "/").replace("~0", "~")
-                try:
-                    node = node[int(name) if isinstance(node, list) else name]
-                except (KeyError, IndexError, TypeError, ValueError) as error:
-                    raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
+            try:
+                _, node = reference_target(self.document, reference)
+            except LookupError as error:
+                raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
         return node
 
     def clause(self, *location: str | int) -> Clause:

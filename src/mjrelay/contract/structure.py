@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError, SettingError
-from mjrelay.contract.document import METHODS, Contract
+from mjrelay.contract.references import METHODS, stray_references
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mjrelay.base import Location
+    from mjrelay.contract.document import Contract
 
     Fault = tuple[Location, str]
 
@@ -66,9 +67,6 @@ _DOCUMENT: dict[str, Any] = {
 }
 """What has to be an object or a list; `*` is every key that is not named."""
 
-# What is foreign to the OpenAPI document, and may look as it likes.
-_FREE = {"value", "example", "default", "enum", "const"}
-
 
 def _at(document: Any, location: Location) -> Any:
     for step in location:
@@ -87,7 +85,7 @@ def _faults(contract: Contract) -> Iterator[Fault]:
     if not isinstance(version, str) or not version.startswith("3."):
         yield ("openapi",), f"openapi is {version!r}; write openapi: 3.1.0"
     yield from _misshapen(document, _DOCUMENT, ())
-    yield from _dangling(contract, document, ())
+    yield from stray_references(document)
     fetches = [
         ("paths", path, method)
         for path, item in document["paths"].items()
@@ -127,29 +125,6 @@ def _misshapen(value: Any, shape: Any, location: Location) -> Iterator[Fault]:
             inner = shape.get(name) if name.startswith("x-") else shape.get(name, shape.get("*"))
             if inner is not None:
                 yield from _misshapen(item, inner, (*location, name))
-
-
-def _dangling(contract: Contract, value: Any, location: Location) -> Iterator[Fault]:
-    """References that lead nowhere, or out of the file."""
-    if isinstance(value, dict):
-        target = value.get("$ref")
-        if isinstance(target, str):
-            if not target.startswith("#/"):
-                yield (
-                    (*location, "$ref"),
-                    f"{target} lies elsewhere; write it into this file, under components",
-                )
-                return
-            try:
-                contract.resolve(value)
-            except ContractError as error:
-                yield (*location, "$ref"), f"{_said(error)}; correct it"
-        for name, item in value.items():
-            if name not in _FREE and not name.startswith("x-"):
-                yield from _dangling(contract, item, (*location, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _dangling(contract, item, (*location, index))
 
 
 def _meaningless(contract: Contract) -> Iterator[Fault]:

@@ -1,0 +1,203 @@
+"""
+Generated files in a folder that may hold others: what changes there, and how.
+
+Only files that an earlier run wrote are ever changed or deleted. Their names are in the lock beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mjrelay.base import MjrelayError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_CACHE = "__pycache__"
+
+
+class GenerationError(MjrelayError):
+    """The clients cannot be generated; whatever was generated before is still in place."""
+
+
+@frozen
+class Difference:
+    """One file that is not as the generator writes it."""
+
+    what: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.path}"
+
+
+@frozen
+class Replacement:
+    """What became of a folder: the files that changed, and what is left there that no run wrote."""
+
+    changes: tuple[Difference, ...]
+    left: tuple[str, ...]
+
+
+def compare(wanted: Path, actual: Path) -> list[Difference]:
+    """How a tree differs from the one that is wanted; a symbolic link always does."""
+    wants, has = files_of(wanted), files_of(actual)
+    return [
+        Difference("missing" if path not in has else "extra" if path not in wants else "different", path)
+        for path in sorted(wants.keys() | has.keys())
+        if path not in has or path not in wants or not _same(wants[path], has[path])
+    ]
+
+
+def files_of(tree: Path) -> dict[str, Path]:
+    """The files of a tree by their paths in it, without the interpreter's cache."""
+    found = (
+        (path.relative_to(tree), path) for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
+    return {inner.as_posix(): path for inner, path in found if _CACHE not in inner.parts}
+
+
+def replace(wanted: Path, actual: Path, lock: str) -> Replacement:
+    """
+    Write a finished tree over an earlier one, whole or not at all.
+
+    ``lock`` is the path of the lock in both. Files that it does not name are left alone. Raises
+    `GenerationError`, and changes nothing, where such a file or a symbolic link is in the way.
+    """
+    known = _known(actual, lock)
+    differences = compare(wanted, actual)
+    changes = [one for one in differences if one.what != "extra" or one.path in known]
+    for change in changes:
+        _check(change, actual, known)
+    if changes:
+        _write(changes, wanted, actual, lock)
+    foreign = [one.path for one in differences if one.what == "extra" and one.path not in known]
+    return Replacement(tuple(changes), tuple(_shortest(foreign, files_of(wanted))))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return not other.is_symlink() and one.read_bytes() == other.read_bytes()
+
+
+def _known(actual: Path, lock: str) -> frozenset[str]:
+    """The files that earlier runs wrote, by the lock; none where nothing is there yet."""
+    if actual.is_symlink() or (actual.exists() and not actual.is_dir()):
+        raise GenerationError(f"{actual} is no folder; move it, or choose another one")
+    package = (actual / lock).parent
+    if not files_of(package):
+        return frozenset()
+    try:
+        names = json.loads((actual / lock).read_text(encoding="utf-8"))["files"]
+        paths = [PurePosixPath(name) for name in names]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise GenerationError(
+            f"{package} is there, and no {Path(lock).name} in it lists what was generated, as it does since "
+            "mjrelay deletes nothing else; move or delete the folder, then generate again"
+        ) from error
+    for path in paths:
+        if path.is_absolute() or ".." in path.parts or "\0" in str(path):
+            raise GenerationError(f"{actual / lock} lists {path}, which lies elsewhere; delete that line")
+    return frozenset({*map(str, paths), lock})
+
+
+def _check(change: Difference, actual: Path, known: frozenset[str]) -> None:
+    target = actual / change.path
+    inner = [actual.joinpath(*parts) for parts in _prefixes(change.path)]
+    for folder in inner[:-1]:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise GenerationError(f"{folder} is no folder; move it, then generate again")
+    if target.is_symlink():
+        raise GenerationError(f"{target} is a symbolic link; move it, then generate again")
+    if target.is_dir():
+        raise GenerationError(f"{target} is a folder; move it, then generate again")
+    if target.exists() and change.path not in known:
+        raise GenerationError(f"{target} is there and was not generated; move it, then generate again")
+
+
+def _prefixes(path: str) -> list[tuple[str, ...]]:
+    parts = PurePosixPath(path).parts
+    return [parts[:length] for length in range(1, len(parts) + 1)]
+
+
+def _write(changes: Iterable[Difference], wanted: Path, actual: Path, lock: str) -> None:
+    # The lock comes first and deletions last: a run that is killed leaves files that the next one knows.
+    ordered = sorted(changes, key=lambda one: (one.what == "extra", one.path != lock))
+    try:
+        actual.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".mjrelay-", dir=actual.parent) as folder:
+            new, old = Path(folder, "new"), Path(folder, "old")
+            for change in ordered:  # whatever can fail for want of space or rights fails here
+                if change.what != "extra":
+                    _copy(wanted / change.path, new / change.path)
+                if change.what != "missing":
+                    _copy(actual / change.path, old / change.path)
+            _commit(ordered, new, old, actual)
+    except OSError as error:
+        raise GenerationError(f"{actual} cannot be written: {error}; it is as it was before") from error
+    for change in ordered:
+        if change.what == "extra":
+            _forget(actual, actual / change.path)
+
+
+def _commit(changes: Iterable[Difference], new: Path, old: Path, actual: Path) -> None:
+    done: list[Difference] = []
+    made: list[Path] = []
+    try:
+        for change in changes:
+            target = actual / change.path
+            missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+            for folder in reversed(missing):
+                folder.mkdir()
+                made.append(folder)
+            done.append(change)
+            if change.what == "extra":
+                target.unlink()
+            else:
+                (new / change.path).replace(target)
+    except BaseException:
+        for change in reversed(done):
+            target = actual / change.path
+            if change.what == "missing":
+                target.unlink(missing_ok=True)
+            else:
+                (old / change.path).replace(target)
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+
+
+def _forget(actual: Path, file: Path) -> None:
+    """Take away the bytecode of a module that has gone, and the folders that it leaves empty."""
+    with suppress(OSError):  # nothing depends on it
+        for compiled in (file.parent / _CACHE).glob(f"{file.stem}.*.pyc"):
+            compiled.unlink()
+        for folder in (file.parent / _CACHE, *file.parents):
+            if folder == actual:
+                break
+            if folder.is_dir():
+                folder.rmdir()
+
+
+def _shortest(paths: Iterable[str], wants: Iterable[str]) -> list[str]:
+    """Foreign files, and in their place the folders in which there is nothing else."""
+    shared = {parts for path in wants for parts in _prefixes(path)}
+    shown: dict[str, None] = {}
+    for path in paths:
+        prefixes = _prefixes(path)
+        own = next(parts for parts in prefixes if parts not in shared)
+        shown["/".join(own) + ("" if own == prefixes[-1] else "/")] = None
+    return list(shown)
