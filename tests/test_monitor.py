@@ -18,7 +18,7 @@ from attrs import asdict, evolve
 from mjrelay_conformance.drivers import LiveJudge
 from mjrelay_conformance.drivers import monitor as live
 from mjrelay_conformance.judging import Kind
-from twins import Async, Sync
+from twins import Async, Sync, UVLoop
 
 from mjrelay import (
     Exchange,
@@ -147,7 +147,7 @@ def test_a_right_relay_has_no_finding(name: str, twin: Twin) -> None:
     assert (watching.findings, watching.judged) == ({}, requests)
 
 
-@TWINS
+@pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
 def test_the_hook_is_told_of_each_exchange(twin: Twin) -> None:
     """Each request of waiting, watching and asking for several comes once, with the ids that it asked for."""
     ids: list[tuple[str, ...]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from twins import runner
 
 from mjrelay import SettingError, State, UnauthorizedError, UnknownRelayError
 from mjrelay.base.clock import Clock
@@ -95,7 +95,8 @@ def test_a_wait_is_over_at_once_with_its_true_requests(zhongzhuan: Mock) -> None
     assert 10 < zhongzhuan.requests - few < 200
 
 
-def test_the_twins_wait_alike(zhongzhuan: Mock) -> None:
+@pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
+def test_the_twins_wait_alike(zhongzhuan: Mock, uvloop: bool) -> None:
     """Both kinds of relay share the mock's clock, and both wait for nothing."""
 
     async def main() -> list[State]:
@@ -103,7 +104,8 @@ def test_the_twins_wait_alike(zhongzhuan: Mock) -> None:
             return [task.state async for task in relay.wait_all([zhongzhuan.submit(n) for n in (9, 99)])]
 
     begun = time.monotonic()
-    assert asyncio.run(main()) == [State.SUCCEEDED] * 2
+    with runner(uvloop=uvloop) as running:
+        assert running.run(main()) == [State.SUCCEEDED] * 2
     tasks = zhongzhuan.relay().wait_all([zhongzhuan.submit(n) for n in (9, 99)])
     assert [task.state for task in tasks] == [State.SUCCEEDED] * 2
     assert time.monotonic() - begun < 20

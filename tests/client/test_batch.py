@@ -17,7 +17,7 @@ from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from twins import Async, Sync
+from twins import Async, Sync, UVLoop
 
 from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
 from mjrelay.base.clock import Clock
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Twin = type[Sync | Async]
 
 KEY = "sk-never-to-be-seen-4711"
-TWINS = pytest.mark.parametrize("twin", [Sync, Async])
+TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
 
 # What one task comes in, what a list comes in, and how x-mj-task says so.
 SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any], str, dict[str, str]]] = {

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from twins import Async, Sync
+from twins import Async, Sync, UVLoop
 
 from mjrelay import (
     AnswerError,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     Twin = type[Sync | Async]
 
 KEY = "sk-never-to-be-seen-4711"
-TWINS = pytest.mark.parametrize("twin", [Sync, Async])
+TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from twins import Async, Sync
+from twins import Async, Sync, UVLoop
 
 from mjrelay import (
     EmptyAnswerError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Twin = type[Sync | Async]
 
 KEY = "sk-never-to-be-seen-4711"
-TWINS = pytest.mark.parametrize("twin", [Sync, Async])
+TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
 JSON = {"content-type": "application/json"}
 
 

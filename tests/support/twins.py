@@ -1,9 +1,11 @@
-"""`Relay` and `AsyncRelay` behind one set of names, so that a test of the one is a test of both."""
+"""`Relay` and `AsyncRelay` behind one set of names, so that a test of one is a test of both, on every loop."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
+
+import pytest
 
 from mjrelay import AsyncRelay, Relay
 
@@ -12,6 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay import Task
+
+
+def runner(*, uvloop: bool = False) -> asyncio.Runner:
+    """A runner with an event loop of asyncio or of uvloop; skips the test where uvloop is not installed."""
+    if not uvloop:
+        return asyncio.Runner()
+    module = pytest.importorskip("uvloop", reason="uvloop is not installed")
+    return asyncio.Runner(loop_factory=module.new_event_loop)
 
 
 class Sync:
@@ -51,8 +61,10 @@ class Sync:
 class Async:
     """An `AsyncRelay` on a loop of its own, looked at from outside."""
 
+    uvloop = False
+
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.runner = asyncio.Runner()
+        self.runner = runner(uvloop=self.uvloop)
         self.face: Any = AsyncRelay(*args, **options)
 
     def fetch(self, task_id: str) -> Task:
@@ -82,6 +94,12 @@ class Async:
     def __exit__(self, *_: object) -> None:
         self.runner.run(self.face.aclose())
         self.runner.close()
+
+
+class UVLoop(Async):
+    """An `AsyncRelay` on a loop of uvloop."""
+
+    uvloop = True
 
 
 async def _all(tasks: AsyncIterator[Task]) -> list[Task]:

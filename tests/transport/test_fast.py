@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import socket
@@ -11,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from twins import runner
 
 from mjrelay.errors import SettingError
 from mjrelay.http.redaction import Redactor
@@ -66,9 +66,9 @@ def server() -> Iterator[Server]:
     made.close()
 
 
-@pytest.fixture(params=["threads", "asyncio"])
+@pytest.fixture(params=["threads", "asyncio", "uvloop"])
 def send(request: pytest.FixtureRequest, server: Server) -> Callable[[Request], Exchange]:
-    """Sends a request to the server over each of the two wires."""
+    """Sends a request to the server over each of the two wires, the asynchronous one on either event loop."""
     link = TransportConfig(server.origin, Redactor(KEY))
 
     def threads(sent: Request) -> Exchange:
@@ -86,7 +86,8 @@ def send(request: pytest.FixtureRequest, server: Server) -> Callable[[Request], 
             finally:
                 await wire.close()
 
-        return asyncio.run(main())
+        with runner(uvloop=request.param == "uvloop") as running:
+            return running.run(main())
 
     return threads if request.param == "threads" else loop
 

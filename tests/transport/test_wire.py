@@ -23,13 +23,14 @@ import traceback
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import pytest
 from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from twins import runner
 
 from mjrelay.errors import SettingError
 from mjrelay.http.redaction import Redactor
@@ -42,10 +43,12 @@ from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream
 from mjrelay.transport.transport import LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from mjrelay.http.exchange import Exchange
+
+T = TypeVar("T")
 
 KEY = "sk-never-to-be-seen-4711"
 TARGET = "/mj/task/1/fetch?n=1"
@@ -64,19 +67,31 @@ class Kind:
 
     asynchronous: bool
     fast: bool = False
+    uvloop: bool = False
 
     def __str__(self) -> str:
-        return ("fast" if self.fast else "own") + (" async" if self.asynchronous else "")
+        loop = " uvloop" if self.uvloop else " async" if self.asynchronous else ""
+        return ("fast" if self.fast else "own") + loop
+
+    def runner(self) -> asyncio.Runner:
+        """A runner with this kind's event loop."""
+        return runner(uvloop=self.uvloop)
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in a new event loop, as `asyncio.run` does."""
+        with self.runner() as running:
+            return running.run(main)
 
 
 WIRES = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in (False, True)]
+WIRES.append(Kind(asynchronous=True, uvloop=True))
 
 
 class Line:
     """A wire of either kind, driven by the test's own thread."""
 
     def __init__(self, kind: Kind, link: TransportConfig, client: Any = None) -> None:
-        self._runner = asyncio.Runner() if kind.asynchronous else None
+        self._runner = kind.runner() if kind.asynchronous else None
         make: Any = connect_async if kind.asynchronous else connect
         self.wire: Any = make(link, fast=kind.fast, client=client)
 
@@ -157,7 +172,7 @@ def clients(kind: Kind) -> Iterator[Callable[..., Any]]:
     yield make
     for one in made:
         if kind.asynchronous:
-            asyncio.run(one.aclose())
+            kind.run(one.aclose())
         else:
             one.close()
 
@@ -274,7 +289,7 @@ def test_importing_the_wire_imports_no_client() -> None:
         "import sys; from mjrelay import transport as wire; from mjrelay.http.redaction import Redactor\n"
         "heavy = {'httpx', 'httpcore', 'anyio', 'h11', 'pyreqwest', 'asyncio'}\n"
         "print(sorted(heavy & sys.modules.keys() - {'asyncio'}))\n"
-        "wire.connect(wire.Link('http://127.0.0.1:1', Redactor()))\n"
+        "wire.connect(wire.TransportConfig('http://127.0.0.1:1', Redactor()))\n"
         "print(sorted({'httpx', 'httpcore', 'anyio', 'pyreqwest'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -702,7 +717,7 @@ def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
         await wire.close()
 
     with Peer(serve) as peer:
-        asyncio.run(main(peer.origin))
+        kind.run(main(peer.origin))
 
 
 def test_an_interrupt_costs_its_connection_alone(kind: Kind, request: pytest.FixtureRequest) -> None:
@@ -789,8 +804,8 @@ def test_a_loop_after_another(kind: Kind) -> None:
     with Peer(always(answer())) as peer:
         wire = connect_async(TransportConfig(peer.origin, Redactor(KEY)), fast=kind.fast)
         for _ in range(2):
-            assert asyncio.run(wire.send(asking(), 30.0)).failure is None
-        asyncio.run(wire.close())
+            assert kind.run(wire.send(asking(), 30.0)).failure is None
+        kind.run(wire.close())
         del wire
         gc.collect()
 
@@ -809,14 +824,14 @@ def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
     with Peer(always(answer(b"{}", b"Connection: close"), close=True)) as peer:
         wire = connect_async(TransportConfig(peer.origin, Redactor(KEY), connections=1), fast=kind.fast)
         for last in (False, True):
-            assert [one.failure for one in asyncio.run(main(wire, last))] == [None] * 4
+            assert [one.failure for one in kind.run(main(wire, last))] == [None] * 4
 
 
 def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> None:
     """A wire that goes from a living event loop to another one closes the connection where it belongs."""
     if not kind.asynchronous or kind.fast:
         pytest.skip("only our own connections belong to a loop")
-    with Peer(always(answer())) as peer, asyncio.Runner() as first, asyncio.Runner() as second:
+    with Peer(always(answer())) as peer, kind.runner() as first, kind.runner() as second:
         wire = connect_async(TransportConfig(peer.origin, Redactor(KEY)))
         for runner in (first, second, first):
             assert runner.run(wire.send(asking(), 30.0)).failure is None
@@ -855,7 +870,7 @@ def test_names_are_looked_up_beside_the_loops_own_threads(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with Peer(always(answer())) as peer:
         started = time.monotonic()
-        exchange = asyncio.run(main(f"http://relay.test:{peer.port}"))
+        exchange = kind.run(main(f"http://relay.test:{peer.port}"))
         took = time.monotonic() - started
         over.set()
     assert (exchange.failure is None) == answers
@@ -894,7 +909,7 @@ def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
     def run() -> None:
         link = TransportConfig(peer.origin, Redactor(KEY))
         if kind.asynchronous:
-            asyncio.run(main(connect_async(link)))
+            kind.run(main(connect_async(link)))
         else:
             wire = connect(link)
             wire.send(asking(), 1.0)
