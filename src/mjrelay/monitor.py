@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
-import os
 import threading
 import time
 import weakref
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from attrs import field, frozen
 
-from mjrelay.base import MissingExtraError, SettingError, replace_unprintable
+from mjrelay.base import MissingExtraError, SettingError, renew_after_fork, replace_unprintable
 from mjrelay.contract import checked_key, key_variable, known_key, load_contract
 
 if TYPE_CHECKING:
@@ -124,6 +123,7 @@ class Monitor:
         self._every = int(every)
         self._closed = False
         self._begin()
+        renew_after_fork(self, Monitor._begin)
         _open.add(self)
 
     def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
@@ -185,7 +185,8 @@ class Monitor:
         return f"Monitor({self._judge.contract.name!r}, judged={self.judged}, findings={self.findings})"
 
     def _begin(self) -> None:
-        """Nothing waits and no thread runs: when it is made, and in a child process, which has no threads."""
+        """Begin with no thread and an empty queue: when it is made, and in a child process."""
+        self._judge.forget()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._queue = _Queue()
@@ -215,14 +216,7 @@ def _close_all() -> None:
         monitor.close(2.0)
 
 
-def _begin_all() -> None:
-    for monitor in list(_open):
-        monitor._begin()  # noqa: SLF001 - a monitor's own
-
-
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all)
 
 
 _Answer = tuple["Exchange", tuple[str, ...], float]

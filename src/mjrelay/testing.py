@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
-from mjrelay.base import Clock, MissingExtraError
+from mjrelay.base import Clock, MissingExtraError, renew_after_fork
 from mjrelay.client import AsyncRelay, Relay
 from mjrelay.contract import load_contract
 from mjrelay.semantics import State
@@ -40,7 +40,8 @@ class NoWaitClock(Clock):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._unlock()
+        renew_after_fork(self, NoWaitClock._unlock)
         self._monotonic, self._unix = time.monotonic(), time.time()
         self._passed = 0.0
 
@@ -56,6 +57,9 @@ class NoWaitClock(Clock):
         """Let time pass, at once."""
         with self._lock:
             self._passed += max(seconds, 0.0)
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     async def asleep(self, seconds: float) -> None:
         """Let time pass, at once; others have their turn."""

@@ -1,4 +1,4 @@
-"""`Relay` and `AsyncRelay` behind one set of names, so that a test of one is a test of both, on every loop."""
+"""`Relay` and `AsyncRelay` behind one set of names, so that a test of one is a test of both on every loop."""
 
 from __future__ import annotations
 

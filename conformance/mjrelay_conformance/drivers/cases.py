@@ -10,7 +10,6 @@ import itertools
 import json
 import random
 import re
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
@@ -20,7 +19,7 @@ from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
 from schemathesis.core.failures import Failure, FailureGroup
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, cached_property
 from mjrelay.contract import stray_references
 from mjrelay.http import Request
 from mjrelay.semantics import nested_body, parse_expression

@@ -126,6 +126,10 @@ class LiveJudge:
         used = needed_checks(self._wanted)
         self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in Kind}
 
+    def forget(self) -> None:
+        """Drop the earlier readings; a fork may have come while the monitor's thread was changing them."""
+        self._tasks, self._kept = OrderedDict(), 0
+
     def hear(self, exchange: Exchange, ids: tuple[str, ...], ended: float) -> None:
         """Judge an exchange for these task ids, which ended at that monotonic time; never raises."""
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from mjrelay.base import cached_property
 from mjrelay.http import Redactor, is_overloaded
 from mjrelay.semantics import State
 

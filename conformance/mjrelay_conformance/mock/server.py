@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, close_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
         raise ServerError(f"cannot listen on {host}, port {port}: {error}; choose another port") from error
+    close_after_fork(listener)  # a child does not accept, and must not keep the port
     # asyncio leaves this out for a listener it did not make; each answer would wait 40 ms for its body.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

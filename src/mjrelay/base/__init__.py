@@ -4,6 +4,7 @@ What every other package may use: the base errors, the clock, locations in docum
 It imports no other package of mjrelay.
 """
 
+from mjrelay.base.caching import cached_property
 from mjrelay.base.clock import Clock
 from mjrelay.base.errors import (
     ContractError,
@@ -14,6 +15,7 @@ from mjrelay.base.errors import (
     SettingError,
     UnknownRelayError,
 )
+from mjrelay.base.fork import close_after_fork, renew_after_fork
 from mjrelay.base.location import Location, json_pointer
 from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
@@ -29,8 +31,11 @@ __all__ = [
     "SettingError",
     "UnknownRelayError",
     "__version__",
+    "cached_property",
+    "close_after_fork",
     "did_you_mean",
     "json_pointer",
     "nearest_names",
+    "renew_after_fork",
     "replace_unprintable",
 ]

@@ -7,12 +7,12 @@ import math
 import threading
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from mjrelay.client.base import Collector, Face, expected
 from mjrelay.client.options import checked_id
 from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import AsyncWire, TransportConfig, connect_async
+from mjrelay.transport import AsyncWire, connect_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -31,6 +31,8 @@ class AsyncRelay(Face[AsyncWire]):
 
     One event loop uses it; ``client`` is an `httpx.AsyncClient`.
     """
+
+    _connect = staticmethod(connect_async)
 
     async def fetch(self, task_id: str) -> Task:
         """The task as it stands now; one request. Raises what `Relay.fetch` raises."""
@@ -106,8 +108,8 @@ class AsyncRelay(Face[AsyncWire]):
 
     async def aclose(self) -> None:
         """Close the connections, unless they are somebody else's."""
-        if self._owner:
-            await self._wire.close()
+        if self._owner and (wire := self._shared.close()) is not None:
+            await wire.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,9 +118,6 @@ class AsyncRelay(Face[AsyncWire]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> AsyncWire:
-        return connect_async(link, fast=fast, client=client)
 
     async def _watched(self, task_id: str, timeout: float) -> AsyncGenerator[Task]:
         async with aclosing(self._run(self._waiting([task_id], timeout))) as events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
@@ -13,6 +14,7 @@ from mjrelay.client.options import WIRED, Changes, Options, check_seconds, check
 from mjrelay.client.polling import GRACE, Ask, Changed, Ended, Event, Lost, Waiting, ends
 from mjrelay.client.responses import Answers
 from mjrelay.client.schedule import Rhythm
+from mjrelay.client.shared_wire import SharedWire
 from mjrelay.client.task import DownloadError, RelayError, SomeTasksError, Task
 from mjrelay.contract import (
     Template,
@@ -66,7 +68,8 @@ _warned: set[str] = set()
 class Face(Generic[W]):
     """A relay by its contract, and the meaning of what it sends; how to send is the subclass's."""
 
-    _wire: W
+    _connect: Callable[..., W]
+    """Makes the wire along which requests go; static, so that a wire does not keep its relay alive."""
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class Face(Generic[W]):
             clock=clock or Clock(),
         )
         self._set_up(contract, options, Rhythm(contract.reader.refresh))
-        self._wire, self._owner = self._connect(self._link(), fast=fast, client=client), True
+        self._shared, self._owner = self._connected(), True
 
     @property
     def name(self) -> str:
@@ -148,11 +151,9 @@ class Face(Generic[W]):
             changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
         other._set_up(self._contract, evolve(self._options, **changes), self._rhythm)
-        other._wire, other._owner = self._wire, False
+        other._shared, other._owner = self._shared, False
         if wired or "headers" in changes:  # a header's value is kept out of what the wire tells
-            options = other._options
-            other._wire = other._connect(other._link(), fast=options.fast, client=options.client)
-            other._owner = True
+            other._shared, other._owner = other._connected(), True
         return other
 
     def __repr__(self) -> str:
@@ -160,9 +161,14 @@ class Face(Generic[W]):
             return f"{type(self).__name__}(…)"
         return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
 
-    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> W:
-        """The wire along which requests go."""
-        raise NotImplementedError
+    @property
+    def _wire(self) -> W:
+        return self._shared.get()
+
+    def _connected(self) -> SharedWire[W]:
+        options = self._options
+        make = partial(self._connect, self._link(), fast=options.fast, client=options.client)
+        return SharedWire(make, client=options.client is not None)
 
     def _set_up(self, contract: Contract, options: Options, rhythm: Rhythm) -> None:
         """Take the options; raises `SettingError` for what cannot be used."""

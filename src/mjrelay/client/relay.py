@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from mjrelay.client.base import Collector, Face, expected
 from mjrelay.client.options import checked_id
 from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import TransportConfig, Wire, connect
+from mjrelay.transport import Wire, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -42,6 +43,8 @@ class Relay(Face[Wire]):
 
     Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
     """
+
+    _connect = staticmethod(connect)
 
     def fetch(self, task_id: str) -> Task:
         """
@@ -146,8 +149,8 @@ class Relay(Face[Wire]):
 
     def close(self) -> None:
         """Close the connections, unless they are somebody else's."""
-        if self._owner:
-            self._wire.close()
+        if self._owner and (wire := self._shared.close()) is not None:
+            wire.close()
 
     def __enter__(self) -> Self:
         return self
@@ -157,9 +160,6 @@ class Relay(Face[Wire]):
     ) -> None:
         self.close()
 
-    def _connect(self, link: TransportConfig, *, fast: bool, client: Any) -> Wire:
-        return connect(link, fast=fast, client=client)
-
     def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:
         for event in self._run(waiting):
             yield from collector.take(event)
@@ -167,29 +167,64 @@ class Relay(Face[Wire]):
 
     def _run(self, waiting: Waiting) -> Generator[Event]:
         """Send and sleep as the machine says; where it asks for several at once, in threads."""
-        clock, flying = self._options.clock, 0
-        answers: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+        clock = self._options.clock
 
-        def ask(step: Ask, timeout: float) -> None:
+        def ask(step: Ask) -> Answer:
             try:
-                answers.put((step, self._told(step, self._wire.send(self._asking(step.ids), timeout))))
+                return self._told(step, self._wire.send(self._asking(step.ids), self._patience(waiting)))
             except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
-                answers.put((step, error))
+                return error
 
+        flight = _Flight(ask, threads=waiting.concurrency > 1)
         while not waiting.done:
             step = waiting.next(now := clock.now())
             if isinstance(step, Ask):
-                flying += 1
-                timeout = self._patience(waiting)
-                if waiting.concurrency == 1:
-                    ask(step, timeout)
-                else:  # no pool: its threads would hold up the end of a program that lost interest
-                    threading.Thread(target=ask, args=(step, timeout), name="mjrelay", daemon=True).start()
-            elif flying:
+                flight.start(step)
+            elif flight.steps:
                 with suppress(Empty):
-                    asked, answer = answers.get(timeout=None if math.isinf(step) else max(step - now, 0))
-                    flying -= 1
+                    asked, answer = flight.land(None if math.isinf(step) else max(step - now, 0))
                     waiting.answered(asked, expected(answer), clock.now())
             elif step < math.inf:
                 clock.sleep(step - now)
             yield from waiting.events()
+
+
+class _Flight:
+    """
+    The requests of one wait that are in flight.
+
+    Where the caller forks between two events, the child sends them again: their threads are the parent's.
+    """
+
+    def __init__(self, ask: Callable[[Ask], Answer], *, threads: bool) -> None:
+        self.steps: list[Ask] = []
+        self._ask, self._threads, self._process = ask, threads, os.getpid()
+        self._answers: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+
+    def start(self, step: Ask) -> None:
+        """Send a request."""
+        self._resume()
+        self.steps.append(step)
+        self._send(step)
+
+    def land(self, timeout: float | None) -> tuple[Ask, Answer]:
+        """Return the next answer; raises `Empty` after that many seconds."""
+        self._resume()
+        asked, answer = self._answers.get(timeout=timeout)
+        self.steps.remove(asked)
+        return asked, answer
+
+    def _resume(self) -> None:
+        if self._process != os.getpid():
+            self._process, self._answers = os.getpid(), SimpleQueue()
+            for step in self.steps:
+                self._send(step)
+
+    def _send(self, step: Ask) -> None:
+        if self._threads:  # no pool: its threads would hold up the end of a program that lost interest
+            threading.Thread(target=self._carry, args=(step,), name="mjrelay", daemon=True).start()
+        else:
+            self._carry(step)
+
+    def _carry(self, step: Ask) -> None:
+        self._answers.put((step, self._ask(step)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mjrelay.base import ContractError, json_pointer
+from mjrelay.base import ContractError, cached_property, json_pointer
 from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line

@@ -11,14 +11,15 @@ import json
 import os
 import re
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
+from mjrelay.base import close_after_fork
 from mjrelay.download.job import _PassingError
 from mjrelay.http import plain_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import BufferedWriter
+    from io import BufferedWriter, FileIO
     from pathlib import Path
 
     from mjrelay.download.job import _Job
@@ -49,6 +50,8 @@ class _Part:
             if self._path.is_symlink():
                 self._path.unlink()
             self._file = open(self._path, "ab", opener=_unlinked)  # noqa: SIM115 - closed on exit
+            # A child would still hold its lock when this process has closed it.
+            close_after_fork(cast("FileIO", self._file.raw))
             self._mine = _alone(self._file, self._path)
             if not self._mine:
                 self._file.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
 
+from mjrelay.base import cached_property
 from mjrelay.http.strictjson import NotJSONError, parse_json
 
 __all__ = ["Exchange", "Headers", "NotJSONError", "parse_json"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
+from mjrelay.transport.response import CLOSED
 from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ else:
 
 
 __all__ = [
+    "CLOSED",
     "AsyncWire",
     "RefusedAddressError",
     "Stream",

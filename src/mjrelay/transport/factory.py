@@ -7,6 +7,8 @@ our own; where a proxy stands before the relay, or a client is given, it is http
 
 from __future__ import annotations
 
+import logging
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
     from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
 
 
+_log = logging.getLogger("mjrelay")
+_warned_in: int | None = None
+
+
 def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Wire:
     """
     A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
 
     A client is used as it is, but for its ``auth``, which could overwrite the credential; it is left open.
+    In a child process in which pyreqwest cannot run, ``fast`` is ignored with a warning.
     Raises `MissingExtraError` where the extra is not installed, and `SettingError` for a proxy,
     certificates or a client that cannot be used.
     """
@@ -35,7 +42,8 @@ def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client |
     if fast:
         with _extra():
             from mjrelay.transport.pyreqwest import FastWire  # noqa: PLC0415
-        return FastWire(link)
+        with _fork_allowed():
+            return FastWire(link)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
     if _route.proxy(link.origin, link.proxy):
@@ -58,7 +66,8 @@ def connect_async(
     if fast:
         with _extra():
             from mjrelay.transport.pyreqwest import AsyncFastWire  # noqa: PLC0415
-        return AsyncFastWire(link)
+        with _fork_allowed():
+            return AsyncFastWire(link)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
     if _route.proxy(link.origin, link.proxy):
@@ -76,3 +85,24 @@ def _extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtraError("fast", error.name or "pyreqwest") from error
+
+
+@contextmanager
+def _fork_allowed() -> Iterator[None]:
+    """
+    Go on without pyreqwest in a child process whose parent has started its runtime, and log that once.
+
+    See https://github.com/MarkusSintonen/pyreqwest/issues/51.
+    """
+    global _warned_in  # noqa: PLW0603 - once per process
+    try:
+        yield
+    except RuntimeError as error:
+        if "fork()" not in str(error):
+            raise
+        if _warned_in != os.getpid():
+            _warned_in = os.getpid()
+            _log.warning(
+                "fast=True has no effect in this process: pyreqwest was started before the fork and cannot "
+                "run in the child, so requests are sent with h11; create the Relay after fork"
+            )

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.protocol import Talk
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, with_encoding
 from mjrelay.transport.route import CONNECT, Found, Place, context, dial, look_up, unreachable
@@ -287,6 +287,7 @@ class AsyncHTTPWire:
         for rest, (family, kind, number, _, address) in zip(range(len(found), 0, -1), found, strict=True):
             try:
                 line = socket.socket(family, kind, number)
+                close_after_fork(line)
                 try:
                     line.setblocking(False)
                     async with asyncio.timeout(min(CONNECT, answer.left() / rest)):

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, close_after_fork, renew_after_fork
 from mjrelay.http import Redactor
 from mjrelay.transport import route as _route
 from mjrelay.transport.protocol import Talk
@@ -44,8 +44,12 @@ class _Discretion(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lock = threading.Lock()
+        self._unlock()
+        renew_after_fork(self, _Discretion._unlock)
         self._redactors: weakref.WeakSet[Redactor] = weakref.WeakSet()
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def heed(self, redactor: Redactor) -> None:
         """Take the secrets of this one out too, as long as it lives."""
@@ -165,7 +169,7 @@ class ProxyWire(ClientWire):
 
     def __init__(self, link: TransportConfig) -> None:
         self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
-        super().__init__(link, httpx.Client(**options))
+        super().__init__(link, httpx.Client(**options, event_hooks=_HOOKS))
 
     def close(self) -> None:
         super().close()
@@ -190,7 +194,7 @@ def download(
 ) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
     """Status, header fields and the pieces of a body that comes through a proxy; raises `GivenUpError`."""
     _hidden, options = _through(url, proxy, verify, 1)  # the name keeps it alive
-    with httpx.Client(**{**options, "timeout": timeout}) as client:
+    with httpx.Client(**{**options, "timeout": timeout}, event_hooks=_HOOKS) as client:
         with _told():
             sent = client.build_request("GET", url, headers=list(headers))
             response = client.send(sent, stream=True, follow_redirects=False)
@@ -198,6 +202,16 @@ def download(
             yield response.status_code, _fields(response), _pieces(response)
         finally:
             response.close()
+
+
+def _leave_to_parent(response: httpx.Response) -> None:
+    """Close the connection of a response in every child process."""
+    stream = response.extensions.get("network_stream")
+    if stream is not None and (line := stream.get_extra_info("socket")) is not None:
+        close_after_fork(line)
+
+
+_HOOKS: Any = {"response": [_leave_to_parent]}
 
 
 def _pieces(response: httpx.Response) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, close_after_fork
 from mjrelay.http import is_loopback_url
 from mjrelay.transport.response import GivenUpError
 
@@ -134,12 +134,16 @@ def dial(
             raise RefusedError(f"{place.authority} has no address that may be connected to")
     for rest, (family, kind, number, _, address) in zip(range(len(found), 0, -1), found, strict=True):
         line = socket.socket(family, kind, number)
+        close_after_fork(line)
         try:
             line.settimeout(min(CONNECT, left() / rest))
             line.connect(address)
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             line.settimeout(left())
-            return line if tls is None else tls.wrap_socket(line, server_hostname=place.host)
+            if tls is not None:
+                line = tls.wrap_socket(line, server_hostname=place.host, do_handshake_on_connect=False)
+                close_after_fork(line)
+                line.do_handshake()
         except OSError as error:
             line.close()
             if rest == 1:
@@ -147,6 +151,8 @@ def dial(
         except BaseException:
             line.close()
             raise
+        else:
+            return line
     raise AssertionError("a host has an address")
 
 

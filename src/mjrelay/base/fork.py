@@ -1,0 +1,67 @@
+"""
+Keep a forked process from sharing what its parent uses: connections, locked files and locks.
+
+Only the thread that calls ``fork`` exists in the child. A lock that another thread held is never released
+there, and a socket, or the lock on a file, is the same one in both processes.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+O = TypeVar("O")  # noqa: E741 - an owner
+
+
+class File(Protocol):
+    """An open file or socket."""
+
+    def fileno(self) -> int:
+        """The descriptor, negative once closed."""
+
+    def close(self) -> object:
+        """Close the descriptor, without a word to the other side."""
+
+
+_files: WeakSet[File] = WeakSet()
+_renewals: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
+
+
+def close_after_fork(file: File) -> None:
+    """Close a file or socket in every child process; nothing is sent, and the parent keeps it."""
+    _files.add(file)
+
+
+def renew_after_fork(owner: O, renew: Callable[[O], object]) -> None:
+    """Call ``renew(owner)`` in every child process, to replace locks and what the parent goes on using."""
+    _renewals[owner] = renew
+
+
+def _renew_all() -> None:
+    ended: int | None
+    try:
+        ended, other = os.pipe()
+        os.close(other)
+    except OSError:  # no descriptor is left
+        ended = None
+    for file in list(_files):
+        with suppress(OSError, ValueError):
+            if ended is not None:
+                # An event loop may still hold the number, and close or unregister it: it must lead to nothing
+                # of the parent's, nor to a file that the child opens later.
+                os.dup2(ended, file.fileno(), inheritable=False)
+            file.close()
+    if ended is not None:
+        os.close(ended)
+    for owner, renew in list(_renewals.items()):
+        renew(owner)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
