@@ -2,6 +2,7 @@
 
 import signal
 
+from certificates import certificates as certificates
 from hypothesis import settings
 
 # Examples have no deadline: how long one takes says nothing on a busy machine.

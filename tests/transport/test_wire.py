@@ -10,7 +10,6 @@ import ipaddress
 import itertools
 import logging
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -45,6 +44,8 @@ from mjrelay.transport.transport import LARGEST_BODY, TransportConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
+
+    from certificates import Certificates
 
     from mjrelay.http.exchange import Exchange
 
@@ -797,12 +798,14 @@ def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a loop was closed around a connection
-def test_a_loop_after_another(kind: Kind) -> None:
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_loop_after_another(kind: Kind, proxied: bool) -> None:
     """Connections of an event loop that is gone are not used by the next one."""
     if not kind.asynchronous:
         pytest.skip("threads have no loop")
     with Peer(always(answer())) as peer:
-        wire = connect_async(TransportConfig(peer.origin, Redactor(KEY)), fast=kind.fast)
+        link = TransportConfig("http://relay.test", Redactor(KEY), proxy=peer.origin) if proxied else None
+        wire = connect_async(link or TransportConfig(peer.origin, Redactor(KEY)), fast=kind.fast)
         for _ in range(2):
             assert kind.run(wire.send(asking(), 30.0)).failure is None
         kind.run(wire.close())
@@ -945,31 +948,6 @@ def test_a_second_address_is_tried(line: Callable[..., Line]) -> None:
 
 
 # TLS
-
-
-@frozen
-class Certificates:
-    """A certificate for localhost, and the authority that signed it."""
-
-    authority: str
-    context: ssl.SSLContext
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Made anew for each run."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed, and nothing else here makes certificates")
-    folder = tmp_path_factory.mktemp("tls")
-    run = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    run += ["-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=DNS:localhost,DNS:relay.test"]
-    run += ["-addext", "basicConstraints=critical,CA:FALSE"]  # pyreqwest takes no authority for a server
-    run += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "authority.pem")]
-    subprocess.run(run, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "authority.pem", folder / "key.pem")
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return Certificates(str(folder / "authority.pem"), context)
 
 
 def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ It logs URLs and header fields, in which a relay may echo the key: they are take
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import threading
 import time
 import weakref
-from asyncio import timeout as within
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -140,7 +140,7 @@ class AsyncClientWire:
         _check_open(self._client, closed=self._closed)
         answer = Answer(self._link, request, timeout)
         try:
-            async with within(timeout):
+            async with asyncio.timeout(timeout):
                 response = await self._client.send(
                     _built(self._client, self._link, request, answer),
                     stream=True,
@@ -180,12 +180,21 @@ class AsyncProxyWire(AsyncClientWire):
     """The twin of `ProxyWire`."""
 
     def __init__(self, link: TransportConfig) -> None:
-        self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
-        super().__init__(link, httpx.AsyncClient(**options))
+        self._hidden, self._options = _through(link.origin, link.proxy, link.verify, link.connections)
+        super().__init__(link, httpx.AsyncClient(**self._options))
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def send(self, request: Request, timeout: float) -> Exchange:
+        loop = asyncio.get_running_loop()
+        if self._loop not in {None, loop}:  # the connections of one event loop fail in another
+            self._client = httpx.AsyncClient(**self._options)
+        self._loop = loop
+        return await super().send(request, timeout)
 
     async def close(self) -> None:
         await super().close()
-        await self._client.aclose()
+        if self._loop in {None, asyncio.get_running_loop()}:
+            await self._client.aclose()
 
 
 @contextmanager
@@ -204,14 +213,17 @@ def download(
             response.close()
 
 
-def _leave_to_parent(response: httpx.Response) -> None:
-    """Close the connection of a response in every child process."""
-    stream = response.extensions.get("network_stream")
-    if stream is not None and (line := stream.get_extra_info("socket")) is not None:
-        close_after_fork(line)
+def _traced(request: httpx.Request) -> None:
+    request.extensions["trace"] = _leave_to_parent
 
 
-_HOOKS: Any = {"response": [_leave_to_parent]}
+def _leave_to_parent(event: str, info: dict[str, Any]) -> None:
+    """Close each new connection in every child process."""
+    if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+        close_after_fork(info["return_value"].get_extra_info("socket"))
+
+
+_HOOKS: Any = {"request": [_traced]}
 
 
 def _pieces(response: httpx.Response) -> Iterator[bytes]:
