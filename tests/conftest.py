@@ -2,8 +2,10 @@
 
 import signal
 
-from certificates import certificates as certificates
+from certificates import certificates
 from hypothesis import settings
+
+__all__ = ["certificates"]
 
 # Examples have no deadline: how long one takes says nothing on a busy machine.
 settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=30)

@@ -1,4 +1,4 @@
-"""Relays in forked processes: each process has its own connections, and no lock is held by a missing thread."""
+"""Relays in forked processes: each has its own connections, and no lock is held by a missing thread."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def reached(request: pytest.FixtureRequest, certificates: Certificates) -> Itera
         yield Reached(opened, **options)
 
 
-def run(site: Site, program: str, url: str | None = None, **options: Any) -> tuple[str, str]:
+def run(site: Site, program: str, *arguments: str, url: str | None = None, **options: Any) -> tuple[str, str]:
     """Run a program with every warning an error; its output and what it logged."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     quiet = [
@@ -225,7 +225,7 @@ def run(site: Site, program: str, url: str | None = None, **options: Any) -> tup
     ]
     done = subprocess.run(
         # From Python 3.12 on, forking a process with threads warns by itself; and relay.test has no TLS.
-        [sys.executable, "-W", "error", *quiet, "-c", NAMES + program],
+        [sys.executable, "-W", "error", *quiet, "-c", NAMES + program, *arguments],
         env={**environment, "URL": url or site.origin, "OPTIONS": json.dumps(options)},
         capture_output=True,
         text=True,
@@ -302,7 +302,7 @@ with relay() as shared:
 
 
 def test_fast_falls_back_with_one_warning(site: Site) -> None:
-    """Where the parent has started pyreqwest, a child uses h11 and logs once what to do; the parent does not."""
+    """Where the parent has started pyreqwest, a child uses h11 and logs once what to do."""
     pytest.importorskip("pyreqwest")
     program = """
 def child():
@@ -340,7 +340,7 @@ ended(fork(child), fork(child))
 
 
 def test_a_client_of_the_parent_is_refused(site: Site) -> None:
-    """A child does not read from connections of an httpx client of the parent; with one of its own it works."""
+    """A child does not read from an httpx client of the parent; with one of its own it works."""
     program = """
 import httpx
 
@@ -373,12 +373,10 @@ def test_a_fork_within_an_event_loop(reached: Reached, loop: str) -> None:
     """An `AsyncRelay` works in a new loop of a child, and goes on in the parent's on the same connections."""
     if loop == "uvloop":
         pytest.importorskip("uvloop")
-    program = (
-        f"""
-import {loop}
-from {loop} import new_event_loop
-"""
-        + """
+    program = """
+import importlib
+new_event_loop = importlib.import_module(sys.argv[1]).new_event_loop
+
 async def some(first):
     found = await asyncio.gather(*(shared.fetch(str(first + n)) for n in range(8)))
     assert [task.id for task in found] == [str(first + n) for n in range(8)]
@@ -410,8 +408,7 @@ shared, loops_own = relay(AsyncRelay), []
 with asyncio.Runner(loop_factory=new_event_loop) as runner:
     runner.run(main())
 """
-    )
-    run(reached.site, program, **reached.options)
+    run(reached.site, program, loop, **reached.options)
 
 
 def test_a_wait_goes_on_in_a_child(site: Site) -> None:
@@ -507,9 +504,8 @@ shared.close()
 def test_a_download_is_resumed_while_a_child_lives(site: Site, tmp_path: Path) -> None:
     """A child does not hold the lock on a file that its parent was downloading."""
     pytest.importorskip("fcntl")
-    program = (
-        f"folder = {str(tmp_path)!r}"
-        + """
+    program = """
+folder = sys.argv[1]
 from mjrelay.download import Downloader
 
 def download():
@@ -531,15 +527,13 @@ with relay() as shared:
     ended(child)
 assert [path.read_bytes() for path in found] == [b"12345678"], found
 """
-    )
-    run(site, program)
+    run(site, program, str(tmp_path))
 
 
 def test_a_fork_during_a_download_ends_it_in_the_child(site: Site, tmp_path: Path) -> None:
     """Where the caller forks in `on_progress`, the child's `download` raises, and the parent's goes on."""
-    program = (
-        f"folder = {str(tmp_path)!r}"
-        + """
+    program = """
+folder = sys.argv[1]
 from attrs import evolve
 from mjrelay import DownloadError
 
@@ -565,5 +559,4 @@ with relay() as shared:
     ended(*children)
     assert [path.read_bytes() for path in paths] == [b"12345678"]
 """
-    )
-    run(site, program)
+    run(site, program, str(tmp_path))
