@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
-from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
+from mjrelay.transport.transport import LARGEST_BATCH, LARGEST_BODY, AsyncWire, TransportConfig, Wire
 
 if TYPE_CHECKING:
     from mjrelay.transport.streaming import RefusedAddressError, Stream, StreamError, stream_url
@@ -22,6 +22,8 @@ else:
 
 
 __all__ = [
+    "LARGEST_BATCH",
+    "LARGEST_BODY",
     "AsyncWire",
     "RefusedAddressError",
     "Stream",
