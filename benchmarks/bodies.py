@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import httpx
-from mjrelay_conformance.checks import select
+from mjrelay_conformance.checks import select_checks
 from mjrelay_conformance.judging import Kind, Observation, findings, schema_of
 from mjrelay_conformance.replay.entries import Entry
-from mjrelay_conformance.replay.files import read
+from mjrelay_conformance.replay.files import read_traffic
 
 from benchmarks.example import ID, KEY, RELAY, TARGET
 from benchmarks.table import Row, at_most
 from mjrelay import MjrelayError, Relay
 from mjrelay.client.responses import Answers
-from mjrelay.contract import contract, relays
+from mjrelay.contract import load_contract, relay_names
 from mjrelay.doctor.observations import outcome
 from mjrelay.http import Exchange, Redactor
 from mjrelay.monitor import Monitor
@@ -69,9 +69,9 @@ def shapes(size: int) -> dict[str, bytes]:
 
 def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
     """What reads foreign bodies, by name; each takes one and may raise an error of the package."""
-    found = contract(RELAY)
+    found = load_contract(RELAY)
     answers = Answers(found, Redactor(KEY), found.credentials[0], largest)
-    known, checks = [contract(name) for name in relays()], select(())
+    known, checks = [load_contract(name) for name in relay_names()], select_checks(())
     monitor = Monitor(RELAY, api_key=KEY, on_finding=lambda _: None)
 
     def exchange(body: bytes) -> Exchange:
@@ -102,10 +102,10 @@ def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
         "the monitor": watch,
         "a recorded body": lambda body: [
             judge(entry.exchange.body)
-            for entry in read(io.BytesIO(_har(body)), "har")
+            for entry in read_traffic(io.BytesIO(_har(body)), "har")
             if isinstance(entry, Entry)
         ],
-        FILE: lambda body: list(read(io.BytesIO(gzip.compress(body, 1)), "har")),
+        FILE: lambda body: list(read_traffic(io.BytesIO(gzip.compress(body, 1)), "har")),
     }
 
 

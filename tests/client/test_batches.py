@@ -32,13 +32,13 @@ from mjrelay import (
 )
 from mjrelay.client.polling import Ask, Ended, Lost, Waiting
 from mjrelay.client.schedule import Rhythm
-from mjrelay.contract import contract
+from mjrelay.contract import load_contract
 from mjrelay.http import OVERSIZE, Exchange, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTRACT = contract("zhongzhuan")
+CONTRACT = load_contract("zhongzhuan")
 DONE = CONTRACT.examples["succeeded"]
 
 Outcome = dict[str, Task | RelayError] | RelayError

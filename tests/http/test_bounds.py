@@ -14,18 +14,27 @@ from hypothesis import strategies as st
 from mjrelay_clients.runtime.decoding import json_body
 from mjrelay_clients.runtime.errors import DecodeError
 from mjrelay_clients.zhongzhuan.models import Task as Model
-from mjrelay_conformance.checks import select
+from mjrelay_conformance.checks import select_checks
+from mjrelay_conformance.checks.transport import TRANSFER
 from mjrelay_conformance.judging import Kind, Observation, Outcome, findings, schema_of
 from mjrelay_conformance.judging.checking import judgements
 from mjrelay_conformance.mock.server import Server
-from mjrelay_conformance.replay.files import TrafficError, read
+from mjrelay_conformance.replay.files import TrafficError, read_traffic
 from twins import Async, Sync
 
 from benchmarks.bodies import ID, KEY, RELAY, readers, shapes
 from mjrelay import RelayError, SettingError, State, Task, UnavailableError, UndecodableError, WebPageError
 from mjrelay.client.responses import Answers
-from mjrelay.contract import contract
-from mjrelay.http import OVERSIZE, Exchange, NotJSONError, OversizeError, Redactor, check_bounds, parse
+from mjrelay.contract import load_contract
+from mjrelay.http import (
+    OVERSIZE,
+    Exchange,
+    NotJSONError,
+    OversizeError,
+    Redactor,
+    check_json_bounds,
+    parse_json,
+)
 from mjrelay.http.strictjson import DEEPEST, LONGEST_NUMBER, MOST_VALUES
 from mjrelay.monitor import Monitor
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
@@ -33,7 +42,7 @@ from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTRACT = contract(RELAY)
+CONTRACT = load_contract(RELAY)
 DONE = CONTRACT.examples["succeeded"]
 BODIES = shapes(LARGEST_BODY - 64)
 READERS = readers()
@@ -89,12 +98,12 @@ def test_what_is_refused_and_what_is_read(shape: str) -> None:
     """Each costly shape is refused with its figure; what is large and cheap is read, or is no JSON."""
     if shape in REFUSED:
         with pytest.raises(OversizeError, match=REFUSED[shape]):
-            parse(BODIES[shape])
+            parse_json(BODIES[shape])
     elif "breaks off" in shape:
         with pytest.raises(NotJSONError, match=r"Unterminated|Expecting"):
-            parse(BODIES[shape])
+            parse_json(BODIES[shape])
     else:
-        assert parse(BODIES[shape]) is not None
+        assert parse_json(BODIES[shape]) is not None
 
 
 VALUES = st.recursive(
@@ -108,17 +117,17 @@ def test_the_count_is_exact(document: Any, ascii_only: bool, indent: int | None)
     """The number of values and names of a JSON text is what a reader finds, however it is written."""
     body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
     count = values(document)
-    check_bounds(body, count)
+    check_json_bounds(body, count)
     if len(body) > count - 1 > 0:
         with pytest.raises(OversizeError, match=r"values and names|strings"):
-            check_bounds(body, count - 1)
+            check_json_bounds(body, count - 1)
 
 
 @given(st.binary(max_size=300) | st.text('[]{}",:\\ 1a').map(str.encode), st.integers(0, 20))
 def test_any_bytes_are_judged(body: bytes, most: int) -> None:
     """Whatever bytes come: they pass, or the one error is raised."""
     with suppress(OversizeError):
-        check_bounds(body, most)
+        check_json_bounds(body, most)
 
 
 def test_the_bounds_themselves_are_read() -> None:
@@ -128,15 +137,17 @@ def test_the_bounds_themselves_are_read() -> None:
         (b"[" * DEEPEST + b"]" * DEEPEST, b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)),
         tuple(b'["' + b"a" * MOST_VALUES + b'",' + b"1" * (LONGEST_NUMBER + n) + b"]" for n in (0, 1)),
     ):
-        parse(fits)
+        parse_json(fits)
         with pytest.raises(OversizeError):
-            parse(more)
+            parse_json(more)
 
 
 def test_a_refusal_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked for the document of one exchange again and again costs one pass."""
     calls: list[bytes] = []
-    monkeypatch.setattr("mjrelay.http.exchange.parse", lambda body: calls.append(body) or parse(body))
+    monkeypatch.setattr(
+        "mjrelay.http.exchange.parse_json", lambda body: calls.append(body) or parse_json(body)
+    )
     exchange = came(BODIES[HOSTILE])
     for _ in range(3):
         with pytest.raises(OversizeError, match=REFUSED[HOSTILE]):
@@ -217,7 +228,7 @@ def test_an_error_status_and_a_page_stay_what_they_are() -> None:
 def test_a_kept_document_is_restored() -> None:
     """A task near the bound that was seen is still had after a timeout."""
     document = {**DONE, "id": "1", "x": [0] * (MOST_VALUES - 1000)}
-    assert Task(CONTRACT, parse(json.dumps(document).encode())).id == "1"
+    assert Task(CONTRACT, parse_json(json.dumps(document).encode())).id == "1"
 
 
 # --- the suite, the doctor, replays, the monitor, generated clients ---
@@ -235,7 +246,7 @@ def test_the_suite_finds_a_hostile_body(shape: str) -> None:
         exchange=came(body),
         accepted=True,
     )
-    found = {check.id: judgement for check, judgement in findings(one, select(()))}
+    found = {check.id: judgement for check, judgement in findings(one, select_checks(()))}
     assert "too many digits" in str(found["fetch/200/json"]) or "the body " in str(found["fetch/200/json"])
     assert all(judgement.outcome is Outcome.FAIL for judgement in found.values())
 
@@ -251,11 +262,8 @@ def test_a_body_that_the_client_cut_is_not_judged_as_broken() -> None:
         exchange=cut,
         accepted=True,
     )
-    outcomes = {check.id: judgement.outcome for check, judgement in judgements(one, select(()))}
-    assert (
-        outcomes["transfer/complete" if "transfer/complete" in outcomes else "fetch/transfer"]
-        is Outcome.BLOCKED
-    )
+    outcomes = {check.id: judgement.outcome for check, judgement in judgements(one, select_checks(()))}
+    assert outcomes[TRANSFER] is Outcome.BLOCKED
 
 
 def test_a_long_list_of_violations_is_shortened() -> None:
@@ -284,10 +292,10 @@ def test_other_readers_refuse_it_too(shape: str) -> None:
 def test_a_recording_has_a_bound_of_its_own() -> None:
     """A file of six million empty objects is refused; long JSON Lines are judged line by line."""
     with pytest.raises(TrafficError, match="values and names"):
-        list(read(io.BytesIO(b'{"log":{"entries":[' + b"{}," * 6_000_000 + b"{}]}}"), "x.har"))
+        list(read_traffic(io.BytesIO(b'{"log":{"entries":[' + b"{}," * 6_000_000 + b"{}]}}"), "x.har"))
     line = json.dumps({"method": "GET", "url": "https://relay.example/", "status": 200, "body": "{}"})
     hostile = f'{{"method": "GET", "x": [{"{}," * 200_000}0]}}'
-    first, second, third = read(io.BytesIO(f"{line}\n{hostile}\n{line}".encode()), "x.jsonl")
+    first, second, third = read_traffic(io.BytesIO(f"{line}\n{hostile}\n{line}".encode()), "x.jsonl")
     assert "values and names" in getattr(second, "reason", "")
     assert not hasattr(first, "reason")
     assert not hasattr(third, "reason")
@@ -298,5 +306,5 @@ def test_a_recorded_body_larger_than_a_batch_is_not_judged() -> None:
     line = json.dumps(
         {"method": "GET", "url": "https://relay.example/", "status": 200, "body": "a" * (LARGEST_BATCH + 1)}
     )
-    (entry,) = read(io.BytesIO(line.encode()), "x.jsonl")
+    (entry,) = read_traffic(io.BytesIO(line.encode()), "x.jsonl")
     assert "larger than" in str(getattr(entry, "lacking", ""))

@@ -12,7 +12,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from mjrelay.base import MjrelayError
-from mjrelay.http import Exchange, OversizeError, check_bounds
+from mjrelay.http import Exchange, OversizeError, check_json_bounds
 from mjrelay_conformance.judging import FORMAT, Kind
 from mjrelay_conformance.replay import entries
 from mjrelay_conformance.replay.entries import UNRECORDED, Entry, EntryError, Unreadable
@@ -98,7 +98,7 @@ def _entries(text: str, name: str) -> Iterator[Entry | Unreadable]:
     if _exchange_like(text[start : text.find("\n", start)]):
         return _lines(text, name)
     try:
-        check_bounds(text.encode("utf-8"), MOST_VALUES)
+        check_json_bounds(text.encode("utf-8"), MOST_VALUES)
         document, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         if any(_exchange_like(line) for line in text.split("\n")):
@@ -161,7 +161,7 @@ def _exchange_like(line: str) -> bool:
 
 
 def _decoded(line: str) -> Any:
-    check_bounds(line.encode("utf-8"))
+    check_json_bounds(line.encode("utf-8"))
     return _DECODER.decode(line.strip())
 
 

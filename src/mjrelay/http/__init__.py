@@ -3,7 +3,7 @@
 from mjrelay.http.exchange import OVERSIZE, Exchange, Headers, is_overloaded, retry_after
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
-from mjrelay.http.strictjson import HalfPairError, NotJSONError, OversizeError, check_bounds, parse_json
+from mjrelay.http.strictjson import HalfPairError, NotJSONError, OversizeError, check_json_bounds, parse_json
 from mjrelay.http.urls import (
     LOOPBACK,
     UNSENT,
@@ -34,7 +34,7 @@ __all__ = [
     "OversizeError",
     "Redactor",
     "Request",
-    "check_bounds",
+    "check_json_bounds",
     "checked_url",
     "is_loopback_url",
     "is_overloaded",

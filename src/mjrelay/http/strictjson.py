@@ -59,7 +59,7 @@ def parse_json(body: bytes) -> Any:
     The value of one JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity, nothing after it.
 
     Raises `NotJSONError` for everything else. Half a surrogate pair, which is no character and could be
-    written nowhere, is included, and as `OversizeError` what `check_bounds` refuses.
+    written nowhere, is included, and as `OversizeError` what `check_json_bounds` refuses.
     """
     return parse_json_with(_fastest(), body)
 
@@ -70,7 +70,7 @@ def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
 
     What the decoder refuses, the standard library judges, so that the reasons are the same without it.
     """
-    check_bounds(body)
+    check_json_bounds(body)
     if decode is None:
         return _standard(body)
     try:
@@ -79,7 +79,7 @@ def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
         return _standard(body)
 
 
-def check_bounds(body: bytes, most: int = MOST_VALUES) -> None:
+def check_json_bounds(body: bytes, most: int = MOST_VALUES) -> None:
     """
     Raise `OversizeError` for a body whose decoding costs too much, before any of it is decoded.
 

@@ -61,7 +61,9 @@ class Answer:
         "timeout",
     )
 
-    def __init__(self, link: TransportConfig, request: Request, timeout: float, largest: int = LARGEST_BODY) -> None:
+    def __init__(
+        self, link: TransportConfig, request: Request, timeout: float, largest: int = LARGEST_BODY
+    ) -> None:
         self._link, self._request, self._largest = link, request, largest
         self.timeout, self.started = timeout, time.monotonic()
         self.deadline = self.started + timeout
