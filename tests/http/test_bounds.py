@@ -37,6 +37,8 @@ from mjrelay.http import (
 )
 from mjrelay.http.strictjson import DEEPEST, LONGEST_NUMBER, MOST_VALUES
 from mjrelay.monitor import Monitor
+from mjrelay.semantics.paths import Path
+from mjrelay.semantics.reader import Batch
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -229,6 +231,16 @@ def test_a_kept_document_is_restored() -> None:
     """A task near the bound that was seen is still had after a timeout."""
     document = {**DONE, "id": "1", "x": [0] * (MOST_VALUES - 1000)}
     assert Task(CONTRACT, parse_json(json.dumps(document).encode())).id == "1"
+
+
+def test_what_stands_beside_a_list_is_not_copied_without_bound() -> None:
+    """A batch response with many items and many members beside them is read without a copy for each item."""
+    items, array = Path.compile("$.data[*]"), Path.compile("$.data")
+    batch = Batch("listTasks", "$request.body#/ids", items, None, array, ("data",))
+    for many, beside in ((10, {"code": 1}), (60_000, dict.fromkeys(map(str, range(60_000)), 1))):
+        documents = batch.documents({**beside, "data": [{}] * many})
+        assert len(documents) == many
+        assert sum(map(len, documents)) <= 200_000
 
 
 # --- the suite, the doctor, replays, the monitor, generated clients ---
