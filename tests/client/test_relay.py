@@ -220,7 +220,7 @@ def test_a_body_without_end_is_given_up() -> None:
     with (
         Server(app) as base_url,
         Relay("apiai", KEY, base_url=base_url) as relay,
-        pytest.raises(TransportError, match="larger than"),
+        pytest.raises(UndecodableError, match="larger than"),
     ):
         relay.fetch("1")
 

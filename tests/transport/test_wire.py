@@ -660,7 +660,7 @@ def test_a_body_is_bounded(line: Callable[..., Line], what: str) -> None:
 
 def test_a_large_body_within_the_bound_is_whole(line: Callable[..., Line]) -> None:
     """The bound itself is still a body, packed or not."""
-    body = os.urandom(1 << 20) * 16
+    body = os.urandom(1 << 20) * (LARGEST_BODY >> 20)
     with Peer(always(answer(body))) as peer:
         assert line(peer.origin).send(timeout=30).body == body
     with Peer(always(answer(_bomb(LARGEST_BODY), b"Content-Encoding: gzip"))) as peer:

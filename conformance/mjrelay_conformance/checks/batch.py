@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.http import NotJSONError
+from mjrelay.http import NotJSONError, OversizeError
 from mjrelay.semantics import State, scalar_text
 from mjrelay_conformance.checks.helpers import batch_operation, came, change, evidence, standard, task_inside
 from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
@@ -68,6 +68,8 @@ def json(o: Observation) -> Judgement:
         return not_applicable(_NO_BATCH)
     try:
         _ = o.exchange.document
+    except OversizeError as error:
+        return failed("a list of the size of the tasks", f"the body {error}", level=_level(o))
     except NotJSONError as error:
         return failed("one JSON text", str(error), level=_level(o)) if _sound(o) else _UNSOUND
     return PASSED

@@ -8,7 +8,7 @@ from functools import cache
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.http import HalfPairError, NotJSONError
+from mjrelay.http import HalfPairError, NotJSONError, OversizeError
 from mjrelay_conformance.checks.helpers import extension, operation, response, standard
 from mjrelay_conformance.checks.status import KNOWN
 from mjrelay_conformance.judging import (
@@ -73,6 +73,8 @@ def json(o: Observation) -> Judgement:
     except HalfPairError as error:
         clause = "RFC 8259 section 8.2"
         return failed("text in characters", str(error), level=Level.SHOULD, clause=clause)
+    except OversizeError as error:
+        return failed("a document of the size of a task", f"the body {error}")
     except NotJSONError as error:
         if "json" not in o.exchange.media_type and o.exchange.media_type:
             return Judgement(

@@ -8,7 +8,6 @@ from urllib.parse import urljoin, urlsplit
 from mjrelay.http import retry_after
 from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
-    OVERLONG,
     PASSED,
     Judgement,
     Kind,
@@ -40,8 +39,8 @@ def transfer(o: Observation) -> Judgement:
     A client that takes half an answer for all of it reports nonsense. Connections are reset by proxies
     in front of relays, and bodies stall when the upstream does.
     """
-    if o.exchange.failure == OVERLONG:
-        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {OVERLONG}")
+    if o.exchange.failure is not None and o.exchange.oversize:
+        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {o.exchange.failure}")
     if o.exchange.failure is not None:
         return failed("a complete answer", o.exchange.failure)
     return PASSED

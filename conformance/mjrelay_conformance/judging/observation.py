@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mjrelay.base import cached_property
-from mjrelay.http import Redactor, is_overloaded
+from mjrelay.http import OVERSIZE, Redactor, is_overloaded
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _one_of(matchers: Iterable[Matcher], exchange: Exchange) -> bool:
     return any(matcher.matches(exchange) for matcher in matchers)
 
 
-OVERLONG = "the body is larger than is read"
+OVERLONG = f"{OVERSIZE} is read"
 """Why an answer was not read to its end; it is the suite's own bound, and not the relay's fault."""
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _MANY = 20
 """Violations of one document that are worth telling apart."""
+_LONG = 100
+"""Items of a list in which violations are looked for; the validator makes all of them before the first."""
+_DEPTH = 8
+"""Lists and objects within one another whose lists are shortened for that."""
 _Place: TypeAlias = "tuple[Location, Any]"
 """Where in the contract a schema stands, and the schema."""
 
@@ -100,7 +104,7 @@ class Schema:
     def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[Violation]:
         violations = []
         try:
-            for error in islice(validator.iter_errors(document), _MANY):
+            for error in islice(validator.iter_errors(_shortened(document)), _MANY):
                 location = tuple(error.instance_path)
                 schema, node = self._descend(root, location)
                 words = tuple(_words(self.contract, node))
@@ -108,6 +112,9 @@ class Schema:
                 violations.append(Violation(location, schema, error.message, words if known else ()))
         except ValueError:  # a document that is nested too deeply can be judged, but not shown
             message = "is not what the schema describes, and too deep to say where"
+            violations.append(Violation((), self._descend(root, ())[0], message, ()))
+        if not violations:
+            message = f"is not what the schema describes, behind the first {_LONG} items of a list"
             violations.append(Violation((), self._descend(root, ())[0], message, ()))
         return violations
 
@@ -134,6 +141,15 @@ class Schema:
 def schema_of(contract: Contract) -> Schema:
     """The schemas of a contract; one is compiled when it is first needed."""
     return Schema(contract)
+
+
+def _shortened(node: Any, depth: int = 0) -> Any:
+    """The document with its long lists cut."""
+    if depth < _DEPTH and isinstance(node, list):
+        return [_shortened(item, depth + 1) for item in node[:_LONG]]
+    if depth < _DEPTH and isinstance(node, dict):
+        return {name: _shortened(value, depth + 1) for name, value in node.items()}
+    return node
 
 
 def _children(place: Location, node: Any, keys: Location) -> list[_Place]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.http import NotJSONError, parse_json
+from mjrelay.transport import LARGEST_BATCH
 
 if TYPE_CHECKING:
     from mjrelay.http import Exchange, Headers
@@ -154,6 +155,8 @@ def content(
     body = raw(value, encoding)
     if not body:
         return (b"", None) if empty else (None, "its body was not recorded")
+    if len(body) > LARGEST_BATCH:
+        return None, f"its body is larger than {LARGEST_BATCH} bytes"
     if recorded is not None and len(body) < recorded and not _is_json(body):
         return None, "its body was not recorded to the end"
     return body, None

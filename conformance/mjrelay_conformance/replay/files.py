@@ -12,7 +12,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from mjrelay.base import MjrelayError
-from mjrelay.http import Exchange
+from mjrelay.http import Exchange, OversizeError, check_json_bounds
 from mjrelay_conformance.judging import FORMAT, Kind
 from mjrelay_conformance.replay import entries
 from mjrelay_conformance.replay.entries import UNRECORDED, Entry, EntryError, Unreadable
@@ -27,6 +27,13 @@ LARGEST = 256 * 1024 * 1024
 """Bytes of a recording that are read, unpacked."""
 MOST = 100_000
 """Entries of a recording that are read."""
+
+MOST_VALUES = 5_000_000
+"""
+Values and names of objects in a recording that is one JSON text, as HAR is: 50 for each entry.
+
+Such a file is decoded as a whole. One of JSON Lines is decoded line by line, within the bounds of a body.
+"""
 
 _GZIP = b"\x1f\x8b"
 _GIVE = "give HAR 1.2, JSON Lines of exchanges, or a results.json"
@@ -88,7 +95,10 @@ def _bounded(items: Iterator[Entry | Unreadable], name: str) -> Iterator[Entry |
 
 def _entries(text: str, name: str) -> Iterator[Entry | Unreadable]:
     start = len(text) - len(text.lstrip())
+    if _exchange_like(text[start : text.find("\n", start)]):
+        return _lines(text, name)
     try:
+        check_json_bounds(text.encode("utf-8"), MOST_VALUES)
         document, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         if any(_exchange_like(line) for line in text.split("\n")):
@@ -115,6 +125,8 @@ def _entries(text: str, name: str) -> Iterator[Entry | Unreadable]:
 
 def _no_json(text: str, name: str, error: Exception) -> TrafficError:
     match error:
+        case OversizeError():
+            return TrafficError(f"{name}: {error}; export less of the traffic")
         case RecursionError():
             return TrafficError(f"{name}: is nested too deeply to be a recording; {_GIVE}")
         case json.JSONDecodeError() if text.lstrip()[:1] in {"{", "["} and _at_end(error, text):
@@ -142,10 +154,15 @@ def _at_end(error: json.JSONDecodeError, text: str) -> bool:
 
 def _exchange_like(line: str) -> bool:
     try:
-        document = _DECODER.decode(line.strip())
+        document = _decoded(line)
     except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and "method" in document
+
+
+def _decoded(line: str) -> Any:
+    check_json_bounds(line.encode("utf-8"))
+    return _DECODER.decode(line.strip())
 
 
 def _lines(text: str, name: str) -> Iterator[Entry | Unreadable]:
@@ -156,11 +173,13 @@ def _lines(text: str, name: str) -> Iterator[Entry | Unreadable]:
             continue
         place = f"line {number}"
         try:
-            yield line_entry(_DECODER.decode(line.strip()), place)
+            yield line_entry(_decoded(line), place)
         except EntryError as error:
             yield Unreadable(place, str(error))
         except RecursionError:
             yield Unreadable(place, "is nested too deeply")
+        except OversizeError as error:
+            yield Unreadable(place, str(error))
         except ValueError as error:
             broken = isinstance(error, json.JSONDecodeError) and _at_end(error, line)
             if number == last and broken and number > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -155,6 +156,7 @@ def json_body(decode: Decoder) -> BodyDecoder:
     """A body that is JSON text, whatever its content type says."""
 
     def decode_body(content: bytes) -> Any:
+        _check_size(content)
         try:
             document = _JSON.decode(content.decode("utf-8-sig"))
         except RecursionError:
@@ -177,6 +179,21 @@ def text_body(content: bytes) -> str:
 def raw_body(content: bytes) -> bytes:
     """A body that is whatever it is."""
     return content
+
+
+MOST_VALUES: Final = 200_000
+"""Values and names of objects in one body that are decoded: each takes the memory of a Python object."""
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse a body with too many values before any is made; nothing has more of them than bytes."""
+    if len(content) <= MOST_VALUES:
+        return
+    rest, strings = _STRING.subn(b'"', content, MOST_VALUES + 1)
+    if max(strings, sum(map(rest.count, (b",", b":", b"[", b"{")))) > MOST_VALUES:
+        raise DecodeError(f"JSON of at most {MOST_VALUES} values", "more")
 
 
 def _finite(text: str) -> float:

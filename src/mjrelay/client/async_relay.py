@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mjrelay.client.polling import Event, Waiting
     from mjrelay.client.task import RelayError, Task
     from mjrelay.download import Download
+    from mjrelay.http import Exchange
 
 
 class AsyncRelay(Face[AsyncWire]):
@@ -36,14 +37,15 @@ class AsyncRelay(Face[AsyncWire]):
 
     async def fetch(self, task_id: str) -> Task:
         """The task as it stands now; one request. Raises what `Relay.fetch` raises."""
-        exchange = await self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
+        exchange = await self._send((checked_id(task_id),), self._options.timeout)
         if (hook := self._options.on_exchange) is not None:
             hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
 
     async def seed(self, task_id: str) -> str:
         """The seed of a task's image, opaque text; one request. Raises what `Relay.seed` raises."""
-        exchange = await self._wire.send(self._asking_for_seed(task_id), self._options.timeout)
+        request, largest = self._asking_for_seed(task_id), self._largest((task_id,))
+        exchange = await self._wire.send(request, self._options.timeout, largest)
         return self._told_of_seed(exchange, task_id)
 
     async def wait(
@@ -119,6 +121,9 @@ class AsyncRelay(Face[AsyncWire]):
     ) -> None:
         await self.aclose()
 
+    async def _send(self, ids: tuple[str, ...], timeout: float) -> Exchange:
+        return await self._wire.send(self._asking(ids), timeout, self._largest(ids))
+
     async def _watched(self, task_id: str, timeout: float) -> AsyncGenerator[Task]:
         async with aclosing(self._run(self._waiting([task_id], timeout))) as events:
             async for event in events:
@@ -141,7 +146,7 @@ class AsyncRelay(Face[AsyncWire]):
 
         async def ask(step: Ask, timeout: float) -> None:
             try:
-                exchange = await self._wire.send(self._asking(step.ids), timeout)
+                exchange = await self._send(step.ids, timeout)
                 answers.put_nowait((step, self._told(step, exchange)))
             except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
                 answers.put_nowait((step, error))

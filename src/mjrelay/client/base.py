@@ -35,7 +35,7 @@ from mjrelay.http import (
     parse_json,
 )
 from mjrelay.semantics import State
-from mjrelay.transport import TransportConfig
+from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
     import ssl
@@ -88,6 +88,7 @@ class Face(Generic[W]):
         fast: bool = False,
         connections: int = 100,
         retries: int = 8,
+        max_body: int | None = None,
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -107,6 +108,7 @@ class Face(Generic[W]):
             fast=fast,
             connections=connections,
             retries=retries,
+            max_body=max_body,
             on_exchange=on_exchange,
             clock=clock or Clock(),
         )
@@ -181,7 +183,7 @@ class Face(Generic[W]):
         self._credential = None if key is None else _chosen(contract, options.scheme)
         options.check(self._credential)
         self._redactor = Redactor(*options.secrets())
-        self._answers = Answers(contract, self._redactor, self._credential)
+        self._answers = Answers(contract, self._redactor, self._credential, options.max_body or LARGEST_BODY)
         self._origin, self._path = origin_and_target(options.base_url, contract.path)
         self._seed_path = contract.seed_path and origin_and_target(options.base_url, contract.seed_path)[1]
         self._batch_path = contract.batch_path and origin_and_target(options.base_url, contract.batch_path)[1]
@@ -214,6 +216,10 @@ class Face(Generic[W]):
         else:
             request = self._contract.batch_request(ids, self._batch_path)
         return self._signed(request)
+
+    def _largest(self, ids: tuple[str, ...]) -> int:
+        """Bytes that the response to a request for these ids may have."""
+        return self._options.max_body or (LARGEST_BATCH if len(ids) > 1 else LARGEST_BODY)
 
     def _asking_for_seed(self, task_id: str) -> Request:
         """The request for the seed of a task's image; raises `SettingError` where the relay tells none."""

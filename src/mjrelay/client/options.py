@@ -28,6 +28,9 @@ _TELLING = 16
 _LONGEST = 30 * 86_400.0
 """Seconds that a request or a wait may take; a thread cannot sleep for ever, and a month is for ever."""
 
+_MOST_ALLOWED = 1024 * 1024 * 1024
+"""Bytes that ``max_body`` may allow; a body is held in memory, several times while it is decoded."""
+
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TAKEN = {
     "accept",
@@ -84,6 +87,7 @@ class Options:
     fast: bool
     connections: int
     retries: int
+    max_body: int | None
     on_exchange: Hook | None = field(converter=hooked)
     clock: Clock
 
@@ -100,6 +104,12 @@ class Options:
         check_seconds(self.timeout)
         if self.connections < 1 or self.retries < 0:
             raise SettingError("connections must be 1 or more, and retries 0 or more")
+        if self.max_body is not None and not (
+            type(self.max_body) is int and 0 < self.max_body <= _MOST_ALLOWED
+        ):
+            raise SettingError(
+                f"max_body is {self.max_body!r}; give bytes as a whole number, 1 to {_MOST_ALLOWED}"
+            )
         if self.client is not None and (self.fast or self.proxy or self.verify is not True):
             raise SettingError("client= brings its own connections; leave out fast, proxy and verify")
         taken = {*_TAKEN, *([credential.field.lower()] if credential and credential.place != "query" else [])}
@@ -125,6 +135,7 @@ class Changes(TypedDict, total=False):
     fast: bool
     connections: int
     retries: int
+    max_body: int | None
     on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 
 

@@ -4,6 +4,10 @@ says whom to ask for next and what became of whom. Whoever drives it does the se
 
 Three bounds are kept apart: one request's (the driver's), the troubles in a row that are borne for one task
 (``retries``), and the whole wait's (``deadline``).
+
+A batch is a request for several ids. One that fails is retried once, and then split into halves, so that an
+id that breaks its batch ends up alone. A transient error may mean that the relay is down: the batch is then
+split only if the relay has answered another request since, and one of its ids is sent alone to find out.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from mjrelay.client.task import (
     MissingTaskError,
     RateLimitedError,
     RelayError,
+    Task,
     TransportError,
     UnauthorizedError,
     UnavailableError,
@@ -37,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mjrelay.client.schedule import Rhythm
-    from mjrelay.client.task import Task
     from mjrelay.http import Redactor
 
 
@@ -59,8 +63,11 @@ _FIRST_TRIES = 2
 _LONGEST_BACKOFF = 30.0
 """Seconds between two tries at most, where the relay names none."""
 
-_ABOUT_ALL = (TransportError, UnavailableError, RateLimitedError, UnauthorizedError)
+_ABOUT_ALL = (TransportError, UnavailableError, RateLimitedError)
 """Errors that say nothing of whether a relay takes several ids in one request."""
+
+_STRIKES = 3
+"""Batches in a row that fail before batching is given up, where none ever worked."""
 
 _KEPT = 65_536
 """Bytes of a body that are kept of an answer without a task: thousands of tasks may be in trouble at once."""
@@ -116,6 +123,23 @@ class _Watch:
     trouble: RelayError | None = None
     missing_since: float = math.inf
     alone: bool = False
+    held: _Group | None = None
+
+
+@define(eq=False)
+class _Group:
+    """
+    The tasks of one batch, kept together after it has failed.
+
+    ``failures`` are those in a row. ``sent`` and ``failed`` are the numbers of requests and of responses at
+    the moment of the last request and of the first failure.
+    """
+
+    watches: list[_Watch]
+    failures: int = 0
+    sent: int = 0
+    failed: int = 0
+    probed: bool = False
 
 
 @define(eq=False)
@@ -143,7 +167,8 @@ class Waiting:
     batch: int | None = None
     chance: Callable[[], float] = random.random
     _watches: dict[str, _Watch] = field(init=False, factory=dict)
-    _due: list[tuple[float, int, _Watch]] = field(init=False, factory=list)
+    _due: list[tuple[float, int, _Watch | _Group]] = field(init=False, factory=list)
+    _batches: dict[tuple[str, ...], _Group] = field(init=False, factory=dict)
     _events: deque[Event] = field(init=False, factory=deque)
     _entries: int = field(init=False, default=0)
     _in_flight: int = field(init=False, default=0)
@@ -151,6 +176,12 @@ class Waiting:
     _gathering_until: float = field(init=False, default=-math.inf)
     _budget: float = field(init=False, default=-math.inf)
     _met: bool = field(init=False, default=False)
+    _requests: int = field(init=False, default=0)
+    _responses: int = field(init=False, default=0)
+    _alive: int = field(init=False, default=0)
+    _batched: bool = field(init=False, default=False)
+    _strikes: int = field(init=False, default=0)
+    _struck: int = field(init=False, default=0)
     _strange: set[str] = field(init=False, factory=set)
 
     def add(self, task_id: str, now: float) -> None:
@@ -183,34 +214,123 @@ class Waiting:
         if self.rate is not None:
             self._budget = max(self._budget, now) + 1 / self.rate
         self._in_flight += 1
-        picked = [heapq.heappop(self._due)[2]]
-        if self.batch is not None and not picked[0].alone:
-            while len(picked) < self.batch and self._due and _joins(*self._due[0], now):
-                picked.append(heapq.heappop(self._due)[2])
+        self._requests += 1
+        group = self._pick(now)
+        ids = tuple(watch.id for watch in group.watches)
+        if len(ids) > 1:
+            group.sent = self._requests
+            self._batches[ids] = group
+        return Ask(ids)
+
+    def _pick(self, now: float) -> _Group:
+        """Take what is sent next: a batch that failed before, or the tasks that are due."""
+        first = heapq.heappop(self._due)[2]
+        if isinstance(first, _Group):
+            return first
+        group = _Group([first])
+        if self.batch is not None and not first.alone:
+            while len(group.watches) < self.batch and (other := self._joining(now)) is not None:
+                group.watches.append(other)
             if not (self._due and self._due[0][0] <= now):
                 self._gathering_until = now + _GATHERING
-        return Ask(tuple(watch.id for watch in picked))
+        return group
+
+    def _joining(self, now: float) -> _Watch | None:
+        """Take the next task if it may join a batch: it is due, or has no error to wait out."""
+        if not self._due:
+            return None
+        due, _, watch = self._due[0]
+        if isinstance(watch, _Group) or watch.alone or not (due <= now or watch.trouble is None):
+            return None
+        heapq.heappop(self._due)
+        return watch
 
     def answered(self, ask: Ask, answer: Mapping[str, Task | RelayError] | RelayError, now: float) -> None:
         """Take what came for a request: what became of each id, or why the request told nothing of any."""
         self._in_flight -= 1
+        self._responses += 1
+        group = self._batches.pop(ask.ids, None)
+        if (first := self._watches[ask.ids[0]]).held is not None:
+            self._put(first.held, now)
+            first.held = None
         if isinstance(answer, RelayError):
-            if len(ask.ids) > 1 and not isinstance(answer, _ABOUT_ALL):
-                self.batch, self._gathering_until = None, now  # the relay takes one at a time after all
-                for task_id in ask.ids:
-                    self._put(self._watches[task_id], now)
-                return
             if isinstance(answer, UnauthorizedError) and not self._met:
                 self._lose_all(answer)
+            elif group is not None:
+                self._broken(group, answer, now)
+                return
             answer = {task_id: _about(answer, task_id) for task_id in ask.ids}
+        if not all(isinstance(one, RelayError) and one.transient for one in answer.values()):
+            self._alive = self._responses
+        if group is not None and any(isinstance(one, Task) for one in answer.values()):
+            self._batched, self._strikes = True, 0
         for task_id in ask.ids:
             watch, one = self._watches[task_id], answer[task_id]
             if isinstance(one, RelayError):
-                due = self._trouble(watch, one, now, many=len(ask.ids) > 1)
+                due = self._trouble(watch, one, now, many=group is not None)
             else:
                 due = self._news(watch, one, now)
             if due is not None:
                 self._put(watch, due)
+
+    def _broken(self, group: _Group, error: RelayError, now: float) -> None:
+        """Handle a batch whose response says nothing of any of its tasks: retry, split, probe or give up."""
+        group.failures += 1
+        if group.failures == 1:
+            group.failed = self._responses
+        trouble = _light(error)
+        for watch in group.watches:
+            watch.trouble = trouble
+        half = len(group.watches) // 2
+        alive = self._alive > group.failed and not isinstance(error, RateLimitedError)
+        if error.exchange is not None and error.exchange.oversize:
+            self._split(group, half, now)
+            return
+        self._strike(group, error)
+        due = now + self._delay(error, 1 if alive else group.failures, now) if error.transient else now
+        if group.failures <= min(1, self.retries) or self.batch is None:
+            self._put(group, due)
+        elif alive or not error.transient:
+            self._split(group, half, due)
+        elif not group.probed and not isinstance(error, RateLimitedError):
+            self._probe(group, due)
+        elif group.failures <= self.retries:
+            self._put(group, due)
+        else:
+            for watch in group.watches:
+                self._lose(watch, _about(error, watch.id))
+
+    def _strike(self, group: _Group, error: RelayError) -> None:
+        """
+        Count a failed batch; give batching up after three in a row where none ever worked.
+
+        Batches that were sent before the last one was counted are not: they failed together. An error of the
+        whole relay counts only if single tasks are answered.
+        """
+        if self._batched or group.sent <= self._struck or (isinstance(error, _ABOUT_ALL) and not self._met):
+            return
+        self._strikes, self._struck = self._strikes + 1, self._requests
+        if self._strikes >= _STRIKES and self.batch is not None:
+            self.batch, self._gathering_until = None, -math.inf
+            waiting, self._due = self._due, []
+            for due, _, entry in waiting:
+                self._put(entry, due)
+
+    def _split(self, group: _Group, size: int, due: float) -> None:
+        """Put the first ``size`` tasks of a batch and the others apart; each half is split when it fails."""
+        for part in (group.watches[:size], group.watches[size:]):
+            if len(part) == 1:
+                part[0].alone = True
+                self._put(part[0], due)
+            else:
+                self._put(_Group(part, failures=1, failed=self._responses), due)
+
+    def _probe(self, group: _Group, due: float) -> None:
+        """Send one task of a batch alone, and hold the others until its response: the relay may be down."""
+        probe, *others = group.watches
+        group.watches, group.probed = others, True
+        probe.alone, probe.held = True, group
+        self._put(probe, due)
 
     def _news(self, watch: _Watch, task: Task, now: float) -> float | None:
         """Take an answer that holds the task; when it is due again, None where it is done."""
@@ -253,13 +373,17 @@ class Waiting:
         elif not bearable:
             self._lose(watch, error)
             return None
-        delay = 2.0 ** min(max(watch.failures - 1, 0), 5) * (0.75 + self.chance() / 2)
+        return now + self._delay(error, watch.failures, now)
+
+    def _delay(self, error: RelayError, failures: int, now: float) -> float:
+        """Seconds until the next try; a relay that asks for a pause gets it for all tasks."""
+        delay = 2.0 ** min(max(failures - 1, 0), 5) * (0.75 + self.chance() / 2)
         delay = min(delay, _LONGEST_BACKOFF)
         if error.retry_after is not None:
             delay = min(max(error.retry_after, delay), LONGEST_PAUSE)
         if error.retry_after is not None or isinstance(error, RateLimitedError):
             self._paused_until = max(self._paused_until, now + delay)
-        return now + delay
+        return delay
 
     def _lose(self, watch: _Watch, error: RelayError | None) -> None:
         del self._watches[watch.id]
@@ -272,8 +396,11 @@ class Waiting:
     def _lose_all(self, error: RelayError | None) -> None:
         """Give up all that is not in flight: for a key that is refused, or because the time is over."""
         while self._due:
-            watch = heapq.heappop(self._due)[2]
-            self._lose(watch, error and _about(error, watch.id))
+            entry = heapq.heappop(self._due)[2]
+            for watch in entry.watches if isinstance(entry, _Group) else [entry]:
+                if watch.held is not None:
+                    self._put(watch.held, -math.inf)
+                self._lose(watch, error and _about(error, watch.id))
 
     def _timed_out(self, watch: _Watch, task: Task | None) -> RelayError:
         if task is None:
@@ -302,14 +429,13 @@ class Waiting:
                 word,
             )
 
-    def _put(self, watch: _Watch, due: float) -> None:
+    def _put(self, entry: _Watch | _Group, due: float) -> None:
+        if isinstance(entry, _Group) and (self.batch is None or len(entry.watches) == 1):
+            for watch in entry.watches:
+                self._put(watch, due)
+            return
         self._entries += 1  # no two entries compare their watches
-        heapq.heappush(self._due, (due, self._entries, watch))
-
-
-def _joins(due: float, _: int, watch: _Watch, now: float) -> bool:
-    """Whether a task goes along with others: it is due, or nothing speaks against asking before it is."""
-    return not watch.alone and (due <= now or watch.trouble is None)
+        heapq.heappush(self._due, (due, self._entries, entry))
 
 
 def _likeness(task: Task) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mjrelay.client.polling import Event, Waiting
     from mjrelay.client.task import RelayError, Task
     from mjrelay.download import Download
+    from mjrelay.http import Exchange
 
 
 class Relay(Face[Wire]):
@@ -38,8 +39,10 @@ class Relay(Face[Wire]):
     each request, ``user_agent`` ("app/3") behind our own. ``proxy`` is a URL, else the environment's;
     ``verify`` is a file of certificates, an `ssl.SSLContext`, or False. ``client`` is an `httpx.Client` to
     use instead of connections of our own, ``fast`` takes those of the extra of that name. ``retries`` is how
-    many troubles in a row are borne while waiting. ``on_exchange`` is called with each exchange and the ids
-    that it asked for, in the thread that had it, before its answer is read; what it raises is logged once.
+    many troubles in a row are borne while waiting. ``max_body`` is the largest body in bytes that is read,
+    decompressed; by default 4 MiB for one task and 16 MiB for several. ``on_exchange`` is called with each
+    exchange and the ids that it asked for, in the thread that had it, before its answer is read; what it
+    raises is logged once.
 
     Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
     """
@@ -53,7 +56,7 @@ class Relay(Face[Wire]):
         Raises a `RelayError`: `TransportError`, `UnauthorizedError`, `ForbiddenError`, `RateLimitedError`,
         `UnavailableError`, `MissingTaskError` or `AnswerError`, or one of their kinds.
         """
-        exchange = self._wire.send(self._asking((checked_id(task_id),)), self._options.timeout)
+        exchange = self._send((checked_id(task_id),), self._options.timeout)
         if (hook := self._options.on_exchange) is not None:
             hook(exchange, (task_id,))
         return self._answers.task(exchange, task_id)
@@ -65,7 +68,8 @@ class Relay(Face[Wire]):
         Raises `SettingError` where the relay's contract has no operation for it, and what `fetch` raises:
         `EnvelopeError`, with what the relay says, for an answer without a seed.
         """
-        exchange = self._wire.send(self._asking_for_seed(task_id), self._options.timeout)
+        request, largest = self._asking_for_seed(task_id), self._largest((task_id,))
+        exchange = self._wire.send(request, self._options.timeout, largest)
         return self._told_of_seed(exchange, task_id)
 
     def wait(
@@ -160,6 +164,9 @@ class Relay(Face[Wire]):
     ) -> None:
         self.close()
 
+    def _send(self, ids: tuple[str, ...], timeout: float) -> Exchange:
+        return self._wire.send(self._asking(ids), timeout, self._largest(ids))
+
     def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:
         for event in self._run(waiting):
             yield from collector.take(event)
@@ -171,7 +178,7 @@ class Relay(Face[Wire]):
 
         def ask(step: Ask) -> Answer:
             try:
-                return self._told(step, self._wire.send(self._asking(step.ids), self._patience(waiting)))
+                return self._told(step, self._send(step.ids, self._patience(waiting)))
             except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
                 return error
 

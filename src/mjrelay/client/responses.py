@@ -22,8 +22,9 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.http import NotJSONError, parse_json, retry_after
+from mjrelay.http import NotJSONError, OversizeError, parse_json, retry_after
 from mjrelay.semantics import scalar_text
+from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _PAGE = "this looks like a web page: is the base URL right?"
+_RAISE = "allow more with max_body="
+_WHATEVER = "whatever max_body= allows"
 _LIMITED = "the key may not do this: check what it is limited to, such as models, addresses or its own tasks"
 
 
@@ -42,13 +45,15 @@ class Answers:
     """
     Reads answers by a relay's contract.
 
-    ``credential`` is the way in which the key was sent, None where there was none. What is quoted from an
+    ``credential`` is the way in which the key was sent, None where there was none. ``largest`` is the number
+    of bytes that the body of a callback may have. What is quoted from an
     answer goes through the redactor.
     """
 
     contract: Contract
     redactor: Redactor = field(repr=False)
     credential: Credential | None
+    largest: int = LARGEST_BODY
     _missing_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
     _refused_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
 
@@ -115,14 +120,20 @@ class Answers:
 
     def read(self, body: bytes) -> Task:
         """The task in the body of a callback; raises `UndecodableError` and `EnvelopeError`."""
+        name = self.contract.name
+        if len(body) > self.largest:
+            message = f"the body has {len(body)} bytes, and {self.largest} are read; if it is right, {_RAISE}"
+            raise UndecodableError(message, relay=name)
         try:
             document = parse_json(body)
+        except OversizeError as error:
+            raise UndecodableError(f"the body {error}, {_WHATEVER}", relay=name) from error
         except NotJSONError as error:
             message = f"the body is no JSON: {error}; give it as it was received"
-            raise UndecodableError(message, relay=self.contract.name) from error
+            raise UndecodableError(message, relay=name) from error
         reader = self.contract.reader
         if not reader.accepts(document) or reader.id(document) is None:
-            raise EnvelopeError("the body holds no task", relay=self.contract.name)
+            raise EnvelopeError("the body holds no task", relay=name)
         return Task(self.contract, document)
 
     def _document(self, exchange: Exchange, task_id: str | None, *, of_a_task: bool = True) -> Any:
@@ -131,10 +142,13 @@ class Answers:
 
         What a document says of itself where a task is missing is no sign where it is not ``of_a_task``.
         """
-        if exchange.failure is not None:
+        cut = exchange.failure is not None and exchange.oversize
+        if exchange.failure is not None and not cut:
             raise self._error(TransportError, f"{exchange.failure}; try again later", exchange, task_id)
         missing = (one for one in self._missing_in_a_200 if of_a_task or one.where is None)
         signs = (*self._refused_in_a_200, *missing)
+        if cut and exchange.status == 200:
+            raise self._unreadable(exchange, task_id)
         if exchange.status != 200 or any(matcher.matches(exchange) for matcher in signs):
             raise self._refusal(exchange, task_id)
         try:
@@ -145,14 +159,23 @@ class Answers:
             raise self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
         return document
 
-    def _unreadable(self, exchange: Exchange, task_id: str | None, error: NotJSONError) -> RelayError:
-        """The error that a 200 stands for whose body is no JSON."""
+    def _unreadable(
+        self, exchange: Exchange, task_id: str | None, error: NotJSONError | None = None
+    ) -> RelayError:
+        """The error that a 200 stands for whose body is not JSON, or larger than is read."""
         body = exchange.body.lstrip()
-        if not body:
-            return self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
         if "html" in exchange.media_type or body.startswith(b"<"):
             return self._error(WebPageError, _PAGE, exchange, task_id)
-        message = f"no JSON came: {error}; try again later, or check the base URL"
+        if error is None:
+            length = exchange.header("content-length")
+            size = "" if length is None else f" (Content-Length: {self._quoted(length)})"
+            message = f"{exchange.failure}{size}; check the base URL, and if it is right, {_RAISE}"
+        elif isinstance(error, OversizeError):
+            message = f"the body {error}, {_WHATEVER}"
+        elif not body:
+            return self._missing(EmptyAnswerError, "the answer is empty", exchange, task_id)
+        else:
+            message = f"no JSON came: {error}; try again later, or check the base URL"
         return self._error(UndecodableError, message, exchange, task_id)
 
     def _refusal(self, exchange: Exchange, task_id: str | None) -> RelayError:

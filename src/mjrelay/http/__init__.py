@@ -1,9 +1,9 @@
 """HTTP as plain data: exchanges, requests, URLs, strict JSON and the redaction of secrets; no sockets."""
 
-from mjrelay.http.exchange import Exchange, Headers, is_overloaded, retry_after
+from mjrelay.http.exchange import OVERSIZE, Exchange, Headers, is_overloaded, retry_after
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
-from mjrelay.http.strictjson import HalfPairError, NotJSONError, parse_json
+from mjrelay.http.strictjson import HalfPairError, NotJSONError, OversizeError, check_json_bounds, parse_json
 from mjrelay.http.urls import (
     LOOPBACK,
     UNSENT,
@@ -21,6 +21,7 @@ from mjrelay.http.urls import (
 
 __all__ = [
     "LOOPBACK",
+    "OVERSIZE",
     "REDACTED",
     "UNSENT",
     "Address",
@@ -30,8 +31,10 @@ __all__ = [
     "Headers",
     "MediaURL",
     "NotJSONError",
+    "OversizeError",
     "Redactor",
     "Request",
+    "check_json_bounds",
     "checked_url",
     "is_loopback_url",
     "is_overloaded",

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mjrelay.base import cached_property
-from mjrelay.http.strictjson import NotJSONError, parse_json
+from mjrelay.http.strictjson import NotJSONError, OversizeError, parse_json
 
 __all__ = ["Exchange", "Headers", "NotJSONError", "parse_json"]
 
@@ -19,6 +19,9 @@ _OVERLOADED = frozenset({429, 503, *range(520, 528), 530})
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order sent, repeated ones included."""
+
+OVERSIZE = "the body is larger than"
+"""How the ``failure`` of an exchange begins whose body was not read to its end for its size."""
 
 
 @frozen(slots=False)
@@ -39,6 +42,7 @@ class Exchange:
     body: bytes = field(default=b"", repr=False)
     elapsed: float = field(default=0.0, repr=False)
     failure: str | None = None
+    _refused: tuple[type[NotJSONError], str] | None = field(default=None, init=False, repr=False, eq=False)
 
     def header(self, name: str) -> str | None:
         """The first value of a header field of the answer."""
@@ -56,7 +60,25 @@ class Exchange:
     @cached_property
     def document(self) -> Any:
         """The body as JSON; raises `NotJSONError` where it is not one strict JSON text."""
-        return parse_json(self.body)
+        if self._refused is not None:
+            kind, reason = self._refused
+            raise kind(reason)
+        try:
+            return parse_json(self.body)
+        except NotJSONError as error:  # kept, for it costs as much to find as a document
+            object.__setattr__(self, "_refused", (type(error), str(error)))
+            raise
+
+    @property
+    def oversize(self) -> bool:
+        """Whether the body exceeds the bounds within which one is read and decoded."""
+        if self.failure is not None:
+            return self.failure.startswith(OVERSIZE)
+        try:
+            _ = self.document
+        except NotJSONError as error:
+            return isinstance(error, OversizeError)
+        return False
 
     @property
     def object(self) -> dict[str, Any] | None:

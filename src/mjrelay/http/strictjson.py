@@ -7,7 +7,7 @@ import json
 import math
 import re
 from functools import cache
-from itertools import chain
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -22,12 +22,32 @@ CPython's own reader gives up at 1,000 calls within one another, and so does `re
 the caller, so that how deep a body may be does not depend on where it is read, nor on which decoder reads it.
 """
 
+MOST_VALUES = 200_000
+"""
+Values and names of objects, counted together, that are read from one body.
+
+Each costs the memory of a Python object, and the shortest take three bytes: five million empty objects fit
+into 15 kB of gzip. A full response to a request for a hundred tasks has about 10,000.
+"""
+
+LONGEST_NUMBER = 1000
+"""Digits of one number in a large body; the time to convert a whole number grows with their square."""
+
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_CONTAINERS = frozenset({dict, list})
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_WHITESPACE = b" \t\r\n"
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_NESTING = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""An opening bracket as 1 and a closing one as -1, read as signed bytes."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 class NotJSONError(ValueError):
     """A body is not one JSON text (RFC 8259), for the reason given."""
+
+
+class OversizeError(NotJSONError):
+    """A body exceeds a bound on what is decoded, whether or not it is JSON."""
 
 
 class HalfPairError(NotJSONError):
@@ -38,8 +58,8 @@ def parse_json(body: bytes) -> Any:
     """
     The value of one JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity, nothing after it.
 
-    Raises `NotJSONError` for everything else. Nesting or numbers too large to read are included, and half a
-    surrogate pair, which is no character and could be written nowhere.
+    Raises `NotJSONError` for everything else. Half a surrogate pair, which is no character and could be
+    written nowhere, is included, and as `OversizeError` what `check_json_bounds` refuses.
     """
     return parse_json_with(_fastest(), body)
 
@@ -50,17 +70,46 @@ def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
 
     What the decoder refuses, the standard library judges, so that the reasons are the same without it.
     """
+    check_json_bounds(body)
     if decode is None:
-        document = _standard(body)
-    else:
-        try:
-            document = decode(body)
-        except Exception:  # noqa: BLE001 - whatever its reason, it is not this one that is told
-            document = _standard(body)
-    # Nothing is nested more deeply than it has brackets, and those are counted much faster.
-    if body.count(b"[") + body.count(b"{") > DEEPEST:
-        _check_depth(document)
-    return document
+        return _standard(body)
+    try:
+        return decode(body)
+    except Exception:  # noqa: BLE001 - whatever its reason, it is not this one that is told
+        return _standard(body)
+
+
+def check_json_bounds(body: bytes, most: int = MOST_VALUES) -> None:
+    """
+    Raise `OversizeError` for a body whose decoding costs too much, before any of it is decoded.
+
+    Bounds how deep it is nested, how many values and names of objects it has (``most``), and the digits of a
+    number. One pass takes the strings out; what is left is counted. In a text that is JSON the count is
+    exact, in any other one it is no less than what a decoder makes before it gives up.
+    """
+    # Nothing is nested more deeply than it has brackets, and nothing has more values than bytes.
+    if len(body) <= most and body.count(b"[") + body.count(b"{") <= DEEPEST:
+        return
+    skeleton, strings = _STRING.subn(b'"', body, most + 1)
+    if strings > most:
+        raise OversizeError(f"holds more than {most:,} strings; {_bound(most)}")
+    skeleton = skeleton.translate(_DIGITS, _WHITESPACE)
+    # A text with more brackets than this has too many values, or is not JSON.
+    nesting = skeleton.translate(_NESTING, _NO_BRACKETS)[: 2 * most]
+    depth = max(accumulate(memoryview(nesting).cast("b")), default=0)
+    if depth > DEEPEST:
+        raise OversizeError(f"is nested too deeply: {depth:,} levels, and {DEEPEST} are read")
+    # Each value or name but the outermost stands behind one of these, and only an empty container has none.
+    values = 1 + skeleton.count(b",") + skeleton.count(b":") + skeleton.count(b"[") + skeleton.count(b"{")
+    values -= skeleton.count(b"[]") + skeleton.count(b"{}")
+    if values > most:
+        raise OversizeError(f"holds {values:,} values and names; {_bound(most)}")
+    if len(body) > most and b"0" * (LONGEST_NUMBER + 1) in skeleton:
+        raise OversizeError(f"holds a number with too many digits, more than {LONGEST_NUMBER:,}")
+
+
+def _bound(most: int) -> str:
+    return f"at most {most:,} values and names of objects are read"
 
 
 @cache
@@ -94,16 +143,6 @@ def _standard(body: bytes) -> Any:
     except RecursionError as error:
         raise NotJSONError("is nested too deeply") from error
     return document
-
-
-def _check_depth(document: Any) -> None:
-    level = [document]
-    for _ in range(DEEPEST + 1):
-        containers = [node for node in level if type(node) in _CONTAINERS]
-        if not containers:
-            return
-        level = list(chain.from_iterable([c.values() if type(c) is dict else c for c in containers]))
-    raise NotJSONError("is nested too deeply")
 
 
 def _float(text: str) -> float:

@@ -109,6 +109,10 @@ class Timestamp:
         return self._read(self.raw(document))
 
 
+_MOST_COPIED = 200_000
+"""Members beside a list that are copied for its items; in a response with more they are left out."""
+
+
 @frozen
 class Batch:
     """How several tasks are asked for at once."""
@@ -126,7 +130,20 @@ class Batch:
         if not self.place:
             return items
         around = self.around(answer)
+        if len(items) * self._members(around) > _MOST_COPIED:
+            around = {}
         return [self.placed(item, around) for item in items]
+
+    def _members(self, around: Any) -> int:
+        """Members that each item gets a copy of."""
+        count = 0
+        for step in self.place:
+            if isinstance(around, list):
+                around = around[0] if around else None
+            elif isinstance(around, dict):
+                count += len(around)
+                around = around.get(step)
+        return count
 
     def around(self, answer: Any) -> dict[str, Any]:
         """What an answer says beside its list, in members of its own."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
 from mjrelay.transport.response import CLOSED
-from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
+from mjrelay.transport.transport import LARGEST_BATCH, LARGEST_BODY, AsyncWire, TransportConfig, Wire
 
 if TYPE_CHECKING:
     from mjrelay.transport.streaming import RefusedAddressError, Stream, StreamError, stream_url
@@ -24,6 +24,8 @@ else:
 
 __all__ = [
     "CLOSED",
+    "LARGEST_BATCH",
+    "LARGEST_BODY",
     "AsyncWire",
     "RefusedAddressError",
     "Stream",

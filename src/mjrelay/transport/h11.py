@@ -18,6 +18,7 @@ from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.protocol import Talk
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, with_encoding
 from mjrelay.transport.route import CONNECT, Found, Place, context, dial, look_up, unreachable
+from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from mjrelay.http import Exchange, Request
@@ -136,8 +137,8 @@ class HTTPWire:
         self._idle: _Idle[_Connection] = _Idle()
         self._slots = threading.Semaphore(link.connections)
 
-    def send(self, request: Request, timeout: float) -> Exchange:
-        answer = Answer(self._link, request, timeout)
+    def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
+        answer = Answer(self._link, request, timeout, largest)
         if not self._slots.acquire(timeout=max(0.0, timeout)):
             return answer.failed(answer.late)
         connection: _Connection | None = None
@@ -241,8 +242,8 @@ class AsyncHTTPWire:
         self._idle: _Idle[_AsyncConnection] = _Idle()
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
-    async def send(self, request: Request, timeout: float) -> Exchange:
-        answer = Answer(self._link, request, timeout)
+    async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
+        answer = Answer(self._link, request, timeout, largest)
         connection: _AsyncConnection | None = None
         try:
             async with asyncio.timeout(timeout), self._slots_here():

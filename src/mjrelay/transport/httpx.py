@@ -24,6 +24,7 @@ from mjrelay.http import Redactor
 from mjrelay.transport import route as _route
 from mjrelay.transport.protocol import Talk
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
+from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     import ssl
@@ -90,9 +91,9 @@ class ClientWire:
         self._link, self._client, self._closed = link, client, False
         _discretion.heed(link.redactor)
 
-    def send(self, request: Request, timeout: float) -> Exchange:
+    def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = Answer(self._link, request, timeout)
+        answer = Answer(self._link, request, timeout, largest)
         exchanges: SimpleQueue[Exchange] = SimpleQueue()
         try:
             args = (self._carry, _built(self._client, self._link, request, answer), answer, exchanges)
@@ -136,9 +137,9 @@ class AsyncClientWire:
         self._link, self._client, self._closed = link, client, False
         _discretion.heed(link.redactor)
 
-    async def send(self, request: Request, timeout: float) -> Exchange:
+    async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = Answer(self._link, request, timeout)
+        answer = Answer(self._link, request, timeout, largest)
         try:
             async with asyncio.timeout(timeout):
                 response = await self._client.send(
@@ -184,12 +185,12 @@ class AsyncProxyWire(AsyncClientWire):
         super().__init__(link, httpx.AsyncClient(**self._options))
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def send(self, request: Request, timeout: float) -> Exchange:
+    async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         loop = asyncio.get_running_loop()
         if self._loop not in {None, loop}:  # the connections of one event loop fail in another
             self._client = httpx.AsyncClient(**self._options)
         self._loop = loop
-        return await super().send(request, timeout)
+        return await super().send(request, timeout, largest)
 
     async def close(self) -> None:
         await super().close()

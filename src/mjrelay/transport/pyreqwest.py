@@ -31,6 +31,7 @@ from pyreqwest.proxy import ProxyBuilder
 from mjrelay.base import SettingError, __version__
 from mjrelay.transport import route as _route
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
+from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     import ssl
@@ -68,8 +69,8 @@ class FastWire:
         self._client: SyncClient | None = _made(SyncClientBuilder(), link).build()
         self._answered = False  # so that a connection may have been kept
 
-    def send(self, request: Request, timeout: float) -> Exchange:
-        answer = Answer(self._link, request, timeout)
+    def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
+        answer = Answer(self._link, request, timeout, largest)
         client = self._client  # which stays alive, if `close` is called meanwhile, until this is done
         if client is None:
             raise SettingError(CLOSED)
@@ -105,8 +106,8 @@ class AsyncFastWire:
         self._client: Client | None = _made(ClientBuilder(), link).build()
         self._answered = False
 
-    async def send(self, request: Request, timeout: float) -> Exchange:
-        answer = Answer(self._link, request, timeout)
+    async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
+        answer = Answer(self._link, request, timeout, largest)
         client = self._client
         if client is None:
             raise SettingError(CLOSED)

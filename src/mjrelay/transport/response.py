@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import SettingError
-from mjrelay.http import Exchange
+from mjrelay.http import OVERSIZE, Exchange
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -42,12 +42,14 @@ class Answer:
     """
     Takes an answer piece by piece and makes the exchange of it.
 
-    ``timeout`` seconds are counted from the making of this object. A body may be compressed once, with gzip;
-    what follows the compressed part is ignored, as browsers do, for its checksum says that it is whole.
+    ``timeout`` seconds are counted from the making of this object. A body has ``largest`` bytes at most, as
+    sent and decompressed. It may be compressed once, with gzip; what follows the compressed part is ignored,
+    as browsers do, for its checksum says that it is whole.
     """
 
     __slots__ = (
         "_body",
+        "_largest",
         "_link",
         "_request",
         "_size",
@@ -59,8 +61,10 @@ class Answer:
         "timeout",
     )
 
-    def __init__(self, link: TransportConfig, request: Request, timeout: float) -> None:
-        self._link, self._request = link, request
+    def __init__(
+        self, link: TransportConfig, request: Request, timeout: float, largest: int = LARGEST_BODY
+    ) -> None:
+        self._link, self._request, self._largest = link, request, largest
         self.timeout, self.started = timeout, time.monotonic()
         self.deadline = self.started + timeout
         self.status: int | None = None
@@ -105,7 +109,7 @@ class Answer:
         self._size += len(piece)
         if self._unpacking is not None and not self._unpacking.eof:
             try:
-                piece = self._unpacking.decompress(piece, LARGEST_BODY + 1 - len(self._body))
+                piece = self._unpacking.decompress(piece, self._largest + 1 - len(self._body))
             except zlib.error as error:
                 raise GivenUpError(f"the body is not gzip as its header says ({error})") from error
         elif self._unpacking is not None:
@@ -116,8 +120,8 @@ class Answer:
             self._body += piece
         else:
             self._body = bytearray(self._body) + piece
-        if self._size > LARGEST_BODY or len(self._body) > LARGEST_BODY:
-            raise GivenUpError(f"the body is larger than {LARGEST_BODY} bytes")
+        if self._size > self._largest or len(self._body) > self._largest:
+            raise GivenUpError(f"{OVERSIZE} {self._largest} bytes")
 
     def end(self) -> Exchange:
         """The body has come to its end."""
@@ -141,8 +145,8 @@ class Answer:
     def _exchange(self, failure: str | None) -> Exchange:
         seen = self._request.shown or self._request
         body: bytes | bytearray | memoryview = self._body
-        if len(body) > LARGEST_BODY:
-            body = memoryview(body)[:LARGEST_BODY]
+        if len(body) > self._largest:
+            body = memoryview(body)[: self._largest]
         return Exchange(
             method=seen.method,
             url=self._link.origin + seen.target,

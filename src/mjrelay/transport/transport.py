@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from mjrelay.http import Exchange, Redactor, Request
 
 
-LARGEST_BODY = 16 * 1024 * 1024
-"""Bytes of a body, as sent and unpacked, that are read before the exchange is given up."""
+LARGEST_BODY = 4 * 1024 * 1024
+"""Bytes of a body, as sent and decompressed, that are read by default; a task is a few kilobytes."""
+
+LARGEST_BATCH = 16 * 1024 * 1024
+"""The same for a response with several tasks."""
 
 
 class Wire(Protocol):
@@ -28,9 +31,11 @@ class Wire(Protocol):
     A GET may be sent twice, where a connection that was kept open turns out dead.
     """
 
-    def send(self, request: Request, timeout: float) -> Exchange:
+    def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         """
         The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``.
+
+        Of a body more than ``largest`` bytes are not read; `Exchange.oversize` is true then.
 
         Raises `SettingError` after `close`, and for a request that HTTP cannot carry.
         """
@@ -42,7 +47,7 @@ class Wire(Protocol):
 class AsyncWire(Protocol):
     """The twin of `Wire` for the tasks of one event loop."""
 
-    async def send(self, request: Request, timeout: float) -> Exchange:
+    async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         """As `Wire.send`."""
 
     async def close(self) -> None:

@@ -1,0 +1,322 @@
+"""Bodies that cost much to decode are refused before they are decoded, wherever they are read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mjrelay_clients.runtime.decoding import json_body
+from mjrelay_clients.runtime.errors import DecodeError
+from mjrelay_clients.zhongzhuan.models import Task as Model
+from mjrelay_conformance.checks import select_checks
+from mjrelay_conformance.checks.transport import TRANSFER
+from mjrelay_conformance.judging import Kind, Observation, Outcome, findings, schema_of
+from mjrelay_conformance.judging.checking import judgements
+from mjrelay_conformance.mock.server import Server
+from mjrelay_conformance.replay.files import TrafficError, read_traffic
+from twins import Async, Sync
+
+from benchmarks.bodies import ID, KEY, RELAY, readers, shapes
+from mjrelay import RelayError, SettingError, State, Task, UnavailableError, UndecodableError, WebPageError
+from mjrelay.client.responses import Answers
+from mjrelay.contract import load_contract
+from mjrelay.http import (
+    OVERSIZE,
+    Exchange,
+    NotJSONError,
+    OversizeError,
+    Redactor,
+    check_json_bounds,
+    parse_json,
+)
+from mjrelay.http.strictjson import DEEPEST, LONGEST_NUMBER, MOST_VALUES
+from mjrelay.monitor import Monitor
+from mjrelay.semantics.paths import Path
+from mjrelay.semantics.reader import Batch
+from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTRACT = load_contract(RELAY)
+DONE = CONTRACT.examples["succeeded"]
+BODIES = shapes(LARGEST_BODY - 64)
+READERS = readers()
+REFUSED = {
+    "empty objects": "1,398,081 values and names",
+    "numbers": "2,097,121 values and names",
+    "short strings": "more than 200,000 strings",
+    "distinct names": "more than 200,000 strings",
+    "objects of one member": "more than 200,000 strings",
+    "deep lists": "nested too deeply",
+    "deep objects": "more than 200,000 strings",
+    "closing brackets": "nested too deeply",
+    "one long number": "too many digits",
+    "long numbers": "too many digits",
+}
+HOSTILE = "empty objects"
+JSON = ((b"content-type", b"application/json"),)
+FIELDS = (("Content-Type", "application/json"),)
+
+
+def came(body: bytes, **changes: Any) -> Exchange:
+    """An exchange with this body."""
+    facts = {"status": 200, "headers": FIELDS, "body": body} | changes
+    return Exchange("GET", f"https://relay.example/mj/task/{ID}/fetch", **facts)
+
+
+def application(*bodies: bytes, packed: bool = True) -> Callable[..., Any]:
+    """An application that answers with these bodies in turn, and with the last one from then on."""
+    rest = list(bodies)
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        body = rest.pop(0) if len(rest) > 1 else rest[0]
+        headers = [*JSON, (b"content-encoding", b"gzip")] if packed else [*JSON]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": gzip.compress(body, 1) if packed else body})
+
+    return app
+
+
+def values(document: Any) -> int:
+    """Values and names of a document, counted one by one."""
+    if isinstance(document, dict):
+        return 1 + len(document) + sum(map(values, document.values()))
+    return 1 + (sum(map(values, document)) if isinstance(document, list) else 0)
+
+
+# --- the pass ---
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_what_is_refused_and_what_is_read(shape: str) -> None:
+    """Each costly shape is refused with its figure; what is large and cheap is read, or is no JSON."""
+    if shape in REFUSED:
+        with pytest.raises(OversizeError, match=REFUSED[shape]):
+            parse_json(BODIES[shape])
+    elif "breaks off" in shape:
+        with pytest.raises(NotJSONError, match=r"Unterminated|Expecting"):
+            parse_json(BODIES[shape])
+    else:
+        assert parse_json(BODIES[shape]) is not None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(VALUES, st.booleans(), st.sampled_from([None, 1]))
+def test_the_count_is_exact(document: Any, ascii_only: bool, indent: int | None) -> None:
+    """The number of values and names of a JSON text is what a reader finds, however it is written."""
+    body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
+    count = values(document)
+    check_json_bounds(body, count)
+    if len(body) > count - 1 > 0:
+        with pytest.raises(OversizeError, match=r"values and names|strings"):
+            check_json_bounds(body, count - 1)
+
+
+@given(st.binary(max_size=300) | st.text('[]{}",:\\ 1a').map(str.encode), st.integers(0, 20))
+def test_any_bytes_are_judged(body: bytes, most: int) -> None:
+    """Whatever bytes come: they pass, or the one error is raised."""
+    with suppress(OversizeError):
+        check_json_bounds(body, most)
+
+
+def test_the_bounds_themselves_are_read() -> None:
+    """As many values, levels and digits as are allowed are read, and one more of each is refused."""
+    for fits, more in (
+        (b"[" + b"0," * (MOST_VALUES - 2) + b"0]", b"[" + b"0," * (MOST_VALUES - 1) + b"0]"),
+        (b"[" * DEEPEST + b"]" * DEEPEST, b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)),
+        tuple(b'["' + b"a" * MOST_VALUES + b'",' + b"1" * (LONGEST_NUMBER + n) + b"]" for n in (0, 1)),
+    ):
+        parse_json(fits)
+        with pytest.raises(OversizeError):
+            parse_json(more)
+
+
+def test_a_refusal_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for the document of one exchange again and again costs one pass."""
+    calls: list[bytes] = []
+    monkeypatch.setattr(
+        "mjrelay.http.exchange.parse_json", lambda body: calls.append(body) or parse_json(body)
+    )
+    exchange = came(BODIES[HOSTILE])
+    for _ in range(3):
+        with pytest.raises(OversizeError, match=REFUSED[HOSTILE]):
+            _ = exchange.document
+        assert (exchange.object, exchange.oversize) == (None, True)
+    assert len(calls) == 1
+
+
+# --- the client ---
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_a_hostile_task_is_the_one_error(shape: str) -> None:
+    """A fetch of any shape, a batch and a callback end in an error of the family."""
+    for name in ("fetch", "a callback", *(["a batch"] if shape != "whitespace" else [])):
+        with pytest.raises(RelayError) as caught:
+            READERS[name](BODIES[shape])
+        if shape in REFUSED:
+            assert type(caught.value) is UndecodableError
+            assert REFUSED[shape] in str(caught.value)
+            assert "max_body=" in str(caught.value)
+
+
+@pytest.mark.parametrize("twin", [Sync, Async])
+def test_a_body_larger_than_allowed_names_the_option(twin: type[Sync | Async]) -> None:
+    """By default 4 MiB are read for one task, packed or not; the error names the bound and the option."""
+    for packed in (False, True):
+        body = json.dumps({**DONE, "id": "1", "x": "a" * LARGEST_BODY}).encode()
+        with Server(application(body, packed=packed)) as base_url:
+            with twin(RELAY, KEY, base_url=base_url) as relay, pytest.raises(UndecodableError) as caught:
+                relay.fetch("1")
+            assert f"larger than {LARGEST_BODY} bytes" in str(caught.value)
+            assert "max_body=" in str(caught.value)
+            with twin(RELAY, KEY, base_url=base_url, max_body=2 * LARGEST_BODY) as relay:
+                assert relay.fetch("1").state is State.SUCCEEDED
+                small = relay.face.with_options(max_body=1000)
+                with pytest.raises(UndecodableError, match="has 5000 bytes, and 1000 are read"):
+                    small.read(b" " * 5000)
+
+
+def test_a_batch_may_be_larger_than_a_task() -> None:
+    """A response with several tasks is read up to 16 MiB; one that is larger is split."""
+    wide = "a" * (LARGEST_BATCH * 2 // 5)
+    sizes: list[int] = []
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        ids = json.loads((await receive())["body"])["ids"]
+        sizes.append(len(ids))
+        body = json.dumps([{**DONE, "id": one, "x": wide} for one in ids]).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [*JSON]})
+        await send({"type": "http.response.body", "body": body})
+
+    with Server(app) as base_url, Sync(RELAY, KEY, base_url=base_url) as relay:
+        tasks = relay.fetch_all(["1", "2", "3", "4"])
+    assert {task.id for task in tasks} == {"1", "2", "3", "4"}
+    assert sizes == [4, 2, 2]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "4MiB", 2**40])
+def test_a_bound_that_is_none_is_refused(wrong: Any) -> None:
+    """What is no number of bytes is a `SettingError`, when the relay is made and when it is changed."""
+    with pytest.raises(SettingError, match="max_body"):
+        Sync(RELAY, KEY, max_body=wrong)
+    with Sync(RELAY, KEY) as relay, pytest.raises(SettingError, match="max_body"):
+        relay.face.with_options(max_body=wrong)
+
+
+def test_an_error_status_and_a_page_stay_what_they_are() -> None:
+    """A body that is too large does not hide a 503, nor that it is a web page."""
+    answers = Answers(CONTRACT, Redactor(KEY), None)
+    cut = {"failure": f"{OVERSIZE} {LARGEST_BODY} bytes"}
+    with pytest.raises(UnavailableError):
+        answers.task(came(b"x", status=503, **cut), ID)
+    with pytest.raises(WebPageError):
+        answers.task(came(b"<html>", **cut), ID)
+
+
+def test_a_kept_document_is_restored() -> None:
+    """A task near the bound that was seen is still had after a timeout."""
+    document = {**DONE, "id": "1", "x": [0] * (MOST_VALUES - 1000)}
+    assert Task(CONTRACT, parse_json(json.dumps(document).encode())).id == "1"
+
+
+def test_what_stands_beside_a_list_is_not_copied_without_bound() -> None:
+    """A batch response with many items and many members beside them is read without a copy for each item."""
+    items, array = Path.compile("$.data[*]"), Path.compile("$.data")
+    batch = Batch("listTasks", "$request.body#/ids", items, None, array, ("data",))
+    for many, beside in ((10, {"code": 1}), (60_000, dict.fromkeys(map(str, range(60_000)), 1))):
+        documents = batch.documents({**beside, "data": [{}] * many})
+        assert len(documents) == many
+        assert sum(map(len, documents)) <= 200_000
+
+
+# --- the suite, the doctor, replays, the monitor, generated clients ---
+
+
+@pytest.mark.parametrize("shape", REFUSED)
+def test_the_suite_finds_a_hostile_body(shape: str) -> None:
+    """A refused body is a finding of the check of JSON, and no check fails by itself."""
+    body = BODIES[shape][: 2 << 20]
+    one = Observation(
+        contract=CONTRACT,
+        schema=schema_of(CONTRACT),
+        kind=Kind.KNOWN,
+        task_id=ID,
+        exchange=came(body),
+        accepted=True,
+    )
+    found = {check.id: judgement for check, judgement in findings(one, select_checks(()))}
+    assert "too many digits" in str(found["fetch/200/json"]) or "the body " in str(found["fetch/200/json"])
+    assert all(judgement.outcome is Outcome.FAIL for judgement in found.values())
+
+
+def test_a_body_that_the_client_cut_is_not_judged_as_broken() -> None:
+    """What was not read for its size proves nothing about the transfer."""
+    cut = came(b"{", failure=f"{OVERSIZE} 1 bytes")
+    one = Observation(
+        contract=CONTRACT,
+        schema=schema_of(CONTRACT),
+        kind=Kind.KNOWN,
+        task_id=ID,
+        exchange=cut,
+        accepted=True,
+    )
+    outcomes = {check.id: judgement.outcome for check, judgement in judgements(one, select_checks(()))}
+    assert outcomes[TRANSFER] is Outcome.BLOCKED
+
+
+def test_a_long_list_of_violations_is_shortened() -> None:
+    """Of violations in many items a few are told, and one behind a hundred good items is told too."""
+    for buttons in (["x"] * 50_000, [*DONE["buttons"][:1] * 200, "x"]):
+        exchange = came(json.dumps({**DONE, "buttons": buttons}).encode())
+        assert 0 < len(schema_of(CONTRACT).violations(exchange)) <= 20
+
+
+@pytest.mark.parametrize("shape", ["empty objects", "deep lists", "one long number"])
+def test_other_readers_refuse_it_too(shape: str) -> None:
+    """The doctor takes it for no task, a replay and the monitor find it, and a generated client raises."""
+    body = BODIES[shape]
+    assert READERS["the doctor"](body) != "task"
+    assert any(
+        "fetch/200/json" in str(check.id) for rows in READERS["a recorded body"](body) for check, _ in rows
+    )
+    with Monitor(RELAY, api_key=KEY, on_finding=lambda _: None) as monitor:
+        monitor(came(body), (ID,))
+        assert monitor.flush(30)
+        assert "fetch/200/json" in monitor.findings
+    with pytest.raises(DecodeError):
+        json_body(Model.from_dict)(body)
+
+
+def test_a_recording_has_a_bound_of_its_own() -> None:
+    """A file of six million empty objects is refused; long JSON Lines are judged line by line."""
+    with pytest.raises(TrafficError, match="values and names"):
+        list(read_traffic(io.BytesIO(b'{"log":{"entries":[' + b"{}," * 6_000_000 + b"{}]}}"), "x.har"))
+    line = json.dumps({"method": "GET", "url": "https://relay.example/", "status": 200, "body": "{}"})
+    hostile = f'{{"method": "GET", "x": [{"{}," * 200_000}0]}}'
+    first, second, third = read_traffic(io.BytesIO(f"{line}\n{hostile}\n{line}".encode()), "x.jsonl")
+    assert "values and names" in getattr(second, "reason", "")
+    assert not hasattr(first, "reason")
+    assert not hasattr(third, "reason")
+
+
+def test_a_recorded_body_larger_than_a_batch_is_not_judged() -> None:
+    """It is an entry that says what it lacks."""
+    line = json.dumps(
+        {"method": "GET", "url": "https://relay.example/", "status": 200, "body": "a" * (LARGEST_BATCH + 1)}
+    )
+    (entry,) = read_traffic(io.BytesIO(line.encode()), "x.jsonl")
+    assert "larger than" in str(getattr(entry, "lacking", ""))
