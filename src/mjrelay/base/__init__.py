@@ -14,7 +14,9 @@ from mjrelay.base.errors import (
     SettingError,
     UnknownRelayError,
 )
+from mjrelay.base.files import open_file, read_file
 from mjrelay.base.location import Location, json_pointer
+from mjrelay.base.patterns import Pattern, PatternError, check_pattern, time_limit
 from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
 
@@ -25,12 +27,18 @@ __all__ = [
     "MissingExtraError",
     "MjrelayError",
     "OverlayError",
+    "Pattern",
+    "PatternError",
     "PlainHTTPWarning",
     "SettingError",
     "UnknownRelayError",
     "__version__",
+    "check_pattern",
     "did_you_mean",
     "json_pointer",
     "nearest_names",
+    "open_file",
+    "read_file",
     "replace_unprintable",
+    "time_limit",
 ]
