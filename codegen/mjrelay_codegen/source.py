@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mjrelay.base import ContractError
-from mjrelay.contract import METHODS, ORIGINS, Contract, Overlay, apply_overlay, load_yaml, plain_yaml
+from mjrelay.contract import FILES, METHODS, ORIGINS, Contract, Overlay, apply_overlay, load_yaml, plain_yaml
 from mjrelay.http import Credential
 
 
@@ -46,6 +46,11 @@ class Relay:
         overlays: list[Overlay] = []
         while isinstance(document := load_yaml(files[-1]), dict) and "overlay" in document:
             overlays.append(Overlay.load(files[-1]))
+            if len(files) == FILES:
+                raise ContractError(
+                    f"more than {FILES} files extend one another, which is the limit; merge some of them",
+                    source=path,
+                )
             files.append(_extended(overlays[-1], contracts))
             if files[-1].resolve() in {file.resolve() for file in files[:-1]}:
                 raise ContractError("extends itself in a circle; end it at a contract", source=path)

@@ -265,7 +265,7 @@ CASES = r"""
 >                   value: {code: .nan, reason: none}
 ! nan is no number; leave it out
 
-# json-alias
+# yaml-alias
 - openapi: 3.1.0
 + &all
 + openapi: 3.1.0

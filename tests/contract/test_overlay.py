@@ -295,13 +295,6 @@ MISFITS = {
         r"\$\['a'\]\['b'\]\[0\]\['c'\]\['200'\] is an array and cannot be merged with a primitive",
     ),
     "the root is removed": ("1.0.0", "a: 1", "- {target: $, remove: true}", 6, "the whole document"),
-    "a document is deeper than a path can look": (
-        "1.1.0",
-        "a: " + "[" * 120 + "]" * 120,
-        "- {target: $..b, remove: true}",
-        6,
-        "cannot be evaluated",
-    ),
 }
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import define, field, frozen
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 from jsonschema_path import SchemaPath
 from jsonschema_path.accessors import SchemaAccessor
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] # it has no py.typed
 from referencing.jsonschema import DRAFT202012
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, Pattern
 from mjrelay.contract import METHODS, Contract, load_yaml, plain_yaml
 from mjrelay.semantics import compile_reader, parse_expression
 
@@ -232,14 +234,43 @@ def alone(document: dict[str, Any]) -> SchemaPath:
     return SchemaPath(SchemaAccessor(document, registry.resolver()))
 
 
+def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """What the keyword says, in bounded time; raises `PatternError`."""
+    if isinstance(instance, str) and not Pattern.compile(pattern).search(instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(_: Any, __: Any, ___: Any, ____: Any) -> Iterator[ValidationError]:
+    """Nothing: the generator drops the keyword, and whatever stands beside it depends on its patterns."""
+    yield from ()
+
+
+def _additional(validator: Any, extra: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if "patternProperties" not in schema:
+        yield from _KEYWORDS["additionalProperties"](validator, extra, instance, schema)
+
+
+_KEYWORDS = Draft202012Validator.VALIDATORS
+_BOUNDED: Any = extend(  # type: ignore[no-untyped-call]  # it has no type hints
+    Draft202012Validator,
+    {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional,
+        "unevaluatedProperties": _pattern_properties,
+    },
+)
+
+
 def validator(schema: Any, *, formats: bool = False) -> Draft202012Validator:
     """
-    Return a validator of JSON Schema 2020-12 that retrieves nothing.
+    Return a validator of JSON Schema 2020-12 that retrieves nothing and matches patterns in bounded time.
 
     Without a registry of its own, jsonschema opens whatever URL a reference names.
     """
     checker = Draft202012Validator.FORMAT_CHECKER if formats else None
-    return Draft202012Validator(schema, registry=REGISTRY, format_checker=checker)
+    bounded: Draft202012Validator = _BOUNDED(schema, registry=REGISTRY, format_checker=checker)
+    return bounded
 
 
 @cache

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mjrelay.base import ContractError, json_pointer
+from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, yaml_line
 from mjrelay_codegen.linter import companions, conventions, meanings, validity
-from mjrelay_codegen.linter.draft import Draft
+from mjrelay_codegen.linter.draft import Draft, Found
 from mjrelay_codegen.source import Relay
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Place = Callable[[Location], tuple[str, int]]
 
 
-_TODO = re.compile(r"#\s*TODO:\s*(.*?)[.;:]?\s*$")
+_TODO = re.compile(r"#\s*TODO:(.*)")
 
 GATES: dict[str, Rule] = {
     "name": validity.name,
@@ -146,10 +146,15 @@ def _unfinished(path: Path) -> list[Violation]:
     """What a scaffold leaves to be filled in."""
     marks = enumerate(map(_TODO.search, path.read_text(encoding="utf-8").splitlines()), 1)
     return [
-        Violation(_shown(path), line, "", "todo", f"still to do: {mark[1]}; then take the mark away")
+        Violation(_shown(path), line, "", "todo", f"still to do: {_left(mark[1])}; then take the mark away")
         for line, mark in marks
         if mark
     ]
+
+
+def _left(text: str) -> str:
+    text = text.strip()
+    return text[:-1].rstrip() if text.endswith((".", ";", ":")) else text
 
 
 def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Violation]:
@@ -161,9 +166,13 @@ def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Vi
 
 
 def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
+    try:
+        found = list(rule(draft))
+    except PatternError as error:
+        found = [Found(draft.extension[0] if draft.fetches else (), str(error))]
     return [
         Violation(*place(location), pointer=json_pointer(location), rule=name, message=message)
-        for location, message in rule(draft)
+        for location, message in found
     ]
 
 

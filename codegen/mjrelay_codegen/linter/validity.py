@@ -41,19 +41,15 @@ def json(draft: Draft) -> Iterator[Found]:
     """A contract says nothing that JSON cannot say, and its root is an object."""
     if not isinstance(draft.source, dict):
         yield Found((), "is no OpenAPI document; begin it with openapi: 3.1.0, info and paths")
-    yield from _foreign(draft.source, (), ())
+    yield from _foreign(draft.source, ())
 
 
-def _foreign(value: Any, location: Location, above: tuple[int, ...]) -> Iterator[Found]:
-    if id(value) in above:
-        yield Found(
-            location, "the alias leads back to where it stands; write it out, or refer to a component"
-        )
-    elif isinstance(value, dict | list):
+def _foreign(value: Any, location: Location) -> Iterator[Found]:
+    if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, dict) and not isinstance(key, str):
                 yield Found((*location, key), f"the key {key} is {_kind(key)} in YAML; put it in quotes")
-            yield from _foreign(item, (*location, key), (*above, id(value)))
+            yield from _foreign(item, (*location, key))
     elif isinstance(value, float) and not math.isfinite(value):
         yield Found(location, f"{value} is no number in JSON; leave it out, or write it in quotes")
     elif not isinstance(value, str | int | float | None):
@@ -124,7 +120,7 @@ def openapi(draft: Draft) -> Iterator[Found]:
     ]
     faults = faults or [
         Found(_operation(draft, error.message), error.message)
-        for error in OpenAPIV31SpecValidator(alone(draft.document)).iter_errors()
+        for error in OpenAPIV31SpecValidator(alone(_unpatterned(draft.document))).iter_errors()
     ]
     for place, message in dict(reversed(faults)).items():  # of each place the first, which is the plainest
         yield Found(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
@@ -134,6 +130,21 @@ def _faults(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Fou
     for error in validator(schema).iter_errors(value):
         fault = best_match([error])
         yield Found((*start, *fault.absolute_path), fault.message)
+
+
+def _unpatterned(value: Any) -> Any:
+    """
+    The document without its patterns.
+
+    That pass judges defaults by them, in unbounded time; the rule `example` judges by them with a timeout.
+    """
+    if isinstance(value, dict):
+        return {
+            name: _unpatterned(item)
+            for name, item in value.items()
+            if not (name == "pattern" and isinstance(item, str)) and name != "patternProperties"
+        }
+    return [_unpatterned(item) for item in value] if isinstance(value, list) else value
 
 
 def _operation(draft: Draft, message: str) -> Location:

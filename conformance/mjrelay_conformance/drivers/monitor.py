@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import ruamel.yaml  # noqa: F401 - a finding names a line; the first one does not wait for this import
 from attrs import define, evolve, field, frozen
 
+from mjrelay.base import Pattern
 from mjrelay.http import Redactor
 from mjrelay.semantics import scalar_text
 from mjrelay_conformance.checks import matching_ids, needed_checks
@@ -107,7 +108,7 @@ class LiveJudge:
     _wanted: frozenset[str] = field(init=False, repr=False)
     _schema: Schema = field(init=False, repr=False)
     _redactor: Redactor = field(init=False)
-    _seed: re.Pattern[str] | None = field(init=False)
+    _seed: Pattern | None = field(init=False)
     _reported: dict[str, set[tuple[str, ...]]] = field(factory=dict, init=False, repr=False)
     _tasks: OrderedDict[str, _Readings] = field(factory=OrderedDict, init=False, repr=False)
     _kept: int = field(default=0, init=False)
@@ -237,13 +238,13 @@ class LiveJudge:
             _log.error("%s", message, exc_info=exc_info)
 
 
-def _seed(contract: Contract) -> re.Pattern[str] | None:
+def _seed(contract: Contract) -> Pattern | None:
     """What asks for a seed by an operation of its own, of which no check speaks: its method and URL."""
     if contract.seed is None or contract.seed == contract.location:
         return None
     _, path, method = contract.seed
     steps = re.sub(r"\\{.*?\\}", "[^/?]+", re.escape(str(path)))
-    return re.compile(rf"^{str(method).upper()} .*{steps}(?:\?|$)")
+    return Pattern.compile(rf"^{str(method).upper()} .*{steps}(?:\?|$)")
 
 
 def _fresh(exchange: Exchange) -> Exchange:

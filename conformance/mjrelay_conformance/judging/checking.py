@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mjrelay.base import PatternError, time_limit
 from mjrelay.http import NotJSONError
 from mjrelay_conformance.judging.observation import Kind
 
@@ -151,6 +152,9 @@ _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
 
 _EVERY = frozenset(Kind)
 
+_SECONDS = 1.0
+"""Processor time of the contract's patterns in one judgement."""
+
 
 def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
     """The rows of all checks that speak of this kind of exchange, ``number`` being the exchange's."""
@@ -188,7 +192,10 @@ def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgemen
         needed = ", ".join(need for need in one.needs if need in blocking)
         return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {needed} did not pass")
     try:
-        return one.judge(observation)
+        with time_limit(_SECONDS):
+            return one.judge(observation)
+    except PatternError as error:
+        return Judgement(Outcome.INCONCLUSIVE, actual=f"cannot be judged by this contract: {error}")
     except NotJSONError as error:
         return not_applicable(f"the answer is not JSON: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is ours and not the relay's

@@ -7,9 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field, frozen
-from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
+from jsonschema_rs import (
+    Draft202012Validator,
+    FancyRegexOptions,
+    ReferencingError,
+    ValidationError,
+    ValidationErrorKind,
+)
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, PatternError
 from mjrelay.contract import reference_target
 from mjrelay.http import NotJSONError
 
@@ -25,6 +31,8 @@ _LONG = 100
 """Items of a list in which violations are looked for; the validator makes all of them before the first."""
 _DEPTH = 8
 """Lists and objects within one another whose lists are shortened for that."""
+_PATTERNS = FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
+"""Only patterns with look-around or back-references backtrack; all others take linear time."""
 _Place: TypeAlias = "tuple[Location, Any]"
 """Where in the contract a schema stands, and the schema."""
 
@@ -94,7 +102,9 @@ class Schema:
         # With the whole document around it, so that references lead somewhere; nothing is fetched.
         schema = {**self.contract.document, "allOf": [node]}
         try:
-            validator = Draft202012Validator(schema, validate_formats=True, offline=True)
+            validator = Draft202012Validator(
+                schema, validate_formats=True, offline=True, pattern_options=_PATTERNS
+            )
         except (ReferencingError, ValidationError) as error:
             clause = self.contract.clause(*place)
             raise ContractError(f"{clause} is no schema to judge a document by: {error}") from error
@@ -106,6 +116,12 @@ class Schema:
         try:
             for error in islice(validator.iter_errors(_shortened(document)), _MANY):
                 location = tuple(error.instance_path)
+                if _exhausted(error):
+                    clause = self.contract.clause(*self._descend(root, location)[0])
+                    raise PatternError(
+                        f"{clause}: a pattern takes too many steps on what was received; write it without "
+                        "look-around and back-references"
+                    )
                 schema, node = self._descend(root, location)
                 words = tuple(_words(self.contract, node))
                 known = type(error.instance) in {type(word) for word in words}
@@ -172,6 +188,14 @@ def _options(contract: Contract, place: Location, node: Any) -> list[_Place]:
     for index, option in enumerate(node.get("anyOf", ()) if isinstance(node, dict) else ()):
         options += _options(contract, (*place, "anyOf", index), option)
     return options
+
+
+def _exhausted(error: ValidationError) -> bool:
+    """Whether a pattern was given up, here or in a branch of anyOf or oneOf."""
+    branches = getattr(error.kind, "context", ())
+    return isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded) or any(
+        _exhausted(inner) for branch in branches for inner in branch
+    )
 
 
 def _words(contract: Contract, node: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import frozen
 
+from mjrelay.base import Pattern
 from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ class Received:
         return node
 
 
-def compile_path(template: str) -> re.Pattern[str]:
+def compile_path(template: str) -> Pattern:
     """The pattern of a template's paths; a parameter is a segment or part of one, and may be empty."""
     pieces = re.split(r"\{([^}]*)\}", template)
-    return re.compile(
+    return Pattern.compile(
         "".join(
             f"(?P<{_group(piece)}>[^/]*)" if index % 2 else re.escape(piece)
             for index, piece in enumerate(pieces)

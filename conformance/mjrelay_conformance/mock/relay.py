@@ -28,7 +28,7 @@ from mjrelay_conformance.mock.tasks import Living, Shown, copied
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
 
-    from mjrelay.base import Location
+    from mjrelay.base import Location, Pattern
     from mjrelay.contract import Contract
     from mjrelay.semantics import Batch, Seed
 
@@ -284,7 +284,7 @@ class _Door:
     """One operation: what leads to it, and what answers there, told which methods the path takes."""
 
     method: str
-    path: re.Pattern[str]
+    path: Pattern
     answer: Callable[[Received, Sequence[str]], Answer]
 
     @classmethod

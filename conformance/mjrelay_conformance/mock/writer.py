@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, Pattern
 from mjrelay.semantics import Path
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None
         path = Path.compile(left["path"])
         for location in path.locate(document):
             text = path.first(document)
-            match = re.search(left["capture"], text) if isinstance(text, str) else None
+            match = Pattern.compile(left["capture"]).search(text) if isinstance(text, str) else None
             if match is not None:
                 number = format(int(match[1], left["base"]) + shift, base)
                 put(document, location, text[: match.start(1)] + number + text[match.end(1) :])

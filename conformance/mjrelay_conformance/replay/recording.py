@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
+from mjrelay.base import Pattern, open_file
 from mjrelay.http import NotJSONError, Redactor, join_url, parse_json
 from mjrelay.semantics import parse_expression
 from mjrelay_conformance.checks import SHORTEST
@@ -120,7 +120,7 @@ def _entries(file: str, name: str) -> Iterable[Entry | Unreadable]:
     if file == "-":
         return read_traffic(sys.stdin.buffer, name)
     try:
-        with Path(file).open("rb") as stream:
+        with open_file(file, pipe=True) as stream:
             return read_traffic(stream, name)
     except OSError as error:
         raise TrafficError(f"{name}: cannot be read ({error.strerror}); check the path") from error
@@ -209,7 +209,7 @@ class _Operation:
     """
 
     method: str
-    path: re.Pattern[str]
+    path: Pattern
     expression: str
     kind: Kind | None
 
@@ -220,7 +220,7 @@ class _Operation:
             re.escape(part) if index % 2 == 0 else "([^/]+)" if (place, name) == ("path", part) else "[^/]+"
             for index, part in enumerate(re.split(r"\{([^{}/]+)\}", template))
         )
-        return cls(method.upper(), re.compile(rf"{ending}\Z"), expression, kind)
+        return cls(method.upper(), Pattern.compile(rf"{ending}\Z"), expression, kind)
 
     def asked(
         self, exchange: Exchange, base_url: str | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jsonschema_rs
 from attrs import frozen
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, open_file
 from mjrelay_conformance.judging import CHECKS, FORMAT, schema_text
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def read_record(path: Path) -> dict[str, Any]:
             path /= NAME
         if path.exists() and not path.is_file():
             _refuse(path, "is not a file")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -228,7 +227,7 @@ def clean(text: str) -> str:
 
 def line(text: str, longest: int | None = None) -> str:
     """The same on one line, and cut where it is longer than that."""
-    text = re.sub(r"\s*\n\s*", " ", clean(text)).strip()
+    text = " ".join(filter(None, map(str.strip, clean(text).split("\n"))))
     if longest is None or len(text) <= longest:
         return text
     return f"{text[:longest]} … ({len(text) - longest} characters more)"

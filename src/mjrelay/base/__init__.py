@@ -15,8 +15,10 @@ from mjrelay.base.errors import (
     SettingError,
     UnknownRelayError,
 )
+from mjrelay.base.files import open_file, read_file
 from mjrelay.base.fork import close_after_fork, renew_after_fork
 from mjrelay.base.location import Location, json_pointer
+from mjrelay.base.patterns import Pattern, PatternError, check_pattern, time_limit
 from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
 
@@ -27,15 +29,21 @@ __all__ = [
     "MissingExtraError",
     "MjrelayError",
     "OverlayError",
+    "Pattern",
+    "PatternError",
     "PlainHTTPWarning",
     "SettingError",
     "UnknownRelayError",
     "__version__",
     "cached_property",
+    "check_pattern",
     "close_after_fork",
     "did_you_mean",
     "json_pointer",
     "nearest_names",
+    "open_file",
+    "read_file",
     "renew_after_fork",
     "replace_unprintable",
+    "time_limit",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, read_file
 from mjrelay.client import Relay
 from mjrelay.contract import read_key
 from mjrelay.http import set_redactor
@@ -79,6 +79,8 @@ def reach(
 
 
 _STDIN = "-"
+_LARGEST_IDS = 16 << 20
+"""Bytes of a list of ids."""
 
 
 def gather(given: Iterable[str], file: str | None) -> list[str]:
@@ -96,19 +98,28 @@ def gather(given: Iterable[str], file: str | None) -> list[str]:
 def _all(given: Iterable[str], file: str | None) -> Iterator[str]:
     for one in given:
         if one == _STDIN:
-            yield from _listed("stdin", sys.stdin.buffer.read())
+            yield from _listed("stdin", _stdin())
         elif one:
             yield one
     if file == _STDIN:
-        yield from _listed("stdin", sys.stdin.buffer.read())
+        yield from _listed("stdin", _stdin())
     elif file is not None:
         try:
-            content = Path(file).read_bytes()
+            content = read_file(file, _LARGEST_IDS, pipe=True)
         except OSError as error:
             raise SettingError(
                 f"{file}: the ids cannot be read ({error.strerror}); check the path"
             ) from error
         yield from _listed(file, content)
+
+
+def _stdin() -> bytes:
+    content = sys.stdin.buffer.read(_LARGEST_IDS + 1)
+    if len(content) > _LARGEST_IDS:
+        raise SettingError(
+            f"stdin: the ids are larger than {_LARGEST_IDS >> 20} MiB, which is the limit; give fewer at once"
+        )
+    return content
 
 
 def _listed(source: str, content: bytes) -> Iterator[str]:

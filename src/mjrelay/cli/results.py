@@ -46,6 +46,8 @@ class Results:
         self.torn = 0
         self._path, self._relay, self._files = path, relay, files
         self._lock = threading.Lock()
+        if path.exists() and not path.is_file():
+            raise self._error("is not a regular file; name a file that this command may write")
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
             self._file = os.open(path, flags, 0o666)

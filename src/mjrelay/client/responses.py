@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mjrelay.base import PatternError, time_limit
 from mjrelay.client.task import (
     AnswerError,
     EmptyAnswerError,
@@ -27,7 +29,7 @@ from mjrelay.semantics import scalar_text
 from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mjrelay.contract import Contract
     from mjrelay.http import Credential, Exchange, Redactor
@@ -47,13 +49,14 @@ class Answers:
 
     ``credential`` is the way in which the key was sent, None where there was none. ``largest`` is the number
     of bytes that the body of a callback may have. What is quoted from an
-    answer goes through the redactor.
+    answer goes through the redactor. The contract's patterns get ``timeout`` seconds at most for one answer.
     """
 
     contract: Contract
     redactor: Redactor = field(repr=False)
     credential: Credential | None
     largest: int = LARGEST_BODY
+    timeout: float = 30.0
     _missing_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
     _refused_in_a_200: tuple[Matcher, ...] = field(init=False, repr=False)
 
@@ -68,6 +71,10 @@ class Answers:
 
     def task(self, exchange: Exchange, task_id: str) -> Task:
         """The task that was asked for; raises the `RelayError` that fits."""
+        with self._limited(exchange, task_id):
+            return self._task(exchange, task_id)
+
+    def _task(self, exchange: Exchange, task_id: str) -> Task:
         reader = self.contract.reader
         document = self._document(exchange, task_id)
         found = reader.id(document) if reader.accepts(document) else None
@@ -76,10 +83,14 @@ class Answers:
         if found != task_id and scalar_text(found) != task_id:
             shown = self._quoted(repr(found))
             raise self._error(WrongTaskError, f"asked for task {task_id}, but got {shown}", exchange, task_id)
-        return Task(self.contract, document, exchange)
+        return self._readable(Task(self.contract, document, exchange))
 
     def tasks(self, exchange: Exchange, ids: Sequence[str]) -> Mapping[str, Task | RelayError]:
         """What became of each of several ids; raises the `RelayError` that fits where it is none of them."""
+        with self._limited(exchange, None):
+            return self._tasks(exchange, ids)
+
+    def _tasks(self, exchange: Exchange, ids: Sequence[str]) -> Mapping[str, Task | RelayError]:
         batch, reader = self.contract.reader.batch, self.contract.reader
         document = self._document(exchange, None, of_a_task=False)
         if batch is None or not isinstance(document, list | dict):
@@ -93,7 +104,7 @@ class Answers:
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{said}", exchange, None)
         missing = "the answer to many ids leaves it out"
         return {
-            task_id: Task(self.contract, found[task_id], exchange)
+            task_id: self._readable(Task(self.contract, found[task_id], exchange))
             if task_id in found
             else self._missing(MissingTaskError, missing, exchange, task_id)
             for task_id in ids
@@ -101,6 +112,10 @@ class Answers:
 
     def seed(self, exchange: Exchange, task_id: str) -> str:
         """The seed of a task's image; raises the `RelayError` that fits."""
+        with self._limited(exchange, task_id):
+            return self._seed(exchange, task_id)
+
+    def _seed(self, exchange: Exchange, task_id: str) -> str:
         form = self.contract.reader.seed
         document = self._document(exchange, task_id, of_a_task=False)
         found = None if form is None else scalar_text(form.value.first(document))
@@ -132,9 +147,30 @@ class Answers:
             message = f"the body is no JSON: {error}; give it as it was received"
             raise UndecodableError(message, relay=name) from error
         reader = self.contract.reader
-        if not reader.accepts(document) or reader.id(document) is None:
-            raise EnvelopeError("the body holds no task", relay=name)
-        return Task(self.contract, document)
+        with self._limited(None, None):
+            if not reader.accepts(document) or reader.id(document) is None:
+                raise EnvelopeError("the body holds no task", relay=name)
+            return self._readable(Task(self.contract, document))
+
+    @contextmanager
+    def _limited(self, exchange: Exchange | None, task_id: str | None) -> Iterator[None]:
+        """Bound the time of the contract's patterns; raises `AnswerError` where it is over."""
+        try:
+            with time_limit(self.timeout):
+                yield
+        except PatternError as error:
+            raise AnswerError(
+                f"the answer cannot be read by the contract: {self._quoted(str(error))}",
+                relay=self.contract.name,
+                task_id=task_id,
+                exchange=exchange,
+            ) from error
+
+    def _readable(self, task: Task) -> Task:
+        """The task; that of a foreign contract is read once, so that a slow pattern is an error here."""
+        if self.contract.outside:
+            task.to_dict()
+        return task
 
     def _document(self, exchange: Exchange, task_id: str | None, *, of_a_task: bool = True) -> Any:
         """

@@ -19,6 +19,7 @@ from mjrelay.contract.environment import (
     read_key,
     resolve_base_url,
 )
+from mjrelay.contract.limits import FILES
 from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
 from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
 from mjrelay.contract.references import METHODS, reference_target, stray_references
@@ -44,6 +45,7 @@ else:
 
 
 __all__ = [
+    "FILES",
     "METHODS",
     "ORIGINS",
     "Clause",

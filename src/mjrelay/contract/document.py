@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mjrelay.base import ContractError, cached_property, json_pointer
+from mjrelay.contract.limits import REFERENCES
 from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
@@ -256,6 +257,12 @@ class Contract:
             reference = str(node["$ref"])
             if reference in seen:
                 raise ContractError(f"{reference} refers to itself", source=self.source)
+            if len(seen) == REFERENCES:
+                raise ContractError(
+                    f"{seen[0]} leads through more than {REFERENCES} references, which is the limit; "
+                    "refer to their target itself",
+                    source=self.source,
+                )
             seen.append(reference)
             try:
                 _, node = reference_target(self.document, reference)

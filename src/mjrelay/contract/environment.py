@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, read_file
 from mjrelay.contract.loading import relay_names
 from mjrelay.http import checked_url
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mjrelay.contract.document import Contract
 
 
+_LARGEST_KEY = 1 << 16
+"""Bytes of a file with a key."""
 _ANY = "MJRELAY_API_KEY"
 """The environment variable that holds the secret for whatever relay."""
 
@@ -73,11 +75,12 @@ def checked_key(key: str) -> str:
 
 
 def read_key(path: Path) -> str:
-    """The secret in a file, without the line's end; raises `SettingError` where there is none."""
+    """The secret in a file or a pipe, without the line's end; raises `SettingError` where there is none."""
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        key = read_file(path, _LARGEST_KEY, pipe=True).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path}: the key cannot be read; check the path ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingError(f"{path}: the key cannot be read; check the path ({reason})") from error
     if not key:
         raise SettingError(f"{path}: holds no key; write the key on its first line")
     return key

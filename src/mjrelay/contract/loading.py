@@ -15,6 +15,7 @@ from attrs import evolve
 
 from mjrelay.base import ContractError, UnknownRelayError, nearest_names
 from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
+from mjrelay.contract.limits import FILES
 from mjrelay.contract.structure import _faults
 from mjrelay.contract.yaml import load_yaml, yaml_line
 
@@ -115,6 +116,10 @@ def _read(path: Path, above: tuple[Path, ...]) -> Contract:
     here = path.resolve()
     if here in above:
         raise ContractError("extends itself in a circle; end it at a contract", source=path)
+    if len(above) == FILES:
+        raise ContractError(
+            f"more than {FILES} files extend one another, which is the limit; merge some of them", source=path
+        )
     written = load_yaml(path)
     if isinstance(written, dict) and "overlay" in written:
         return _over(_extended(path, (*above, here)), path)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mjrelay.base import OverlayError
 from mjrelay.contract.document import Origin
+from mjrelay.contract.limits import WORK, Size
 from mjrelay.contract.overlay import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract
@@ -24,16 +26,29 @@ def apply_overlay(contract: Contract, overlay: Overlay) -> Contract:
     Only the outermost of the parts that came together is named. Raises `OverlayError` where the overlay does
     not fit.
     """
-    document, origins = contract.document, dict(contract.origins)
+    document, origins, work = contract.document, dict(contract.origins), 0
     for index, action in enumerate(overlay.actions):
+        work += Size.of(document).nodes
+        if work > WORK:
+            raise OverlayError(
+                f"its {len(overlay.actions)} actions read more than {WORK:,} nodes, which is the "
+                f"limit ({work // (index + 1):,} for each); merge actions, or drop some",
+                source=overlay.source,
+                line=action.line,
+            )
         changed = evolve(overlay, actions=(action,)).apply(document)
-        for location in _changes(document, changed):
-            # What was written within a part that is new has gone.
-            for hidden in [old for old in origins if old[: len(location)] == location]:
-                del origins[hidden]
-            origins[location] = Origin(overlay.source, ("actions", index, *_place(action, location)))
-        document = changed
+        new = {
+            location: Origin(overlay.source, ("actions", index, *_place(action, location)))
+            for location in _changes(document, changed)
+        }
+        # What was written within a part that is new has gone.
+        kept = {old: origin for old, origin in origins.items() if not _within(old, new)}
+        origins, document = kept | new, changed
     return evolve(contract, document=document, origins=origins)
+
+
+def _within(location: Location, parts: Mapping[Location, Origin]) -> bool:
+    return any(location[:depth] in parts for depth in range(len(location) + 1))
 
 
 def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Location]:

@@ -17,8 +17,10 @@ import jsonpath_rfc9535 as jsonpath
 from attrs import field, frozen
 from jsonpath_rfc9535.serialize import canonical_string
 
-from mjrelay.base import Location, OverlayError
+from mjrelay.base import ContractError, Location, OverlayError, PatternError
+from mjrelay.contract.limits import Size
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+from mjrelay.semantics import compile_query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,10 +133,12 @@ class Overlay:
                 "write one action for each kind",
             )
         for value in self._values(action, action.does, box[0]):
+            self._check(action, len(targets), Size.of(value))
             for location, node in targets.items():
                 appended = isinstance(node, list) and (self._is_1_0 or not isinstance(value, list))
                 holder, key = _find(box, location)
                 self._merge(action, holder, key, [value] if appended else value, location)
+        self._check(action, 1, Size.of(box[0]))
 
     def _values(self, action: Action, does: Update | Copy, document: Any) -> list[Any]:
         """The value to merge, if there is one, as it is before anything changes."""
@@ -150,7 +154,7 @@ class Overlay:
     ) -> dict[Location, Any]:
         try:
             nodes = {node.location: node.value for node in query.find(document)}
-        except jsonpath.JSONPathError as error:
+        except (jsonpath.JSONPathError, PatternError) as error:
             raise self._error(action, f"{path} cannot be evaluated here: {error}") from error
         if not nodes and not action.optional:
             raise self._error(
@@ -181,6 +185,12 @@ class Overlay:
             )
         else:
             holder[key] = value
+
+    def _check(self, action: Action, times: int, size: Size) -> None:
+        """Raise `OverlayError` where the action makes a document that exceeds the limits."""
+        grown = Size(times * size.nodes, times * size.characters, size.depth)
+        if excess := grown.excess():
+            raise self._error(action, f"the document {excess}")
 
     @property
     def _is_1_0(self) -> bool:
@@ -269,9 +279,9 @@ class _Reader:
 
     def query(self, text: str, *here: str | int) -> jsonpath.JSONPathQuery:
         try:
-            return jsonpath.compile(text)
-        except jsonpath.JSONPathError as error:
-            raise self.error(f"{text!r} is not a JSONPath by RFC 9535: {error}", *here) from error
+            return compile_query(text)
+        except ContractError as error:
+            raise self.error(str(error), *here) from error
 
     def error(self, message: str, *here: str | int) -> OverlayError:
         return OverlayError(message, source=self.path, line=yaml_line(self.document, here))

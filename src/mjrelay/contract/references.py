@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mjrelay.contract.limits import REFERENCES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -168,6 +170,11 @@ class _Walk:
         while isinstance(node, dict) and isinstance(following := node.get("$ref"), str):
             if following in seen:
                 return f"{following} refers to itself; correct it"
+            if len(seen) == REFERENCES:
+                return (
+                    f"{reference} leads through more than {REFERENCES} references, which is the limit; "
+                    "refer to their target itself"
+                )
             seen.add(following)
             try:
                 node = reference_target(self._document, following)[1]

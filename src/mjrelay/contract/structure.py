@@ -11,8 +11,9 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.base import ContractError, SettingError
+from mjrelay.base import ContractError, PatternError, SettingError, time_limit
 from mjrelay.contract.references import METHODS, stray_references
+from mjrelay.contract.schemas import schema_faults
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     Fault = tuple[Location, str]
 
 
+_SECONDS = 0.2
+"""Processor time that the contract's patterns have for one of its examples."""
 _NOTHING = object()
 
 _FORMS = {
@@ -86,6 +89,7 @@ def _faults(contract: Contract) -> Iterator[Fault]:
         yield ("openapi",), f"openapi is {version!r}; write openapi: 3.1.0"
     yield from _misshapen(document, _DOCUMENT, ())
     yield from stray_references(document)
+    yield from schema_faults(contract)
     fetches = [
         ("paths", path, method)
         for path, item in document["paths"].items()
@@ -98,6 +102,7 @@ def _faults(contract: Contract) -> Iterator[Fault]:
         first = contract.clause(*fetches[0]).line
         yield fetches[1], f"x-mj-task stands on the operation of line {first} too; delete one of the two"
     yield from _meaningless(contract)
+    yield from _slow(contract)
     yield from _unreachable(contract)
     yield from _locked(contract)
 
@@ -137,6 +142,23 @@ def _meaningless(contract: Contract) -> Iterator[Fault]:
     except ContractError as error:
         yield here, f"{error}; docs/x-mj-task.md has all keys"
         return
+
+
+def _slow(contract: Contract) -> Iterator[Fault]:
+    """Patterns that take too long on the contract's own examples."""
+    reader = contract.reader
+    for document in contract.examples.values():
+        try:
+            with time_limit(_SECONDS):
+                reader.accepts(document)
+                reader.state(document)
+                for urls in (reader.images, reader.videos, reader.inputs):
+                    urls(document)
+                for relation in reader.relations:
+                    relation.breach(document)
+        except PatternError as error:
+            yield (*contract.location, "x-mj-task"), str(error)
+            return
 
 
 def _unreachable(contract: Contract) -> Iterator[Fault]:

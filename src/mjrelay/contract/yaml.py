@@ -9,13 +9,16 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, read_file
+from mjrelay.contract.limits import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What ruamel.yaml raises for values such as ``!!bool x`` and ``!!int ""``."""
 _PLAIN = frozenset({str, bool, int, float, type(None)})
 
 
@@ -23,18 +26,23 @@ def load_yaml(path: Path) -> Any:
     """
     The document in a YAML 1.2 file (JSON is YAML, so it may be that too).
 
-    Raises `ContractError` where the file cannot be read or is not YAML; names that stand twice in one
-    mapping are not YAML.
+    Raises `ContractError` where the file cannot be read, is not YAML or exceeds a limit; names that stand
+    twice in one mapping are not YAML.
     """
-    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415 - slow to import
 
+    from mjrelay.contract.composing import LimitError, compose  # noqa: PLC0415 - slow to import
+
     try:
-        return YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        return compose(read_file(path, LARGEST).decode("utf-8"))
     except FileNotFoundError as error:
         raise ContractError("there is no such file; check the path", source=path) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ContractError(f"cannot be read: {error.strerror}; name another file", source=path) from error
+    except UnicodeDecodeError as error:
         raise ContractError(f"cannot be read: {error}", source=path) from error
+    except LimitError as error:
+        raise ContractError(str(error), source=path, line=error.line) from error
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         problem = str(error.problem).partition("\n")[0]
@@ -43,6 +51,8 @@ def load_yaml(path: Path) -> Any:
         raise ContractError("is nested too deeply", source=path) from error
     except YAMLError as error:
         raise ContractError(f"is not YAML: {error}", source=path) from error
+    except _MALFORMED as error:
+        raise ContractError(f"is not YAML: a value is not of its type ({error})", source=path) from error
 
 
 def yaml_line(document: Any, location: Sequence[str | int]) -> int:

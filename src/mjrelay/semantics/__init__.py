@@ -2,7 +2,7 @@
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import Path, nested_body, parse_expression
+from mjrelay.semantics.paths import Path, compile_query, nested_body, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
 from mjrelay.semantics.values import is_number, scalar_text
@@ -18,6 +18,7 @@ __all__ = [
     "State",
     "Timestamp",
     "compile_predicate",
+    "compile_query",
     "compile_reader",
     "is_number",
     "nested_body",

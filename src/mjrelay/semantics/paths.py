@@ -49,7 +49,7 @@ class Path:
     def compile(cls, text: str) -> Path:
         """The path that a text denotes; raises `ContractError` where it is not RFC 9535."""
         if not _SIMPLE.fullmatch(text):
-            return cls(text, *_several(_search(_query(text))))
+            return cls(text, *_several(_search(compile_query(text))))
         groups = [(step.lastindex, step[step.lastindex or 0]) for step in _STEP.finditer(text)]
         if all(group is not None and group < _INDEX for group, _ in groups):
             return cls(text, *_one([name for _, name in groups]))
@@ -58,7 +58,7 @@ class Path:
 
     @property
     def _query(self) -> jsonpath_rfc9535.JSONPathQuery:
-        return _query(self.text)
+        return compile_query(self.text)
 
     @property
     def location(self) -> Location | None:
@@ -143,7 +143,7 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 def _search(query: jsonpath_rfc9535.JSONPathQuery) -> Callable[[Any], list[Any]]:
-    from jsonpath_rfc9535 import JSONPathError  # noqa: PLC0415 - see _query
+    from jsonpath_rfc9535 import JSONPathError  # noqa: PLC0415 - see compile_query
 
     def find(document: Any) -> list[Any]:
         try:
@@ -155,13 +155,11 @@ def _search(query: jsonpath_rfc9535.JSONPathQuery) -> Callable[[Any], list[Any]]
 
 
 @cache
-def _query(text: str) -> jsonpath_rfc9535.JSONPathQuery:
-    import jsonpath_rfc9535  # noqa: PLC0415 - it costs more than all the rest of a command, and is rarely needed
+def compile_query(text: str) -> jsonpath_rfc9535.JSONPathQuery:
+    """Return a query of the library; raises `ContractError` where it is not RFC 9535, or takes too long."""
+    from mjrelay.semantics import queries  # noqa: PLC0415 - it costs more than all the rest of a command
 
-    try:
-        return jsonpath_rfc9535.compile(text)
-    except (jsonpath_rfc9535.JSONPathError, RecursionError) as error:
-        raise ContractError(f"{text!r} is not a JSONPath (RFC 9535): {error}") from error
+    return queries.build(text)
 
 
 _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?:/[^/]+)+))")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, Pattern
 from mjrelay.semantics.paths import Path
 
 T = TypeVar("T")
@@ -75,7 +74,7 @@ def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
 def _condition(condition: Any) -> Callable[[list[Any]], bool]:
     match condition:
         case {"match": str(pattern)} if len(condition) == 1:
-            compiled = compile_pattern(pattern)
+            compiled = Pattern.compile(pattern)
             return lambda values: any(isinstance(v, str) and compiled.fullmatch(v) for v in values)
         case {"present": bool(wanted)} if len(condition) == 1:
             return lambda values: bool(values) is wanted
@@ -89,11 +88,3 @@ def _condition(condition: Any) -> Callable[[list[Any]], bool]:
             )
         case _:
             return _condition([condition])
-
-
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """A regular expression of a contract; raises `ContractError` where it is none."""
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ContractError(f"{pattern!r} is not a regular expression: {error}") from error

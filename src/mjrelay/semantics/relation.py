@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, Pattern
 from mjrelay.semantics.paths import Path
-from mjrelay.semantics.predicate import Predicate, compile_pattern, compile_scope, same_value
+from mjrelay.semantics.predicate import Predicate, compile_scope, same_value
 from mjrelay.semantics.values import is_number
 
 Operand = Callable[[Any], list[Any]]
@@ -101,7 +101,7 @@ def _operand(form: Any) -> Operand:
 
 
 def _conversion(form: Mapping[str, Any]) -> Callable[[Any], Any]:
-    pattern = compile_pattern(form["capture"]) if "capture" in form else None
+    pattern = Pattern.compile(form["capture"]) if "capture" in form else None
     if pattern is not None and pattern.groups != 1:
         raise ContractError(f"capture: {form['capture']!r} needs exactly one group, for the part that counts")
     base, times, plus = form.get("base"), _parameter(form, "times", 1), _parameter(form, "plus", 0)

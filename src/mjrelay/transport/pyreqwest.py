@@ -28,7 +28,7 @@ from pyreqwest.exceptions import BuilderError, DecodeError, PyreqwestError, Requ
 from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
-from mjrelay.base import SettingError, __version__
+from mjrelay.base import SettingError, __version__, read_file
 from mjrelay.transport import route as _route
 from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
 from mjrelay.transport.transport import LARGEST_BODY
@@ -58,6 +58,8 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 _UNSENT = "the request cannot be sent; HTTP carries no such path or header field, check headers="
 _CONNECTING, _SENDING = "client error (Connect)", "client error (SendRequest)"
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
+_LARGEST_BUNDLE = 16 << 20
+"""Bytes of a file of certificates."""
 _NUMBER = re.compile(r" \(os error \d+\)$")
 
 
@@ -179,7 +181,7 @@ def _certificates(verify: bool | str | ssl.SSLContext) -> bytes:
     path = Path(trusted)
     try:
         files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
-        found = b"\n".join(data for file in files if _BEGIN in (data := file.read_bytes()))
+        found = b"\n".join(data for file in files if _BEGIN in (data := read_file(file, _LARGEST_BUNDLE)))
         SyncClientBuilder().add_root_certificate_pem(found).build()
     except (OSError, BuilderError) as error:
         raise SettingError(

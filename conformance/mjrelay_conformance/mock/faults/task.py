@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mjrelay.base import Pattern
 from mjrelay.semantics import State
 from mjrelay_conformance.judging import another_text
 from mjrelay_conformance.mock import places, writer
@@ -186,7 +187,7 @@ def _unlike(value: Any, capture: str) -> Any:
     """Another value of the same kind; of a text, what a pattern captures is another."""
     if not isinstance(value, str):
         return value + 1_000_000 if kind(value) in places.NUMBERS else value
-    match = re.search(capture, value) if capture else None
+    match = Pattern.compile(capture).search(value) if capture else None
     if match is None:
         return f"{value}0"
     digit = "0" if match[1][:1] != "0" else "1"

@@ -1,0 +1,59 @@
+"""Files that the user names: regular, and no larger than their reader allows."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+def open_file(path: str | PathLike[str], *, pipe: bool = False) -> IO[bytes]:
+    """
+    Open a file for reading. It never blocks: a FIFO, a device or a socket raises `OSError`.
+
+    Args:
+        path: The file.
+        pipe: Accept anything that can be read, such as the pipe of a process substitution. Its reader must
+            bound how much it reads.
+    """
+    if not pipe:
+        _check(path, Path(path).stat().st_mode)  # a device is not even opened
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | (0 if pipe else getattr(os, "O_NONBLOCK", 0))
+    stream = os.fdopen(os.open(path, flags), "rb")
+    try:
+        if not pipe:
+            _check(path, os.fstat(stream.fileno()).st_mode)  # it may be another file by now
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def read_file(path: str | PathLike[str], largest: int, *, pipe: bool = False) -> bytes:
+    """
+    Return the content of a file of at most ``largest`` bytes; see `open_file`.
+
+    Raises `OSError`, whose ``strerror`` names the limit, for a larger one.
+    """
+    with open_file(path, pipe=pipe) as stream:
+        data = stream.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f"larger than {_size(largest)}, which is the limit", os.fspath(path))
+    return data
+
+
+def _check(path: str | PathLike[str], mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+        raise OSError(errno.EINVAL, f"{kind}, not a regular file", os.fspath(path))
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
