@@ -924,6 +924,50 @@ CASES = r"""
 >         images: [$.image, {path: $.image, unless: {$.acton: [TEXT]}}]
 ! $.acton selects nothing; correct it
 
+# link-format
+-           type: [string, "null"]
+-           description: The job.
++           type: [string, "null"]
++           format: uri
++           description: The job.
+@         action:
+! nothing reads the links at $.action; ignored: {"$.action": …}
+
+# link-name
+-         buttons:
+-           type: [array]
++         thumbnail_urls:
++           type: [array]
++           description: Small copies.
+>           items: {anyOf: [{type: string}, {$ref: "#/components/schemas/Button"}]}
++         buttons:
++           type: [array]
+! nothing reads the links at $.thumbnail_urls[*]; ignored: {"$.thumbnail_urls[*]": …}
+
+# link-example
+-                   value: {id: "2", status: DONE, progress: 100, at: 5, image: 2.png, buttons: [{custom: u}]}
++                   value: {id: "2", status: DONE, progress: 100, at: 5, image: 2.p, buttons: [{custom: "http://a"}]}
+@         custom:
+! nothing reads the links at $.buttons[*].custom; ignored: {"$.buttons[*].custom": …}
+
+# link-ignored-unknown
+-         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
++         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
+>         ignored: {$.thumb: A copy.}
+! $.thumb is no field in the schema of a task; correct the path, or delete it
+
+# link-ignored-read
+-         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
++         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
+>         ignored: {"$['image']": A copy.}
+! $['image'] is read as media; delete it here, or there
+
+# extension-ignored
+-         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
++         images: [$.image, {path: $.image, unless: {$.action: [TEXT]}}]
+>         ignored: {$.action: ""}
+! "" does not belong here; The reason, in words.
+
 # jsonpath-error
 -         error: {code: [$.code], message: [$.reason]}
 >         error: {code: [$.cod], message: [$.reason]}
@@ -1345,6 +1389,7 @@ FULL: dict[str, Any] = {
     "images": ["$.image", {"path": "$.image", "where": {"$.a": {"match": "b.*"}}, "unless": {"$.c": "d"}}],
     "videos": ["$.videos[*].url"],
     "inputs": [{"path": "$.image", "where": {"$.a": {"present": True}}}],
+    "ignored": {"$.images[*].thumbnail": "A smaller copy."},
     "buttons": {"items": "$.buttons[*]", "id": "$", "label": "label", "emoji": "emoji"},
     "failure": ["$.reason"],
     "error": {"code": ["$.code"], "message": ["$.message", "$.error.message"]},

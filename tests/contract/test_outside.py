@@ -476,6 +476,7 @@ def test_each_form_that_is_shown_is_a_form() -> None:
             "times",
             "images",
             "videos",
+            "ignored",
         ),
         *("inputs", "buttons", "failure", "error", "complete", "missing", "unauthorized", "forbidden"),
         *("elsewhere", "relations", "refresh", "batch", "seed"),

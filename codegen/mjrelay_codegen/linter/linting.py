@@ -44,6 +44,7 @@ RULES: dict[str, Rule] = {
     "example": validity.example,
     "extension": meanings.extension,
     "jsonpath": meanings.jsonpath,
+    "link": meanings.link,
     "state": meanings.state,
     "matcher": meanings.matcher,
     "relation": meanings.relation,

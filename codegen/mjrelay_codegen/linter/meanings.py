@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import best_match
 
 from mjrelay.base import ContractError
+from mjrelay.contract import canonical_path, schema_fields
 from mjrelay.semantics import Path, State, compile_predicate, compile_reader
-from mjrelay_codegen.linter.draft import MATCHERS, Found, is_json, matchers, schema, validator
+from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Found, is_json, matchers, schema, validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +29,10 @@ _PATHS = {
     *("images", "videos", "inputs", "items", "as", "value", "failure", "code", "message"),
 }
 _PREDICATES = {"accept", "where", "unless"}
+_MEDIA = ("images", "videos", "inputs")
+_LINK_FORMATS = {"uri", "uri-reference", "iri", "iri-reference"}
+_LINK_NAME = re.compile(r"(?:[Uu][Rr][LlIi]|URL|URI|[Ll]ink)s?(?:\[\*\])*$")
+_LINK = re.compile(r"https?://\S+")
 
 
 def extension(draft: Draft) -> Iterator[Found]:
@@ -149,6 +155,56 @@ def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
             yield here, value
         elif here[0] == "buttons" and value != "$":
             yield here, f"{form['items']}[{json.dumps(value)}]"
+
+
+def link(draft: Draft) -> Iterator[Found]:
+    """Each link in the schema of a task is read as media, or is ignored for a reason."""
+    if draft.reader is None:
+        return
+    here, form = draft.extension
+    ignored = {canonical_path(path): path for path in form.get("ignored", {})}
+    read = set(_read(draft, form))
+    places = {id(node.value): node.location for node in draft.of(*SCHEMAS)}
+    known = set()
+    for path, schemas in schema_fields(draft.contract):
+        known.add(path)
+        if path not in read and path not in ignored and _is_link(draft, path, schemas):
+            place = next((places[id(one)] for one in schemas if id(one) in places), here)
+            yield Found(
+                place,
+                f"nothing reads the links at {path}; add it to {', '.join(_MEDIA)} of x-mj-task, or write "
+                f"there why it is not read: ignored: {{{json.dumps(path)}: …}}",
+            )
+    for path, written in ignored.items():
+        if path in read:
+            yield Found((*here, "ignored", written), f"{written} is read as media; delete it here, or there")
+        elif path not in known:
+            yield Found(
+                (*here, "ignored", written),
+                f"{written} is no field in the schema of a task; correct the path, or delete it",
+            )
+
+
+def _read(draft: Draft, form: Mapping[str, Any]) -> Iterator[str]:
+    """The fields at which media are read: those that paths name, and those that they select in examples."""
+    for way in (way for key in _MEDIA for way in form.get(key, ())):
+        text = way["path"] if isinstance(way, dict) else way
+        yield canonical_path(text)
+        for answer in draft.tasks:
+            for location in Path.compile(text).locate(answer.document):
+                yield canonical_path("$" + "".join(f"[{json.dumps(step)}]" for step in location))
+
+
+def _is_link(draft: Draft, path: str, schemas: list[dict[str, Any]]) -> bool:
+    """Whether a field holds links by its format, its name or an example."""
+    texts = [schema for schema in schemas if "string" in schema.get("type", ())]
+    shown = [value for schema in texts for value in schema.get("examples", ())]
+    shown += [value for answer in draft.tasks for value in Path.compile(path).find(answer.document)]
+    return bool(texts) and (
+        any(schema.get("format") in _LINK_FORMATS for schema in texts)
+        or _LINK_NAME.search(path, max(path.rfind("."), 0)) is not None
+        or any(isinstance(value, str) and _LINK.fullmatch(value) for value in shown)
+    )
 
 
 def state(draft: Draft) -> Iterator[Found]:

@@ -17,6 +17,7 @@ import requests
 import schemathesis
 from attrs import define, evolve, field, frozen
 from hypothesis import strategies as st
+from schemathesis.core import NotSet
 from schemathesis.core.failures import Failure, FailureGroup
 
 from mjrelay.base import ContractError, cached_property
@@ -240,13 +241,33 @@ class Cases:
 
     def _loaded(self, operation: Any) -> Any:
         _, path, method = self.contract.location
-        item = {**self.contract.document["paths"][path], method: operation}
+        item = {**self.contract.document["paths"][path], method: {**operation, **self._asking}}
         document = _generable({**self.contract.document, "paths": {path: item}})
         # schemathesis retrieves what a reference names, and cannot be kept from it.
         for location, problem in stray_references(self.contract.document):
             clause = self.contract.clause(*location)
             raise ContractError(problem, source=clause.file, line=clause.line)
         return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
+
+    @property
+    def _asking(self) -> dict[str, Any]:
+        """
+        What the operation declares for the id: its parameter, or one JSON body.
+
+        A contract may leave either out, and schemathesis makes only what is declared.
+        """
+        place, name = self._asked
+        operation = self.contract.operation
+        if place == "body":
+            declared = self.contract.resolve(operation.get("requestBody", {})).get("content", {})
+            media_type = next(filter(_is_json, declared), "application/json")
+            return {"requestBody": {"required": True, "content": {media_type: declared.get(media_type, {})}}}
+        if (place, name.lower()) in {
+            (one.get("in"), str(one.get("name")).lower()) for one in self._parameters
+        }:
+            return {}
+        parameter = {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+        return {"parameters": [*operation.get("parameters", ()), parameter]}
 
     @cached_property
     def _asked(self) -> tuple[str, str]:
@@ -255,10 +276,14 @@ class Cases:
     @cached_property
     def _taken(self) -> frozenset[str]:
         """Names that mean something to the relay, in lower case: none of them is ours to invent."""
+        return frozenset(str(one.get("name")).lower() for one in self._parameters) | self._credentials
+
+    @cached_property
+    def _parameters(self) -> list[dict[str, Any]]:
+        """The parameters of the operation and of its path."""
         item = self.contract.document["paths"][self.contract.path]
         parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
-        named = {str(self.contract.resolve(one).get("name")).lower() for one in parameters}
-        return frozenset(named) | self._credentials
+        return [self.contract.resolve(one) for one in parameters]
 
     @cached_property
     def _credentials(self) -> frozenset[str]:
@@ -296,7 +321,7 @@ class Cases:
 
         def asked(made: Generated) -> tuple[str, Generated]:
             if place == "body":
-                return json.dumps(made.body), made
+                return _payload(made).decode("utf-8", "replace"), made
             return str((getattr(made, _CONTAINERS[place]) or {}).get(name, "")), made
 
         def able(drawn: tuple[str, Generated]) -> bool:
@@ -355,7 +380,7 @@ class Cases:
         )
         body = b""
         if place == "body":
-            body = json.dumps(generated.body).encode()
+            body = _payload(generated)
             fields += (("Content-Type", "application/json"),)
         return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
 
@@ -370,6 +395,23 @@ def response(exchange: Exchange) -> schemathesis.Response:
         elapsed=exchange.elapsed,
         verify=True,
     )
+
+
+def _payload(generated: Generated) -> bytes:
+    """Return the body to send: JSON, or the bytes that schemathesis made to be no JSON, or nothing."""
+    body = generated.body
+    if isinstance(body, NotSet):
+        return b""
+    # Unescaped, so that an id in it can be recognized.
+    return (
+        body
+        if isinstance(body, bytes)
+        else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    )
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type.partition(";")[0].strip().lower().endswith(("/json", "+json"))
 
 
 def _segment(task_id: str) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mjrelay.base import SettingError
 from mjrelay.cli.options import KeyFileOption
 from mjrelay.cli.output import Format, FormatOption, is_pretty, talk, write_json
 from mjrelay.contract import load_contract, read_key, relay_names
-from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, Step, examine
+from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, Step, examine, is_fetchable
 from mjrelay.http import Redactor, printable_text, set_redactor
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def doctor(
     redactor = Redactor(*([] if key is None else [key]))
     set_redactor(redactor)
     contracts = [load_contract(name) for name in relay_names()]
-    contracts += map(load_contract, contract or ())
+    for own in map(load_contract, contract or ()):
+        if not is_fetchable(own):
+            raise SettingError(
+                f"--contract {own.file}: a task is fetched with {own.method} and {own.reader.ask}, and this "
+                "command sends only GET without a body; use mjrelay conform instead"
+            )
+        contracts.append(own)
     talk(f"at most {REQUEST_LIMIT} requests are sent, the key in at most {CREDENTIAL_LIMIT} headers")
     found = examine(
         url, contracts, redactor=redactor, key=key, task_id=task, timeout=timeout, announce=_announce

@@ -21,7 +21,14 @@ from mjrelay.contract.environment import (
 )
 from mjrelay.contract.limits import FILES
 from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
-from mjrelay.contract.profiles import Term, contract_profile, profile_differences, profile_statements
+from mjrelay.contract.profiles import (
+    Term,
+    canonical_path,
+    contract_profile,
+    profile_differences,
+    profile_statements,
+    schema_fields,
+)
 from mjrelay.contract.references import METHODS, reference_target, stray_references
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
@@ -55,6 +62,7 @@ __all__ = [
     "Term",
     "apply_overlay",
     "build_request",
+    "canonical_path",
     "checked_key",
     "contract_arguments",
     "contract_profile",
@@ -75,6 +83,7 @@ __all__ = [
     "relay_name",
     "relay_names",
     "resolve_base_url",
+    "schema_fields",
     "stray_references",
     "yaml_line",
 ]

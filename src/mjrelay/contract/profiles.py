@@ -43,8 +43,9 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
     What a contract says, by terms; None where it says nothing.
 
     ``fields`` are what `x-mj-task` reads, by our names, ``extra`` what else the schema of a task has, by
-    paths. ``unset`` says how the examples write that there is nothing, and in which states; ``words`` are
-    the closed lists of the schema, and whether other words may come.
+    paths, and ``ignored`` the reasons why links among that are not read. ``unset`` says how the examples
+    write that there is nothing, and in which states; ``words`` are the closed lists of the schema, and
+    whether other words may come.
     """
     form, reader = contract.operation["x-mj-task"], contract.reader
     times = form.get("times", {})
@@ -62,6 +63,7 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
         "progress": {"format": form.get("progress", {}).get("format")},
         "times": {key: times.get(key) for key in ("format", "zone", "unset")},
         "fields": {name: _field(contract, name, ways) for name, ways in _ways(form).items()},
+        "ignored": dict(form.get("ignored", {})),
         **{name: [_answer(contract, one) for one in getattr(reader, name)] for name in _REFUSALS},
         "refresh": reader.refresh,
         "batch": _batch(contract),
@@ -212,9 +214,9 @@ def _where(operation: Location) -> dict[str, str]:
 
 def _of_the_schema(contract: Contract) -> dict[str, Any]:
     """The closed lists of words, and the fields that are not read."""
-    read = {_canonical(path) for path in _read(contract.operation["x-mj-task"])}
+    read = {canonical_path(path) for path in _read(contract.operation["x-mj-task"])}
     words, extra = {}, {}
-    for path, schemas in _leaves(contract):
+    for path, schemas in schema_fields(contract):
         if any("enum" in schema for schema in schemas):
             words[path] = {
                 "words": [word for schema in schemas for word in schema.get("enum", ())],
@@ -241,8 +243,12 @@ def _read(form: Mapping[str, Any]) -> Iterator[str]:
             yield from entry["where"] if isinstance(entry, dict) else ()
 
 
-def _leaves(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The paths of the fields in a task's schema that hold no others, each with its schemas."""
+def schema_fields(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """
+    Yield the path of each field in a task's schema that holds no others, with its schemas.
+
+    A field that may be text as well as an object is one of them, for its text.
+    """
     schemas = [media["schema"] for media in contract.content(200).values() if "schema" in media]
     yield from _below(contract, schemas, "$", frozenset())
 
@@ -260,8 +266,9 @@ def _below(
                 inner.setdefault(f"{path}[*]", []).append(one["items"])
     for place, members in inner.items():
         yield from _below(contract, members, place, above | {id(one) for one in plain})
-    if not inner:
-        yield path, plain
+    texts = [one for one in plain if "string" in _types(one)]
+    if not inner or texts:
+        yield path, texts if inner else plain
 
 
 def _alternatives(contract: Contract, schema: Any) -> Iterator[dict[str, Any]]:
@@ -276,9 +283,12 @@ def _alternatives(contract: Contract, schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def _type(schemas: Iterable[dict[str, Any]]) -> str:
-    kinds = [schema.get("type", "any") for schema in schemas]
-    named = [name for kind in kinds for name in (kind if isinstance(kind, list) else [kind])]
-    return " or ".join(dict.fromkeys(named)) or "any"
+    return " or ".join(dict.fromkeys(name for schema in schemas for name in _types(schema))) or "any"
+
+
+def _types(schema: dict[str, Any]) -> list[str]:
+    kind = schema.get("type", "any")
+    return kind if isinstance(kind, list) else [kind]
 
 
 def _text(way: Any) -> str:
@@ -289,6 +299,6 @@ def _step(name: str) -> str:
     return f".{name}" if _PLAIN.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]"
 
 
-def _canonical(path: str) -> str:
+def canonical_path(path: str) -> str:
     """A path as the schema's are written."""
     return _INDEX.sub("[*]", _QUOTED.sub(lambda found: f".{found[1] or found[2]}", path))

@@ -43,6 +43,7 @@ _FORMS = {
     "images": "images: [$.image]",
     "videos": "videos: [$.video]",
     "inputs": "inputs: [$.source]",
+    "ignored": "ignored: {$.thumbnail: A smaller copy of the image.}",
     "buttons": 'buttons: {items: "$.buttons[*]", id: id, label: label, emoji: picture}',
     "failure": "failure: [$.reason]",
     "error": "error: {code: [$.code], message: [$.message]}",

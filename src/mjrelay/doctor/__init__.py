@@ -1,5 +1,6 @@
 """Finds out which contract, path prefix and key header a URL uses, with a few read-only requests."""
 
+from mjrelay.doctor.addresses import is_fetchable
 from mjrelay.doctor.diagnosis import Diagnosis
 from mjrelay.doctor.examination import examine
 from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Step
@@ -10,4 +11,5 @@ __all__ = [
     "Diagnosis",
     "Step",
     "examine",
+    "is_fetchable",
 ]

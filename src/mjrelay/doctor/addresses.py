@@ -58,7 +58,7 @@ class Endpoint:
         It may hold an end that the path begins with, as `join_url` takes it.
         """
         own, steps = _steps(contract.path), _steps(self.path, self.prefix)
-        if not fetchable(contract) or _place(contract.reader.ask) != _place(self.ask):
+        if not is_fetchable(contract) or _place(contract.reader.ask) != _place(self.ask):
             return None
         if steps[-len(own) :] != own:
             return None
@@ -104,16 +104,16 @@ class Address:
         return cls(origin, _path(steps), named, tuple(dict.fromkeys(several)))
 
 
-def fetchable(contract: Contract) -> bool:
-    """Whether a task can be asked for by a GET that needs no body."""
-    return contract.method == "GET" and parse_expression(contract.reader.ask)[0] in {"path", "query"}
+def is_fetchable(contract: Contract) -> bool:
+    """Return whether a task is fetched with GET and no body, which is all that an examination sends."""
+    return contract.method == "GET" and parse_expression(contract.reader.ask)[0] != "body"
 
 
 def _likeliest(contracts: Sequence[Contract], host: str | None) -> list[Contract]:
     """A contract for each way of asking: that of the host's own relay first, then the most common."""
-    ways = Counter(_way(contract) for contract in contracts if fetchable(contract))
+    ways = Counter(_way(contract) for contract in contracts if is_fetchable(contract))
     own = {_way(one) for one in contracts if one.base_url and urlsplit(one.base_url).hostname == host}
-    first = {_way(one): one for one in reversed(contracts) if fetchable(one)}
+    first = {_way(one): one for one in reversed(contracts) if is_fetchable(one)}
     ordered = sorted(ways, key=lambda way: (way not in own, -ways[way], way))
     return [first[way] for way in ordered]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay.doctor.addresses import Address, fetchable
+from mjrelay.doctor.addresses import Address, is_fetchable
 from mjrelay.doctor.observations import Evidence, Observation, Outcome, Purpose, document, form, outcome
 from mjrelay.semantics import scalar_text
 
@@ -205,7 +205,7 @@ class Plan:
     def _fitting(self, endpoint: Endpoint | None) -> list[Contract]:
         """The contracts that ask as this endpoint is asked; all, where none does."""
         asking = [one for one in self.contracts if endpoint and endpoint.before(one) is not None]
-        return asking or [one for one in self.contracts if fetchable(one)]
+        return asking or [one for one in self.contracts if is_fetchable(one)]
 
     def _ways(self, endpoint: Endpoint | None) -> list[Credential]:
         """The ways of authenticating there, the likeliest first; those of one form are one way."""

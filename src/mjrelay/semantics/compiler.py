@@ -50,6 +50,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         "images": lambda: _media(form.get("images", ())),
         "videos": lambda: _media(form.get("videos", ())),
         "inputs": lambda: _media(form.get("inputs", ())),
+        "ignored": lambda: _ignored(form.get("ignored", {})),
         "buttons": lambda: _compile_buttons(form.get("buttons")),
         "failure": lambda: _paths(form.get("failure", ())),
         "error": lambda: _members(_paths, form.get("error", {}), "code", "message"),
@@ -202,6 +203,14 @@ def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
         )
         for form in _list(forms)
     )
+
+
+def _ignored(form: Mapping[str, Any]) -> None:
+    """Check the links that are not read; nothing but the linter and the profile uses them."""
+    for path, reason in form.items():
+        Path.compile(path)
+        if not isinstance(reason, str) or not reason.strip():
+            raise ContractError(f"{path} has no reason; write in words why nothing reads it")
 
 
 def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:

@@ -174,7 +174,10 @@ def parse_expression(expression: str) -> tuple[str, str]:
     """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
-        raise ContractError(f"{expression!r} is no runtime expression; write $request.path.id or the like")
+        raise ContractError(
+            f"{expression!r} is no runtime expression of OpenAPI; write $request.path.id, $request.query.id, "
+            "$request.header.X-Id or $request.body#/id (there is none for a cookie)"
+        )
     place, name, pointer = match.groups()
     return (place, name) if pointer is None else ("body", pointer)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. Every one of these keys is always there; what is not known yet is "", 0 or null.
+    A task. The server always sends every required key; what is not known yet is "", 0 or null.
 
     Attributes:
         id: The task's id, opaque; digits so far.
@@ -40,6 +40,8 @@ class Task(Model):
             otherwise it is its own address /mj/image/ and the task's id, at http://localhost:3000 until
             the server is told where it is, with a rand= that changes with every reading until the task
             has succeeded.
+        imageUrls: The single images, from relays that run a changed server.
+        image_urls: The single images.
         video_url: The first video; empty where there is none.
         video_urls: All videos; null where there are none.
         status: How far it is; "" from submission until the server behind it has been asked.
@@ -49,7 +51,6 @@ class Task(Model):
         buttons: What can be done with the image next; null until it is drawn.
         mask_base_64: Always empty.
         properties: The prompt that was really drawn; null until it is drawn.
-        image_urls: The single images.
     """
 
     id: None | str | Unset = UNSET
@@ -64,6 +65,8 @@ class Task(Model):
     start_time: int | None | Unset = UNSET
     finish_time: int | None | Unset = UNSET
     image_url: None | str | Unset = UNSET
+    imageUrls: list[SingleImage | str] | None | Unset = UNSET
+    image_urls: list[SingleImage | str] | None | Unset = UNSET
     video_url: None | str | Unset = UNSET
     video_urls: list[VideoUrl] | None | Unset = UNSET
     status: None | str | TaskStatus | Unset = UNSET
@@ -72,7 +75,6 @@ class Task(Model):
     buttons: list[Button] | None | Unset = UNSET
     mask_base_64: None | str | Unset = UNSET
     properties: None | TaskProperties | Unset = UNSET
-    image_urls: list[SingleImage | str] | None | Unset = UNSET
 
     @classmethod
     def _shape(cls) -> Shape:
@@ -99,6 +101,20 @@ class Task(Model):
                 Field("startTime", "start_time", decoding.either(decoding.integer, decoding.null)),
                 Field("finishTime", "finish_time", decoding.either(decoding.integer, decoding.null)),
                 Field("imageUrl", "image_url", decoding.either(decoding.string, decoding.null)),
+                Field(
+                    "imageUrls",
+                    "imageUrls",
+                    decoding.either(
+                        decoding.array(decoding.either(decoding.string, SingleImage.from_dict)), decoding.null
+                    ),
+                ),
+                Field(
+                    "image_urls",
+                    "image_urls",
+                    decoding.either(
+                        decoding.array(decoding.either(decoding.string, SingleImage.from_dict)), decoding.null
+                    ),
+                ),
                 Field("videoUrl", "video_url", decoding.either(decoding.string, decoding.null)),
                 Field(
                     "videoUrls",
@@ -115,12 +131,5 @@ class Task(Model):
                 Field("buttons", "buttons", decoding.either(decoding.array(Button.from_dict), decoding.null)),
                 Field("maskBase64", "mask_base_64", decoding.either(decoding.string, decoding.null)),
                 Field("properties", "properties", decoding.either(TaskProperties.from_dict, decoding.null)),
-                Field(
-                    "image_urls",
-                    "image_urls",
-                    decoding.either(
-                        decoding.array(decoding.either(decoding.string, SingleImage.from_dict)), decoding.null
-                    ),
-                ),
             ),
         )

@@ -13,6 +13,7 @@ from ..types import UNSET, Field, Model, Shape, Unset
 
 if TYPE_CHECKING:
     from ..models.button import Button
+    from ..models.single_image import SingleImage
     from ..models.task_properties import TaskProperties
     from ..models.video_url import VideoUrl
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. Every one of these keys is always there; what is not known yet is "", 0 or null.
+    A task. The server always sends every required key; what is not known yet is "", 0 or null.
 
     Attributes:
         id: The task's id, opaque; digits so far.
@@ -39,6 +40,8 @@ class Task(Model):
             otherwise it is its own address /mj/image/ and the task's id, at http://localhost:3000 until
             the server is told where it is, with a rand= that changes with every reading until the task
             has succeeded.
+        imageUrls: The single images, from relays that run a changed server.
+        image_urls: The same under another name.
         video_url: The first video; empty where there is none.
         video_urls: All videos; null where there are none.
         status: How far it is; "" from submission until the server behind it has been asked.
@@ -66,6 +69,8 @@ class Task(Model):
     start_time: int | None | Unset = UNSET
     finish_time: int | None | Unset = UNSET
     image_url: None | str | Unset = UNSET
+    imageUrls: list[SingleImage | str] | None | Unset = UNSET
+    image_urls: list[SingleImage | str] | None | Unset = UNSET
     video_url: None | str | Unset = UNSET
     video_urls: list[VideoUrl] | None | Unset = UNSET
     status: None | str | TaskStatus | Unset = UNSET
@@ -82,6 +87,7 @@ class Task(Model):
     @classmethod
     def _shape(cls) -> Shape:
         from ..models.button import Button
+        from ..models.single_image import SingleImage
         from ..models.task_properties import TaskProperties
         from ..models.video_url import VideoUrl
 
@@ -103,6 +109,20 @@ class Task(Model):
                 Field("startTime", "start_time", decoding.either(decoding.integer, decoding.null)),
                 Field("finishTime", "finish_time", decoding.either(decoding.integer, decoding.null)),
                 Field("imageUrl", "image_url", decoding.either(decoding.string, decoding.null)),
+                Field(
+                    "imageUrls",
+                    "imageUrls",
+                    decoding.either(
+                        decoding.array(decoding.either(decoding.string, SingleImage.from_dict)), decoding.null
+                    ),
+                ),
+                Field(
+                    "image_urls",
+                    "image_urls",
+                    decoding.either(
+                        decoding.array(decoding.either(decoding.string, SingleImage.from_dict)), decoding.null
+                    ),
+                ),
                 Field("videoUrl", "video_url", decoding.either(decoding.string, decoding.null)),
                 Field(
                     "videoUrls",

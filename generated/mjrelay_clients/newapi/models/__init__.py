@@ -6,6 +6,7 @@ from .auth_error import AuthError
 from .auth_error_detail import AuthErrorDetail
 from .button import Button
 from .seed_properties import SeedProperties
+from .single_image import SingleImage
 from .task import Task
 from .task_action import TaskAction
 from .task_error import TaskError
@@ -20,6 +21,7 @@ __all__ = (
     "AuthErrorDetail",
     "Button",
     "SeedProperties",
+    "SingleImage",
     "Task",
     "TaskAction",
     "TaskError",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from attrs import define
 
-from ..types import Model, Shape
+from ...runtime import decoding
+from ..types import UNSET, Field, Model, Shape, Unset
 
 
 @define
 class SingleImage(Model):
     """
-    A single image, free in form.
+    Where a single image is.
+
+    Attributes:
+        url: The image's address.
     """
+
+    url: None | str | Unset = UNSET
 
     @classmethod
     def _shape(cls) -> Shape:
         return Shape(
-            (),
+            (Field("url", "url", decoding.either(decoding.string, decoding.null)),),
         )
