@@ -6,11 +6,11 @@ import re
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from mjrelay.base.caching import cached_property
 from mjrelay.base.errors import ContractError
 
 if TYPE_CHECKING:

@@ -183,13 +183,8 @@ class Face(Generic[W]):
         self._credential = None if key is None else _chosen(contract, options.scheme)
         options.check(self._credential)
         self._redactor = Redactor(*options.secrets())
-        self._answers = Answers(
-            contract,
-            self._redactor,
-            self._credential,
-            largest=options.max_body or LARGEST_BODY,
-            timeout=options.timeout,
-        )
+        largest = options.max_body or LARGEST_BODY
+        self._answers = Answers(contract, self._redactor, self._credential, largest, options.timeout)
         self._origin, self._path = origin_and_target(options.base_url, contract.path)
         self._seed_path = contract.seed_path and origin_and_target(options.base_url, contract.seed_path)[1]
         self._batch_path = contract.batch_path and origin_and_target(options.base_url, contract.batch_path)[1]

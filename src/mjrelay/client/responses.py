@@ -48,8 +48,8 @@ class Answers:
     Reads answers by a relay's contract.
 
     ``credential`` is the way in which the key was sent, None where there was none. ``largest`` is the number
-    of bytes that the body of a callback may have. What is quoted from an
-    answer goes through the redactor. The contract's patterns get ``timeout`` seconds at most for one answer.
+    of bytes that the body of a callback may have. The contract's patterns get ``timeout`` seconds at most for
+    one answer. What is quoted from an answer goes through the redactor.
     """
 
     contract: Contract
@@ -149,7 +149,7 @@ class Answers:
         reader = self.contract.reader
         with self._limited(None, None):
             if not reader.accepts(document) or reader.id(document) is None:
-                raise EnvelopeError("the body holds no task", relay=name)
+                raise EnvelopeError("the body holds no task", relay=self.contract.name)
             return self._readable(Task(self.contract, document))
 
     @contextmanager
