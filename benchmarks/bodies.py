@@ -20,7 +20,7 @@ from mjrelay_conformance.replay.files import read_traffic
 from benchmarks.example import ID, KEY, RELAY, TARGET
 from benchmarks.table import Row, at_most
 from mjrelay import MjrelayError, Relay
-from mjrelay.client.responses import Answers
+from mjrelay.client.responses import ResponseReader
 from mjrelay.contract import load_contract, relay_names
 from mjrelay.doctor.observations import outcome
 from mjrelay.http import Exchange, Redactor
@@ -70,7 +70,7 @@ def shapes(size: int) -> dict[str, bytes]:
 def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
     """What reads foreign bodies, by name; each takes one and may raise an error of the package."""
     found = load_contract(RELAY)
-    answers = Answers(found, Redactor(KEY), found.credentials[0], largest)
+    answers = ResponseReader(found, Redactor(KEY), found.credentials[0], largest)
     known, checks = [load_contract(name) for name in relay_names()], select_checks(())
     monitor = Monitor(RELAY, api_key=KEY, on_finding=lambda _: None)
 

@@ -20,8 +20,8 @@ from attrs import define, frozen
 from rich.console import Console
 from rich.table import Table
 
-from mjrelay.client.polling import Ask, Ended, Waiting
-from mjrelay.client.schedule import Rhythm
+from mjrelay.client.polling import Polling, PollRequest, TaskEnded
+from mjrelay.client.schedule import RefreshModel
 from mjrelay.http.redaction import Redactor
 from mjrelay.semantics.reader import State
 
@@ -179,7 +179,7 @@ def _compare(
     )
     end = max(task.end for task in tasks)
     relay = _Relay.draw(refreshing, random, end)
-    requests, lags = _wait(tasks, relay, Rhythm(refreshing.says), random, size)
+    requests, lags = _wait(tasks, relay, RefreshModel(refreshing.says), random, size)
     fixed_requests, fixed_lags = _poll(tasks, relay)
     return {
         "requests": requests,
@@ -207,11 +207,11 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
 
 
 def _wait(
-    tasks: Iterable[_Task], relay: _Relay, rhythm: Rhythm, random: Random, size: int
+    tasks: Iterable[_Task], relay: _Relay, rhythm: RefreshModel, random: Random, size: int
 ) -> tuple[int, list[float]]:
-    """Requests and lags of asking as `Waiting` says, which hears of each task when it arrives."""
+    """Requests and lags of asking as `Polling` says, which hears of each task when it arrives."""
     known = {str(number): task for number, task in enumerate(tasks)}
-    waiting = Waiting(
+    waiting = Polling(
         relay="simulated",
         rhythm=rhythm,
         redactor=Redactor(),
@@ -226,11 +226,11 @@ def _wait(
     requests, lags, now = 0, [], 0.0
     while coming or not waiting.done:
         step = waiting.next(now)
-        if isinstance(step, Ask):
+        if isinstance(step, PollRequest):
             requests += 1
             answers = {task_id: relay.answer(task_id, known[task_id], now) for task_id in step.ids}
             waiting.answered(step, cast("dict[str, Task | RelayError]", answers), now)
-            ended = [event.task.id for event in waiting.events() if isinstance(event, Ended)]
+            ended = [event.task.id for event in waiting.events() if isinstance(event, TaskEnded)]
             lags += [now - relay.knows(known[task_id].end) for task_id in ended]
             continue
         now = min(step, coming[0][1].arrival) if coming else step

@@ -31,7 +31,7 @@ from mjrelay.base import ContractError
 from mjrelay.contract import Overlay
 from mjrelay.http import printable_text
 from mjrelay_codegen.output import Difference, GenerationError, Replacement, compare, files_of, replace
-from mjrelay_codegen.source import Overlooked, Relay
+from mjrelay_codegen.source import Overlooked, RelaySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ def drift(root: Path) -> list[Difference]:
         return compare(Path(folder), root / "generated")
 
 
-def write_client(package: Path, relay: Relay, overlays: Iterable[Path], command: str) -> None:
+def write_client(package: Path, relay: RelaySource, overlays: Iterable[Path], command: str) -> None:
     """
     Write one relay's client, with a runtime of its own within it, into a directory that is not there yet.
 
@@ -92,7 +92,7 @@ def write_client(package: Path, relay: Relay, overlays: Iterable[Path], command:
     lock(package, LOCK, {})
 
 
-def write_clients(tree: Path, relays: Sequence[Relay], overlays: Iterable[Path], command: str) -> None:
+def write_clients(tree: Path, relays: Sequence[RelaySource], overlays: Iterable[Path], command: str) -> None:
     """
     Write the package with the relays' clients into an empty directory.
 
@@ -122,7 +122,7 @@ def write_clients(tree: Path, relays: Sequence[Relay], overlays: Iterable[Path],
 
 def _write_repository(root: Path, tree: Path) -> None:
     found = [
-        Relay.load(path, f"{folder}/{path.name}", root / "openapi")
+        RelaySource.load(path, f"{folder}/{path.name}", root / "openapi")
         for folder in ("openapi", "overlays/relays")
         for path in sorted((root / folder).glob("*.yaml"))
     ]
@@ -141,7 +141,7 @@ def _write_repository(root: Path, tree: Path) -> None:
     lock(tree, f"{PACKAGE}/{LOCK}", inputs)
 
 
-def _write_client(package: Path, relay: Relay, adjustments: list[Overlay]) -> None:
+def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay]) -> None:
     resolved = relay.resolve()
     document = resolved.document
     try:

@@ -12,7 +12,7 @@ from mjrelay.contract import contract_arguments, data_folder
 from mjrelay_codegen import generator
 from mjrelay_codegen.linter import lint_contract
 from mjrelay_codegen.output import GenerationError, replace
-from mjrelay_codegen.source import Relay
+from mjrelay_codegen.source import RelaySource
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
@@ -50,7 +50,7 @@ def write(contract: Contract, output: Path) -> Written:
         raise LintError(violations)
     target = output / f"{contract.name}_client"
     source = contract.file or contract.source
-    relay = Relay(contract.name, source.name, output, (source,), contract.document, ())
+    relay = RelaySource(contract.name, source.name, output, (source,), contract.document, ())
     overlays = sorted((data_folder("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder) / target.name

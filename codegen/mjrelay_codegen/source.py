@@ -15,7 +15,7 @@ from mjrelay.http import Credential
 
 
 @frozen
-class Relay:
+class RelaySource:
     """
     A relay as it is written: a contract, or overlays over another relay's.
 
@@ -31,7 +31,7 @@ class Relay:
     overlays: tuple[Overlay, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, path: Path, shown: str, contracts: Path) -> Relay:
+    def load(cls, path: Path, shown: str, contracts: Path) -> RelaySource:
         """
         The relay in a file, named after it; ``contracts`` is where the bare name of another is looked up.
 

@@ -21,7 +21,7 @@ from twins import Async, Sync, UVLoop
 
 from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
 from mjrelay.base.clock import Clock
-from mjrelay.client.responses import Answers
+from mjrelay.client.responses import ResponseReader
 from mjrelay.contract.document import Contract
 from mjrelay.errors import ContractError
 from mjrelay.http.redaction import Redactor
@@ -244,7 +244,7 @@ def about_the_batch(folder: Path, contract: Contract) -> set[str]:
 def told(contract: Contract, body: Any) -> dict[str, type]:
     """What becomes of two ids by an answer."""
     exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
-    answers = Answers(contract, Redactor(KEY), None)
+    answers = ResponseReader(contract, Redactor(KEY), None)
     return {task_id: type(one) for task_id, one in answers.tasks(exchange, ("100003", "5")).items()}
 
 
@@ -291,7 +291,7 @@ def test_a_placed_item_keeps_what_the_list_says() -> None:
     }
     exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
     contract = made("both-in-an-envelope")
-    task = Answers(contract, Redactor(KEY), None).tasks(exchange, ["100003"])["100003"]
+    task = ResponseReader(contract, Redactor(KEY), None).tasks(exchange, ["100003"])["100003"]
     assert isinstance(task, Task)
     assert task.document == {"code": 0, "message": "ok", "data": body["data"][0]}
     assert (task.state, task.images) == (State.SUCCEEDED, ("a",))

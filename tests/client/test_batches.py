@@ -30,8 +30,8 @@ from mjrelay import (
     UndecodableError,
     WebPageError,
 )
-from mjrelay.client.polling import Ask, Ended, Lost, Waiting
-from mjrelay.client.schedule import Rhythm
+from mjrelay.client.polling import Polling, PollRequest, TaskEnded, TaskLost
+from mjrelay.client.schedule import RefreshModel
 from mjrelay.contract import load_contract
 from mjrelay.http import OVERSIZE, Exchange, Redactor
 
@@ -68,9 +68,9 @@ class Simulation:
     def run(self, ids: list[str], **options: Any) -> None:
         """Drive the machine until each id has ended or is lost."""
         options = {"deadline": 900.0, "retries": 8, "concurrency": 16, "rate": 10.0, "batch": 100} | options
-        machine = Waiting(
+        machine = Polling(
             relay="zhongzhuan",
-            rhythm=Rhythm(None),
+            rhythm=RefreshModel(None),
             redactor=Redactor(),
             restore=lambda body: Task(CONTRACT, json.loads(body)),
             started=0.0,
@@ -80,11 +80,11 @@ class Simulation:
         )
         for task_id in ids:
             machine.add(task_id, 0.0)
-        flying: list[tuple[float, int, Ask, Outcome]] = []
+        flying: list[tuple[float, int, PollRequest, Outcome]] = []
         serial = itertools.count()
         while not machine.done:
             step = machine.next(self.now)
-            if isinstance(step, Ask):
+            if isinstance(step, PollRequest):
                 self.sent.append((self.now, step.ids))
                 assert len(self.sent) < 20_000, "a request storm"
                 answer = self.answer(step.ids, self.now)
@@ -96,9 +96,9 @@ class Simulation:
                 assert self.now < step
                 self.now = step
             for event in machine.events():
-                if isinstance(event, Ended):
+                if isinstance(event, TaskEnded):
                     self.ended[event.task.id] += 1
-                elif isinstance(event, Lost):
+                elif isinstance(event, TaskLost):
                     assert event.error.task_id not in self.lost
                     self.lost[str(event.error.task_id)] = event.error
 

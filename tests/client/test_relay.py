@@ -49,7 +49,7 @@ from mjrelay import (
     WrongTaskError,
     __version__,
 )
-from mjrelay.client.responses import Answers
+from mjrelay.client.responses import ResponseReader
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.redaction import Redactor
 from mjrelay.transport.transport import LARGEST_BODY
@@ -721,7 +721,7 @@ def test_any_answer_is_a_task_or_an_error_of_the_family(
     status: int, headers: dict[str, str], body: bytes, name: str
 ) -> None:
     """Whatever status, headers and bytes come: the task that was asked for, or a RelayError."""
-    answers = Answers(load_contract(name), Redactor(KEY), load_contract(name).credentials[0])
+    answers = ResponseReader(load_contract(name), Redactor(KEY), load_contract(name).credentials[0])
     exchange = Exchange(
         "GET", "https://relay.example", status=status, headers=tuple(headers.items()), body=body
     )

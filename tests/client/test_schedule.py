@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.waiting import BATCH, LAWS, RELAYS, Refreshing, simulate
-from mjrelay.client.schedule import Rhythm, Schedule
+from mjrelay.client.schedule import RefreshModel, Schedule
 
 # Not the benchmark's.
 SEED = 20_011
 
 
-def schedule(rhythm: Rhythm | None = None) -> Schedule:
+def schedule(rhythm: RefreshModel | None = None) -> Schedule:
     """A schedule that leaves nothing to chance."""
-    return Schedule(rhythm or Rhythm(None), lambda: 0.0)
+    return Schedule(rhythm or RefreshModel(None), lambda: 0.0)
 
 
 def delays(waiting: Schedule, *answers: tuple[float, int | None]) -> list[float]:
@@ -28,7 +28,7 @@ def delays(waiting: Schedule, *answers: tuple[float, int | None]) -> list[float]
     return [waiting.observe(now, progress=shown, age=now, changed=True) for now, shown in answers]
 
 
-def taught(rhythm: Rhythm, ticks: list[float], reach: float = 1.0) -> Rhythm:
+def taught(rhythm: RefreshModel, ticks: list[float], reach: float = 1.0) -> RefreshModel:
     """The rhythm, having seen a change shortly before and after each of these moments."""
     for tick in ticks:
         rhythm.changed(tick - reach, tick + reach)
@@ -107,7 +107,7 @@ def test_every_delay_is_finite_positive_and_bounded(
     refresh: float | None, told: list[tuple[int, float, int | None, float | None, bool, bool]]
 ) -> None:
     """Whatever the answers tell, no delay is below 2 s or beyond what the time watched justifies."""
-    rhythm, random = Rhythm(refresh), Random(1)
+    rhythm, random = RefreshModel(refresh), Random(1)
     tasks = [Schedule(rhythm, random.random) for _ in range(2)]
     first: dict[int, float] = {}
     now = 0.0
@@ -158,7 +158,7 @@ def test_a_schedule_is_small() -> None:
 
 def test_tasks_do_not_ask_in_step() -> None:
     """Two tasks that are told the same ask a little apart."""
-    one, other = Schedule(Rhythm(None), lambda: 0.0), Schedule(Rhythm(None), lambda: 0.99)
+    one, other = Schedule(RefreshModel(None), lambda: 0.0), Schedule(RefreshModel(None), lambda: 0.99)
     sooner, later = (task.observe(0, progress=None, age=None, changed=False) for task in (one, other))
     assert sooner < later <= 1.05 * sooner
 
@@ -220,7 +220,7 @@ def test_a_new_start_begins_a_new_count() -> None:
 
 def test_a_tick_is_learnt_from_several_changes() -> None:
     """Windows laid over each other are narrower than each, and hold the tick."""
-    rhythm = Rhythm(20)
+    rhythm = RefreshModel(20)
     assert rhythm.tick(0) is None
     rhythm.changed(97, 104)
     rhythm.changed(119, 126)
@@ -232,14 +232,14 @@ def test_a_tick_is_learnt_from_several_changes() -> None:
 
 def test_a_change_within_more_than_an_interval_teaches_nothing() -> None:
     """Two answers further apart than the interval do not tell a tick."""
-    rhythm = Rhythm(20)
+    rhythm = RefreshModel(20)
     rhythm.changed(100, 121)
     assert rhythm.tick(121) is None
 
 
 def test_an_answer_may_be_older_than_its_arrival() -> None:
     """A tick a little before an answer arrived that did not show it yet contradicts nothing."""
-    rhythm = Rhythm(20)
+    rhythm = RefreshModel(20)
     rhythm.changed(100, 104)
     rhythm.changed(115, 119.9)
     window = rhythm.tick(121)
@@ -249,16 +249,16 @@ def test_an_answer_may_be_older_than_its_arrival() -> None:
 
 def test_data_is_as_old_as_the_last_tick() -> None:
     """Between two ticks an answer holds what the earlier of them made."""
-    rhythm = taught(Rhythm(20), [100, 120], reach=0.3)
+    rhythm = taught(RefreshModel(20), [100, 120], reach=0.3)
     early, late = rhythm.made(130)
     assert 118 < early < 120 < late < 122
-    assert Rhythm(20).made(130) == (110, 130)
-    assert Rhythm(None).made(130) == (130, 130)
+    assert RefreshModel(20).made(130) == (110, 130)
+    assert RefreshModel(None).made(130) == (130, 130)
 
 
 def test_what_was_learnt_ages() -> None:
     """A window widens with time, until nothing is known any more."""
-    rhythm = taught(Rhythm(20), [100])
+    rhythm = taught(RefreshModel(20), [100])
     soon, later = rhythm.tick(110), rhythm.tick(300)
     assert soon is not None
     assert later is not None
@@ -268,7 +268,7 @@ def test_what_was_learnt_ages() -> None:
 
 def test_the_newest_evidence_wins() -> None:
     """A tick seen at another moment replaces what was learnt, once the doubt is over."""
-    rhythm = taught(Rhythm(20), [100, 120])
+    rhythm = taught(RefreshModel(20), [100, 120])
     assert rhythm.tick(121) is not None
     taught(rhythm, [150])
     assert rhythm.tick(151) is None, "windows that contradict each other are not relied upon"
@@ -280,7 +280,7 @@ def test_the_newest_evidence_wins() -> None:
 
 def test_a_task_is_asked_for_once_between_two_ticks() -> None:
     """With the tick known, a task of which nothing else is known is asked for right after each."""
-    waiting = schedule(taught(Rhythm(20), [80.0, 100.0], reach=0.3))
+    waiting = schedule(taught(RefreshModel(20), [80.0, 100.0], reach=0.3))
     waiting.observe(101, progress=None, age=None, changed=False)
     delay = waiting.observe(105, progress=None, age=None, changed=False)
     assert 120 <= 105 + delay <= 122
@@ -289,7 +289,7 @@ def test_a_task_is_asked_for_once_between_two_ticks() -> None:
 def test_a_predicted_end_waits_for_its_tick() -> None:
     """The end of steady progress shows at the first tick after it, and no sooner look is made."""
     ticks = [100.0, 120.0, 140.0, 160.0, 180.0]
-    rhythm = Rhythm(20)
+    rhythm = RefreshModel(20)
     waiting = schedule(rhythm)
     for now, shown in ((0.0, 0), (101.0, 50), (121.0, 60), (181.0, 90)):
         taught(rhythm, [tick for tick in ticks if now - 20 < tick <= now], reach=0.3)
@@ -302,7 +302,7 @@ def test_a_predicted_end_waits_for_its_tick() -> None:
 
 def test_ages_at_which_nothing_ends_are_looked_at_less_often() -> None:
     """Looks that find no end stretch the pace of that age; ends bring it back, and other ages keep theirs."""
-    rhythm = Rhythm(None)
+    rhythm = RefreshModel(None)
     usual = rhythm.pace(30, shows=False)
     for _ in range(100):
         rhythm.looked(30, 20, shows=False, ended=False)
@@ -317,7 +317,7 @@ def test_ages_at_which_nothing_ends_are_looked_at_less_often() -> None:
 
 def test_old_lessons_give_way_to_new_ones() -> None:
     """After any number of looks without an end, some hundred ends are enough to look closely again."""
-    rhythm = Rhythm(None)
+    rhythm = RefreshModel(None)
     for _ in range(100_000):
         rhythm.looked(30, 20, shows=False, ended=False)
     for _ in range(100):

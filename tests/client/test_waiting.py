@@ -26,8 +26,17 @@ from mjrelay import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.client.polling import GRACE, LONGEST_PAUSE, Ask, Changed, Ended, Event, Lost, Waiting
-from mjrelay.client.schedule import Rhythm
+from mjrelay.client.polling import (
+    GRACE,
+    LONGEST_PAUSE,
+    Event,
+    Polling,
+    PollRequest,
+    TaskChanged,
+    TaskEnded,
+    TaskLost,
+)
+from mjrelay.client.schedule import RefreshModel
 from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import Redactor
@@ -44,11 +53,11 @@ def task(task_id: str, state: str = "running", **changes: Any) -> Task:
     return Task(CONTRACT, {**EXAMPLES[state], "id": task_id, **changes})
 
 
-def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Waiting:
+def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Polling:
     """A machine that begins at moment 0, without chance."""
-    machine = Waiting(
+    machine = Polling(
         relay="zhongzhuan",
-        rhythm=Rhythm(None),
+        rhythm=RefreshModel(None),
         redactor=Redactor("sk-never-to-be-seen"),
         restore=lambda body: Task(CONTRACT, json.loads(body)),
         started=0.0,
@@ -66,7 +75,7 @@ Answer = Task | RelayError
 
 
 def run(
-    machine: Waiting, answer: Callable[[tuple[str, ...], float], dict[str, Answer] | RelayError]
+    machine: Polling, answer: Callable[[tuple[str, ...], float], dict[str, Answer] | RelayError]
 ) -> list[tuple[float, Event]]:
     """Drive a machine to its end, each request taking no time at all; what happened, and when."""
     now, events = 0.0, []
@@ -74,7 +83,7 @@ def run(
         if machine.done:
             return events
         step = machine.next(now)
-        if isinstance(step, Ask):
+        if isinstance(step, PollRequest):
             machine.answered(step, answer(step.ids, now), now)
         elif step < math.inf:
             assert step > now
@@ -96,15 +105,15 @@ def error(kind: type[RelayError], **facts: Any) -> RelayError:
 def test_a_task_is_asked_for_at_once_and_until_it_is_done() -> None:
     """The first request goes out without a delay, and the end is the last event."""
     events = run(waiting(["1"]), one(lambda now: task("1", "running" if now < 60 else "succeeded")))
-    assert events[0] == (0.0, Changed(task("1")))
-    assert events[-1][1] == Ended(task("1", "succeeded"))
+    assert events[0] == (0.0, TaskChanged(task("1")))
+    assert events[-1][1] == TaskEnded(task("1", "succeeded"))
     assert events[-1][0] < 75
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed"])
 def test_what_is_done_needs_one_request(state: str) -> None:
     """A task that is over when it is asked for is not asked for again."""
-    assert run(waiting(["1"]), one(lambda _: task("1", state))) == [(0.0, Ended(task("1", state)))]
+    assert run(waiting(["1"]), one(lambda _: task("1", state))) == [(0.0, TaskEnded(task("1", state)))]
 
 
 @pytest.mark.parametrize("word", ["MODAL", "CANCEL"])
@@ -112,7 +121,7 @@ def test_a_task_that_needs_input_or_was_cancelled_is_over(word: str) -> None:
     """Nothing is waited for that only a person can bring."""
     events = run(waiting(["1"]), one(lambda _: task("1", status=word)))
     assert len(events) == 1
-    assert isinstance(events[0][1], Ended)
+    assert isinstance(events[0][1], TaskEnded)
 
 
 def test_only_changes_are_told() -> None:
@@ -122,7 +131,7 @@ def test_only_changes_are_told() -> None:
         url = f"https://cdn.example/a.webp?rand={now}"
         return task("1", "running", imageUrl=url) if now < 100 else task("1", "succeeded")
 
-    assert [type(event) for _, event in run(waiting(["1"]), one(at))] == [Changed, Ended]
+    assert [type(event) for _, event in run(waiting(["1"]), one(at))] == [TaskChanged, TaskEnded]
 
 
 def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
@@ -130,7 +139,7 @@ def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
     events = run(waiting(["1"], 120), one(lambda _: task("1")))
     moment, last = events[-1]
     assert moment == 120
-    assert isinstance(last, Lost)
+    assert isinstance(last, TaskLost)
     assert isinstance(last.error, WaitTimeoutError)
     assert last.error.task == task("1")
     assert last.error.task_id == "1"
@@ -141,7 +150,7 @@ def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
 def test_a_last_look_is_taken_before_the_deadline() -> None:
     """A task that ends shortly before the deadline is not missed for want of a request."""
     events = run(waiting(["1"], 30), one(lambda now: task("1", "running" if now < 28.5 else "succeeded")))
-    assert isinstance(events[-1][1], Ended)
+    assert isinstance(events[-1][1], TaskEnded)
 
 
 def test_an_unknown_word_is_said_once_and_waited_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,7 +159,7 @@ def test_an_unknown_word_is_said_once_and_waited_on(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.DEBUG):
         events = run(waiting(["1"], 300), one(lambda _: strange))
     assert strange.state is State.UNKNOWN
-    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1], TaskLost)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "PAUSED [redacted]" in caplog.text
 
@@ -165,7 +174,7 @@ def test_passing_trouble_is_borne_up_to_a_number(kind: type[RelayError]) -> None
         return task("1") if now == 0 else error(kind)
 
     events = run(waiting(["1"]), one(at))
-    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1], TaskLost)
     assert isinstance(events[-1][1].error, kind)
     assert events[-1][1].error.task == task("1")
     assert len(asked) == 1 + 9
@@ -183,14 +192,14 @@ def test_an_answer_resets_the_count() -> None:
             return error(UnavailableError)
         return task("1", "running" if now < 500 else "succeeded")
 
-    assert isinstance(run(waiting(["1"]), one(at))[-1][1], Ended)
+    assert isinstance(run(waiting(["1"]), one(at))[-1][1], TaskEnded)
 
 
 @pytest.mark.parametrize("kind", [WebPageError, EnvelopeError])
 def test_who_never_saw_the_task_is_less_patient(kind: type[RelayError]) -> None:
     """Where no answer was ever a task the base URL is likely wrong, and that is told within seconds."""
     events = run(waiting(["1"]), one(lambda _: error(kind)))
-    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1], TaskLost)
     assert events[-1][0] < 10
     seen = run(waiting(["1"]), one(lambda now: task("1") if now == 0 else error(kind)))
     assert seen[-1][0] > 60
@@ -206,9 +215,9 @@ def test_a_new_task_may_be_unknown_for_a_while() -> None:
     """Within the grace a task that is not there is asked for again; after it the error is raised."""
     gone = error(MissingTaskError)
     late = run(waiting(["1"]), one(lambda now: gone if now < GRACE / 2 else task("1", "succeeded")))
-    assert isinstance(late[-1][1], Ended)
+    assert isinstance(late[-1][1], TaskEnded)
     never = run(waiting(["1"]), one(lambda _: gone))
-    assert never == [(never[-1][0], Lost(gone))]
+    assert never == [(never[-1][0], TaskLost(gone))]
     assert GRACE <= never[-1][0] < 2 * GRACE
 
 
@@ -251,7 +260,7 @@ def test_the_rate_is_kept_over_all_tasks() -> None:
         return {ids[0]: task(ids[0], "running" if now < 100 else "succeeded")}
 
     events = run(waiting([str(n) for n in range(200)], rate=5.0, concurrency=50), answer)
-    assert sum(isinstance(event, Ended) for _, event in events) == 200
+    assert sum(isinstance(event, TaskEnded) for _, event in events) == 200
     for moment in range(0, 150, 10):
         assert sum(moment <= now < moment + 10 for now in asked) <= 5 * 10 + 6
 
@@ -260,7 +269,7 @@ def test_no_more_in_flight_than_allowed() -> None:
     """The machine asks for nothing more while as many answers are due as may be in flight."""
     machine = waiting([str(n) for n in range(10)], concurrency=3)
     steps = [machine.next(0.0) for _ in range(5)]
-    assert [isinstance(step, Ask) for step in steps] == [True, True, True, False, False]
+    assert [isinstance(step, PollRequest) for step in steps] == [True, True, True, False, False]
     assert steps[-1] == math.inf
 
 
@@ -273,8 +282,8 @@ def test_one_bad_task_loses_no_other() -> None:
         return {ids[0]: task(ids[0], "succeeded") if kind is None else error(kind, task_id=ids[0])}
 
     events = [event for _, event in run(waiting(["1", "2", "3", "4", "4"], concurrency=4), answer)]
-    assert {event.error.task_id for event in events if isinstance(event, Lost)} == {"1", "2", "3"}
-    assert [event.task.id for event in events if isinstance(event, Ended)] == ["4"]
+    assert {event.error.task_id for event in events if isinstance(event, TaskLost)} == {"1", "2", "3"}
+    assert [event.task.id for event in events if isinstance(event, TaskEnded)] == ["4"]
 
 
 def batch(now: float, *, done: float = 40) -> Callable[[tuple[str, ...]], dict[str, Answer]]:
@@ -293,7 +302,7 @@ def test_many_are_asked_for_at_once() -> None:
     events = run(waiting([str(n) for n in range(250)], batch=100, concurrency=4), answer)
     assert sizes[:3] == [100, 100, 100], "what is not due fills up what is sent anyway"
     assert max(sizes) == 100
-    assert sum(isinstance(event, Ended) for _, event in events) == 250
+    assert sum(isinstance(event, TaskEnded) for _, event in events) == 250
 
 
 @pytest.mark.parametrize("kind", [WebPageError, MissingTaskError, EnvelopeError])
@@ -306,7 +315,7 @@ def test_a_relay_that_takes_no_batches_is_asked_one_by_one(kind: type[RelayError
         return error(kind) if len(ids) > 1 else batch(now)(ids)
 
     events = run(waiting([str(n) for n in range(50)], batch=10), answer)
-    assert sum(isinstance(event, Ended) for _, event in events) == 50
+    assert sum(isinstance(event, TaskEnded) for _, event in events) == 50
     assert sum(size > 1 for size in sizes) == 3
 
 
@@ -316,7 +325,7 @@ def test_a_batch_that_breaks_again_and_again_loses_none() -> None:
         waiting(["1", "2"], batch=100),
         lambda ids, now: error(UnavailableError) if len(ids) > 1 else batch(now)(ids),
     )
-    assert sum(isinstance(event, Ended) for _, event in events) == 2
+    assert sum(isinstance(event, TaskEnded) for _, event in events) == 2
 
 
 def test_a_passing_outage_does_not_end_batches() -> None:
@@ -343,13 +352,13 @@ def test_a_pause_that_a_relay_asks_for_holds_for_all(kind: type[RelayError]) -> 
 
     events = run(waiting([str(n) for n in range(20)], 60), answer)
     assert asked == [0.0]
-    assert all(isinstance(event, Lost) for _, event in events)
+    assert all(isinstance(event, TaskLost) for _, event in events)
 
 
 def test_a_great_number_of_retries_is_borne() -> None:
     """Thousands of troubles in a row are no trouble for the arithmetic."""
     events = run(waiting(["1"], 86_400, retries=10**6), one(lambda _: error(UnavailableError)))
-    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1], TaskLost)
     assert isinstance(events[-1][1].error, WaitTimeoutError)
 
 
@@ -362,13 +371,13 @@ def test_one_refusal_among_tasks_that_were_had_loses_no_other() -> None:
         return {ids[0]: task(ids[0], "succeeded") if kind is None else error(kind, task_id=ids[0])}
 
     events = [event for _, event in run(waiting(["1", "2", "3", "4", "5"]), answer)]
-    assert sum(isinstance(event, Ended) for event in events) == 4
+    assert sum(isinstance(event, TaskEnded) for event in events) == 4
 
 
 def test_a_refused_key_ends_all() -> None:
     """A 401 to a batch is the end for each of its tasks, and each error names its own."""
     events = run(waiting(["1", "2"], batch=100), lambda *_: error(UnauthorizedError))
-    errors = [event.error for _, event in events if isinstance(event, Lost)]
+    errors = [event.error for _, event in events if isinstance(event, TaskLost)]
     assert [error.task_id for error in errors] == ["1", "2"]
 
 
@@ -383,7 +392,7 @@ def test_a_refused_key_is_tried_once(size: int | None) -> None:
 
     events = run(waiting([str(n) for n in range(500)], batch=size), answer)
     assert len(asked) == 1
-    assert {event.error.task_id for _, event in events if isinstance(event, Lost)} == {
+    assert {event.error.task_id for _, event in events if isinstance(event, TaskLost)} == {
         str(n) for n in range(500)
     }
 
@@ -392,7 +401,7 @@ def test_a_large_answer_is_not_kept() -> None:
     """Of an answer without a task only its beginning is remembered: there may be thousands of them."""
     exchange = Exchange("GET", "https://relay.example", status=500, body=b"x" * 1_000_000)
     events = run(waiting(["1"], 5), one(lambda _: error(UnavailableError, exchange=exchange)))
-    assert isinstance(events[-1][1], Lost)
+    assert isinstance(events[-1][1], TaskLost)
     kept = events[-1][1].error.exchange
     assert kept is not None
     assert len(kept.body) < 100_000
@@ -423,6 +432,6 @@ def test_whatever_comes_each_task_ends_once(
         return told
 
     machine = waiting(list(turns), 3600, batch=size, concurrency=concurrency, rate=10.0)
-    ends = [event for _, event in run(machine, answer) if not isinstance(event, Changed)]
-    told = [event.task.id if isinstance(event, Ended) else event.error.task_id for event in ends]
+    ends = [event for _, event in run(machine, answer) if not isinstance(event, TaskChanged)]
+    told = [event.task.id if isinstance(event, TaskEnded) else event.error.task_id for event in ends]
     assert sorted(filter(None, told)) == sorted(turns)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from mjrelay_codegen import generator as _generator
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen.source import Overlooked, Relay
+from mjrelay_codegen.source import Overlooked, RelaySource
 
 from mjrelay.contract.overlay import Overlay
 from mjrelay.contract.yaml import load_yaml, plain_yaml
@@ -232,7 +232,7 @@ def test_a_relay_that_extends_itself_is_refused(tmp_path: Path) -> None:
             encoding="utf-8",
         )
     with pytest.raises(ContractError, match="circle"):
-        Relay.load(tmp_path / "one.yaml", "one.yaml", tmp_path)
+        RelaySource.load(tmp_path / "one.yaml", "one.yaml", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["Big", "with-hyphen", "1st", "runtime"])
@@ -240,7 +240,7 @@ def test_a_name_that_makes_no_package_is_refused(tmp_path: Path, name: str) -> N
     """A relay's name is the name of a package, and does not hide what the packages share."""
     (tmp_path / f"{name}.yaml").write_text("paths: {}\n", encoding="utf-8")
     with pytest.raises(ContractError, match="rename"):
-        Relay.load(tmp_path / f"{name}.yaml", name, tmp_path)
+        RelaySource.load(tmp_path / f"{name}.yaml", name, tmp_path)
 
 
 @pytest.mark.parametrize(

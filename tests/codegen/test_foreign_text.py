@@ -13,7 +13,7 @@ import pytest
 from mjrelay_codegen import single
 from mjrelay_codegen.generator import write_client
 from mjrelay_codegen.output import GenerationError
-from mjrelay_codegen.source import Relay
+from mjrelay_codegen.source import RelaySource
 
 from mjrelay.contract import load_contract
 
@@ -155,7 +155,9 @@ REFUSING = ["path", "parameter's words"]
 def written(document: Any, package: Path, name: str = "my-relay.yaml") -> None:
     """Generate the client of a document, without the linter, which would refuse much of it."""
     source = package.parent / "my-relay.yaml"
-    write_client(package, Relay("myrelay", name, package.parent, (source,), document, ()), OVERLAYS, name)
+    write_client(
+        package, RelaySource("myrelay", name, package.parent, (source,), document, ()), OVERLAYS, name
+    )
 
 
 def run(packages: Path) -> None:

@@ -42,7 +42,7 @@ from mjrelay_clients.zhongzhuan.models import (
     TaskStatus,
 )
 from mjrelay_codegen import generator as _generator
-from mjrelay_codegen.source import Relay
+from mjrelay_codegen.source import RelaySource
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server as MockServer
 
@@ -669,7 +669,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Mo
     path = folder / "odd.yaml"
     path.write_text(json.dumps(ODD), encoding="utf-8")
     overlays = sorted((REPOSITORY / "overlays" / "client").glob("*.yaml"))
-    _generator.write_clients(folder / "tree", [Relay.load(path, "odd.yaml", folder)], overlays, "a test")
+    _generator.write_clients(
+        folder / "tree", [RelaySource.load(path, "odd.yaml", folder)], overlays, "a test"
+    )
     (folder / "tree" / "mjrelay_clients").rename(folder / "odd_clients")
     sys.path.insert(0, str(folder))
     yield lambda name: importlib.import_module(f"odd_clients.odd{name}")

@@ -32,12 +32,12 @@ from mjrelay.cli.doctor import _schema
 from mjrelay.contract.document import Contract
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.doctor import diagnosis as _diagnosis
-from mjrelay.doctor import problems as _complaint
+from mjrelay.doctor import problems as _problems
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
 from mjrelay.doctor.examination import examine
-from mjrelay.doctor.observations import Outcome, Purpose, form
-from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Plan, Step, made_up
+from mjrelay.doctor.observations import Purpose, ResponseKind, form
+from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Plan, ProbeRequest, made_up
 from mjrelay.doctor.score import WEIGHTS, rank
 from mjrelay.doctor.similarity import likeness, resemblance
 from mjrelay.errors import SettingError
@@ -801,7 +801,7 @@ def test_a_huge_body() -> None:
 
 def test_each_request_is_announced_before_it_is_sent() -> None:
     """What is announced is what is sent, in this order, and holds no key."""
-    relay, told = served(), list[tuple[Step, int]]()
+    relay, told = served(), list[tuple[ProbeRequest, int]]()
     with at(relay) as base_url:
         examine(
             base_url,
@@ -953,7 +953,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
 def test_no_answers_crash_it(data: st.DataObject, keyed: bool, named: str | None) -> None:
     """Whatever a relay answers, the plan keeps its bounds and ends in a diagnosis of the promised shape."""
     plan = Plan(Address.of("http://127.0.0.1/x", CONTRACTS), CONTRACTS, named, keyed)
-    steps, sent = plan.steps(), list[Step]()
+    steps, sent = plan.steps(), list[ProbeRequest]()
     step = next(steps, None)
     while step is not None:
         sent.append(step)
@@ -1008,19 +1008,17 @@ def test_a_made_up_id_is_another_one(pattern: str) -> None:
 
 def test_outcomes_of_statuses() -> None:
     """How much an outcome says for a path: a task most, a page nothing."""
-    ordered = sorted(Outcome, key=lambda one: -one.strength)
-    assert ordered[0] is Outcome.TASK
-    assert Outcome.PAGE.strength == Outcome.SILENT.strength == 0
+    ordered = sorted(ResponseKind, key=lambda one: -one.strength)
+    assert ordered[0] is ResponseKind.TASK
+    assert ResponseKind.PAGE.strength == ResponseKind.SILENT.strength == 0
 
 
 def test_the_page_names_each_complaint() -> None:
     """The page's tables are the names in the code, and say of each whether something is wrong."""
     page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
     wrong, known = page.split("These are good to know")
-    code = inspect.getsource(_complaint) + inspect.getsource(_diagnosis)
-    named = set(re.findall(r'Complaint\(\s*"([a-z-]+)"', code)) | {
-        name for _, name, _ in _complaint._SILENCES
-    }
+    code = inspect.getsource(_problems) + inspect.getsource(_diagnosis)
+    named = set(re.findall(r'Complaint\(\s*"([a-z-]+)"', code)) | {name for _, name, _ in _problems._SILENCES}
     notes = set(re.findall(r'Complaint\(\s*"([a-z-]+)"(?:(?!Complaint).)*?wrong=False', code, re.DOTALL))
     rows = {
         text: {

@@ -25,7 +25,7 @@ TASK = Request("GET", "/mj/task/1/fetch", (("Authorization", "Bearer sk-secret-4
 
 
 @define
-class Wire:
+class Transport:
     """A server that sends the bytes it is told to, one entry for each connection."""
 
     url: str
@@ -44,10 +44,10 @@ def _request(connection: socket.socket) -> bytes:
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
+def wire() -> Iterator[Transport]:
     """A running server, for as many connections as it has scripts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        state = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        state = Transport(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
         def serve() -> None:
             while True:
@@ -68,7 +68,9 @@ def wire() -> Iterator[Wire]:
         thread.join(5)
 
 
-def send(wire: Wire, *scripts: Callable[[socket.socket, bytes], None], deadline: float = 5.0) -> Exchange:
+def send(
+    wire: Transport, *scripts: Callable[[socket.socket, bytes], None], deadline: float = 5.0
+) -> Exchange:
     """The exchange of one request with a server that follows the scripts."""
     wire.scripts = list(scripts)
     probe = Probe(wire.url, Redactor("sk-secret-4711"), deadline=deadline)
@@ -80,7 +82,7 @@ def says(data: bytes) -> Callable[[socket.socket, bytes], None]:
     return lambda connection, _: connection.sendall(data)
 
 
-def test_what_is_sent_is_what_was_asked_for(wire: Wire) -> None:
+def test_what_is_sent_is_what_was_asked_for(wire: Transport) -> None:
     """Target and header fields go out as they are, and the exchange keeps them without the secret."""
     exchange = send(wire, says(ANSWER))
     assert wire.asked[0].startswith(b"GET /mj/task/1/fetch HTTP/1.1\r\nHost: 127.0.0.1:")
@@ -91,7 +93,7 @@ def test_what_is_sent_is_what_was_asked_for(wire: Wire) -> None:
     assert exchange.url == wire.url + "/mj/task/1/fetch"
 
 
-def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
+def test_a_body_goes_out_with_its_length(wire: Transport) -> None:
     """A request with a body announces how long it is."""
     wire.scripts = [says(ANSWER)]
     probe = Probe(wire.url, Redactor())
@@ -120,7 +122,7 @@ def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
     ],
 )
 def test_what_breaks_off_says_so(
-    wire: Wire, data: bytes, status: int | None, body: bytes, failure: str | None
+    wire: Transport, data: bytes, status: int | None, body: bytes, failure: str | None
 ) -> None:
     """An answer that is not whole, or none, is kept as far as it came, with the reason."""
     exchange = send(wire, says(data))
@@ -131,7 +133,7 @@ def test_what_breaks_off_says_so(
         assert failure in (exchange.failure or "")
 
 
-def test_a_body_that_stalls_is_bounded_in_time(wire: Wire) -> None:
+def test_a_body_that_stalls_is_bounded_in_time(wire: Transport) -> None:
     """A relay that sends half an answer and then nothing costs the deadline and no more."""
     done = threading.Event()
 
@@ -146,7 +148,7 @@ def test_a_body_that_stalls_is_bounded_in_time(wire: Wire) -> None:
     assert 0.2 <= exchange.elapsed < 5
 
 
-def test_a_body_that_trickles_is_bounded_in_time(wire: Wire) -> None:
+def test_a_body_that_trickles_is_bounded_in_time(wire: Transport) -> None:
     """A relay that keeps sending a little does not stretch the deadline."""
     stop = threading.Event()
 
@@ -163,7 +165,7 @@ def test_a_body_that_trickles_is_bounded_in_time(wire: Wire) -> None:
     assert exchange.failure == "the answer did not end in time"
 
 
-def test_a_body_without_end_is_bounded_in_size(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_without_end_is_bounded_in_size(wire: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more of a body is read than a task could ever need."""
     monkeypatch.setattr(_probe, "LARGEST_BODY", 1000)
 
@@ -177,7 +179,7 @@ def test_a_body_without_end_is_bounded_in_size(wire: Wire, monkeypatch: pytest.M
     assert "larger than is read" in (exchange.failure or "")
 
 
-def test_nothing_is_sent_twice(wire: Wire) -> None:
+def test_nothing_is_sent_twice(wire: Transport) -> None:
     """Each request has a connection of its own and is sent once, whatever becomes of it."""
     wire.scripts = [says(ANSWER), says(b""), says(ANSWER)]
     probe = Probe(wire.url, Redactor())
@@ -186,7 +188,7 @@ def test_nothing_is_sent_twice(wire: Wire) -> None:
     assert len(wire.asked) == probe.sent == 3
 
 
-def test_headers_that_trickle_are_bounded_in_time(wire: Wire) -> None:
+def test_headers_that_trickle_are_bounded_in_time(wire: Transport) -> None:
     """A relay that keeps sending header lines does not stretch the deadline either."""
     stop = threading.Event()
 
@@ -204,7 +206,7 @@ def test_headers_that_trickle_are_bounded_in_time(wire: Wire) -> None:
     assert exchange.elapsed < 5
 
 
-def test_a_body_that_was_compressed_unasked_is_read(wire: Wire) -> None:
+def test_a_body_that_was_compressed_unasked_is_read(wire: Transport) -> None:
     """A relay that compresses in spite of identity is judged by what it says, within the bound of size."""
     body = gzip.compress(b"{}" + b" " * 10_000_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -226,7 +228,7 @@ def test_who_is_not_there_is_told(base_url: str, failure: str) -> None:
     assert (exchange.status, exchange.failure) == (None, failure)
 
 
-def test_a_server_without_tls_is_told(wire: Wire) -> None:
+def test_a_server_without_tls_is_told(wire: Transport) -> None:
     """A server that does not speak TLS, asked for it, is an exchange without an answer."""
     wire.scripts = [says(b"HTTP/1.1 400 Bad Request\r\n\r\n")]
     exchange = Probe(wire.url.replace("http", "https"), Redactor()).send(TASK)

@@ -24,7 +24,7 @@ from twins import Async, Sync
 
 from benchmarks.bodies import ID, KEY, RELAY, readers, shapes
 from mjrelay import RelayError, SettingError, State, Task, UnavailableError, UndecodableError, WebPageError
-from mjrelay.client.responses import Answers
+from mjrelay.client.responses import ResponseReader
 from mjrelay.contract import load_contract
 from mjrelay.http import (
     OVERSIZE,
@@ -37,7 +37,7 @@ from mjrelay.http import (
 )
 from mjrelay.http.strictjson import DEEPEST, LONGEST_NUMBER, MOST_VALUES
 from mjrelay.monitor import Monitor
-from mjrelay.semantics.paths import Path
+from mjrelay.semantics.paths import JSONPath
 from mjrelay.semantics.reader import Batch
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
 
@@ -219,7 +219,7 @@ def test_a_bound_that_is_none_is_refused(wrong: Any) -> None:
 
 def test_an_error_status_and_a_page_stay_what_they_are() -> None:
     """A body that is too large does not hide a 503, nor that it is a web page."""
-    answers = Answers(CONTRACT, Redactor(KEY), None)
+    answers = ResponseReader(CONTRACT, Redactor(KEY), None)
     cut = {"failure": f"{OVERSIZE} {LARGEST_BODY} bytes"}
     with pytest.raises(UnavailableError):
         answers.task(came(b"x", status=503, **cut), ID)
@@ -235,7 +235,7 @@ def test_a_kept_document_is_restored() -> None:
 
 def test_what_stands_beside_a_list_is_not_copied_without_bound() -> None:
     """A batch response with many items and many members beside them is read without a copy for each item."""
-    items, array = Path.compile("$.data[*]"), Path.compile("$.data")
+    items, array = JSONPath.compile("$.data[*]"), JSONPath.compile("$.data")
     batch = Batch("listTasks", "$request.body#/ids", items, None, array, ("data",))
     for many, beside in ((10, {"code": 1}), (60_000, dict.fromkeys(map(str, range(60_000)), 1))):
         documents = batch.documents({**beside, "data": [{}] * many})

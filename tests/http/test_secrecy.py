@@ -22,7 +22,7 @@ from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.report import html, junit, markdown, terminal
 from rich.console import Console
 
-from mjrelay.client.responses import Answers
+from mjrelay.client.responses import ResponseReader
 from mjrelay.client.task import RelayError
 from mjrelay.contract.loading import load_contract
 from mjrelay.doctor import examination
@@ -30,7 +30,7 @@ from mjrelay.download.job import _Job
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
 from mjrelay.http.request import Request
-from mjrelay.transport.response import Answer, GivenUpError
+from mjrelay.transport.response import Answer, ExchangeError
 from mjrelay.transport.transport import TransportConfig
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def holds_nothing(key: str, text: str) -> None:
 def test_errors_hold_no_key(leak: tuple[str, str]) -> None:
     """What the client raises, and how it and its exchange are shown."""
     key, text = leak
-    answers = Answers(CONTRACT, Redactor(key), CONTRACT.credentials[0])
+    answers = ResponseReader(CONTRACT, Redactor(key), CONTRACT.credentials[0])
     for exchange in responses(text):
         try:
             shown = [repr(answers.task(exchange, TASK))]
@@ -113,7 +113,7 @@ def test_a_content_encoding_holds_no_key(leak: tuple[str, str]) -> None:
     """Why a transport gives up, which is said in lower case."""
     key, text = leak
     answer = Answer(TransportConfig("https://relay.test", Redactor(key)), Request("GET", "/"), 1.0)
-    with pytest.raises(GivenUpError) as caught:
+    with pytest.raises(ExchangeError) as caught:
         answer.begin(200, (("Content-Encoding", text),))
     holds_nothing(key, answer.failed(caught.value).failure or "")
 
@@ -142,7 +142,7 @@ def test_records_and_reports_hold_no_key(leak: tuple[str, str]) -> None:
 
 
 @frozen
-class Wire:
+class Transport:
     """A connection on which one response comes to everything."""
 
     exchange: Exchange = field(repr=False)
@@ -162,7 +162,7 @@ def test_a_diagnosis_holds_no_key(leak: tuple[str, str]) -> None:
     key, text = leak
     for exchange in responses(text):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(examination, "connect", lambda _, one=exchange: Wire(one))
+            patch.setattr(examination, "connect", lambda _, one=exchange: Transport(one))
             found = examination.examine(URL, [CONTRACT], redactor=Redactor(key), key=key)
         holds_nothing(key, json.dumps(found.data(), ensure_ascii=False))
         holds_nothing(key, repr(found.complaints))

@@ -15,7 +15,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_conformance.drivers import cases as _cases
-from mjrelay_conformance.judging.schema import Violation, schema_of
+from mjrelay_conformance.judging.schema import SchemaViolation, schema_of
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL, sampled
@@ -194,7 +194,7 @@ def test_what_is_no_json_fits_no_schema() -> None:
     """A body that is no JSON is one violation where the contract describes a document, and else none."""
     schema = schema_of(load_contract("apiai"))
     (one,) = schema.violations(answered(b'{"id": NaN}'))
-    assert isinstance(one, Violation)
+    assert isinstance(one, SchemaViolation)
     assert one.location == ()
     assert "NaN" in one.message
     assert schema.violations(answered(b"<html>", 500)) == []

@@ -29,7 +29,7 @@ from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError
 from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select_faults
 from mjrelay_conformance.mock.places import ABSENT, permits
 from mjrelay_conformance.mock.relay import MockRelay
-from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 from sampled import sampled
 
@@ -173,7 +173,7 @@ def asking(
 
 def ask(
     relay: MockRelay, task_id: str, key: str | None = KEY, credential: Credential | None = None
-) -> Answer:
+) -> MockResponse:
     """The answer to that request, without a socket."""
     request = asking(relay.contract, task_id, key, credential)
     return relay.answer(request.method, request.target, request.headers, request.body)
@@ -296,13 +296,13 @@ def test_an_answer_may_be_told_apart_by_its_document_alone() -> None:
 MANY = PACKAGED["zhongzhuan"]
 
 
-def ask_many(relay: MockRelay, ids: Any, key: str = KEY) -> Answer:
+def ask_many(relay: MockRelay, ids: Any, key: str = KEY) -> MockResponse:
     """The answer to a request for several tasks; the ids may be anything that JSON can say."""
     request = relay.contract.batch_request(["1"]).authenticated(relay.contract.credentials[0], key)
     return relay.answer(request.method, request.target, request.headers, json.dumps({"ids": ids}).encode())
 
 
-def ask_seed(relay: MockRelay, task_id: str, key: str = KEY) -> Answer:
+def ask_seed(relay: MockRelay, task_id: str, key: str = KEY) -> MockResponse:
     """The answer to a request for the seed of a task's image."""
     request = relay.contract.seed_request(task_id).authenticated(relay.contract.credentials[0], key)
     return relay.answer(request.method, request.target, request.headers, request.body)
@@ -373,7 +373,7 @@ def test_faults_reach_into_lists() -> None:
     """What is wrong with a task is wrong in a list, and what befalls an answer befalls a list with tasks."""
     known = MockRelay(MANY).known
 
-    def listed(fault: str, *ids: str) -> Answer:
+    def listed(fault: str, *ids: str) -> MockResponse:
         return ask_many(MockRelay(MANY, faults=[fault]), list(ids or known.values()))
 
     assert all(isinstance(document["id"], int) for document in parse_json(listed("id-as-number").body))
@@ -445,8 +445,8 @@ def test_elsewhere_is_what_the_contract_says() -> None:
         assert (answer.status, answer.content_type) == (200, "text/html"), (method, target)
         assert b"<html" in answer.body
     plain = MockRelay(PACKAGED["apiai"])
-    assert plain.answer("GET", "/") == Answer(404)
-    assert plain.answer("POST", task) == Answer(405, (("allow", "GET, HEAD"),))
+    assert plain.answer("GET", "/") == MockResponse(404)
+    assert plain.answer("POST", task) == MockResponse(405, (("allow", "GET, HEAD"),))
 
 
 def test_head_is_get_without_a_body() -> None:
@@ -468,9 +468,9 @@ def test_the_id_is_read_where_the_contract_puts_it(expression: str) -> None:
     """Header and body are asked as well as path and query; a malformed body asks for nothing."""
     relay = MockRelay(varied("elsewhere", ask=expression))
     assert parse_json(ask(relay, "1002").body) == ODD.examples["succeeded"]
-    assert ask(relay, "1003") == Answer(200)
+    assert ask(relay, "1003") == MockResponse(200)
     for body in (b"", b"{", b"[]", b'{"a/b": 1}', b'{"a/b": {"jobId": {}}}', b"\xff"):
-        assert relay.answer("GET", f"/v1/jobs.json?key={KEY}", (), body) == Answer(200)
+        assert relay.answer("GET", f"/v1/jobs.json?key={KEY}", (), body) == MockResponse(200)
 
 
 def test_examples_with_one_id_become_tasks_of_their_own() -> None:
@@ -970,7 +970,7 @@ def test_a_server_comes_and_goes() -> None:
 def test_a_slow_answer_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server ends within a second though an answer is still waited for."""
     relay = MockRelay(PACKAGED["apiai"])
-    monkeypatch.setattr(relay, "answer", lambda *_: Answer(200, body=b"late", delay=60))
+    monkeypatch.setattr(relay, "answer", lambda *_: MockResponse(200, body=b"late", delay=60))
     with Server(relay) as base_url:
         url = urlsplit(base_url)
         waiting = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)
@@ -1045,7 +1045,7 @@ def test_the_application_speaks_asgi() -> None:
 
 def test_secrets_are_not_shown() -> None:
     """A call can be printed without the credential that it holds."""
-    assert "hush" not in repr(Call(ODD, Route.REFUSED, secrets=("hush",)))
+    assert "hush" not in repr(MockRequest(ODD, Route.REFUSED, secrets=("hush",)))
 
 
 @each_contract
@@ -1083,7 +1083,7 @@ def test_a_dialect_means_the_same(contract: Contract, dialect: str) -> None:
     assert differs
 
 
-def exchanged(answer: Answer) -> Exchange:
+def exchanged(answer: MockResponse) -> Exchange:
     """An answer as it is judged."""
     return Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -1181,7 +1181,7 @@ def test_a_body_stalls_until_the_caller_leaves() -> None:
 def test_a_stall_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller that stays is left in the end, without the rest of the body."""
     relay = MockRelay(PACKAGED["apiai"])
-    monkeypatch.setattr(relay, "answer", lambda *_: Answer(200, body=b"12", cut=1, stall=0.01))
+    monkeypatch.setattr(relay, "answer", lambda *_: MockResponse(200, body=b"12", cut=1, stall=0.01))
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -1232,7 +1232,7 @@ def test_bodies_are_wrong_in_the_way_that_is_named() -> None:
     contract = PACKAGED["zhongzhuan"]
     succeeded = contract.examples["succeeded"]
 
-    def served(fault: str) -> Answer:
+    def served(fault: str) -> MockResponse:
         relay = MockRelay(contract, faults=[fault])
         return ask(relay, relay.known[State.SUCCEEDED])
 
@@ -1332,7 +1332,7 @@ def test_lists_are_wrong_in_the_way_that_is_named() -> None:
     """A list holds more, other or no tasks, or is no list, and a fetch is what it was."""
     known = MockRelay(MANY).known[State.SUCCEEDED]
 
-    def listed(fault: str) -> Answer:
+    def listed(fault: str) -> MockResponse:
         return ask_many(MockRelay(MANY, faults=[fault]), [known, NOBODY])
 
     usual = parse_json(ask(MockRelay(MANY), known).body)

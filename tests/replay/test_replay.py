@@ -15,14 +15,14 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance.drivers.options import Options as ConformOptions
+from mjrelay_conformance.drivers.options import ReplayOptions as ConformOptions
 from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.judging import record as _record
 from mjrelay_conformance.judging.observation import Kind
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from mjrelay_conformance.replay.driver import Options, replay_traffic
+from mjrelay_conformance.replay.driver import ReplayOptions, replay_traffic
 from mjrelay_conformance.replay.files import TrafficError
 from mjrelay_conformance.report.document import judged as judgements
 from mjrelay_conformance.report.document import read_record
@@ -136,7 +136,7 @@ def judged(tmp_path: Path, data: Any, relay: str = "apiai", **options: Any) -> t
         data = data.text()
     file.write_bytes(data if isinstance(data, bytes) else data.encode())
     told: list[str] = []
-    code, record = replay_traffic(Options(relay, str(file), **options), told.append)
+    code, record = replay_traffic(ReplayOptions(relay, str(file), **options), told.append)
     return code, {**record.document(), "told": told}
 
 

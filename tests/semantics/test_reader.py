@@ -22,7 +22,7 @@ from mjrelay.errors import ContractError
 from mjrelay.http.exchange import Exchange, Headers
 from mjrelay.semantics import paths as _jsonpath
 from mjrelay.semantics.compiler import compile_reader
-from mjrelay.semantics.paths import Path
+from mjrelay.semantics.paths import JSONPath
 from mjrelay.semantics.predicate import compile_predicate, compile_scope, same_value, table
 from mjrelay.semantics.reader import Button, Reader, State
 from mjrelay.semantics.relation import Relation
@@ -62,7 +62,7 @@ def nested(depth: int) -> Any:
 
 def test_missing_and_null_are_both_unset() -> None:
     """A path that selects nothing and one that selects null read the same."""
-    path = Path.compile("$.a.b")
+    path = JSONPath.compile("$.a.b")
     assert path.first({}) is None
     assert path.first({"a": {"b": None}}) is None
     assert path.first({"a": [1]}) is None
@@ -93,7 +93,7 @@ OTHERS = (
 
 def assert_like_the_library(text: str, document: Any) -> None:
     """The path selects the very values that the library's query selects."""
-    path = Path.compile(text)
+    path = JSONPath.compile(text)
     selected = [node.value for node in jsonpath_rfc9535.find(text, document)]
     assert [id(value) for value in path.find(document)] == [id(value) for value in selected]
     assert path.first(document) is (selected[0] if selected else None)
@@ -171,25 +171,28 @@ def test_the_packaged_contracts_need_no_library() -> None:
 
 def test_a_path_of_any_length() -> None:
     """Thousands of steps are no crash."""
-    path = Path.compile("$" + "[*]" * 100_000)
+    path = JSONPath.compile("$" + "[*]" * 100_000)
     assert path.find({"a": {"b": {}}}) == []
 
 
 def test_a_document_nested_too_deeply_selects_nothing() -> None:
     """A hostile depth is no crash."""
-    assert Path.compile("$..x").find(nested(5000)) == []
+    assert JSONPath.compile("$..x").find(nested(5000)) == []
 
 
 def test_a_path_says_where_its_values_stand() -> None:
     """Each selected value has a location."""
-    assert Path.compile("$.a[*].b").locate({"a": [{"b": 1}, {}, {"b": 2}]}) == [("a", 0, "b"), ("a", 2, "b")]
+    assert JSONPath.compile("$.a[*].b").locate({"a": [{"b": 1}, {}, {"b": 2}]}) == [
+        ("a", 0, "b"),
+        ("a", 2, "b"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "a", "$.", "$[", "$.a b", "$[?" + "(" * 3000])
 def test_what_is_no_path_is_refused(text: str) -> None:
     """A path that is not RFC 9535 is the contract's mistake."""
     with pytest.raises(ContractError, match="JSONPath"):
-        Path.compile(text)
+        JSONPath.compile(text)
 
 
 # --- predicates ---

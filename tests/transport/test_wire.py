@@ -36,8 +36,8 @@ from mjrelay.http.redaction import Redactor
 from mjrelay.http.request import Request
 from mjrelay.transport import route as _route
 from mjrelay.transport.factory import connect, connect_async
-from mjrelay.transport.protocol import LARGEST_HEAD, Talk
-from mjrelay.transport.response import Answer, GivenUpError
+from mjrelay.transport.protocol import LARGEST_HEAD, ClientProtocol
+from mjrelay.transport.response import ExchangeError, ResponseBuilder
 from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream_url
 from mjrelay.transport.transport import LARGEST_BODY, TransportConfig
 
@@ -1307,14 +1307,14 @@ def test_any_bytes_are_an_answer_or_a_failure_however_they_are_cut(
 
 
 def _told(pieces: list[bytes]) -> tuple[object, ...]:
-    talk = Talk("relay.test")
-    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    talk = ClientProtocol("relay.test")
+    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     talk.ask("GET", "/", (), b"")
     try:
         ended = any(talk.hear(piece, answer) for piece in [*pieces, b""])
         assert ended
         exchange = answer.end()
-    except GivenUpError as error:
+    except ExchangeError as error:
         exchange = answer.failed(error)
     # What had come of a body that fails depends on the pieces, and so does h11's word for some failures.
     body = exchange.body if exchange.failure is None else None
@@ -1323,8 +1323,8 @@ def _told(pieces: list[bytes]) -> tuple[object, ...]:
 
 def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> None:
     """A connection is used again after a whole answer, and not while one is under way."""
-    talk = Talk("relay.test")
-    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    talk = ClientProtocol("relay.test")
+    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     for _ in range(2):
         talk.ask("GET", "/", (), b"")
         assert not talk.hear(HEAD + b"Content-Length: 2\r\n\r\n{", answer)
@@ -1335,12 +1335,12 @@ def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> N
 
 def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
     """However much comes at once, no more memory is taken than the bound asks for."""
-    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     answer.begin(200, (("Content-Encoding", "gzip"),))
     bomb = _bomb(8 * LARGEST_BODY)
     tracemalloc.start()
     try:
-        with pytest.raises(GivenUpError, match="larger"):
+        with pytest.raises(ExchangeError, match="larger"):
             answer.take(bomb)
         assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_BODY
     finally:
@@ -1349,11 +1349,11 @@ def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
 
 def test_what_comes_after_the_deadline_is_not_taken() -> None:
     """Bytes that were read in time, but are many small pieces, are not worked through for ever."""
-    answer = Answer(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
+    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
     answer.begin(200, ())
     answer.take(b"{")
     time.sleep(0.02)
-    with pytest.raises(GivenUpError, match="no complete answer"):
+    with pytest.raises(ExchangeError, match="no complete answer"):
         answer.take(b"}")
 
 

@@ -131,7 +131,7 @@ class Node:
 
 
 @frozen
-class Answer:
+class BodyExample:
     """An example of a response's body: the status as written, the media type, the example's name."""
 
     status: str
@@ -192,11 +192,11 @@ class Draft:
         except ContractError:
             return None
 
-    def answers(self, operation: Node, status: str | None = None) -> list[Answer]:
+    def answers(self, operation: Node, status: str | None = None) -> list[BodyExample]:
         """The documented bodies of an operation, of one response or of all; a status is as written."""
         start, at = (*operation.location, "responses"), len(operation.location) + 1
         return [
-            Answer(
+            BodyExample(
                 str(where[at]), str(where[at + 2]), where[-2 if where[-1] == "value" else -1], value, where
             )
             for media in self.of("media")
@@ -205,7 +205,7 @@ class Draft:
         ]
 
     @cached_property
-    def tasks(self) -> list[Answer]:
+    def tasks(self) -> list[BodyExample]:
         """The documented bodies of the fetch operation's 200."""
         found = self.contract.response(200)
         return [] if found is None else self.answers(self.fetches[0], str(found[0][-1]))

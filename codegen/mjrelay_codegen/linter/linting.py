@@ -12,7 +12,7 @@ from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, yaml_line
 from mjrelay_codegen.linter import companions, conventions, meanings, validity
 from mjrelay_codegen.linter.draft import Draft, Found
-from mjrelay_codegen.source import Relay
+from mjrelay_codegen.source import RelaySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -84,7 +84,7 @@ def lint_file(path: Path) -> list[Violation]:
 def lint_relay(path: Path, contracts: Path) -> list[Violation]:
     """Everything that is wrong with the contract that a relay's overlay makes, each where it is written."""
     try:
-        contract = Relay.load(path, str(path), contracts).resolve()
+        contract = RelaySource.load(path, str(path), contracts).resolve()
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
     return sorted(_judged(Draft(path, contract.document), _place(contract)), key=_line)

@@ -10,7 +10,7 @@ from jsonschema.exceptions import best_match
 
 from mjrelay.base import ContractError
 from mjrelay.contract import canonical_path, schema_fields
-from mjrelay.semantics import Path, State, compile_predicate, compile_reader
+from mjrelay.semantics import JSONPath, State, compile_predicate, compile_reader
 from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Found, is_json, matchers, schema, validator
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def jsonpath(draft: Draft) -> Iterator[Found]:
             answers = (
                 draft.answers(draft.fetches[0]) if location[0] in {"error", "elsewhere"} else draft.tasks
             )
-        if not any(Path.compile(text).find(answer.document) for answer in answers):
+        if not any(JSONPath.compile(text).find(answer.document) for answer in answers):
             yield Found(
                 (*here, *location),
                 f"{text} selects nothing in any example that it is about; correct it, or add an example",
@@ -191,7 +191,7 @@ def _read(draft: Draft, form: Mapping[str, Any]) -> Iterator[str]:
         text = way["path"] if isinstance(way, dict) else way
         yield canonical_path(text)
         for answer in draft.tasks:
-            for location in Path.compile(text).locate(answer.document):
+            for location in JSONPath.compile(text).locate(answer.document):
                 yield canonical_path("$" + "".join(f"[{json.dumps(step)}]" for step in location))
 
 
@@ -199,7 +199,7 @@ def _is_link(draft: Draft, path: str, schemas: list[dict[str, Any]]) -> bool:
     """Whether a field holds links by its format, its name or an example."""
     texts = [schema for schema in schemas if "string" in schema.get("type", ())]
     shown = [value for schema in texts for value in schema.get("examples", ())]
-    shown += [value for answer in draft.tasks for value in Path.compile(path).find(answer.document)]
+    shown += [value for answer in draft.tasks for value in JSONPath.compile(path).find(answer.document)]
     return bool(texts) and (
         any(schema.get("format") in _LINK_FORMATS for schema in texts)
         or _LINK_NAME.search(path, max(path.rfind("."), 0)) is not None

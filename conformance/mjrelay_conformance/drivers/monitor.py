@@ -58,7 +58,7 @@ class Report(Protocol):
 
 
 @frozen
-class _Answer:
+class QueuedExchange:
     """An exchange that is judged; ``ended`` is when it was had, by the monotonic clock."""
 
     exchange: Exchange
@@ -78,8 +78,8 @@ class _Readings:
     What came before the end says nothing once it has come.
     """
 
-    first: _Answer
-    last: _Answer
+    first: QueuedExchange
+    last: QueuedExchange
     ended: bool
 
     @property
@@ -134,13 +134,13 @@ class LiveJudge:
     def hear(self, exchange: Exchange, ids: tuple[str, ...], ended: float) -> None:
         """Judge an exchange for these task ids, which ended at that monotonic time; never raises."""
         try:
-            self._hear(_Answer(exchange, ids, ended))
+            self._hear(QueuedExchange(exchange, ids, ended))
         except Exception:  # noqa: BLE001 - a thread that ended would judge nothing any more
             # Its text may hold what the relay echoed.
             trace = self._redactor.text(traceback.format_exc())
             self._fail("judging", f"an answer could not be judged; this is told once\n{trace}")
 
-    def _hear(self, answer: _Answer) -> None:
+    def _hear(self, answer: QueuedExchange) -> None:
         if self._seed is not None and self._seed.search(f"{answer.exchange.method} {answer.exchange.url}"):
             return
         # A document of its own: the caller's may be changed while it is judged.
@@ -154,7 +154,7 @@ class LiveJudge:
             self._keep(answer, observation)
         self.judged += 1
 
-    def _observation(self, answer: _Answer) -> Observation:
+    def _observation(self, answer: QueuedExchange) -> Observation:
         """An answer as the suite sees it, with the earlier readings that ended before it was asked for."""
         ids = answer.ids
         read = [readings for task_id in ids if (readings := self._tasks.get(task_id)) is not None]
@@ -214,7 +214,7 @@ class LiveJudge:
         except Exception:  # noqa: BLE001 - it is the callback's own
             self._fail("on_finding", "on_finding failed; this is told once", exc_info=True)
 
-    def _keep(self, answer: _Answer, observation: Observation) -> None:
+    def _keep(self, answer: QueuedExchange, observation: Observation) -> None:
         """Keep what later answers are compared with; the tasks not asked for the longest give way."""
         task_id, document, reader = observation.task_id, observation.task, self.contract.reader
         if document is None or not reader.accepts(document) or scalar_text(reader.id(document)) != task_id:

@@ -49,7 +49,7 @@ class Asked(Protocol):
 
 
 @frozen
-class Options:
+class ConformOptions:
     """What one run is asked to do; see the options of ``mjrelay conform``."""
 
     relay: str | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay.http import Redactor
-    from mjrelay_conformance.drivers.options import Asked, Options
+    from mjrelay_conformance.drivers.options import Asked, ConformOptions
     from mjrelay_conformance.drivers.plan import Step
     from mjrelay_conformance.drivers.terms import Terms
 
@@ -72,7 +72,7 @@ def command_line(command: str, options: Asked, arguments: Sequence[str], **more:
     return " ".join(words)
 
 
-def conform_command(options: Options, terms: Terms) -> str:
+def conform_command(options: ConformOptions, terms: Terms) -> str:
     """The command line of ``mjrelay conform`` that does the same again."""
     return command_line(
         "conform",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mjrelay.contract import Contract
-    from mjrelay_conformance.drivers.options import Options
+    from mjrelay_conformance.drivers.options import ConformOptions
     from mjrelay_conformance.drivers.plan import Step
     from mjrelay_conformance.judging import Check, Verdict
 
@@ -33,7 +33,7 @@ _MOCK_KEY = "the-key-of-the-mock"
 _ORIGIN = "http://127.0.0.1"
 
 
-def judge_relays(options: Options, talk: Console) -> tuple[int | None, Record]:
+def judge_relays(options: ConformOptions, talk: Console) -> tuple[int | None, Record]:
     """
     The exit code and the record of a run; the code is None for a dry run.
 
@@ -51,7 +51,7 @@ def judge_relays(options: Options, talk: Console) -> tuple[int | None, Record]:
 class _Run:
     """A run on its way: what was asked for, checked."""
 
-    options: Options
+    options: ConformOptions
     checks: list[Check] = field(repr=False)
     baseline: Baseline = field(repr=False)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from mjrelay.http import Headers, Request
     from mjrelay_conformance.judging import Row
-    from mjrelay_conformance.mock import Answer
+    from mjrelay_conformance.mock import MockResponse
 
 
 KEY = "the-key-of-the-mock"
@@ -117,7 +117,9 @@ class Direct:
             failure=failure,
         )
 
-    def _received(self, request: Request, answer: Answer) -> tuple[int | None, Headers, bytes, str | None]:
+    def _received(
+        self, request: Request, answer: MockResponse
+    ) -> tuple[int | None, Headers, bytes, str | None]:
         """What of an answer comes in time: status, header fields, body, and what went wrong."""
         if answer.delay >= self.deadline:
             return None, (), b"", LATE

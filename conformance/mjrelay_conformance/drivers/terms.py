@@ -7,7 +7,7 @@ from importlib import import_module
 from attrs import frozen
 
 from mjrelay.base import MissingExtraError
-from mjrelay_conformance.drivers.options import ConformError, Options
+from mjrelay_conformance.drivers.options import ConformError, ConformOptions
 
 CASES = 50
 """Requests of the property-based phase, unless the caller says how many."""
@@ -26,7 +26,7 @@ class Terms:
     deadline: float
 
     @classmethod
-    def of(cls, options: Options, *, live: bool) -> Terms:
+    def of(cls, options: ConformOptions, *, live: bool) -> Terms:
         """The terms for a relay; raises `ConformError` for what a live one is to be spared."""
         profile = options.profile or ("read" if live else "all")
         full = not live or options.operator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
     from mjrelay.http import Exchange
     from mjrelay.semantics import Matcher, Reader
-    from mjrelay_conformance.judging.schema import Schema, Violation
+    from mjrelay_conformance.judging.schema import Schema, SchemaViolation
 
 
 _MARGIN = 4096
@@ -170,6 +170,6 @@ class Observation:
         return bare or _one_of(reader.unauthorized, exchange) or _one_of(reader.forbidden, exchange)
 
     @cached_property
-    def violations(self) -> list[Violation]:
+    def violations(self) -> list[SchemaViolation]:
         """Where the document does not fit the contract's schema."""
         return self.schema.violations(self.exchange)

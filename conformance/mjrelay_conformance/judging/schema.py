@@ -38,7 +38,7 @@ _Place: TypeAlias = "tuple[Location, Any]"
 
 
 @frozen
-class Violation:
+class SchemaViolation:
     """
     One place of a document that does not fit the schema.
 
@@ -59,7 +59,7 @@ class Schema:
     contract: Contract = field(repr=False)
     _validators: dict[Location, Draft202012Validator] = field(factory=dict, init=False, repr=False)
 
-    def violations(self, exchange: Exchange, operation: Location | None = None) -> list[Violation]:
+    def violations(self, exchange: Exchange, operation: Location | None = None) -> list[SchemaViolation]:
         """
         Where the document of an answer does not fit the contract's schema for its status.
 
@@ -72,7 +72,7 @@ class Schema:
         try:
             document = exchange.document
         except NotJSONError as error:
-            return [Violation((), self._descend(root, ())[0], f"is no JSON: {error}", ())]
+            return [SchemaViolation((), self._descend(root, ())[0], f"is no JSON: {error}", ())]
         validator = self._validators.get(root[0]) or self._compiled(root)
         return [] if validator.is_valid(document) else self._told(validator, document, root)
 
@@ -111,7 +111,7 @@ class Schema:
         self._validators[place] = validator
         return validator
 
-    def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[Violation]:
+    def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[SchemaViolation]:
         violations = []
         try:
             for error in islice(validator.iter_errors(_shortened(document)), _MANY):
@@ -125,13 +125,13 @@ class Schema:
                 schema, node = self._descend(root, location)
                 words = tuple(_words(self.contract, node))
                 known = type(error.instance) in {type(word) for word in words}
-                violations.append(Violation(location, schema, error.message, words if known else ()))
+                violations.append(SchemaViolation(location, schema, error.message, words if known else ()))
         except ValueError:  # a document that is nested too deeply can be judged, but not shown
             message = "is not what the schema describes, and too deep to say where"
-            violations.append(Violation((), self._descend(root, ())[0], message, ()))
+            violations.append(SchemaViolation((), self._descend(root, ())[0], message, ()))
         if not violations:
             message = f"is not what the schema describes, behind the first {_LONG} items of a list"
-            violations.append(Violation((), self._descend(root, ())[0], message, ()))
+            violations.append(SchemaViolation((), self._descend(root, ())[0], message, ()))
         return violations
 
     def _descend(self, root: _Place, location: Location) -> _Place:

@@ -7,18 +7,18 @@ It may import judging and knows no check; what a relay can do belongs here.
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
 from mjrelay_conformance.mock.relay import MockRelay
-from mjrelay_conformance.mock.response import Answer
+from mjrelay_conformance.mock.response import MockResponse
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 
 __all__ = [
     "DIALECTS",
     "FAULTS",
-    "Answer",
     "Dialect",
     "Fault",
     "InapplicableDialectError",
     "InapplicableFaultError",
     "MockRelay",
+    "MockResponse",
     "Phase",
     "Server",
     "ServerError",

@@ -9,17 +9,17 @@ from attrs import field, frozen
 
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import response
-from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mjrelay.contract import Contract
 
-    Decide = Callable[[Call], Call]
-    Alter = Callable[[Call, Any], Any]
-    Listed = Callable[[Call, list[Any]], list[Any]]
-    Finish = Callable[[Call, Answer], Answer]
+    Decide = Callable[[MockRequest], MockRequest]
+    Alter = Callable[[MockRequest, Any], Any]
+    Listed = Callable[[MockRequest, list[Any]], list[Any]]
+    Finish = Callable[[MockRequest, MockResponse], MockResponse]
 
 
 EVERY = frozenset(State)
@@ -27,7 +27,7 @@ TASK = frozenset({Route.TASK})
 
 
 @frozen
-class Change:
+class Behaviour:
     """
     One way in which a relay can be another than its contract's examples show.
 
@@ -56,21 +56,21 @@ class Change:
             for call, document in examples(contract)
         )
 
-    def decided(self, call: Call) -> Call:
+    def decided(self, call: MockRequest) -> MockRequest:
         """What becomes of a request with this change."""
         return call if self.decide is None else self.decide(call)
 
-    def altered(self, call: Call, document: Any) -> Any:
+    def altered(self, call: MockRequest, document: Any) -> Any:
         """A task's document with this change; the one given may be changed."""
         if self.alter is None or call.state not in self.states:
             return document
         return self.alter(call, document)
 
-    def listed(self, call: Call, documents: list[Any]) -> list[Any]:
+    def listed(self, call: MockRequest, documents: list[Any]) -> list[Any]:
         """The documents of a list with this change."""
         return documents if self.gather is None else self.gather(call, documents)
 
-    def finished(self, call: Call, answer: Answer) -> Answer:
+    def finished(self, call: MockRequest, answer: MockResponse) -> MockResponse:
         """An answer with this change."""
         if self.finish is None or call.route not in self.routes:
             return answer
@@ -79,12 +79,12 @@ class Change:
         return self.finish(call, answer)
 
 
-def examples(contract: Contract) -> Iterator[tuple[Call, Any]]:
+def examples(contract: Contract) -> Iterator[tuple[MockRequest, Any]]:
     """The contract's examples of tasks, each as a second request reads it in a list, with a credential."""
     reader = contract.reader
     for name, document in contract.examples.items():
         if name in set(State) and name != State.UNKNOWN and (found := reader.id(document)) not in (None, ""):
-            call = Call(
+            call = MockRequest(
                 contract,
                 Route.TASK,
                 str(found),

@@ -16,9 +16,9 @@ from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import NotJSONError, parse_json
 from mjrelay.semantics import State, same_value
 from mjrelay_conformance.mock import places, response, writer
-from mjrelay_conformance.mock.change import Change
+from mjrelay_conformance.mock.change import Behaviour
 from mjrelay_conformance.mock.places import ABSENT, Exactly, permits
-from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ class InapplicableDialectError(MjrelayError):
 
 
 @frozen
-class Dialect(Change):
+class Dialect(Behaviour):
     """One other way of being right."""
 
 
@@ -72,7 +72,7 @@ def select_dialect(name: str, contract: Contract) -> Dialect:
 # What is unset.
 
 
-def _unset(call: Call, document: Any) -> Iterator[tuple[Location, Any]]:
+def _unset(call: MockRequest, document: Any) -> Iterator[tuple[Location, Any]]:
     """The places of a document where nothing is set, those that say what it is left out."""
     words = (None, "", *_time_words(call.contract))
     times = {
@@ -84,14 +84,14 @@ def _unset(call: Call, document: Any) -> Iterator[tuple[Location, Any]]:
             yield location, value
 
 
-def _nulls(call: Call, document: Any) -> Any:
+def _nulls(call: MockRequest, document: Any) -> Any:
     for location, value in list(_unset(call, document)):
         if value is not None and permits(call.contract, location, "null"):
             writer.put(document, location, None)
     return document
 
 
-def _zeros(call: Call, document: Any) -> Any:
+def _zeros(call: MockRequest, document: Any) -> Any:
     times = {
         place for stamp in writer.stamps(call.contract).values() for place in stamp.path.locate(document)
     }
@@ -103,7 +103,7 @@ def _zeros(call: Call, document: Any) -> Any:
     return document
 
 
-def _absent(call: Call, document: Any) -> Any:
+def _absent(call: MockRequest, document: Any) -> Any:
     for location, _ in list(_unset(call, document)):
         if isinstance(location[-1], str) and permits(call.contract, location, ABSENT):
             del places.at(document, location[:-1])[location[-1]]
@@ -119,7 +119,7 @@ def _time_words(contract: Contract) -> list[Any]:
 # What the schema leaves open.
 
 
-def _progress_in_words(call: Call, document: Any) -> Any:
+def _progress_in_words(call: MockRequest, document: Any) -> Any:
     path = call.contract.reader.progress_path
     for location in () if path is None else path.locate(document):
         if isinstance(places.at(document, location), str):
@@ -127,7 +127,7 @@ def _progress_in_words(call: Call, document: Any) -> Any:
     return document
 
 
-def _signed_anew(call: Call, document: Any) -> Any:
+def _signed_anew(call: MockRequest, document: Any) -> Any:
     for location, url in places.urls(call.contract, document):
         writer.put(document, location, writer.signed(url, "signature", f"{call.reads:08x}"))
     return document
@@ -136,10 +136,10 @@ def _signed_anew(call: Call, document: Any) -> Any:
 # How it is written.
 
 
-def _written(dump: Callable[[Any], str]) -> Callable[[Call, Answer], Answer]:
+def _written(dump: Callable[[Any], str]) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that writes the JSON of an answer in another way."""
 
-    def write(_: Call, answer: Answer) -> Answer:
+    def write(_: MockRequest, answer: MockResponse) -> MockResponse:
         if "json" not in (answer.content_type or ""):
             return answer
         try:
@@ -157,12 +157,12 @@ def _backwards(node: Any) -> Any:
     return [_backwards(value) for value in node] if isinstance(node, list) else node
 
 
-def _charset(_: Call, answer: Answer) -> Answer:
+def _charset(_: MockRequest, answer: MockResponse) -> MockResponse:
     said = answer.content_type or ""
     return response.with_type(answer, f"{said}; charset=UTF-8") if said.endswith("json") else answer
 
 
-def _chunked(_: Call, answer: Answer) -> Answer:
+def _chunked(_: MockRequest, answer: MockResponse) -> MockResponse:
     if not answer.body:
         return answer
     return response.with_field(answer, "transfer-encoding", "chunked")
@@ -171,23 +171,23 @@ def _chunked(_: Call, answer: Answer) -> Answer:
 # What is described in several ways.
 
 
-def _other_missing(call: Call, _: Answer) -> Answer:
+def _other_missing(call: MockRequest, _: MockResponse) -> MockResponse:
     return response.missing(call.contract, first=1)
 
 
-def _refused_submission(call: Call, answer: Answer) -> Answer:
+def _refused_submission(call: MockRequest, answer: MockResponse) -> MockResponse:
     if call.task_id.strip() or call.ids is not None:
         return answer
     failed = copy.deepcopy(call.contract.examples[State.FAILED.value])
     return response.task(call.contract, writer.rename(call.contract, failed, call.task_id.strip()))
 
 
-def _other_refusal(call: Call, _: Answer) -> Answer:
+def _other_refusal(call: MockRequest, _: MockResponse) -> MockResponse:
     return response.refused(call.contract, first=1)
 
 
-def _strict_method(call: Call, _: Answer) -> Answer:
-    return Answer(405, (("allow", f"{call.contract.method}, HEAD"),))
+def _strict_method(call: MockRequest, _: MockResponse) -> MockResponse:
+    return MockResponse(405, (("allow", f"{call.contract.method}, HEAD"),))
 
 
 _EVERY_ROUTE = frozenset(Route)

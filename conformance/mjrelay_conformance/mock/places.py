@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mjrelay.http import url_expiry
-from mjrelay.semantics import Path, State, same_value
+from mjrelay.semantics import JSONPath, State, same_value
 from mjrelay_conformance.mock import writer
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ def _paths(form: Any) -> Iterator[str]:
 
 
 @cache
-def compiled(text: str) -> Path:
+def compiled(text: str) -> JSONPath:
     """The JSONPath that a text is."""
-    return Path.compile(text)
+    return JSONPath.compile(text)
 
 
 ABSENT = "absent"

@@ -22,7 +22,7 @@ from mjrelay_conformance.mock import response, writer
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults
 from mjrelay_conformance.mock.received import Received, compile_path
-from mjrelay_conformance.mock.response import Answer, Call, Route
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
 from mjrelay_conformance.mock.tasks import Living, Shown, copied
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-__all__ = ["Answer", "MockRelay"]
+__all__ = ["MockRelay", "MockResponse"]
 
 
 class MockRelay:
@@ -105,7 +105,7 @@ class MockRelay:
         target: str,
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
-    ) -> Answer:
+    ) -> MockResponse:
         """The answer to a request; whatever it is, this raises nothing."""
         fields = list(headers.items() if isinstance(headers, Mapping) else headers)
         path, _, query = _origin_form(target).partition("?")
@@ -113,7 +113,7 @@ class MockRelay:
         # Where no operation has the method, the first that has the path says what becomes of it.
         found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
         if found is None:
-            answer = response.elsewhere(self.contract) or Answer(404)
+            answer = response.elsewhere(self.contract) or MockResponse(404)
         else:
             door, match = found
             allowed = [one for door, _ in matching for one in door.methods]
@@ -186,7 +186,7 @@ class MockRelay:
             yield _Door.at(contract.seed, partial(self._tell_seed, reader.seed))
         yield _Door.at(contract.location, self._fetch)
 
-    def _fetch(self, request: Received, allowed: Sequence[str]) -> Answer:
+    def _fetch(self, request: Received, allowed: Sequence[str]) -> MockResponse:
         call = self._call(request, allowed)
         answer = self._refusal(call, allowed)
         if answer is None:
@@ -194,7 +194,7 @@ class MockRelay:
             answer = response.task(self.contract, document)
         return self._finished(call, answer)
 
-    def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> Answer:
+    def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> MockResponse:
         ids = request.texts(*parse_expression(batch.ids))
         call = self._call(request, allowed, tuple(ids or ()))
         answer = self._refusal(call, allowed)
@@ -215,7 +215,7 @@ class MockRelay:
             answer = self._finished(read[0][0], answer)
         return self._finished(call, answer)
 
-    def _tell_seed(self, seed: Seed, request: Received, allowed: Sequence[str]) -> Answer:
+    def _tell_seed(self, seed: Seed, request: Received, allowed: Sequence[str]) -> MockResponse:
         call = self._call(request, allowed)
         answer = self._refusal(call, allowed, self.contract.seed)
         if answer is None:
@@ -223,13 +223,15 @@ class MockRelay:
             answer = response.seed(self.contract, seed, call.task_id)
         return self._finished(call, answer)
 
-    def _call(self, request: Received, allowed: Sequence[str], ids: tuple[str, ...] | None = None) -> Call:
+    def _call(
+        self, request: Received, allowed: Sequence[str], ids: tuple[str, ...] | None = None
+    ) -> MockRequest:
         """What becomes of a request; one that names no task is for a missing one."""
         task_id = next(iter(request.values(self._place, self._name)), "")
         secrets = tuple(
             secret for one in self.contract.credentials for secret in request.presented(one) if secret
         )
-        call = Call(
+        call = MockRequest(
             self.contract,
             Route.REFUSED,
             task_id=task_id,
@@ -251,12 +253,14 @@ class MockRelay:
         return call
 
     def _refusal(
-        self, call: Call, allowed: Sequence[str], operation: Location | None = None
-    ) -> Answer | None:
+        self, call: MockRequest, allowed: Sequence[str], operation: Location | None = None
+    ) -> MockResponse | None:
         """The answer to a call that gets no task, in the words of an operation."""
         match call.route:
             case Route.ELSEWHERE:
-                return response.elsewhere(self.contract) or Answer(405, (("allow", ", ".join(allowed)),))
+                return response.elsewhere(self.contract) or MockResponse(
+                    405, (("allow", ", ".join(allowed)),)
+                )
             case Route.REFUSED:
                 return response.refused(self.contract)
             case Route.MISSING:
@@ -264,7 +268,7 @@ class MockRelay:
             case _:
                 return None
 
-    def _read(self, call: Call) -> tuple[Call, Any]:
+    def _read(self, call: MockRequest) -> tuple[MockRequest, Any]:
         """The call with what is known of its task, and the task's document; HEAD is no reading."""
         state, document = self._tasks[call.task_id].at(call.now)
         call = evolve(call, state=state, reads=self._reads[call.task_id])
@@ -273,7 +277,7 @@ class MockRelay:
             document = change.altered(call, document)
         return call, document
 
-    def _finished(self, call: Call, answer: Answer) -> Answer:
+    def _finished(self, call: MockRequest, answer: MockResponse) -> MockResponse:
         for change in self._changes:
             answer = change.finished(call, answer)
         return answer
@@ -285,10 +289,10 @@ class _Door:
 
     method: str
     path: Pattern
-    answer: Callable[[Received, Sequence[str]], Answer]
+    answer: Callable[[Received, Sequence[str]], MockResponse]
 
     @classmethod
-    def at(cls, location: Location, answer: Callable[[Received, Sequence[str]], Answer]) -> _Door:
+    def at(cls, location: Location, answer: Callable[[Received, Sequence[str]], MockResponse]) -> _Door:
         """The door to the operation at a place in the contract."""
         _, path, method = location
         return cls(str(method).upper(), compile_path(str(path)), answer)
@@ -313,7 +317,7 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _bodiless(answer: Answer) -> Answer:
+def _bodiless(answer: MockResponse) -> MockResponse:
     """The answer to HEAD: all that the other method says, but the body."""
     if answer.status in response.BODILESS:
         return answer

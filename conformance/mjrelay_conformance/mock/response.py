@@ -55,7 +55,7 @@ class Route(StrEnum):
 
 
 @frozen
-class Call:
+class MockRequest:
     """
     One request as the relay understands it.
 
@@ -84,7 +84,7 @@ class Call:
         return self.contract.open or not self.contract.credentials or self.key in self.secrets
 
     @property
-    def admitted(self) -> Call:
+    def admitted(self) -> MockRequest:
         """The same call, which gets what it asks for whatever its credential and its method."""
         if self.ids is not None:
             return evolve(self, route=Route.BATCH)
@@ -92,7 +92,7 @@ class Call:
 
 
 @frozen
-class Answer:
+class MockResponse:
     """
     What goes back: after ``delay`` seconds, and no more than ``cut`` bytes of the body where it is given.
 
@@ -125,13 +125,13 @@ class Answer:
         return (*self.headers, ("content-length", str(len(self.body))))
 
 
-def with_field(answer: Answer, name: str, value: str | None) -> Answer:
+def with_field(answer: MockResponse, name: str, value: str | None) -> MockResponse:
     """The answer with one value in a header field, or without the field."""
     kept = tuple((key, one) for key, one in answer.headers if key != name)
     return evolve(answer, headers=kept if value is None else ((name, value), *kept))
 
 
-def with_type(answer: Answer, content_type: str | None) -> Answer:
+def with_type(answer: MockResponse, content_type: str | None) -> MockResponse:
     """The answer with another Content-Type, or with none."""
     return with_field(answer, "content-type", content_type)
 
@@ -147,13 +147,13 @@ def encode(document: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def task(contract: Contract, document: Any) -> Answer:
+def task(contract: Contract, document: Any) -> MockResponse:
     """The answer that holds a task."""
     media_type = next((key for key in contract.content(200) if "*" not in key), JSON)
-    return Answer(200, (*typed(media_type), _FRESH), encode(document))
+    return MockResponse(200, (*typed(media_type), _FRESH), encode(document))
 
 
-def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
+def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> MockResponse:
     """The answer that holds several tasks, around them what the contract's example has there."""
     for media_type, shown in _documents(contract, 200, contract.batch):
         if found := batch.items.locate(shown):
@@ -163,8 +163,8 @@ def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> Answer:
             wrapper = places.at(shown, found[0][: depth + 1]) if inner else None
             items = [_wrapped(batch.item(document), wrapper, inner) for document in documents]
             writer.put(around, place, items)
-            return Answer(200, (*typed(media_type), _FRESH), encode(around if place else items))
-    return Answer(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
+            return MockResponse(200, (*typed(media_type), _FRESH), encode(around if place else items))
+    return MockResponse(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
 
 
 def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
@@ -176,44 +176,44 @@ def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
     return around
 
 
-def malformed(contract: Contract) -> Answer:
+def malformed(contract: Contract) -> MockResponse:
     """The answer to ids that are none: the contract's own 400 where it has one."""
     for media_type, shown in _documents(contract, 400, contract.batch):
-        return Answer(400, typed(media_type), _body(media_type, shown))
-    return Answer(400)
+        return MockResponse(400, typed(media_type), _body(media_type, shown))
+    return MockResponse(400)
 
 
-def seed(contract: Contract, form: Seed, task_id: str) -> Answer:
+def seed(contract: Contract, form: Seed, task_id: str) -> MockResponse:
     """The answer that tells the seed of a task's image, the same each time; 404 where no example has it."""
     digits = str(zlib.crc32(task_id.encode(errors="replace")))
     for media_type, shown in _documents(contract, 200, contract.seed):
         document = copy.deepcopy(shown)
         value = writer.id_like(form.value.first(shown), digits)
         writer.put_all(document, form.value.locate(shown), value)
-        return Answer(200, typed(media_type), _body(media_type, document))
-    return Answer(404)
+        return MockResponse(200, typed(media_type), _body(media_type, document))
+    return MockResponse(404)
 
 
-def missing(contract: Contract, operation: Location | None = None, *, first: int = 0) -> Answer:
+def missing(contract: Contract, operation: Location | None = None, *, first: int = 0) -> MockResponse:
     """
     The answer for a task that is not there, as an operation words it: the fetch operation or another.
 
     It is the ``first`` one of those described, counted from 0.
     """
-    return _described(contract, contract.reader.missing[first:], "missing", operation) or Answer(404)
+    return _described(contract, contract.reader.missing[first:], "missing", operation) or MockResponse(404)
 
 
-def refused(contract: Contract, *, first: int = 0) -> Answer:
+def refused(contract: Contract, *, first: int = 0) -> MockResponse:
     """The answer for a caller without the right credential; ``first`` is as in `missing`."""
-    return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or Answer(401)
+    return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or MockResponse(401)
 
 
-def elsewhere(contract: Contract) -> Answer | None:
+def elsewhere(contract: Contract) -> MockResponse | None:
     """The answer for a path or a method that the contract does not have, where it describes one."""
     return _described(contract, contract.reader.elsewhere, "elsewhere")
 
 
-def error(contract: Contract) -> Answer:
+def error(contract: Contract) -> MockResponse:
     """An answer with an error's document: the contract's own where it has one."""
     for name, matchers in (
         ("missing", contract.reader.missing),
@@ -225,7 +225,7 @@ def error(contract: Contract) -> Answer:
             return answer
     message = "the service is busy, try again later"
     document = {"code": 500, "message": message, "error": {"type": "server_error", "message": message}}
-    return Answer(500, typed(JSON), encode(document))
+    return MockResponse(500, typed(JSON), encode(document))
 
 
 def _documents(contract: Contract, status: int, operation: Location | None) -> Iterator[tuple[str, Any]]:
@@ -237,7 +237,7 @@ def _documents(contract: Contract, status: int, operation: Location | None) -> I
 
 def _described(
     contract: Contract, matchers: Iterable[Matcher], name: str, operation: Location | None = None
-) -> Answer | None:
+) -> MockResponse | None:
     """
     The first answer that is wholly described: by an empty body, or by an example that the matcher fits.
 
@@ -246,17 +246,17 @@ def _described(
     partial = None
     for matcher in matchers:
         if matcher.empty:
-            return Answer(matcher.status, typed(matcher.content))
+            return MockResponse(matcher.status, typed(matcher.content))
         wanted = matcher.content and matcher.content.lower()
         for media_type, media in contract.content(matcher.status, operation).items():
             if wanted not in {None, media_type.partition(";")[0].strip().lower()}:
                 continue
             example = _example(contract, matcher, media, name)
             if example is not None:
-                return Answer(matcher.status, typed(media_type), _body(media_type, example[0]))
+                return MockResponse(matcher.status, typed(media_type), _body(media_type, example[0]))
         if matcher.where is None and not contract.content(matcher.status, operation):
-            return Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
-        partial = partial or Answer(matcher.status, typed(matcher.content), _blank(matcher.content))
+            return MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
+        partial = partial or MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
     return partial
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mjrelay.base import ContractError, Pattern
-from mjrelay.semantics import Path
+from mjrelay.semantics import JSONPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -114,7 +114,7 @@ def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None
         if base is None or "capture" not in left or left["path"] == form["id"] or time not in after:
             continue
         shift = (after[time] - before[time]) // left.get("times", 1)
-        path = Path.compile(left["path"])
+        path = JSONPath.compile(left["path"])
         for location in path.locate(document):
             text = path.first(document)
             match = Pattern.compile(left["capture"]).search(text) if isinstance(text, str) else None

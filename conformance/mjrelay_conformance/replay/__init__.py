@@ -4,7 +4,7 @@ Recorded traffic: reading it, taking the secrets out of it, and judging it witho
 It may import drivers and what they import; each format of recordings belongs here.
 """
 
-from mjrelay_conformance.replay.driver import Options, replay_traffic
+from mjrelay_conformance.replay.driver import ReplayOptions, replay_traffic
 from mjrelay_conformance.replay.files import TrafficError, read_traffic
 
-__all__ = ["Options", "TrafficError", "read_traffic", "replay_traffic"]
+__all__ = ["ReplayOptions", "TrafficError", "read_traffic", "replay_traffic"]

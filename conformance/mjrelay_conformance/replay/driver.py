@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay.semantics import Matcher, Reader, State
-    from mjrelay_conformance.replay.recording import Call
+    from mjrelay_conformance.replay.recording import RecordedCall
 
 
 _ALIKE = 2
@@ -30,7 +30,7 @@ _ALIKE = 2
 
 
 @frozen
-class Options:
+class ReplayOptions:
     """What one replay is asked to do; see the options of ``mjrelay replay``."""
 
     relay: str
@@ -46,7 +46,7 @@ class Options:
     key_file: Path | None = None
 
 
-def replay_traffic(options: Options, tell: Callable[[str], None]) -> tuple[int, Record]:
+def replay_traffic(options: ReplayOptions, tell: Callable[[str], None]) -> tuple[int, Record]:
     """
     The exit code and the record of a replay; what of the recording is not judged goes to ``tell``.
 
@@ -94,7 +94,7 @@ def replay_traffic(options: Options, tell: Callable[[str], None]) -> tuple[int, 
 
 
 def _judge(
-    judge: Judge, calls: Sequence[Call], known: Mapping[str, State | None], recording: Recording
+    judge: Judge, calls: Sequence[RecordedCall], known: Mapping[str, State | None], recording: Recording
 ) -> None:
     """Let the judge see each call, in order, with the readings that were over before it began."""
     contract, schema = judge.contract, schema_of(judge.contract)
@@ -148,7 +148,7 @@ def _holds(exchange: Exchange, keys: Redactor) -> bool:
     return keys.text(fields) != fields or keys.bytes(exchange.body) != exchange.body
 
 
-def _unjudged(calls: Iterable[Call]) -> list[str]:
+def _unjudged(calls: Iterable[RecordedCall]) -> list[str]:
     """What is said of the calls that are not judged: each reason once, and where."""
     places: dict[str, list[str]] = {}
     for call in calls:
@@ -161,7 +161,7 @@ def _unjudged(calls: Iterable[Call]) -> list[str]:
     ]
 
 
-def _said(options: Options) -> dict[str, Any]:
+def _said(options: ReplayOptions) -> dict[str, Any]:
     """The options as the record has them."""
     return {
         "mode": "replay",
@@ -187,13 +187,13 @@ class Readings:
 
     _of: dict[tuple[str, str], list[tuple[float | None, Observation]]] = field(factory=dict, init=False)
 
-    def add(self, call: Call, observation: Observation) -> None:
+    def add(self, call: RecordedCall, observation: Observation) -> None:
         """A reading of the task that a call asks for."""
         own = self._of.setdefault(call.task, [])
         own.append((call.entry.ended, observation))
         del own[_UNDER_WAY:-_UNDER_WAY]
 
-    def before(self, call: Call) -> tuple[Observation, ...]:
+    def before(self, call: RecordedCall) -> tuple[Observation, ...]:
         """The first and the latest readings that were over: of the task, or of each of a batch."""
         started = call.entry.started
         found: list[Observation] = []
@@ -219,13 +219,15 @@ class Proof:
     bases: frozenset[str] | None
 
     @classmethod
-    def of(cls, calls: Iterable[Call], reader: Reader, named: Iterable[str], *, everywhere: bool) -> Proof:
+    def of(
+        cls, calls: Iterable[RecordedCall], reader: Reader, named: Iterable[str], *, everywhere: bool
+    ) -> Proof:
         """What calls prove, with ``named`` tasks, and ``everywhere`` where all of them asked the relay."""
         tasks = frozenset(call.task for call in calls if _is_read(call, reader))
         bases = None if everywhere else frozenset(base for base, _ in tasks)
         return cls(reader, frozenset(named), tasks, bases)
 
-    def place(self, call: Call) -> None:
+    def place(self, call: RecordedCall) -> None:
         """Say of a call what it was for, as far as that is proven, or why it is not judged."""
         call.reason = call.entry.lacking or _obstacle(call)
         if call.reason is None and call.kind is None:
@@ -234,7 +236,7 @@ class Proof:
                 status = call.entry.exchange.status
                 call.reason = f"{status} for a task of which nothing else is recorded; name it with --task"
 
-    def _kind(self, call: Call) -> Kind | None:
+    def _kind(self, call: RecordedCall) -> Kind | None:
         exchange = call.entry.exchange
         refused = exchange.status in {401, 403} or _like(
             exchange, (*self.reader.unauthorized, *self.reader.forbidden)
@@ -250,7 +252,7 @@ class Proof:
         return None
 
 
-def _obstacle(call: Call) -> str | None:
+def _obstacle(call: RecordedCall) -> str | None:
     """Why a call cannot be judged, whatever came of it."""
     exchange = call.entry.exchange
     if exchange.url.startswith(UNRECORDED) and _leads_away(exchange):
@@ -262,7 +264,7 @@ def _obstacle(call: Call) -> str | None:
     return None
 
 
-def _is_read(call: Call, reader: Reader) -> bool:
+def _is_read(call: RecordedCall, reader: Reader) -> bool:
     """Whether an answer holds the very task that was asked for."""
     exchange = call.entry.exchange
     if exchange.status != 200 or call.entry.lacking is not None or call.ids:

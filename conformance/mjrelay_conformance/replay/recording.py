@@ -46,7 +46,7 @@ class Recording:
     ``told`` says what of the file is passed by.
     """
 
-    calls: list[Call]
+    calls: list[RecordedCall]
     told: list[str]
     keys: tuple[str, ...] = field(repr=False)
     private: tuple[str, ...] = field(repr=False)
@@ -65,7 +65,7 @@ class Recording:
         Raises `TrafficError` where it cannot be read, or asks the relay for nothing.
         """
         name = name_of(file)
-        calls: list[Call] = []
+        calls: list[RecordedCall] = []
         unreadable: list[str] = []
         others: list[Exchange] = []
         passed = 0
@@ -126,7 +126,7 @@ def _entries(file: str, name: str) -> Iterable[Entry | Unreadable]:
         raise TrafficError(f"{name}: cannot be read ({error.strerror}); check the path") from error
 
 
-def _ordered(calls: Iterable[Call]) -> list[Call]:
+def _ordered(calls: Iterable[RecordedCall]) -> list[RecordedCall]:
     """The calls in the order of time; one without a time stays behind the one before it."""
     moment, keyed = float("-inf"), []
     for one in calls:
@@ -149,7 +149,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @define
-class Call:
+class RecordedCall:
     """
     One recorded exchange of an operation that is judged.
 
@@ -173,7 +173,7 @@ class Call:
         return self.base, self.task_id
 
 
-def call(entry: Entry, contract: Contract, base_url: str | None) -> Call | None:
+def call(entry: Entry, contract: Contract, base_url: str | None) -> RecordedCall | None:
     """
     The call that an entry is; None for what asks this relay for no task.
 
@@ -197,7 +197,9 @@ def call(entry: Entry, contract: Contract, base_url: str | None) -> Call | None:
         task_id, ids = next(iter(ids), ""), ids if kind is Kind.BATCH else ()
     elif kind is Kind.BATCH:
         ids = next((one.ids(exchange) for one in _operations(contract) if one.kind is kind), ())
-    return Call(entry, base, task_id, ids, tuple(keys(contract, exchange)), scheme(contract, exchange), kind)
+    return RecordedCall(
+        entry, base, task_id, ids, tuple(keys(contract, exchange)), scheme(contract, exchange), kind
+    )
 
 
 @frozen

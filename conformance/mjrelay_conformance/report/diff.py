@@ -17,7 +17,7 @@ from mjrelay_conformance.report.terminal import COLOURS
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mjrelay_conformance.report.document import Finding, Judged
+    from mjrelay_conformance.report.document import Judged, ReportFinding
 
 
 _COLOURS = {"new": "bold red", "changed": "bold yellow", "gone": "bold green", "not exercised now": "dim"}
@@ -37,7 +37,7 @@ class Said:
 
 
 @frozen
-class Change:
+class CheckDiff:
     """
     One check of one relay that said something in either record.
 
@@ -63,7 +63,7 @@ class Diff:
     """
 
     verdicts: dict[str, tuple[str | None, str | None]]
-    changes: tuple[Change, ...]
+    changes: tuple[CheckDiff, ...]
     incomplete: tuple[str, ...]
 
     @property
@@ -131,7 +131,7 @@ def markdown(found: Diff) -> str:
     return bounded(parts)
 
 
-def _changes(name: str, before: Judged | None, after: Judged | None) -> list[Change]:
+def _changes(name: str, before: Judged | None, after: Judged | None) -> list[CheckDiff]:
     old, new = _by_check(before), _by_check(after)
     rows = {} if after is None else after.checks()
     changes = []
@@ -143,23 +143,23 @@ def _changes(name: str, before: Judged | None, after: Judged | None) -> list[Cha
             kind = "gone" if proven(rows.get(check, ())) else "not exercised now"
         else:
             kind = "changed" if was else "new"
-        changes.append(Change(name, check, kind, _accepted(now), _said(was), _said(now)))
+        changes.append(CheckDiff(name, check, kind, _accepted(now), _said(was), _said(now)))
     return changes
 
 
-def _by_check(relay: Judged | None) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = {}
+def _by_check(relay: Judged | None) -> dict[str, list[ReportFinding]]:
+    found: dict[str, list[ReportFinding]] = {}
     for finding in () if relay is None else (*relay.findings, *relay.accepted):
         found.setdefault(finding.check, []).append(finding)
     return found
 
 
-def _said(findings: list[Finding]) -> tuple[Said, ...]:
+def _said(findings: list[ReportFinding]) -> tuple[Said, ...]:
     said = {Said(finding.label, finding.expected, finding.actual) for finding in findings}
     return tuple(sorted(said, key=lambda one: (one.level, one.expected or "", one.actual or "")))
 
 
-def _lasting(findings: list[Finding]) -> set[Said]:
+def _lasting(findings: list[ReportFinding]) -> set[Said]:
     """The same without what differs from run to run, so that a finding that stays is no change."""
     return {
         Said(said.level, *(_PASSING.sub("#", text or "") for text in (said.expected, said.actual)))
@@ -167,7 +167,7 @@ def _lasting(findings: list[Finding]) -> set[Said]:
     }
 
 
-def _accepted(findings: list[Finding]) -> bool:
+def _accepted(findings: list[ReportFinding]) -> bool:
     return any(finding.accepted is not None for finding in findings)
 
 
@@ -181,7 +181,7 @@ def _turned(old: str | None, new: str | None) -> str:
     return f"only in the older record, {old}" if new is None else f"{old} → {new}"
 
 
-def _told(change: Change) -> list[tuple[str, str]]:
+def _told(change: CheckDiff) -> list[tuple[str, str]]:
     same = set(change.old) & set(change.new)
     return [
         (mark, line(f"{said.level}: expected {said.expected or '-'}; came {said.actual or '-'}", _VALUE))

@@ -36,7 +36,7 @@ class ReportError(MjrelayError):
 
 
 @frozen
-class Finding:
+class ReportFinding:
     """
     One thing that a check says against a relay, or one mistake of a check's own, with all rows that say so.
 
@@ -98,9 +98,9 @@ class Judged:
     name: str
     entry: dict[str, Any] | None
     rows: tuple[dict[str, Any], ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ReportFinding, ...]
     """Those that count, the heaviest first."""
-    accepted: tuple[Finding, ...]
+    accepted: tuple[ReportFinding, ...]
     """Those that the baseline accepts."""
 
     @property
@@ -287,7 +287,7 @@ def _judged(
         if row["outcome"] in {"fail", "error"}:
             groups.setdefault(tuple(row[part] for part in said), []).append(row)
     found = [
-        Finding(
+        ReportFinding(
             relay=name,
             exchanges=tuple(numbered[row["exchange"]] for row in group if row["exchange"] in numbered),
             accepted=accepted.get(group[0]["check"]) if group[0]["outcome"] == "fail" else None,

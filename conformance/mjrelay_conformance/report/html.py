@@ -20,7 +20,7 @@ from mjrelay_conformance.judging import CHECKS
 from mjrelay_conformance.report.document import CUT_SHORT, complete, family, judged, overall, sentence
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.report.document import Finding
+    from mjrelay_conformance.report.document import ReportFinding
 
 
 _UNSEEN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
@@ -100,7 +100,7 @@ def _plain(document: dict[str, Any]) -> str:
     )
 
 
-def _item(finding: Finding) -> str:
+def _item(finding: ReportFinding) -> str:
     accepted = finding.accepted
     lines = {
         "says": sentence(finding.check),

@@ -25,7 +25,7 @@ from mjrelay_conformance.report.document import (
 )
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.report.document import Finding, Judged
+    from mjrelay_conformance.report.document import Judged, ReportFinding
 
 
 _MESSAGE = 300
@@ -101,13 +101,13 @@ def _check(
         ET.SubElement(case, "system-out").text = "\n\n".join(map(_text, others))
 
 
-def _told(case: ET.Element, kind: str, findings: list[Finding]) -> None:
+def _told(case: ET.Element, kind: str, findings: list[ReportFinding]) -> None:
     message = line(findings[0].actual or sentence(findings[0].check), _MESSAGE)
     told = ET.SubElement(case, kind, message=message, type=findings[0].label)
     told.text = "\n\n".join(map(_text, findings))
 
 
-def _text(finding: Finding) -> str:
+def _text(finding: ReportFinding) -> str:
     accepted, exchange = finding.accepted, finding.exchange
     lines = [
         f"{finding.label.upper()} {sentence(finding.check)}".rstrip(),

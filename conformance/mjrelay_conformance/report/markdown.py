@@ -20,7 +20,7 @@ from mjrelay_conformance.report.document import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mjrelay_conformance.report.document import Finding, Judged
+    from mjrelay_conformance.report.document import Judged, ReportFinding
 
 
 LONGEST = 65_536
@@ -98,7 +98,7 @@ def _row(relay: Judged) -> str:
     return f"| {cell(relay.name)} | {verdict} | {' | '.join(map(str, numbers))} | {sent} |\n"
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: ReportFinding) -> str:
     lines = [f"{sentence(finding.check)}\n"]
     told = {
         "expected": finding.expected,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mjrelay_conformance.report.document import Finding, Judged
+    from mjrelay_conformance.report.document import Judged, ReportFinding
 
 
 COLOURS = {
@@ -71,7 +71,7 @@ def render(document: dict[str, Any], console: Console) -> None:
         console.print(Text(f"INCOMPLETE: {CUT_SHORT}", style=COLOURS[INCOMPLETE]))
 
 
-def _finding(finding: Finding, console: Console) -> None:
+def _finding(finding: ReportFinding, console: Console) -> None:
     title = (f"{finding.label.upper():7}", COLOURS[finding.label])
     console.print(Text.assemble(title, (_shown(f"{finding.relay} {finding.check}"), "bold")))
     lines = {

@@ -151,7 +151,7 @@ def conform(
         typer.echo("\n".join(checks.check_lines(contract, chosen)))
         return
     suite = load("mjrelay_conformance.drivers", "conformance")
-    options = suite.Options(
+    options = suite.ConformOptions(
         relay=relay,
         base_url=environment_url() if base_url is None and relay else base_url,
         tasks=tuple(task or ()),
@@ -225,7 +225,7 @@ def replay(
     a check itself failed.
     """
     suite = load("mjrelay_conformance.replay", "conformance")
-    options = suite.Options(
+    options = suite.ConformOptions(
         relay=relay,
         file=file,
         base_url=base_url,

@@ -14,7 +14,7 @@ from mjrelay.base import SettingError
 from mjrelay.cli.options import KeyFileOption
 from mjrelay.cli.output import Format, FormatOption, is_pretty, talk, write_json
 from mjrelay.contract import load_contract, read_key, relay_names
-from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, Step, examine, is_fetchable
+from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, ProbeRequest, examine, is_fetchable
 from mjrelay.http import Redactor, printable_text, set_redactor
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def doctor(
     raise typer.Exit(found.exit_code)
 
 
-def _announce(step: Step) -> None:
+def _announce(step: ProbeRequest) -> None:
     talk(str(step))
 
 

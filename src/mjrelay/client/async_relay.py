@@ -9,24 +9,24 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mjrelay.client.base import Collector, Face, expected
+from mjrelay.client.base import BaseRelay, Collector, expected
 from mjrelay.client.options import checked_id
-from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import AsyncWire, connect_async
+from mjrelay.client.polling import PollRequest, TaskLost
+from mjrelay.transport import AsyncTransport, connect_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
     from os import PathLike
     from types import TracebackType
 
-    from mjrelay.client.base import Answer
-    from mjrelay.client.polling import Event, Waiting
+    from mjrelay.client.base import PollResult
+    from mjrelay.client.polling import Event, Polling
     from mjrelay.client.task import RelayError, Task
     from mjrelay.download import Download
     from mjrelay.http import Exchange
 
 
-class AsyncRelay(Face[AsyncWire]):
+class AsyncRelay(BaseRelay[AsyncTransport]):
     """
     The twin of `Relay` for asyncio: what it says there of arguments, tasks and errors holds here.
 
@@ -45,7 +45,7 @@ class AsyncRelay(Face[AsyncWire]):
     async def seed(self, task_id: str) -> str:
         """The seed of a task's image, opaque text; one request. Raises what `Relay.seed` raises."""
         request, largest = self._asking_for_seed(task_id), self._largest((task_id,))
-        exchange = await self._wire.send(request, self._options.timeout, largest)
+        exchange = await self._transport.send(request, self._options.timeout, largest)
         return self._told_of_seed(exchange, task_id)
 
     async def wait(
@@ -122,29 +122,29 @@ class AsyncRelay(Face[AsyncWire]):
         await self.aclose()
 
     async def _send(self, ids: tuple[str, ...], timeout: float) -> Exchange:
-        return await self._wire.send(self._asking(ids), timeout, self._largest(ids))
+        return await self._transport.send(self._asking(ids), timeout, self._largest(ids))
 
     async def _watched(self, task_id: str, timeout: float) -> AsyncGenerator[Task]:
         async with aclosing(self._run(self._waiting([task_id], timeout))) as events:
             async for event in events:
-                if isinstance(event, Lost):
+                if isinstance(event, TaskLost):
                     raise event.error
                 yield event.task
 
-    async def _collected(self, waiting: Waiting, collector: Collector) -> AsyncGenerator[Task]:
+    async def _collected(self, waiting: Polling, collector: Collector) -> AsyncGenerator[Task]:
         async with aclosing(self._run(waiting)) as events:
             async for event in events:
                 for task in collector.take(event):
                     yield task
         collector.finish()
 
-    async def _run(self, waiting: Waiting) -> AsyncGenerator[Event]:
+    async def _run(self, waiting: Polling) -> AsyncGenerator[Event]:
         """Send and sleep as the machine says."""
         clock, owed = self._options.clock, 0
         flying: set[asyncio.Task[None]] = set()
-        answers: asyncio.Queue[tuple[Ask, Answer]] = asyncio.Queue()
+        answers: asyncio.Queue[tuple[PollRequest, PollResult]] = asyncio.Queue()
 
-        async def ask(step: Ask, timeout: float) -> None:
+        async def ask(step: PollRequest, timeout: float) -> None:
             try:
                 exchange = await self._send(step.ids, timeout)
                 answers.put_nowait((step, self._told(step, exchange)))
@@ -154,7 +154,7 @@ class AsyncRelay(Face[AsyncWire]):
         try:
             while not waiting.done:
                 step = waiting.next(now := clock.now())
-                if isinstance(step, Ask):
+                if isinstance(step, PollRequest):
                     request = asyncio.create_task(ask(step, self._patience(waiting)))
                     flying.add(request)
                     request.add_done_callback(flying.discard)

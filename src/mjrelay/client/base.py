@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from attrs import evolve
 
 from mjrelay.base import Clock, PlainHTTPWarning, SettingError, __version__
-from mjrelay.client.options import WIRED, Changes, Options, check_seconds, checked_id
-from mjrelay.client.polling import GRACE, Ask, Changed, Ended, Event, Lost, Waiting, ends
-from mjrelay.client.responses import Answers
-from mjrelay.client.schedule import Rhythm
-from mjrelay.client.shared_wire import SharedWire
+from mjrelay.client.options import WIRED, ClientOptions, OptionChanges, check_seconds, checked_id
+from mjrelay.client.polling import GRACE, Event, Polling, PollRequest, TaskChanged, TaskEnded, TaskLost, ends
+from mjrelay.client.responses import ResponseReader
+from mjrelay.client.schedule import RefreshModel
+from mjrelay.client.shared_transport import SharedTransport
 from mjrelay.client.task import DownloadError, RelayError, SomeTasksError, Task
 from mjrelay.contract import (
     Template,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
     from mjrelay.http import Credential, Exchange, Headers
 
-    Answer = Mapping[str, Task | RelayError] | Exception
+    PollResult = Mapping[str, Task | RelayError] | Exception
     """What becomes of a request: a `RelayError` is the relay's doing, every other exception our own."""
 
 
@@ -65,7 +65,7 @@ _FETCHED = 2
 _warned: set[str] = set()
 
 
-class Face(Generic[W]):
+class BaseRelay(Generic[W]):
     """A relay by its contract, and the meaning of what it sends; how to send is the subclass's."""
 
     _connect: Callable[..., W]
@@ -95,7 +95,7 @@ class Face(Generic[W]):
         if isinstance(overlays, str):
             raise SettingError("overlays is one text; give a list of files")
         contract = load_contract(name, overlays)
-        options = Options(
+        options = ClientOptions(
             api_key=api_key or environment_key(contract, base_url),
             base_url=resolve_base_url(base_url, contract.base_url, contract.name),
             scheme=scheme,
@@ -112,7 +112,7 @@ class Face(Generic[W]):
             on_exchange=on_exchange,
             clock=clock or Clock(),
         )
-        self._set_up(contract, options, Rhythm(contract.reader.refresh))
+        self._set_up(contract, options, RefreshModel(contract.reader.refresh))
         self._shared, self._owner = self._connected(), True
 
     @property
@@ -134,15 +134,15 @@ class Face(Generic[W]):
         """
         return self._answers.read(body)
 
-    def with_options(self, **changes: Unpack[Changes]) -> Self:
+    def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """
         The same relay with other options; the connections are shared where the change allows it.
 
         Closing it leaves shared connections open: they are closed with the relay that opened them.
         """
-        unknown = changes.keys() - Changes.__annotations__.keys()
+        unknown = changes.keys() - OptionChanges.__annotations__.keys()
         if unknown:
-            known = ", ".join(Changes.__annotations__)
+            known = ", ".join(OptionChanges.__annotations__)
             raise SettingError(f"{min(unknown)} is no option that can be changed; these are: {known}")
         wired = changes.keys() & WIRED
         if wired and self._options.client is not None:
@@ -164,15 +164,15 @@ class Face(Generic[W]):
         return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
 
     @property
-    def _wire(self) -> W:
+    def _transport(self) -> W:
         return self._shared.get()
 
-    def _connected(self) -> SharedWire[W]:
+    def _connected(self) -> SharedTransport[W]:
         options = self._options
         make = partial(self._connect, self._link(), fast=options.fast, client=options.client)
-        return SharedWire(make, client=options.client is not None)
+        return SharedTransport(make, client=options.client is not None)
 
-    def _set_up(self, contract: Contract, options: Options, rhythm: Rhythm) -> None:
+    def _set_up(self, contract: Contract, options: ClientOptions, rhythm: RefreshModel) -> None:
         """Take the options; raises `SettingError` for what cannot be used."""
         key = options.api_key
         if key is not None:
@@ -184,7 +184,7 @@ class Face(Generic[W]):
         options.check(self._credential)
         self._redactor = Redactor(*options.secrets())
         largest = options.max_body or LARGEST_BODY
-        self._answers = Answers(contract, self._redactor, self._credential, largest, options.timeout)
+        self._answers = ResponseReader(contract, self._redactor, self._credential, largest, options.timeout)
         self._origin, self._path = origin_and_target(options.base_url, contract.path)
         self._seed_path = contract.seed_path and origin_and_target(options.base_url, contract.seed_path)[1]
         self._batch_path = contract.batch_path and origin_and_target(options.base_url, contract.batch_path)[1]
@@ -238,7 +238,7 @@ class Face(Generic[W]):
             request = request.authenticated(self._credential, self._options.api_key)
         return request
 
-    def _told(self, ask: Ask, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
+    def _told(self, ask: PollRequest, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
         """What an answer says of each id, or why it says nothing; the hook is told of it."""
         if (hook := self._options.on_exchange) is not None:
             hook(exchange, ask.ids)
@@ -264,7 +264,7 @@ class Face(Generic[W]):
         rate: float | None = None,
         batch: bool = False,
         once: bool = False,
-    ) -> Waiting:
+    ) -> Polling:
         """The machine that waits for these tasks; with ``once`` any state of them will do."""
         clock, reader = self._options.clock, self._contract.reader
         if isinstance(ids, str):
@@ -276,7 +276,7 @@ class Face(Generic[W]):
         if concurrency < 1 or int(concurrency) != concurrency:
             raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
         now = clock.now()
-        waiting = Waiting(
+        waiting = Polling(
             relay=self.name,
             rhythm=self._rhythm,
             redactor=self._redactor,
@@ -295,7 +295,7 @@ class Face(Generic[W]):
             waiting.add(task_id, now)
         return waiting
 
-    def _patience(self, waiting: Waiting) -> float:
+    def _patience(self, waiting: Polling) -> float:
         """Seconds that the next request of a wait may take."""
         left = waiting.deadline - self._options.clock.now()
         return min(self._options.timeout, max(left, _LEAST))
@@ -348,7 +348,7 @@ class Face(Generic[W]):
             ) from faults
 
 
-def expected(answer: Answer) -> Mapping[str, Task | RelayError] | RelayError:
+def expected(answer: PollResult) -> Mapping[str, Task | RelayError] | RelayError:
     """The answer; raises it where it is an error of our own."""
     if isinstance(answer, Exception) and not isinstance(answer, RelayError):
         raise answer
@@ -369,12 +369,12 @@ class Collector:
     def take(self, event: Event) -> Iterator[Task]:
         """The task, where one has ended."""
         match event:
-            case Ended(task) | Changed(task):
+            case TaskEnded(task) | TaskChanged(task):
                 if self._on_progress is not None:
                     self._on_progress(task)
-                if isinstance(event, Ended):
+                if isinstance(event, TaskEnded):
                     yield task
-            case Lost(error):
+            case TaskLost(error):
                 take = self._errors.append if self._on_error is None else self._on_error
                 take(error)
 

@@ -72,7 +72,7 @@ def hooked(function: object) -> Hook | None:
 
 
 @frozen(kw_only=True)
-class Options:
+class ClientOptions:
     """What a relay is used with; `Relay` says what each means."""
 
     api_key: str | None = field(repr=False)
@@ -121,7 +121,7 @@ class Options:
             _check_value("User-Agent", self.user_agent)
 
 
-class Changes(TypedDict, total=False):
+class OptionChanges(TypedDict, total=False):
     """What `with_options` can change."""
 
     api_key: str

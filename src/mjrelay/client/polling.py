@@ -41,7 +41,7 @@ from mjrelay.semantics import State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mjrelay.client.schedule import Rhythm
+    from mjrelay.client.schedule import RefreshModel
     from mjrelay.http import Redactor
 
 
@@ -76,34 +76,34 @@ _log = logging.getLogger("mjrelay")
 
 
 @frozen
-class Ask:
+class PollRequest:
     """One request: for one id, or for several at once."""
 
     ids: tuple[str, ...]
 
 
 @frozen
-class Changed:
+class TaskChanged:
     """A task is not done, and not as it was seen last."""
 
     task: Task
 
 
 @frozen
-class Ended:
+class TaskEnded:
     """A task is done, or nothing more comes of it by itself."""
 
     task: Task
 
 
 @frozen
-class Lost:
+class TaskLost:
     """A task will not be had."""
 
     error: RelayError
 
 
-Event = Changed | Ended | Lost
+Event = TaskChanged | TaskEnded | TaskLost
 
 
 def ends(task: Task) -> bool:
@@ -143,7 +143,7 @@ class _Group:
 
 
 @define(eq=False)
-class Waiting:
+class Polling:
     """
     Waits for tasks, each until ``until`` says that it will do.
 
@@ -153,7 +153,7 @@ class Waiting:
     """
 
     relay: str
-    rhythm: Rhythm
+    rhythm: RefreshModel
     redactor: Redactor
     restore: Callable[[bytes], Task]
     started: float
@@ -200,7 +200,7 @@ class Waiting:
         while self._events:
             yield self._events.popleft()
 
-    def next(self, now: float) -> Ask | float:
+    def next(self, now: float) -> PollRequest | float:
         """Whom to ask for now, else the moment to come back; infinite where an answer has to come first."""
         if now >= self.deadline:
             self._lose_all(None)
@@ -220,7 +220,7 @@ class Waiting:
         if len(ids) > 1:
             group.sent = self._requests
             self._batches[ids] = group
-        return Ask(ids)
+        return PollRequest(ids)
 
     def _pick(self, now: float) -> _Group:
         """Take what is sent next: a batch that failed before, or the tasks that are due."""
@@ -245,7 +245,9 @@ class Waiting:
         heapq.heappop(self._due)
         return watch
 
-    def answered(self, ask: Ask, answer: Mapping[str, Task | RelayError] | RelayError, now: float) -> None:
+    def answered(
+        self, ask: PollRequest, answer: Mapping[str, Task | RelayError] | RelayError, now: float
+    ) -> None:
         """Take what came for a request: what became of each id, or why the request told nothing of any."""
         self._in_flight -= 1
         self._responses += 1
@@ -339,14 +341,14 @@ class Waiting:
         if self.until(task):
             watch.schedule.conclude(now)
             del self._watches[watch.id]
-            self._events.append(Ended(task))
+            self._events.append(TaskEnded(task))
             return None
         likeness = _likeness(task)
         changed = likeness != watch.likeness
         if changed:
             watch.likeness = likeness
             watch.body = json.dumps(task.document, ensure_ascii=False, separators=(",", ":")).encode()
-            self._events.append(Changed(task))
+            self._events.append(TaskChanged(task))
             self._wonder_at(task)
         age = None if task.started is None else now + self.epoch - task.started.timestamp()
         delay = watch.schedule.observe(now, progress=task.progress, age=age, changed=changed)
@@ -391,7 +393,7 @@ class Waiting:
         if error is None:
             error = self._timed_out(watch, task)
         error.task = error.task or task
-        self._events.append(Lost(error))
+        self._events.append(TaskLost(error))
 
     def _lose_all(self, error: RelayError | None) -> None:
         """Give up all that is not in flight: for a key that is refused, or because the time is over."""

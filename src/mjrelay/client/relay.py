@@ -10,24 +10,24 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from mjrelay.client.base import Collector, Face, expected
+from mjrelay.client.base import BaseRelay, Collector, expected
 from mjrelay.client.options import checked_id
-from mjrelay.client.polling import Ask, Lost
-from mjrelay.transport import Wire, connect
+from mjrelay.client.polling import PollRequest, TaskLost
+from mjrelay.transport import Transport, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from os import PathLike
     from types import TracebackType
 
-    from mjrelay.client.base import Answer
-    from mjrelay.client.polling import Event, Waiting
+    from mjrelay.client.base import PollResult
+    from mjrelay.client.polling import Event, Polling
     from mjrelay.client.task import RelayError, Task
     from mjrelay.download import Download
     from mjrelay.http import Exchange
 
 
-class Relay(Face[Wire]):
+class Relay(BaseRelay[Transport]):
     """
     One relay, by the name of its contract, or by the file of one of your own. Threads may share it.
 
@@ -69,7 +69,7 @@ class Relay(Face[Wire]):
         `EnvelopeError`, with what the relay says, for an answer without a seed.
         """
         request, largest = self._asking_for_seed(task_id), self._largest((task_id,))
-        exchange = self._wire.send(request, self._options.timeout, largest)
+        exchange = self._transport.send(request, self._options.timeout, largest)
         return self._told_of_seed(exchange, task_id)
 
     def wait(
@@ -94,7 +94,7 @@ class Relay(Face[Wire]):
     def watch(self, task_id: str, *, timeout: float = 600.0) -> Iterator[Task]:
         """The task whenever it was seen to have changed, as it ended last; raises what `wait` raises."""
         for event in self._run(self._waiting([task_id], timeout)):
-            if isinstance(event, Lost):
+            if isinstance(event, TaskLost):
                 raise event.error
             yield event.task
 
@@ -165,18 +165,18 @@ class Relay(Face[Wire]):
         self.close()
 
     def _send(self, ids: tuple[str, ...], timeout: float) -> Exchange:
-        return self._wire.send(self._asking(ids), timeout, self._largest(ids))
+        return self._transport.send(self._asking(ids), timeout, self._largest(ids))
 
-    def _collected(self, waiting: Waiting, collector: Collector) -> Iterator[Task]:
+    def _collected(self, waiting: Polling, collector: Collector) -> Iterator[Task]:
         for event in self._run(waiting):
             yield from collector.take(event)
         collector.finish()
 
-    def _run(self, waiting: Waiting) -> Generator[Event]:
+    def _run(self, waiting: Polling) -> Generator[Event]:
         """Send and sleep as the machine says; where it asks for several at once, in threads."""
         clock = self._options.clock
 
-        def ask(step: Ask) -> Answer:
+        def ask(step: PollRequest) -> PollResult:
             try:
                 return self._told(step, self._send(step.ids, self._patience(waiting)))
             except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
@@ -185,7 +185,7 @@ class Relay(Face[Wire]):
         flight = _Flight(ask, threads=waiting.concurrency > 1)
         while not waiting.done:
             step = waiting.next(now := clock.now())
-            if isinstance(step, Ask):
+            if isinstance(step, PollRequest):
                 flight.start(step)
             elif flight.steps:
                 with suppress(Empty):
@@ -203,18 +203,18 @@ class _Flight:
     Where the caller forks between two events, the child sends them again: their threads are the parent's.
     """
 
-    def __init__(self, ask: Callable[[Ask], Answer], *, threads: bool) -> None:
-        self.steps: list[Ask] = []
+    def __init__(self, ask: Callable[[PollRequest], PollResult], *, threads: bool) -> None:
+        self.steps: list[PollRequest] = []
         self._ask, self._threads, self._process = ask, threads, os.getpid()
-        self._answers: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[PollRequest, PollResult]] = SimpleQueue()
 
-    def start(self, step: Ask) -> None:
+    def start(self, step: PollRequest) -> None:
         """Send a request."""
         self._resume()
         self.steps.append(step)
         self._send(step)
 
-    def land(self, timeout: float | None) -> tuple[Ask, Answer]:
+    def land(self, timeout: float | None) -> tuple[PollRequest, PollResult]:
         """Return the next answer; raises `Empty` after that many seconds."""
         self._resume()
         asked, answer = self._answers.get(timeout=timeout)
@@ -227,11 +227,11 @@ class _Flight:
             for step in self.steps:
                 self._send(step)
 
-    def _send(self, step: Ask) -> None:
+    def _send(self, step: PollRequest) -> None:
         if self._threads:  # no pool: its threads would hold up the end of a program that lost interest
             threading.Thread(target=self._carry, args=(step,), name="mjrelay", daemon=True).start()
         else:
             self._carry(step)
 
-    def _carry(self, step: Ask) -> None:
+    def _carry(self, step: PollRequest) -> None:
         self._answers.put((step, self._ask(step)))

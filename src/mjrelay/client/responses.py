@@ -43,7 +43,7 @@ _LIMITED = "the key may not do this: check what it is limited to, such as models
 
 
 @frozen
-class Answers:
+class ResponseReader:
     """
     Reads answers by a relay's contract.
 

@@ -48,7 +48,7 @@ _LATENCY = 0.5  # seconds by which what an answer tells may be older than its ar
 _GAIN, _DOUBT = 0.2, 0.1  # what one contradiction adds to the doubt about windows, and how much is too much
 
 
-class Rhythm:
+class RefreshModel:
     """
     What the tasks of one relay teach: when it refreshes its data, and at which ages tasks end.
 
@@ -130,7 +130,7 @@ class Schedule:
         "_rhythm", "_start", "_steady", "_steps",
     )  # fmt: skip
 
-    def __init__(self, rhythm: Rhythm, chance: Callable[[], float]) -> None:
+    def __init__(self, rhythm: RefreshModel, chance: Callable[[], float]) -> None:
         self._rhythm, self._chance = rhythm, chance
         self._first = self._idle = self._asked = self._made = self._start = -inf
         self._progress = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay.semantics import Path, State, parse_expression, same_value
+from mjrelay.semantics import JSONPath, State, parse_expression, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -145,11 +145,11 @@ def _ways(form: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _field(contract: Contract, name: str, ways: list[Any]) -> dict[str, Any]:
     times = contract.operation["x-mj-task"].get("times", {})
     zeros = times.get("unset", []) if name in {"submitted", "started", "finished"} else []
-    paths = [Path.compile(_text(way)) for way in ways]
+    paths = [JSONPath.compile(_text(way)) for way in ways]
     return {"at": ways, "unset": _unset(contract, paths, zeros)}
 
 
-def _unset(contract: Contract, paths: list[Path], zeros: list[Any]) -> dict[str, list[str]]:
+def _unset(contract: Contract, paths: list[JSONPath], zeros: list[Any]) -> dict[str, list[str]]:
     """How the examples say that there is nothing at all of some paths, and in which states."""
     styles: dict[str, list[str]] = {}
     for state in State:
@@ -162,7 +162,7 @@ def _unset(contract: Contract, paths: list[Path], zeros: list[Any]) -> dict[str,
     return styles
 
 
-def _nothing(path: Path, document: Any, zeros: list[Any]) -> str | None:
+def _nothing(path: JSONPath, document: Any, zeros: list[Any]) -> str | None:
     """How a document says that there is nothing at a path; None where there is something."""
     values = path.find(document) or _last(path, document)
     if not all(_is_empty(value, zeros) for value in values):
@@ -170,9 +170,9 @@ def _nothing(path: Path, document: Any, zeros: list[Any]) -> str | None:
     return " and ".join(dict.fromkeys(map(json.dumps, values))) or "absent"
 
 
-def _last(path: Path, document: Any) -> list[Any]:
+def _last(path: JSONPath, document: Any) -> list[Any]:
     """The last value on the way to what is not there, where the way ends at it: null, or an empty list."""
-    way = path if path.array is None else Path.compile(path.array)
+    way = path if path.array is None else JSONPath.compile(path.array)
     for step in way.location or ():
         try:
             document = document[step]
@@ -223,7 +223,7 @@ def _of_the_schema(contract: Contract) -> dict[str, Any]:
                 "open": any("enum" not in schema and schema.get("type") != "null" for schema in schemas),
             }
         if not any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in read):
-            unset = _unset(contract, [Path.compile(path)], [])
+            unset = _unset(contract, [JSONPath.compile(path)], [])
             extra[path] = {"type": _type(schemas), "unset": unset}
     return {"words": words, "extra": extra}
 

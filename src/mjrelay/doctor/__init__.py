@@ -3,13 +3,13 @@
 from mjrelay.doctor.addresses import is_fetchable
 from mjrelay.doctor.diagnosis import Diagnosis
 from mjrelay.doctor.examination import examine
-from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, Step
+from mjrelay.doctor.plan import CREDENTIAL_LIMIT, REQUEST_LIMIT, ProbeRequest
 
 __all__ = [
     "CREDENTIAL_LIMIT",
     "REQUEST_LIMIT",
     "Diagnosis",
-    "Step",
+    "ProbeRequest",
     "examine",
     "is_fetchable",
 ]

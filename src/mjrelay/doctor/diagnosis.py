@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.contract import is_path
-from mjrelay.doctor.observations import Outcome, Purpose, document, form
+from mjrelay.doctor.observations import Purpose, ResponseKind, document, form
 from mjrelay.doctor.plan import REQUEST_LIMIT
-from mjrelay.doctor.problems import Complaint, complaints
+from mjrelay.doctor.problems import Problem, complaints
 from mjrelay.doctor.score import APART, FAMILY, FITS, Score, rank
 from mjrelay.doctor.similarity import unset
 from mjrelay.semantics import State
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mjrelay.contract import Contract
-    from mjrelay.doctor.observations import Evidence
+    from mjrelay.doctor.observations import Observations
     from mjrelay.http import Credential
 
 
@@ -38,17 +38,17 @@ class Diagnosis:
     among them; ``family`` those that fit nearly as well, which is all that can be said without a task.
     """
 
-    evidence: Evidence = field(repr=False)
+    evidence: Observations = field(repr=False)
     scores: tuple[Score, ...] = field(repr=False)
     relay: Contract | None
     alike: tuple[str, ...]
     family: tuple[str, ...]
-    complaints: tuple[Complaint, ...]
+    complaints: tuple[Problem, ...]
 
     @property
     def reached(self) -> bool:
         """Whether any answer came."""
-        return any(one.outcome is not Outcome.SILENT for one in self.evidence.observations)
+        return any(one.outcome is not ResponseKind.SILENT for one in self.evidence.observations)
 
     @property
     def exit_code(self) -> int:
@@ -177,7 +177,7 @@ class Diagnosis:
         }
 
 
-def diagnose(evidence: Evidence, contracts: Sequence[Contract], now: datetime | None = None) -> Diagnosis:
+def diagnose(evidence: Observations, contracts: Sequence[Contract], now: datetime | None = None) -> Diagnosis:
     """What evidence says, in the light of these contracts; sends nothing, and raises on no answer."""
     scores = rank(evidence, contracts, now)
     endpoint = evidence.endpoint
@@ -189,7 +189,7 @@ def diagnose(evidence: Evidence, contracts: Sequence[Contract], now: datetime | 
     found = complaints(evidence, reading, now)
     if best is None and endpoint is not None:
         found.append(
-            Complaint(
+            Problem(
                 "no-contract",
                 "JSON answers here, but no contract fits it well enough to be named.",
                 "Write a contract of its own: it is one file; the scores say which one is nearest.",
@@ -197,7 +197,7 @@ def diagnose(evidence: Evidence, contracts: Sequence[Contract], now: datetime | 
         )
     if endpoint is None and evidence.observations and not any(one.wrong for one in found):
         found.append(
-            Complaint(
+            Problem(
                 "no-relay",
                 "No relay answers at this URL.",
                 "Check host and path with the relay's page, or paste the URL of a task.",
@@ -214,7 +214,7 @@ def diagnose(evidence: Evidence, contracts: Sequence[Contract], now: datetime | 
     )
 
 
-def _tried(evidence: Evidence) -> list[Credential]:
+def _tried(evidence: Observations) -> list[Credential]:
     return list(dict.fromkeys(one.way for one in evidence.observations if one.way is not None))
 
 
@@ -222,12 +222,12 @@ def _way(credential: Credential) -> dict[str, str]:
     return {"in": credential.place, "name": credential.field, "prefix": credential.prefix}
 
 
-def _outcome(evidence: Evidence) -> str | None:
+def _outcome(evidence: Observations) -> str | None:
     seen = evidence.of(Purpose.TASK)
     return seen[-1].outcome.value if seen else None
 
 
-def _answer(evidence: Evidence) -> dict[str, Any] | None:
+def _answer(evidence: Observations) -> dict[str, Any] | None:
     seen = evidence.missing
     if seen is None:
         return None

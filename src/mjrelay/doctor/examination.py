@@ -2,7 +2,7 @@
 Finds out what a URL speaks: which contract, prefix and credential fit it, and what is wrong there.
 
 All that it knows of relays it knows from contracts. `_plan` says what is sent next, and knows nothing of
-sending; `_evidence` is what came; `_score`, `_complaint` and `_diagnosis` are pure functions of it. Only
+sending; `_evidence` is what came; `_score`, `_problems` and `_diagnosis` are pure functions of it. Only
 `examine` sends.
 """
 
@@ -15,7 +15,7 @@ from mjrelay.base import __version__
 from mjrelay.contract import checked_key
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
-from mjrelay.doctor.plan import Plan, Step
+from mjrelay.doctor.plan import Plan, ProbeRequest
 from mjrelay.http import Exchange, Request
 from mjrelay.transport import TransportConfig, connect
 
@@ -38,7 +38,7 @@ def examine(
     task_id: str | None = None,
     timeout: float = 15.0,
     patience: float = 60.0,
-    announce: Callable[[Step], object] = lambda _: None,
+    announce: Callable[[ProbeRequest], object] = lambda _: None,
 ) -> Diagnosis:
     """
     Examine a URL with `REQUEST_LIMIT` requests at most, each announced before it is sent.
@@ -65,7 +65,7 @@ def examine(
     return diagnose(plan.evidence, contracts)
 
 
-def _send(link: TransportConfig, step: Step, key: str | None, seconds: float) -> Exchange:
+def _send(link: TransportConfig, step: ProbeRequest, key: str | None, seconds: float) -> Exchange:
     """The exchange that a step leads to, on a connection of its own, so that none is sent a second time."""
     request = step.request.with_headers(_AGENT, _AGENT)
     if step.way is not None and key is not None:

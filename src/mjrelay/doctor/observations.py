@@ -36,7 +36,7 @@ class Purpose(StrEnum):
     BATCH = "several tasks at once"
 
 
-class Outcome(StrEnum):
+class ResponseKind(StrEnum):
     """What an answer is."""
 
     TASK = "task"
@@ -63,23 +63,29 @@ class Outcome(StrEnum):
     @property
     def admits(self) -> bool:
         """Whether the credential was accepted, or none was wanted."""
-        return self in {Outcome.TASK, Outcome.OTHER_TASK, Outcome.MISSING, Outcome.EMPTY, Outcome.DOCUMENT}
+        return self in {
+            ResponseKind.TASK,
+            ResponseKind.OTHER_TASK,
+            ResponseKind.MISSING,
+            ResponseKind.EMPTY,
+            ResponseKind.DOCUMENT,
+        }
 
 
 _STRENGTHS = {
-    Outcome.TASK: 4,
-    Outcome.OTHER_TASK: 3,
-    Outcome.MISSING: 3,
-    Outcome.REFUSED: 3,
-    Outcome.FORBIDDEN: 3,
-    Outcome.EMPTY: 2,
-    Outcome.DOCUMENT: 2,
-    Outcome.ABSENT: 1,
+    ResponseKind.TASK: 4,
+    ResponseKind.OTHER_TASK: 3,
+    ResponseKind.MISSING: 3,
+    ResponseKind.REFUSED: 3,
+    ResponseKind.FORBIDDEN: 3,
+    ResponseKind.EMPTY: 2,
+    ResponseKind.DOCUMENT: 2,
+    ResponseKind.ABSENT: 1,
 }
 
 
 @frozen
-class Observation:
+class Attempt:
     """One exchange, and what it was for; ``way`` says how the key was sent, None where it was not."""
 
     purpose: Purpose
@@ -87,23 +93,27 @@ class Observation:
     task_id: str
     way: Credential | None
     exchange: Exchange
-    outcome: Outcome
+    outcome: ResponseKind
 
     @property
     def unserved(self) -> bool:
         """Whether nothing here was reached that a further request, with the key, would reach."""
-        return self.outcome in {Outcome.SILENT, Outcome.LIMITED, Outcome.CHALLENGE} or is_overloaded(
-            self.exchange
-        )
+        return self.outcome in {
+            ResponseKind.SILENT,
+            ResponseKind.LIMITED,
+            ResponseKind.CHALLENGE,
+        } or is_overloaded(self.exchange)
 
     @property
     def refuses(self) -> bool:
         """Whether the credential is refused, or that there is none; some say 403 to strangers."""
-        return self.outcome is Outcome.REFUSED or (self.outcome is Outcome.FORBIDDEN and self.way is None)
+        return self.outcome is ResponseKind.REFUSED or (
+            self.outcome is ResponseKind.FORBIDDEN and self.way is None
+        )
 
 
 @frozen
-class Evidence:
+class Observations:
     """
     All that was seen at a URL.
 
@@ -115,42 +125,50 @@ class Evidence:
     pasted: str
     named: str | None
     keyed: bool
-    observations: tuple[Observation, ...] = field(repr=False)
+    observations: tuple[Attempt, ...] = field(repr=False)
     endpoint: Endpoint | None
     way: Credential | None
     ways: tuple[Credential, ...]
     endpoints: tuple[Endpoint, ...]
     batch: str | None = None
 
-    def of(self, *purposes: Purpose) -> list[Observation]:
+    def of(self, *purposes: Purpose) -> list[Attempt]:
         """What was seen at the relay's endpoint for these purposes."""
         return [one for one in self.observations if one.purpose in purposes and one.endpoint == self.endpoint]
 
     @property
-    def task(self) -> Observation | None:
+    def task(self) -> Attempt | None:
         """The first observation of the named task, or of another one in its place."""
-        seen = (one for one in self.observations if one.outcome in {Outcome.TASK, Outcome.OTHER_TASK})
+        seen = (
+            one for one in self.observations if one.outcome in {ResponseKind.TASK, ResponseKind.OTHER_TASK}
+        )
         return next((one for one in seen if one.purpose is not Purpose.BATCH), None)
 
     @property
-    def missing(self) -> Observation | None:
+    def missing(self) -> Attempt | None:
         """The answer to an id that is not there."""
         seen = self.of(Purpose.TASK, Purpose.FAMILY, Purpose.MISSING)
         if not seen and self.named is None:
             seen = self.of(Purpose.STRANGER)
-        kinds = {Outcome.MISSING, Outcome.EMPTY, Outcome.DOCUMENT, Outcome.ABSENT, Outcome.GARBLED}
+        kinds = {
+            ResponseKind.MISSING,
+            ResponseKind.EMPTY,
+            ResponseKind.DOCUMENT,
+            ResponseKind.ABSENT,
+            ResponseKind.GARBLED,
+        }
         return next((one for one in reversed(seen) if one.outcome in kinds), None)
 
     @property
-    def refused(self) -> Observation | None:
+    def refused(self) -> Attempt | None:
         """The answer to a caller without a credential, or with one that was not accepted."""
         seen = self.of(Purpose.STRANGER, Purpose.TASK, Purpose.FAMILY)
         return next((one for one in seen if one.refuses), None)
 
     @property
-    def forbidden(self) -> Observation | None:
+    def forbidden(self) -> Attempt | None:
         """The answer to a key that may not do this."""
-        seen = (one for one in self.observations if one.outcome is Outcome.FORBIDDEN)
+        seen = (one for one in self.observations if one.outcome is ResponseKind.FORBIDDEN)
         return next((one for one in seen if not one.refuses), None)
 
     @property
@@ -163,9 +181,15 @@ class Evidence:
         return any(one.outcome.admits for one in asked)
 
     @property
-    def nowhere(self) -> Observation | None:
+    def nowhere(self) -> Attempt | None:
         """The answer at a path that leads nowhere."""
-        kinds = {Outcome.PAGE, Outcome.ABSENT, Outcome.DOCUMENT, Outcome.REDIRECT, Outcome.EMPTY}
+        kinds = {
+            ResponseKind.PAGE,
+            ResponseKind.ABSENT,
+            ResponseKind.DOCUMENT,
+            ResponseKind.REDIRECT,
+            ResponseKind.EMPTY,
+        }
         seen = (one for one in self.observations if one.outcome in kinds)
         return next(
             (one for one in seen if one.purpose is Purpose.NOWHERE or one.endpoint != self.endpoint), None
@@ -182,7 +206,7 @@ def document(exchange: Exchange) -> Any:
         return None
 
 
-def outcome(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> Outcome:
+def outcome(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> ResponseKind:
     """What an answer is, in the eyes of the contracts that may be the relay's."""
     return _by_status(exchange) or _by_contract(exchange, task_id, contracts) or _by_itself(exchange)
 
@@ -192,22 +216,22 @@ def means(exchange: Exchange, matchers: Sequence[Matcher]) -> bool:
     return len(exchange.body) <= LARGEST and any(matcher.matches(exchange) for matcher in matchers)
 
 
-def _by_status(exchange: Exchange) -> Outcome | None:
+def _by_status(exchange: Exchange) -> ResponseKind | None:
     """What an answer is whatever a contract says of it."""
     status = exchange.status or 0
     found = _PLAIN.get(status)
     if found is None and 300 <= status < 400:
-        found = Outcome.REDIRECT
+        found = ResponseKind.REDIRECT
     elif found is None and _page(exchange):
         found = _kind_of_page(exchange)
     elif found is None and status >= 500:
-        found = Outcome.UNAVAILABLE
+        found = ResponseKind.UNAVAILABLE
     elif found is None and exchange.failure is not None:
-        found = Outcome.GARBLED
+        found = ResponseKind.GARBLED
     return found
 
 
-_PLAIN = {0: Outcome.SILENT, 401: Outcome.REFUSED, 429: Outcome.LIMITED}
+_PLAIN = {0: ResponseKind.SILENT, 401: ResponseKind.REFUSED, 429: ResponseKind.LIMITED}
 
 
 def _page(exchange: Exchange) -> bool:
@@ -216,15 +240,15 @@ def _page(exchange: Exchange) -> bool:
     return bool(start) and (said or start.startswith((b"<!doctype", b"<html", b"<?xml")))
 
 
-def _kind_of_page(exchange: Exchange) -> Outcome:
+def _kind_of_page(exchange: Exchange) -> ResponseKind:
     start = exchange.body[:LARGEST].lower()
     marked = exchange.header("cf-mitigated") is not None or any(word in start for word in _CHALLENGES)
     if exchange.status == 403 or (marked and exchange.status in {200, 202, 403, 503}):
-        return Outcome.CHALLENGE
-    return Outcome.UNAVAILABLE if (exchange.status or 0) >= 500 else Outcome.PAGE
+        return ResponseKind.CHALLENGE
+    return ResponseKind.UNAVAILABLE if (exchange.status or 0) >= 500 else ResponseKind.PAGE
 
 
-def _by_contract(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> Outcome | None:
+def _by_contract(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> ResponseKind | None:
     found = None
     read = document(exchange) if exchange.status == 200 else None
     for contract in contracts:
@@ -232,34 +256,34 @@ def _by_contract(exchange: Exchange, task_id: str, contracts: Sequence[Contract]
         if read is not None and reader.accepts(read):
             seen = reader.id(read)
             if seen == task_id or scalar_text(seen) == task_id:
-                return Outcome.TASK
+                return ResponseKind.TASK
             if scalar_text(seen) and reader.state(read) != "unknown":
-                found = Outcome.OTHER_TASK
+                found = ResponseKind.OTHER_TASK
         if found is None:
             found = _by_matchers(exchange, contract)
     return found
 
 
-def _by_matchers(exchange: Exchange, contract: Contract) -> Outcome | None:
+def _by_matchers(exchange: Exchange, contract: Contract) -> ResponseKind | None:
     reader = contract.reader
     if means(exchange, reader.unauthorized):
-        return Outcome.REFUSED
+        return ResponseKind.REFUSED
     if means(exchange, reader.forbidden):
-        return Outcome.FORBIDDEN
+        return ResponseKind.FORBIDDEN
     # That a status alone says so is no more than any server says of a path it does not have.
     telling = [one for one in reader.missing if one.status != 404 or one.where is not None]
-    return Outcome.MISSING if means(exchange, telling) else None
+    return ResponseKind.MISSING if means(exchange, telling) else None
 
 
-def _by_itself(exchange: Exchange) -> Outcome:
+def _by_itself(exchange: Exchange) -> ResponseKind:
     """What an answer is that no contract knows."""
     if exchange.status == 403:
-        return Outcome.FORBIDDEN
+        return ResponseKind.FORBIDDEN
     if exchange.status in {404, 405, 410, 501}:
-        return Outcome.ABSENT
+        return ResponseKind.ABSENT
     if not exchange.body.strip():
-        return Outcome.EMPTY
-    return Outcome.GARBLED if document(exchange) is None else Outcome.DOCUMENT
+        return ResponseKind.EMPTY
+    return ResponseKind.GARBLED if document(exchange) is None else ResponseKind.DOCUMENT
 
 
 def form(credential: Credential) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from mjrelay.doctor.addresses import Address, is_fetchable
-from mjrelay.doctor.observations import Evidence, Observation, Outcome, Purpose, document, form, outcome
+from mjrelay.doctor.observations import Attempt, Observations, Purpose, ResponseKind, document, form, outcome
 from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _LENGTH = 12
 
 
 @frozen
-class Step:
+class ProbeRequest:
     """A request that is about to be sent; it holds no secret, ``way`` says where the key goes."""
 
     purpose: Purpose
@@ -60,20 +60,20 @@ class Plan:
     contracts: Sequence[Contract] = field(repr=False)
     task_id: str | None
     keyed: bool
-    _observations: list[Observation] = field(factory=list, init=False)
+    _observations: list[Attempt] = field(factory=list, init=False)
     _used: list[Credential] = field(factory=list, init=False)
     _endpoint: Endpoint | None = field(default=None, init=False)
     _way: Credential | None = field(default=None, init=False)
     _batch: str | None = field(default=None, init=False)
 
-    def steps(self) -> Generator[Step, Exchange, None]:
+    def steps(self) -> Generator[ProbeRequest, Exchange, None]:
         """The steps, while there are any that say more."""
         yield from self._search()
         if self._endpoint is None or self._over:
             return
         yield from self._other_ways()
         last = self._observations[-1]
-        if self._left and last.outcome in {Outcome.TASK, Outcome.OTHER_TASK} and self.task_id:
+        if self._left and last.outcome in {ResponseKind.TASK, ResponseKind.OTHER_TASK} and self.task_id:
             yield from self._ask(Purpose.MISSING, self._endpoint, self._made_up(self._endpoint), self._way)
         if self._way is not None and not self._seen(Purpose.STRANGER) and self._left:
             yield from self._ask(Purpose.STRANGER, self._endpoint, last.task_id, None)
@@ -83,10 +83,10 @@ class Plan:
             yield from self._several(self._endpoint)
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> Observations:
         """What the steps so far have shown."""
         tried = {one.endpoint for one in self._observations}
-        return Evidence(
+        return Observations(
             origin=self.address.origin,
             pasted=self.address.pasted,
             named=self.task_id,
@@ -111,19 +111,19 @@ class Plan:
             return False
         last = self._observations[-1]
         return last.unserved or (
-            last.outcome is Outcome.REDIRECT and not _within(last.exchange, self.address.origin)
+            last.outcome is ResponseKind.REDIRECT and not _within(last.exchange, self.address.origin)
         )
 
     @property
     def _missed(self) -> bool:
         """Whether it was seen what comes at a path that leads nowhere."""
-        kinds = {Outcome.PAGE, Outcome.ABSENT}
+        kinds = {ResponseKind.PAGE, ResponseKind.ABSENT}
         return any(one.outcome in kinds and one.endpoint != self._endpoint for one in self._observations)
 
     def _seen(self, purpose: Purpose) -> bool:
         return any(one.purpose is purpose for one in self._observations)
 
-    def _search(self) -> Generator[Step, Exchange, None]:
+    def _search(self) -> Generator[ProbeRequest, Exchange, None]:
         """Try the endpoints until one is a relay's."""
         # A task shows itself to its owner alone. Without one, that a stranger is refused tells the most.
         purpose = Purpose.TASK if self.task_id else Purpose.STRANGER
@@ -140,36 +140,38 @@ class Plan:
         else:
             yield from self._strangers()
 
-    def _strangers(self) -> Generator[Step, Exchange, None]:
+    def _strangers(self) -> Generator[ProbeRequest, Exchange, None]:
         """Ask without a key where nothing was: what is not there may be the task, and not the path."""
-        absent = [one for one in self._observations if one.outcome is Outcome.ABSENT and one.way is not None]
+        absent = [
+            one for one in self._observations if one.outcome is ResponseKind.ABSENT and one.way is not None
+        ]
         for one in absent[: self._left]:
             seen = yield from self._ask(Purpose.STRANGER, one.endpoint, one.task_id, None)
-            if seen.outcome in {Outcome.REFUSED, Outcome.FORBIDDEN}:
+            if seen.outcome in {ResponseKind.REFUSED, ResponseKind.FORBIDDEN}:
                 self._endpoint, self._way = one.endpoint, one.way
                 return
 
-    def _other_ways(self) -> Generator[Step, Exchange, None]:
+    def _other_ways(self) -> Generator[ProbeRequest, Exchange, None]:
         """Send the key in other places while it is refused."""
         last = self._observations[-1]
         if self._way is not None or not self.keyed:
             return
         purpose = Purpose.TASK if self.task_id else Purpose.FAMILY
         for way in self._ways(self._endpoint):
-            if last.outcome is not Outcome.REFUSED or not self._left:
+            if last.outcome is not ResponseKind.REFUSED or not self._left:
                 return
             if way in self._used or len(self._used) == CREDENTIAL_LIMIT:
                 continue
             last = yield from self._ask(purpose, last.endpoint, last.task_id, way)
-            if last.outcome.admits or last.outcome is Outcome.ABSENT:
+            if last.outcome.admits or last.outcome is ResponseKind.ABSENT:
                 self._way = way
 
-    def _nowhere(self, endpoint: Endpoint) -> Generator[Step, Exchange, None]:
+    def _nowhere(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
         task_id = self._made_up(endpoint)
         request = endpoint.nowhere("nothing-is-here", task_id)
-        yield from self._send(Step(Purpose.NOWHERE, endpoint, task_id, self._way, request))
+        yield from self._send(ProbeRequest(Purpose.NOWHERE, endpoint, task_id, self._way, request))
 
-    def _several(self, endpoint: Endpoint) -> Generator[Step, Exchange, None]:
+    def _several(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
         """Ask for several tasks at once, once: it is a POST in most contracts, but it only reads."""
         if self._way is None and not any(one.outcome.admits for one in self._observations):
             return
@@ -181,7 +183,9 @@ class Plan:
             if prefix is not None and path is not None:
                 task_id = self.task_id or self._made_up(endpoint)
                 request = contract.batch_request([task_id], prefix + path)
-                seen = yield from self._send(Step(Purpose.BATCH, endpoint, task_id, self._way, request))
+                seen = yield from self._send(
+                    ProbeRequest(Purpose.BATCH, endpoint, task_id, self._way, request)
+                )
                 found, batch = document(seen.exchange), contract.reader.batch
                 listed = isinstance(found, list) or (batch is not None and batch.items.find(found))
                 if seen.exchange.status == 200 and listed:
@@ -190,15 +194,17 @@ class Plan:
 
     def _ask(
         self, purpose: Purpose, endpoint: Endpoint, task_id: str, way: Credential | None
-    ) -> Generator[Step, Exchange, Observation]:
-        return (yield from self._send(Step(purpose, endpoint, task_id, way, endpoint.request(task_id))))
+    ) -> Generator[ProbeRequest, Exchange, Attempt]:
+        return (
+            yield from self._send(ProbeRequest(purpose, endpoint, task_id, way, endpoint.request(task_id)))
+        )
 
-    def _send(self, step: Step) -> Generator[Step, Exchange, Observation]:
+    def _send(self, step: ProbeRequest) -> Generator[ProbeRequest, Exchange, Attempt]:
         if step.way is not None and step.way not in self._used:
             self._used.append(step.way)
         exchange = yield step
         found = outcome(exchange, step.task_id, self._fitting(step.endpoint))
-        seen = Observation(step.purpose, step.endpoint, step.task_id, step.way, exchange, found)
+        seen = Attempt(step.purpose, step.endpoint, step.task_id, step.way, exchange, found)
         self._observations.append(seen)
         return seen
 

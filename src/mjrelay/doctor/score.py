@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from mjrelay.doctor.observations import Outcome, Purpose, document, form, means
+from mjrelay.doctor.observations import Purpose, ResponseKind, document, form, means
 from mjrelay.doctor.similarity import likeness, resemblance, schema
 from mjrelay.semantics import State, scalar_text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mjrelay.contract import Contract
-    from mjrelay.doctor.observations import Evidence, Observation
+    from mjrelay.doctor.observations import Attempt, Observations
     from mjrelay.semantics import Matcher
 
 
@@ -66,7 +66,7 @@ class Score:
         return sum(WEIGHTS[name] * fit for name, fit in self.clues.items()) / weight if weight else 0.0
 
 
-def rank(evidence: Evidence, contracts: Sequence[Contract], now: datetime | None = None) -> list[Score]:
+def rank(evidence: Observations, contracts: Sequence[Contract], now: datetime | None = None) -> list[Score]:
     """
     The contracts by how they fit what came, the best first.
 
@@ -90,7 +90,7 @@ def plausible(moment: datetime, now: datetime) -> bool:
     return EARLIEST <= moment <= now + timedelta(days=1)
 
 
-def _unseen(evidence: Evidence, contract: Contract) -> int:
+def _unseen(evidence: Observations, contract: Contract) -> int:
     """How many names the contract shows that the task does not have; all of them, where none came."""
     alike = likeness(contract, {} if evidence.task is None else document(evidence.task.exchange))
     return 0 if alike is None else len(alike.absent)
@@ -100,7 +100,7 @@ def _host(contract: Contract) -> str | None:
     return urlsplit(contract.base_url).hostname if contract.base_url else None
 
 
-def _clues(evidence: Evidence, contract: Contract, now: datetime, host: str | None) -> dict[str, float]:
+def _clues(evidence: Observations, contract: Contract, now: datetime, host: str | None) -> dict[str, float]:
     endpoint, reader = evidence.endpoint, contract.reader
     clues: dict[str, float] = {}
     if endpoint is None:
@@ -122,7 +122,7 @@ def _clues(evidence: Evidence, contract: Contract, now: datetime, host: str | No
     return clues | _of_callers(evidence, contract)
 
 
-def _of_callers(evidence: Evidence, contract: Contract) -> dict[str, float]:
+def _of_callers(evidence: Observations, contract: Contract) -> dict[str, float]:
     """Whom the relay serves, and what with."""
     clues: dict[str, float] = {}
     if evidence.way is not None and not evidence.open:
@@ -134,12 +134,14 @@ def _of_callers(evidence: Evidence, contract: Contract) -> dict[str, float]:
     return clues
 
 
-def _of_task(seen: Observation, contract: Contract, now: datetime) -> dict[str, float]:
+def _of_task(seen: Attempt, contract: Contract, now: datetime) -> dict[str, float]:
     found, reader = document(seen.exchange), contract.reader
     asked = reader.id(found) if reader.accepts(found) else None
     state = reader.state(found)
     alike = likeness(contract, found)
-    right = asked == seen.task_id or (seen.outcome is Outcome.OTHER_TASK and scalar_text(asked) is not None)
+    right = asked == seen.task_id or (
+        seen.outcome is ResponseKind.OTHER_TASK and scalar_text(asked) is not None
+    )
     return {
         "id": 1.0 if right else 0.5 if scalar_text(asked) == seen.task_id else 0.0,
         "keys": _SILENT if alike is None else alike.value,
@@ -159,14 +161,14 @@ def _times(contract: Contract, found: Any, now: datetime) -> float:
     return sum(moment is not None and plausible(moment, now) for moment in read) / len(read)
 
 
-def _answered(seen: Observation, contract: Contract, matchers: Iterable[Matcher]) -> float:
+def _answered(seen: Attempt, contract: Contract, matchers: Iterable[Matcher]) -> float:
     """How an answer without a task fits: as the contract's words say, and as its schema shows it."""
     if not means(seen.exchange, tuple(matchers)):
         return 0.0
     return 0.6 + 0.4 * _body(seen, contract)
 
 
-def _body(seen: Observation, contract: Contract) -> float:
+def _body(seen: Attempt, contract: Contract) -> float:
     status = seen.exchange.status or 0
     shown = schema(contract, status) is not None
     empty = not seen.exchange.body.strip()
@@ -180,12 +182,12 @@ def _body(seen: Observation, contract: Contract) -> float:
     return float(seen.exchange.media_type in media)
 
 
-def _elsewhere(seen: Observation, contract: Contract) -> float:
+def _elsewhere(seen: Attempt, contract: Contract) -> float:
     matchers = contract.reader.elsewhere
     return float(means(seen.exchange, matchers)) if matchers else _SILENT
 
 
-def _credential(evidence: Evidence, contract: Contract) -> float:
+def _credential(evidence: Observations, contract: Contract) -> float:
     """Whether the key is accepted where the contract says, and not refused anywhere that it says."""
     ways = {form(one) for one in contract.credentials}
     if evidence.way is None or form(evidence.way) not in ways:

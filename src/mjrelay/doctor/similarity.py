@@ -24,7 +24,7 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list:
 
 
 @define
-class Likeness:
+class Similarity:
     """
     How a document fits a schema: names of the right type, and paths to what does not fit.
 
@@ -52,13 +52,13 @@ def schema(contract: Contract, status: int) -> Any:
     return None if media is None else contract.resolve(media).get("schema")
 
 
-def likeness(contract: Contract, document: Any, status: int = 200) -> Likeness | None:
+def likeness(contract: Contract, document: Any, status: int = 200) -> Similarity | None:
     """How a document fits the contract's schema of a status; None where there is none."""
     node = schema(contract, status)
     if node is None:
         return None
-    found = Likeness()
-    _compare(_Place(contract), document, node, found)
+    found = Similarity()
+    _compare(SchemaPath(contract), document, node, found)
     return found
 
 
@@ -76,7 +76,7 @@ def resemblance(contract: Contract, document: Any, state: State) -> float:
 def unset(contract: Contract, document: Any) -> dict[str, list[str]]:
     """The paths of what is unset in a document, by how it is written; only those of the contract's names."""
     found: dict[str, list[str]] = {"null": [], "empty": [], "zero": [], "absent": []}
-    known = likeness(contract, document) or Likeness()
+    known = likeness(contract, document) or Similarity()
     strange = {*known.extra}
     for path, kind in _kinds(document):
         if kind in found and path not in strange:
@@ -85,7 +85,7 @@ def unset(contract: Contract, document: Any) -> dict[str, list[str]]:
     return found
 
 
-def _compare(place: _Place, value: Any, node: Any, found: Likeness) -> None:
+def _compare(place: SchemaPath, value: Any, node: Any, found: Similarity) -> None:
     forms = list(_forms(place.contract, node, 0))
     types = {one for form in forms for one in _listed(form.get("type"))}
     if types and not _is_of(value, types):
@@ -103,7 +103,7 @@ def _compare(place: _Place, value: Any, node: Any, found: Likeness) -> None:
             _compare(place.below("[*]"), item, items, found)
 
 
-def _compare_object(place: _Place, value: dict[str, Any], forms: list[Any], found: Likeness) -> None:
+def _compare_object(place: SchemaPath, value: dict[str, Any], forms: list[Any], found: Similarity) -> None:
     properties = {name: one for form in forms for name, one in (form.get("properties") or {}).items()}
     if not properties:
         return
@@ -119,15 +119,15 @@ def _compare_object(place: _Place, value: dict[str, Any], forms: list[Any], foun
 
 
 @frozen
-class _Place:
+class SchemaPath:
     """Where in a document a comparison is."""
 
     contract: Contract
     path: str = "$"
     depth: int = 0
 
-    def below(self, step: str) -> _Place:
-        return _Place(self.contract, self.path + step, self.depth + 1)
+    def below(self, step: str) -> SchemaPath:
+        return SchemaPath(self.contract, self.path + step, self.depth + 1)
 
 
 def _forms(contract: Contract, node: Any, depth: int) -> Iterator[dict[str, Any]]:

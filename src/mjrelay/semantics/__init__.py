@@ -2,7 +2,7 @@
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import Path, compile_query, nested_body, parse_expression
+from mjrelay.semantics.paths import JSONPath, compile_query, nested_body, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
 from mjrelay.semantics.values import is_number, scalar_text
@@ -11,8 +11,8 @@ __all__ = [
     "Batch",
     "Button",
     "FormError",
+    "JSONPath",
     "Matcher",
-    "Path",
     "Reader",
     "Seed",
     "State",

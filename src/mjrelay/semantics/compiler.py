@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import Path, parse_expression
+from mjrelay.semantics.paths import JSONPath, parse_expression
 from mjrelay.semantics.predicate import Predicate, compile_predicate, compile_scope, same_value, table
 from mjrelay.semantics.reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
 from mjrelay.semantics.relation import Relation
@@ -39,7 +39,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         )
     compilers: dict[str, Callable[[], Any]] = {
         "ask": lambda: _ask(form["ask"]),
-        "id": lambda: Path.compile(form["id"]),
+        "id": lambda: JSONPath.compile(form["id"]),
         "accept": lambda: compile_predicate(form.get("accept", {})),
         "kind": lambda: _path(form.get("kind")),
         "prompt": lambda: _path(form.get("prompt")),
@@ -147,12 +147,12 @@ def _ask(expression: str) -> str:
     return expression
 
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path.compile(text)
+def _path(text: str | None) -> JSONPath | None:
+    return None if text is None else JSONPath.compile(text)
 
 
-def _paths(texts: Iterable[str]) -> tuple[Path, ...]:
-    return tuple(Path.compile(text) for text in _list(texts))
+def _paths(texts: Iterable[str]) -> tuple[JSONPath, ...]:
+    return tuple(JSONPath.compile(text) for text in _list(texts))
 
 
 def _states(
@@ -174,13 +174,13 @@ def _states(
     return words, table(words), tuple(wheres)
 
 
-def _progress(form: Mapping[str, str] | None) -> tuple[Path | None, int]:
+def _progress(form: Mapping[str, str] | None) -> tuple[JSONPath | None, int]:
     if form is None:
         return None, 1
     _known(form, "path", "format")
     if form["format"] not in PROGRESS_FORMATS:
         raise ContractError(f"{form['format']!r} is no format; write one of {', '.join(PROGRESS_FORMATS)}")
-    return Path.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
+    return JSONPath.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
 
 
 def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
@@ -190,15 +190,15 @@ def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     _known(form, *moments, "format", "zone", "unset")
     read = compile_time(form["format"], form.get("zone"))
     unset = table((value, True) for value in (None, "", *_list(form.get("unset", ()))))
-    return {name: Timestamp(Path.compile(form[name]), unset, read) for name in moments if name in form}
+    return {name: Timestamp(JSONPath.compile(form[name]), unset, read) for name in moments if name in form}
 
 
 def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
     return tuple(
-        Media(Path.compile(form), compile_scope(True))
+        Media(JSONPath.compile(form), compile_scope(True))
         if isinstance(form, str)
         else Media(
-            Path.compile(form["path"]),
+            JSONPath.compile(form["path"]),
             compile_scope({key: form[key] for key in form if key != "path"} or True),
         )
         for form in _list(forms)
@@ -208,7 +208,7 @@ def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
 def _ignored(form: Mapping[str, Any]) -> None:
     """Check the links that are not read; nothing but the linter and the profile uses them."""
     for path, reason in form.items():
-        Path.compile(path)
+        JSONPath.compile(path)
         if not isinstance(reason, str) or not reason.strip():
             raise ContractError(f"{path} has no reason; write in words why nothing reads it")
 
@@ -217,7 +217,7 @@ def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Bu
     if form is None:
         return lambda _: ()
     _known(form, "items", "id", "label", "emoji")
-    items = Path.compile(form["items"]).find
+    items = JSONPath.compile(form["items"]).find
     id_, label, emoji = _member(form["id"]), _member(form.get("label")), _member(form.get("emoji"))
 
     def buttons(document: Any) -> tuple[Button, ...]:
@@ -257,7 +257,7 @@ def _batch(form: Mapping[str, Any] | None) -> Batch | None:
         return None
     _known(form, "operation", "ids", "items", "as", "limit")
     _ask(form["ids"])
-    items = Path.compile(form["items"])
+    items = JSONPath.compile(form["items"])
     return Batch(
         operation=form["operation"],
         ids=form["ids"],
@@ -270,7 +270,7 @@ def _batch(form: Mapping[str, Any] | None) -> Batch | None:
 
 def _place(text: str) -> Location:
     """Where an item of a list stands in the document of a task."""
-    place = Path.compile(text).location
+    place = JSONPath.compile(text).location
     if not place or any(step != 0 for step in place if isinstance(step, int)):
         raise ContractError(f"{text!r} is no place of one item; write $.data, or $.data[0] or the like")
     return place
@@ -280,4 +280,4 @@ def _seed(form: Mapping[str, Any] | None) -> Seed | None:
     if form is None:
         return None
     _known(form, "operation", "value")
-    return Seed(form["operation"], Path.compile(form["value"]))
+    return Seed(form["operation"], JSONPath.compile(form["value"]))

@@ -30,12 +30,12 @@ _Selector = Callable[[Any], Iterable[Any]]
 _FirstAndFind = tuple[Callable[[Any], Any], Callable[[Any], list[Any]]]
 
 _NOTHING_THERE = (KeyError, TypeError)
-"""What `Path.first` and `Path.find` meet where a name is missing, or asked of what is no object."""
+"""What `JSONPath.first` and `JSONPath.find` meet where a name is missing, or asked of what is no object."""
 
 
 @frozen
-class Path:
-    """A JSONPath query; compare `Path.first` where one value is meant and `Path.find` where many are."""
+class JSONPath:
+    """A JSONPath query: `JSONPath.first` returns one value, `JSONPath.find` all of them."""
 
     text: str
 
@@ -46,7 +46,7 @@ class Path:
     """Every value selected in a document, in its order; none where it is nested too deeply to search."""
 
     @classmethod
-    def compile(cls, text: str) -> Path:
+    def compile(cls, text: str) -> JSONPath:
         """The path that a text denotes; raises `ContractError` where it is not RFC 9535."""
         if not _SIMPLE.fullmatch(text):
             return cls(text, *_several(_search(compile_query(text))))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from mjrelay.base import ContractError, Pattern
-from mjrelay.semantics.paths import Path
+from mjrelay.semantics.paths import JSONPath
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
     A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (a string, matched whole)
     or ``{present: bool}``. Where a path selects several values, one that fits is enough.
     """
-    tests = [(Path.compile(path).find, _condition(condition)) for path, condition in conditions.items()]
+    tests = [(JSONPath.compile(path).find, _condition(condition)) for path, condition in conditions.items()]
     return (lambda document: all(test(find(document)) for find, test in tests)) if tests else always
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mjrelay.base import Location
     from mjrelay.semantics.matcher import Matcher
-    from mjrelay.semantics.paths import Path
+    from mjrelay.semantics.paths import JSONPath
     from mjrelay.semantics.relation import Relation
 
 
@@ -77,7 +77,7 @@ class Button:
 class Media:
     """One way to URLs in a document: a path, and when it counts."""
 
-    path: Path
+    path: JSONPath
     _scope: Predicate = field(repr=False, eq=False)
 
     def urls(self, document: Any) -> list[str]:
@@ -95,7 +95,7 @@ class Media:
 class Timestamp:
     """One moment in a document: a path, and how it is written."""
 
-    path: Path
+    path: JSONPath
     _unset: Callable[[Any], bool | None] = field(repr=False, eq=False)
     _read: Callable[[Any], datetime | None] = field(repr=False, eq=False)
 
@@ -119,9 +119,9 @@ class Batch:
 
     operation: str
     ids: str
-    items: Path
+    items: JSONPath
     limit: int | None
-    array: Path | None
+    array: JSONPath | None
     place: Location = field(default=())
 
     def documents(self, answer: Any) -> list[Any]:
@@ -180,7 +180,7 @@ class Seed:
     """How the seed of a task's image is asked for."""
 
     operation: str
-    value: Path
+    value: JSONPath
 
 
 @frozen
@@ -193,17 +193,17 @@ class Reader:
     """
 
     ask: str
-    id_path: Path
-    status_path: Path | None
-    progress_path: Path | None
-    prompt_path: Path | None
+    id_path: JSONPath
+    status_path: JSONPath | None
+    progress_path: JSONPath | None
+    prompt_path: JSONPath | None
     submitted: Timestamp | None
     started: Timestamp | None
     finished: Timestamp | None
     image_media: tuple[Media, ...]
     video_media: tuple[Media, ...]
     input_media: tuple[Media, ...]
-    failure_paths: tuple[Path, ...]
+    failure_paths: tuple[JSONPath, ...]
     missing: tuple[Matcher, ...]
     unauthorized: tuple[Matcher, ...]
     forbidden: tuple[Matcher, ...]
@@ -213,13 +213,13 @@ class Reader:
     batch: Batch | None
     seed: Seed | None
     _accept: Predicate = field(repr=False)
-    _kind: Path | None = field(repr=False)
+    _kind: JSONPath | None = field(repr=False)
     _meaning: Callable[[Any], State | None] = field(repr=False)
     _wheres: tuple[tuple[Predicate, State], ...] = field(repr=False)
     _progress_scale: int = field(repr=False)
     _buttons: Callable[[Any], tuple[Button, ...]] = field(repr=False)
-    _error_code: tuple[Path, ...] = field(repr=False)
-    _error_message: tuple[Path, ...] = field(repr=False)
+    _error_code: tuple[JSONPath, ...] = field(repr=False)
+    _error_message: tuple[JSONPath, ...] = field(repr=False)
     _complete: Mapping[str, Predicate] = field(repr=False)
 
     def accepts(self, document: Any) -> bool:
@@ -309,7 +309,7 @@ def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
     return tuple(urls if len(urls) < 2 else dict.fromkeys(urls))
 
 
-def _first(paths: tuple[Path, ...], document: Any) -> str | None:
+def _first(paths: tuple[JSONPath, ...], document: Any) -> str | None:
     for path in paths:
         for value in path.find(document):
             if (found := scalar_text(value)) is not None:

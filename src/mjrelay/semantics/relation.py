@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mjrelay.base import ContractError, Pattern
-from mjrelay.semantics.paths import Path
+from mjrelay.semantics.paths import JSONPath
 from mjrelay.semantics.predicate import Predicate, compile_scope, same_value
 from mjrelay.semantics.values import is_number
 
@@ -86,10 +86,10 @@ class Relation:
 def _operand(form: Any) -> Operand:
     match form:
         case {"count": str(text)} if len(form) == 1:
-            counted = Path.compile(text)
+            counted = JSONPath.compile(text)
             return lambda document: [len(counted.find(document))]
         case {"path": str(text)} if not form.keys() - _OPERAND_KEYS:
-            path = Path.compile(text)
+            path = JSONPath.compile(text)
             if form.keys() == {"path"}:
                 return lambda document: [found for found in path.find(document) if found not in (None, "")]
             convert = _conversion(form)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
 from mjrelay.transport.response import CLOSED
-from mjrelay.transport.transport import LARGEST_BATCH, LARGEST_BODY, AsyncWire, TransportConfig, Wire
+from mjrelay.transport.transport import (
+    LARGEST_BATCH,
+    LARGEST_BODY,
+    AsyncTransport,
+    Transport,
+    TransportConfig,
+)
 
 if TYPE_CHECKING:
     from mjrelay.transport.streaming import RefusedAddressError, Stream, StreamError, stream_url
@@ -26,12 +32,12 @@ __all__ = [
     "CLOSED",
     "LARGEST_BATCH",
     "LARGEST_BODY",
-    "AsyncWire",
+    "AsyncTransport",
     "RefusedAddressError",
     "Stream",
     "StreamError",
+    "Transport",
     "TransportConfig",
-    "Wire",
     "connect",
     "connect_async",
     "stream_url",

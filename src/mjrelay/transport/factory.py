@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from mjrelay.transport.transport import AsyncWire, TransportConfig, Wire
+    from mjrelay.transport.transport import AsyncTransport, Transport, TransportConfig
 
 
 _log = logging.getLogger("mjrelay")
 _warned_in: int | None = None
 
 
-def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Wire:
+def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Transport:
     """
     A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
 
@@ -36,47 +36,47 @@ def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client |
     certificates or a client that cannot be used.
     """
     if client is not None:
-        from mjrelay.transport.httpx import ClientWire  # noqa: PLC0415
+        from mjrelay.transport.httpx import HTTPXTransport  # noqa: PLC0415
 
-        return ClientWire(link, client)
+        return HTTPXTransport(link, client)
     if fast:
         with _extra():
-            from mjrelay.transport.pyreqwest import FastWire  # noqa: PLC0415
+            from mjrelay.transport.pyreqwest import PyreqwestTransport  # noqa: PLC0415
         with _fork_allowed():
-            return FastWire(link)
+            return PyreqwestTransport(link)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
     if _route.proxy(link.origin, link.proxy):
-        from mjrelay.transport.httpx import ProxyWire  # noqa: PLC0415
+        from mjrelay.transport.httpx import ProxyTransport  # noqa: PLC0415
 
-        return ProxyWire(link)
-    from mjrelay.transport.h11 import HTTPWire  # noqa: PLC0415
+        return ProxyTransport(link)
+    from mjrelay.transport.h11 import H11Transport  # noqa: PLC0415
 
-    return HTTPWire(link)
+    return H11Transport(link)
 
 
 def connect_async(
     link: TransportConfig, *, fast: bool = False, client: httpx.AsyncClient | None = None
-) -> AsyncWire:
+) -> AsyncTransport:
     """The twin of `connect`."""
     if client is not None:
-        from mjrelay.transport.httpx import AsyncClientWire  # noqa: PLC0415
+        from mjrelay.transport.httpx import AsyncHTTPXTransport  # noqa: PLC0415
 
-        return AsyncClientWire(link, client)
+        return AsyncHTTPXTransport(link, client)
     if fast:
         with _extra():
-            from mjrelay.transport.pyreqwest import AsyncFastWire  # noqa: PLC0415
+            from mjrelay.transport.pyreqwest import AsyncPyreqwestTransport  # noqa: PLC0415
         with _fork_allowed():
-            return AsyncFastWire(link)
+            return AsyncPyreqwestTransport(link)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
     if _route.proxy(link.origin, link.proxy):
-        from mjrelay.transport.httpx import AsyncProxyWire  # noqa: PLC0415
+        from mjrelay.transport.httpx import AsyncProxyTransport  # noqa: PLC0415
 
-        return AsyncProxyWire(link)
-    from mjrelay.transport.h11 import AsyncHTTPWire  # noqa: PLC0415
+        return AsyncProxyTransport(link)
+    from mjrelay.transport.h11 import AsyncH11Transport  # noqa: PLC0415
 
-    return AsyncHTTPWire(link)
+    return AsyncH11Transport(link)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from mjrelay.base import SettingError, close_after_fork
-from mjrelay.transport.protocol import Talk
-from mjrelay.transport.response import CLOSED, Answer, GivenUpError, with_encoding
-from mjrelay.transport.route import CONNECT, Found, Place, context, dial, look_up, unreachable
+from mjrelay.transport.protocol import ClientProtocol
+from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
+from mjrelay.transport.route import CONNECT, Found, HostPort, context, dial, look_up, unreachable
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Idle(Generic[C]):
             connection.close()
 
 
-def _asked(talk: Talk, request: Request) -> bytes:
+def _asked(talk: ClientProtocol, request: Request) -> bytes:
     return talk.ask(request.method, request.target, with_encoding(request.headers), request.body)
 
 
@@ -93,7 +93,7 @@ class _Connection:
     """One connection of a thread."""
 
     def __init__(self, line: socket.socket, authority: str) -> None:
-        self._line, self._talk = line, Talk(authority)
+        self._line, self._talk = line, ClientProtocol(authority)
         self._readable = _Selector()
         self._readable.register(line, selectors.EVENT_READ)
         self.kept_until = 0.0
@@ -102,7 +102,7 @@ class _Connection:
     def silent(self) -> bool:
         return self._talk.silent
 
-    def carry(self, request: Request, answer: Answer) -> None:
+    def carry(self, request: Request, answer: ResponseBuilder) -> None:
         """Send a request and take its answer to the end."""
         line, talk = self._line, self._talk
         line.settimeout(answer.left())
@@ -128,17 +128,17 @@ _Selector = getattr(
 )  # select() fails from descriptor 1024 on
 
 
-class HTTPWire:
-    """`Wire` over connections of our own."""
+class H11Transport:
+    """`Transport` over connections of our own."""
 
     def __init__(self, link: TransportConfig) -> None:
-        self._link, self._place = link, Place.of(link.origin)
+        self._link, self._place = link, HostPort.of(link.origin)
         self._tls = context(link.verify) if self._place.tls else None
         self._idle: _Idle[_Connection] = _Idle()
         self._slots = threading.Semaphore(link.connections)
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         if not self._slots.acquire(timeout=max(0.0, timeout)):
             return answer.failed(answer.late)
         connection: _Connection | None = None
@@ -146,7 +146,7 @@ class HTTPWire:
             if (connection := self._idle.take()) is not None:
                 try:
                     connection.carry(request, answer)
-                except (GivenUpError, OSError):
+                except (ExchangeError, OSError):
                     if request.method != "GET" or not connection.silent:
                         raise
                     connection.close()
@@ -159,7 +159,7 @@ class HTTPWire:
                 self._idle.put(connection)
                 connection = None
             return answer.end()
-        except (GivenUpError, OSError) as error:
+        except (ExchangeError, OSError) as error:
             return answer.failed(error)
         finally:
             if connection is not None:
@@ -174,9 +174,9 @@ class _AsyncConnection(asyncio.Protocol):
     """One connection of an event loop; the answer is heard where it comes in, and waited for once."""
 
     def __init__(self, authority: str) -> None:
-        self._talk, self._loop = Talk(authority), asyncio.get_running_loop()
+        self._talk, self._loop = ClientProtocol(authority), asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._answer: Answer
+        self._answer: ResponseBuilder
         self._done: asyncio.Future[None] | None = None
         self.kept_until = 0.0
 
@@ -184,7 +184,7 @@ class _AsyncConnection(asyncio.Protocol):
     def silent(self) -> bool:
         return self._talk.silent
 
-    async def carry(self, request: Request, answer: Answer) -> None:
+    async def carry(self, request: Request, answer: ResponseBuilder) -> None:
         """Send a request and take its answer to the end."""
         self._answer, self._done = answer, self._loop.create_future()
         self._transport.write(_asked(self._talk, request))
@@ -201,7 +201,7 @@ class _AsyncConnection(asyncio.Protocol):
         try:
             if self._talk.hear(data, self._answer):
                 self._done.set_result(None)
-        except GivenUpError as error:
+        except ExchangeError as error:
             self._done.set_exception(error)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -233,24 +233,24 @@ class _AsyncConnection(asyncio.Protocol):
             return False
 
 
-class AsyncHTTPWire:
-    """`AsyncWire` over connections of our own."""
+class AsyncH11Transport:
+    """`AsyncTransport` over connections of our own."""
 
     def __init__(self, link: TransportConfig) -> None:
-        self._link, self._place = link, Place.of(link.origin)
+        self._link, self._place = link, HostPort.of(link.origin)
         self._tls = context(link.verify) if self._place.tls else None
         self._idle: _Idle[_AsyncConnection] = _Idle()
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         connection: _AsyncConnection | None = None
         try:
             async with asyncio.timeout(timeout), self._slots_here():
                 if (connection := self._idle.take()) is not None:
                     try:
                         await connection.carry(request, answer)
-                    except (GivenUpError, OSError):
+                    except (ExchangeError, OSError):
                         if request.method != "GET" or not connection.silent:
                             raise
                         connection.close()
@@ -262,7 +262,7 @@ class AsyncHTTPWire:
                     self._idle.put(connection)
                     connection = None
                 return answer.end()
-        except (GivenUpError, OSError) as error:
+        except (ExchangeError, OSError) as error:
             return answer.failed(error)
         finally:
             if connection is not None:
@@ -279,7 +279,7 @@ class AsyncHTTPWire:
             self._slots = slots = (loop, asyncio.Semaphore(self._link.connections))
         return slots[1]
 
-    async def _dial(self, answer: Answer) -> _AsyncConnection:
+    async def _dial(self, answer: ResponseBuilder) -> _AsyncConnection:
         place, loop = self._place, asyncio.get_running_loop()
         try:
             found = await _addresses(place)
@@ -312,7 +312,7 @@ class AsyncHTTPWire:
         raise AssertionError("a host has an address")
 
 
-async def _addresses(place: Place) -> list[Any]:
+async def _addresses(place: HostPort) -> list[Any]:
     """The addresses of a host, from no thread of the loop's own, which others may fill and its end awaits."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[Found] = loop.create_future()

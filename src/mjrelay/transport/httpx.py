@@ -22,8 +22,14 @@ import httpx
 from mjrelay.base import SettingError, close_after_fork, renew_after_fork
 from mjrelay.http import Redactor
 from mjrelay.transport import route as _route
-from mjrelay.transport.protocol import Talk
-from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
+from mjrelay.transport.protocol import ClientProtocol
+from mjrelay.transport.response import (
+    CLOSED,
+    ExchangeError,
+    ResponseBuilder,
+    UnsendableRequestError,
+    with_encoding,
+)
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -77,9 +83,9 @@ class _Discretion(logging.Filter):
 _discretion = _Discretion()
 
 
-class ClientWire:
+class HTTPXTransport:
     """
-    `Wire` over an httpx client, within its own timeouts where they are shorter.
+    `Transport` over an httpx client, within its own timeouts where they are shorter.
 
     httpx bounds each wait but not their sum, so each exchange has a thread, which is not waited for longer
     than the time that the exchange has.
@@ -93,13 +99,13 @@ class ClientWire:
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         exchanges: SimpleQueue[Exchange] = SimpleQueue()
         try:
             args = (self._carry, _built(self._client, self._link, request, answer), answer, exchanges)
             thread = threading.Thread(target=contextvars.copy_context().run, args=args, daemon=True)
             del args  # the URL may hold the key, and a traceback could show it
-        except GivenUpError as error:
+        except ExchangeError as error:
             return answer.failed(error)
         thread.start()
         try:
@@ -107,7 +113,7 @@ class ClientWire:
         except Empty:
             return answer.failed(answer.late)
 
-    def _carry(self, sent: httpx.Request, answer: Answer, exchanges: SimpleQueue[Exchange]) -> None:
+    def _carry(self, sent: httpx.Request, answer: ResponseBuilder, exchanges: SimpleQueue[Exchange]) -> None:
         try:
             response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
             try:
@@ -128,8 +134,8 @@ class ClientWire:
         self._closed = True
 
 
-class AsyncClientWire:
-    """The twin of `ClientWire`."""
+class AsyncHTTPXTransport:
+    """The twin of `HTTPXTransport`."""
 
     def __init__(self, link: TransportConfig, client: httpx.AsyncClient) -> None:
         if not isinstance(client, httpx.AsyncClient):
@@ -139,7 +145,7 @@ class AsyncClientWire:
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         try:
             async with asyncio.timeout(timeout):
                 response = await self._client.send(
@@ -165,8 +171,8 @@ class AsyncClientWire:
         self._closed = True
 
 
-class ProxyWire(ClientWire):
-    """`Wire` through a proxy."""
+class ProxyTransport(HTTPXTransport):
+    """`Transport` through a proxy."""
 
     def __init__(self, link: TransportConfig) -> None:
         self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
@@ -177,8 +183,8 @@ class ProxyWire(ClientWire):
         self._client.close()
 
 
-class AsyncProxyWire(AsyncClientWire):
-    """The twin of `ProxyWire`."""
+class AsyncProxyTransport(AsyncHTTPXTransport):
+    """The twin of `ProxyTransport`."""
 
     def __init__(self, link: TransportConfig) -> None:
         self._hidden, self._options = _through(link.origin, link.proxy, link.verify, link.connections)
@@ -202,7 +208,7 @@ class AsyncProxyWire(AsyncClientWire):
 def download(
     url: str, headers: Headers, *, timeout: float, proxy: str, verify: bool | str | ssl.SSLContext
 ) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
-    """Status, header fields and the pieces of a body that comes through a proxy; raises `GivenUpError`."""
+    """Status, header fields and the pieces of a body that comes through a proxy; raises `ExchangeError`."""
     _hidden, options = _through(url, proxy, verify, 1)  # the name keeps it alive
     with httpx.Client(**{**options, "timeout": timeout}, event_hooks=_HOOKS) as client:
         with _told():
@@ -237,7 +243,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise GivenUpError(_discretion.text(str(error) or type(error).__name__)) from error
+        raise ExchangeError(_discretion.text(str(error) or type(error).__name__)) from error
 
 
 def _through(
@@ -270,10 +276,10 @@ def _through(
 
 
 def _built(
-    client: httpx.Client | httpx.AsyncClient, link: TransportConfig, request: Request, answer: Answer
+    client: httpx.Client | httpx.AsyncClient, link: TransportConfig, request: Request, answer: ResponseBuilder
 ) -> httpx.Request:
     # What our own connections refuse is refused here too, whatever the client would make of it.
-    Talk("").ask(request.method, request.target, with_encoding(request.headers), b"")
+    ClientProtocol("").ask(request.method, request.target, with_encoding(request.headers), b"")
     left = answer.left()
     bounds = {wait: min(left, bound or left) for wait, bound in client.timeout.as_dict().items()}
     try:
@@ -285,7 +291,7 @@ def _built(
             timeout=httpx.Timeout(**bounds),
         )
     except (httpx.InvalidURL, ValueError) as error:
-        raise UnsentError(f"the request cannot be sent ({error})") from None
+        raise UnsendableRequestError(f"the request cannot be sent ({error})") from None
 
 
 def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> None:
@@ -295,7 +301,7 @@ def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> No
         raise SettingError("the client that was given with client= is closed; make a relay with another one")
 
 
-def _begun(answer: Answer, response: httpx.Response) -> bool:
+def _begun(answer: ResponseBuilder, response: httpx.Response) -> bool:
     """Tell the head; whether the body is there already, unpacked, as from a transport made for tests."""
     answer.begin(response.status_code, _fields(response), unpacked=response.is_stream_consumed)
     return response.is_stream_consumed
@@ -305,8 +311,8 @@ def _fields(response: httpx.Response) -> Headers:
     return tuple((str(name, "latin-1"), str(value, "latin-1")) for name, value in response.headers.raw)
 
 
-def _reason(answer: Answer, error: Exception) -> str | Exception:
-    if isinstance(error, (GivenUpError, TimeoutError)):
+def _reason(answer: ResponseBuilder, error: Exception) -> str | Exception:
+    if isinstance(error, (ExchangeError, TimeoutError)):
         return error
     if isinstance(error, httpx.TimeoutException) and answer.deadline - time.monotonic() < _NEARLY:
         return answer.late

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import h11
 
-from mjrelay.transport.response import GivenUpError, UnsentError
+from mjrelay.transport.response import ExchangeError, UnsendableRequestError
 
 if TYPE_CHECKING:
     from mjrelay.http import Headers
@@ -16,7 +16,7 @@ LARGEST_HEAD = 100 * 1024
 """Bytes of an answer's head, or of the lines between its parts, that are read before it is given up."""
 
 
-class Listener(Protocol):
+class ResponseListener(Protocol):
     """Whoever is told the answer while it comes; what it raises ends the talk."""
 
     def begin(self, status: int, headers: Headers) -> None:
@@ -26,7 +26,7 @@ class Listener(Protocol):
         """A piece of the body has come."""
 
 
-class Talk:
+class ClientProtocol:
     """
     One request after another on one connection.
 
@@ -39,7 +39,7 @@ class Talk:
         self.silent = True
 
     def ask(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
-        """The bytes of a request; raises `UnsentError` for one that HTTP cannot carry."""
+        """The bytes of a request; raises `UnsendableRequestError` for one that HTTP cannot carry."""
         named = {name.lower() for name, _ in headers}
         fields = list(headers)
         if "host" not in named:
@@ -52,21 +52,21 @@ class Talk:
             return head + (send(h11.Data(body)) or b"" if body else b"") + (send(h11.EndOfMessage()) or b"")
         except (h11.LocalProtocolError, UnicodeEncodeError):
             # What was raised shows the value, which may be the key.
-            raise UnsentError(
+            raise UnsendableRequestError(
                 "the request cannot be sent; HTTP carries no such path or header field, check headers="
             ) from None
 
-    def hear(self, data: bytes, listener: Listener) -> bool:
+    def hear(self, data: bytes, listener: ResponseListener) -> bool:
         """
         Whether the answer is complete with these bytes; none at all mean that the connection has ended.
 
-        Raises `GivenUpError` for what is no HTTP or breaks off, and whatever the listener raises.
+        Raises `ExchangeError` for what is no HTTP or breaks off, and whatever the listener raises.
         """
         engine = self._engine
         if data:
             self.silent = False
         elif engine.their_state is h11.SEND_RESPONSE:
-            raise GivenUpError("the connection was closed before an answer came")
+            raise ExchangeError("the connection was closed before an answer came")
         try:
             engine.receive_data(data)
             while (event := engine.next_event()) is not h11.NEED_DATA:
@@ -79,7 +79,7 @@ class Talk:
                 elif not isinstance(event, h11.InformationalResponse):
                     return isinstance(event, h11.EndOfMessage)
         except h11.RemoteProtocolError as error:
-            raise GivenUpError(f"the answer is not HTTP as it should be ({error})") from error
+            raise ExchangeError(f"the answer is not HTTP as it should be ({error})") from error
         return False
 
     def renew(self) -> bool:

@@ -30,7 +30,13 @@ from pyreqwest.proxy import ProxyBuilder
 
 from mjrelay.base import SettingError, __version__, read_file
 from mjrelay.transport import route as _route
-from mjrelay.transport.response import CLOSED, Answer, GivenUpError, UnsentError, with_encoding
+from mjrelay.transport.response import (
+    CLOSED,
+    ExchangeError,
+    ResponseBuilder,
+    UnsendableRequestError,
+    with_encoding,
+)
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -63,8 +69,8 @@ _LARGEST_BUNDLE = 16 << 20
 _NUMBER = re.compile(r" \(os error \d+\)$")
 
 
-class FastWire:
-    """`Wire` over pyreqwest."""
+class PyreqwestTransport:
+    """`Transport` over pyreqwest."""
 
     def __init__(self, link: TransportConfig) -> None:
         self._link = link
@@ -72,7 +78,7 @@ class FastWire:
         self._answered = False  # so that a connection may have been kept
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         client = self._client  # which stays alive, if `close` is called meanwhile, until this is done
         if client is None:
             raise SettingError(CLOSED)
@@ -85,10 +91,10 @@ class FastWire:
                 self._carry(client, request, answer)
             self._answered = True
             return answer.end()
-        except (GivenUpError, PyreqwestError) as error:
+        except (ExchangeError, PyreqwestError) as error:
             return answer.failed(_reason(self._link, answer, error))
 
-    def _carry(self, client: SyncClient, request: Request, answer: Answer) -> None:
+    def _carry(self, client: SyncClient, request: Request, answer: ResponseBuilder) -> None:
         url = _url(self._link, request)
         with _filled(client.request(request.method, url), request, answer).build_streamed() as response:
             _begin(answer, response)
@@ -100,8 +106,8 @@ class FastWire:
         self._client = None  # its own close() would cut off what is under way, and keep what is idle
 
 
-class AsyncFastWire:
-    """`AsyncWire` over pyreqwest."""
+class AsyncPyreqwestTransport:
+    """`AsyncTransport` over pyreqwest."""
 
     def __init__(self, link: TransportConfig) -> None:
         self._link = link
@@ -109,7 +115,7 @@ class AsyncFastWire:
         self._answered = False
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = Answer(self._link, request, timeout, largest)
+        answer = ResponseBuilder(self._link, request, timeout, largest)
         client = self._client
         if client is None:
             raise SettingError(CLOSED)
@@ -122,10 +128,10 @@ class AsyncFastWire:
                 await self._carry(client, request, answer)
             self._answered = True
             return answer.end()
-        except (GivenUpError, PyreqwestError) as error:
+        except (ExchangeError, PyreqwestError) as error:
             return answer.failed(_reason(self._link, answer, error))
 
-    async def _carry(self, client: Client, request: Request, answer: Answer) -> None:
+    async def _carry(self, client: Client, request: Request, answer: ResponseBuilder) -> None:
         url = _url(self._link, request)
         async with _filled(client.request(request.method, url), request, answer).build_streamed() as response:
             _begin(answer, response)
@@ -205,13 +211,15 @@ def _url(link: TransportConfig, request: Request) -> Url:
     try:
         url = Url(link.origin + request.target)
     except ValueError:
-        raise UnsentError(_UNSENT) from None  # what was raised shows the value, which may be the key
+        raise UnsendableRequestError(
+            _UNSENT
+        ) from None  # what was raised shows the value, which may be the key
     if not str(url).endswith(request.target):  # even encoded, two dots climb out of a path
-        raise UnsentError("the request cannot be sent as it is; leave fast out for this path")
+        raise UnsendableRequestError("the request cannot be sent as it is; leave fast out for this path")
     return url
 
 
-def _filled(builder: R, request: Request, answer: Answer) -> R:
+def _filled(builder: R, request: Request, answer: ResponseBuilder) -> R:
     fields = request.headers
     if request.body:
         builder = builder.body_bytes(request.body)
@@ -220,13 +228,13 @@ def _filled(builder: R, request: Request, answer: Answer) -> R:
     try:
         return builder.headers(fields).timeout(timedelta(seconds=answer.left()))
     except ValueError:
-        raise UnsentError(_UNSENT) from None
+        raise UnsendableRequestError(_UNSENT) from None
 
 
-def _begin(answer: Answer, response: BaseResponse) -> None:
+def _begin(answer: ResponseBuilder, response: BaseResponse) -> None:
     status = response.status
     if status < 200:
-        raise GivenUpError(f"the answer is not HTTP as it should be (status {status})")
+        raise ExchangeError(f"the answer is not HTTP as it should be (status {status})")
     answer.begin(status, _fields(response.headers))
 
 
@@ -257,7 +265,7 @@ def _may_be_repeated(request: Request, error: PyreqwestError) -> bool:
     return _SENDING in _causes(error)
 
 
-def _reason(link: TransportConfig, answer: Answer, error: Exception) -> str | Exception:
+def _reason(link: TransportConfig, answer: ResponseBuilder, error: Exception) -> str | Exception:
     if not isinstance(error, PyreqwestError):
         return error
     if isinstance(error, RequestTimeoutError) and time.monotonic() >= answer.deadline:
@@ -265,7 +273,7 @@ def _reason(link: TransportConfig, answer: Answer, error: Exception) -> str | Ex
     causes = _causes(error)
     last = _NUMBER.sub("", (causes or [error.message])[-1])
     if isinstance(error, RequestTimeoutError) or _CONNECTING in causes:
-        return _route.unreachable(_route.Place.of(link.origin), OSError(last))
+        return _route.unreachable(_route.HostPort.of(link.origin), OSError(last))
     if last == "connection closed before message completed":
         return "the connection was closed before an answer came"
     if isinstance(error, DecodeError) or "error decoding response body" in causes:

@@ -22,11 +22,11 @@ _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
-class GivenUpError(Exception):
+class ExchangeError(Exception):
     """An exchange is not read to its end, for the reason given."""
 
 
-class UnsentError(GivenUpError):
+class UnsendableRequestError(ExchangeError):
     """The request itself is at fault, so that no other time is better for it."""
 
 
@@ -38,7 +38,7 @@ def with_encoding(headers: Headers) -> Headers:
     return (*headers, _GZIP_ONLY)
 
 
-class Answer:
+class ResponseBuilder:
     """
     Takes an answer piece by piece and makes the exchange of it.
 
@@ -74,10 +74,10 @@ class Answer:
         self._unpacking: Any = None
 
     def left(self) -> float:
-        """Seconds until the deadline; raises `GivenUpError` when there are none."""
+        """Seconds until the deadline; raises `ExchangeError` when there are none."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise GivenUpError(self.late)
+            raise ExchangeError(self.late)
         return left
 
     @property
@@ -89,7 +89,7 @@ class Answer:
         """
         The head has come; ``unpacked`` says that somebody else undoes the compression.
 
-        Raises `GivenUpError` where the body is encoded in a way not asked for.
+        Raises `ExchangeError` where the body is encoded in a way not asked for.
         """
         self.status, self.headers = status, headers
         self._body, self._size, self._unpacking = b"", 0, None
@@ -99,19 +99,19 @@ class Answer:
         if not codings:
             return
         if codings not in (["gzip"], ["x-gzip"]):
-            raise GivenUpError(f"the body is encoded as {', '.join(codings)}; only gzip was asked for")
+            raise ExchangeError(f"the body is encoded as {', '.join(codings)}; only gzip was asked for")
         if not unpacked:
             self._unpacking = zlib.decompressobj(_GZIP)
 
     def take(self, piece: bytes) -> None:
-        """A piece of the body has come; raises `GivenUpError` where it is too large, too late or garbled."""
+        """A piece of the body has come; raises `ExchangeError` where it is too large, too late or garbled."""
         self.left()
         self._size += len(piece)
         if self._unpacking is not None and not self._unpacking.eof:
             try:
                 piece = self._unpacking.decompress(piece, self._largest + 1 - len(self._body))
             except zlib.error as error:
-                raise GivenUpError(f"the body is not gzip as its header says ({error})") from error
+                raise ExchangeError(f"the body is not gzip as its header says ({error})") from error
         elif self._unpacking is not None:
             piece = b""
         if not self._body:
@@ -121,7 +121,7 @@ class Answer:
         else:
             self._body = bytearray(self._body) + piece
         if self._size > self._largest or len(self._body) > self._largest:
-            raise GivenUpError(f"{OVERSIZE} {self._largest} bytes")
+            raise ExchangeError(f"{OVERSIZE} {self._largest} bytes")
 
     def end(self) -> Exchange:
         """The body has come to its end."""
@@ -135,7 +135,7 @@ class Answer:
 
         Raises `SettingError` where the reason is the request itself.
         """
-        if isinstance(reason, UnsentError):
+        if isinstance(reason, UnsendableRequestError):
             raise SettingError(self._link.redactor.text(str(reason))) from None
         if isinstance(reason, TimeoutError) and reason.errno is None:  # ours; the system's has a number
             reason = self.late

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from mjrelay.base import SettingError, close_after_fork
 from mjrelay.http import is_loopback_url
-from mjrelay.transport.response import GivenUpError
+from mjrelay.transport.response import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +33,12 @@ CONNECT = 5.0
 """Seconds that one address of a host has to take a connection."""
 
 
-class RefusedError(GivenUpError):
+class RefusedError(ExchangeError):
     """None of a host's addresses may be connected to."""
 
 
 @frozen
-class Place:
+class HostPort:
     """The host and port of an origin; ``authority`` is both as the Host field has them."""
 
     host: str
@@ -47,7 +47,7 @@ class Place:
     authority: str
 
     @classmethod
-    def of(cls, url: str) -> Place:
+    def of(cls, url: str) -> HostPort:
         """The place of a URL; raises ValueError for one without a host."""
         parts = urlsplit(url)
         if not parts.hostname or parts.scheme not in {"http", "https"}:
@@ -113,7 +113,7 @@ def _trusting(trusted: str | None) -> ssl.SSLContext:
 
 
 def dial(
-    place: Place,
+    place: HostPort,
     tls: ssl.SSLContext | None,
     left: Callable[[], float],
     admit: Callable[[Address], bool] | None = None,
@@ -121,7 +121,7 @@ def dial(
     """
     A socket connected to one of the addresses that ``admit`` lets pass, with TLS to the host's own name.
 
-    ``left`` says how many seconds remain, and raises when there are none. Raises `GivenUpError`, as
+    ``left`` says how many seconds remain, and raises when there are none. Raises `ExchangeError`, as
     `RefusedError` where no address was admitted.
     """
     try:
@@ -156,13 +156,13 @@ def dial(
     raise AssertionError("a host has an address")
 
 
-def unreachable(place: Place, error: Exception) -> GivenUpError:
+def unreachable(place: HostPort, error: Exception) -> ExchangeError:
     """Says that there is no connection to a place, and why."""
     reason = getattr(error, "strerror", None) or str(error) or "it takes too long"
-    return GivenUpError(f"no connection to {place.authority} ({reason})")
+    return ExchangeError(f"no connection to {place.authority} ({reason})")
 
 
-def _addresses(place: Place, seconds: float) -> list[Any]:
+def _addresses(place: HostPort, seconds: float) -> list[Any]:
     answers: SimpleQueue[Found] = SimpleQueue()
     look_up(place, answers.put)
     try:
@@ -174,7 +174,7 @@ def _addresses(place: Place, seconds: float) -> list[Any]:
     return found
 
 
-def look_up(place: Place, tell: Callable[[Found], object]) -> None:
+def look_up(place: HostPort, tell: Callable[[Found], object]) -> None:
     """
     Have the addresses of a host told, or why there are none.
 
@@ -189,7 +189,7 @@ def look_up(place: Place, tell: Callable[[Found], object]) -> None:
         _resolve(place, tell)
 
 
-def _resolve(place: Place, tell: Callable[[Found], object]) -> None:
+def _resolve(place: HostPort, tell: Callable[[Found], object]) -> None:
     found: Found
     try:
         found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)

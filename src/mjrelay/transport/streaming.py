@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 from attrs import define, field
 
 from mjrelay.transport import route as _route
-from mjrelay.transport.protocol import Talk
-from mjrelay.transport.response import GivenUpError
+from mjrelay.transport.protocol import ClientProtocol
+from mjrelay.transport.response import ExchangeError
 
 if TYPE_CHECKING:
     import ssl
@@ -81,7 +81,7 @@ def stream_url(
     proxy or certificates that cannot be used.
     """
     try:
-        place = _route.Place.of(url)
+        place = _route.HostPort.of(url)
     except ValueError as error:
         raise StreamError(f"this is no URL that can be fetched ({error})") from error
     fields = (*headers, ("Accept-Encoding", "identity"), ("Connection", "close"))
@@ -126,10 +126,10 @@ def _direct(
             raise TimeoutError(f"no answer within {timeout:g} seconds")
         return seconds
 
-    place, parts = _route.Place.of(url), urlsplit(url)
+    place, parts = _route.HostPort.of(url), urlsplit(url)
     target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=string.punctuation)
     with _route.dial(place, _route.context(verify) if place.tls else None, left, admit) as line:
-        talk, heard = Talk(place.authority), _Heard()
+        talk, heard = ClientProtocol(place.authority), _Heard()
         line.sendall(talk.ask("GET", target, headers, b""))
         ended = False
         while heard.status is None:
@@ -139,7 +139,7 @@ def _direct(
         yield Stream(heard.status, heard.headers, _rest(line, talk, heard, ended=ended))
 
 
-def _rest(line: socket.socket, talk: Talk, heard: _Heard, *, ended: bool) -> Iterator[bytes]:
+def _rest(line: socket.socket, talk: ClientProtocol, heard: _Heard, *, ended: bool) -> Iterator[bytes]:
     while True:
         yield b"".join(heard.pieces)
         heard.pieces.clear()
@@ -148,7 +148,7 @@ def _rest(line: socket.socket, talk: Talk, heard: _Heard, *, ended: bool) -> Ite
         ended = talk.hear(line.recv(_PIECE), heard)
 
 
-def _judge(place: _route.Place, admit: Admit) -> None:
+def _judge(place: _route.HostPort, admit: Admit) -> None:
     """Raises `RefusedError` for a host that is an address, in any of its spellings, and not admitted."""
     host = place.host.rstrip(".")
     try:
@@ -168,5 +168,5 @@ def _told() -> Iterator[None]:
         yield
     except _route.RefusedError as error:
         raise RefusedAddressError(str(error)) from error
-    except (GivenUpError, OSError) as error:
+    except (ExchangeError, OSError) as error:
         raise StreamError(str(error) or type(error).__name__) from error

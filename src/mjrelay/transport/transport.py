@@ -24,7 +24,7 @@ LARGEST_BATCH = 16 * 1024 * 1024
 """The same for a response with several tasks."""
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """
     Sends requests to one relay and never follows a redirect. Threads may share it.
 
@@ -44,11 +44,11 @@ class Wire(Protocol):
         """Close the connections; what is under way ends as it ends."""
 
 
-class AsyncWire(Protocol):
-    """The twin of `Wire` for the tasks of one event loop."""
+class AsyncTransport(Protocol):
+    """The twin of `Transport` for the tasks of one event loop."""
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        """As `Wire.send`."""
+        """As `Transport.send`."""
 
     async def close(self) -> None:
         """Close the connections; what is under way ends as it ends."""

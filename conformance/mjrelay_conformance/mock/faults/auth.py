@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import REFUSED, Fault, refuses, wrong_when
-from mjrelay_conformance.mock.response import Answer, Call, Route, with_field, with_type
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_field, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from mjrelay_conformance.mock.change import Finish
 
 
-def _wrong_credential(call: Call) -> Call:
+def _wrong_credential(call: MockRequest) -> MockRequest:
     return call.admitted if call.route is Route.REFUSED and call.secrets else call
 
 
-def _no_credential(call: Call) -> Call:
+def _no_credential(call: MockRequest) -> MockRequest:
     return call.admitted if call.route is Route.REFUSED and not any(_fields(call)) else call
 
 
-def _other_header(call: Call) -> Call:
+def _other_header(call: MockRequest) -> MockRequest:
     return call.admitted if _misplaced(call) else call
 
 
-def _misplaced(call: Call) -> bool:
+def _misplaced(call: MockRequest) -> bool:
     """Whether a caller is refused who has the right credential, but in another place or form."""
     words = [value.split()[-1:] for _, value in call.request.headers]
     return call.route is Route.REFUSED and [call.key] in words
 
 
-def _any_credential(call: Call) -> Call:
+def _any_credential(call: MockRequest) -> MockRequest:
     return call.admitted if call.route is Route.REFUSED and call.task_id in call.tasks else call
 
 
-def _refusal_with_task(call: Call, answer: Answer) -> Answer:
+def _refusal_with_task(call: MockRequest, answer: MockResponse) -> MockResponse:
     return answer if call.entitled else evolve(answer, status=401)
 
 
-def _first_way_only(call: Call) -> Call:
+def _first_way_only(call: MockRequest) -> MockRequest:
     first = call.contract.credentials[0]
     return call if call.key in call.request.presented(first) else _refused(call)
 
 
-def _scheme_to_the_letter(call: Call) -> Call:
+def _scheme_to_the_letter(call: MockRequest) -> MockRequest:
     exact = any(
         value.startswith(one.prefix) and value.removeprefix(one.prefix).strip() == call.key
         for one in call.contract.credentials
@@ -56,16 +56,16 @@ def _scheme_to_the_letter(call: Call) -> Call:
     return call if exact else _refused(call)
 
 
-def _login(_: Call, answer: Answer) -> Answer:
+def _login(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(with_field(with_type(answer, None), "location", "/login"), status=302, body=b"")
 
 
-def _refused(call: Call) -> Call:
+def _refused(call: MockRequest) -> MockRequest:
     asks = call.route in {Route.TASK, Route.BATCH, Route.MISSING}
     return evolve(call, route=Route.REFUSED) if asks else call
 
 
-def _fields(call: Call) -> Iterator[str]:
+def _fields(call: MockRequest) -> Iterator[str]:
     """What stands in the places of credentials."""
     for one in call.contract.credentials:
         yield from call.request.values(one.place, one.field)

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
-from mjrelay_conformance.mock.response import Call, Route
+from mjrelay_conformance.mock.response import MockRequest, Route
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _BATCH = frozenset({Route.BATCH})
 
 
-def _differs_in_batch(call: Call, document: Any) -> Any:
+def _differs_in_batch(call: MockRequest, document: Any) -> Any:
     return effects.changes_when_read(call, document) if call.ids else document
 
 
-def _one_more(call: Call) -> Call:
+def _one_more(call: MockRequest) -> MockRequest:
     other = next((id_ for id_ in call.tasks if id_ not in (call.ids or ())), None)
     if call.route is not Route.BATCH or other is None:
         return call

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock import places, response, writer
 from mjrelay_conformance.mock.places import kind, permits
-from mjrelay_conformance.mock.response import Answer, Call, with_field, with_type
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, with_field, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
 
 
-def status(code: int) -> Callable[[Call, Answer], Answer]:
+def status(code: int) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that gives answers another status."""
     return lambda _, answer: evolve(answer, status=code)
 
 
-def field(name: str, value: str | None) -> Callable[[Call, Answer], Answer]:
+def field(name: str, value: str | None) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that sets a header field, or leaves it out."""
     return lambda _, answer: with_field(answer, name, value)
 
 
-def page(code: int, content_type: str | None = response.HTML) -> Callable[[Call, Answer], Answer]:
+def page(
+    code: int, content_type: str | None = response.HTML
+) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that puts a web page in place of a body; without a type it keeps the answer's own."""
     return lambda _, answer: evolve(
         with_type(answer, content_type or answer.content_type or response.JSON),
@@ -35,12 +37,12 @@ def page(code: int, content_type: str | None = response.HTML) -> Callable[[Call,
     )
 
 
-def appended(text: bytes) -> Callable[[Call, Answer], Answer]:
+def appended(text: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that puts more behind a body."""
     return lambda _, answer: evolve(answer, body=answer.body + text)
 
 
-def wrong_type(call: Call, document: Any) -> Any:
+def wrong_type(call: MockRequest, document: Any) -> Any:
     def wrong(location: Location, value: Any) -> list[Any]:
         if kind(value) not in places.SCALARS - {"null"}:
             return []
@@ -55,7 +57,7 @@ def wrong_type(call: Call, document: Any) -> Any:
     return document
 
 
-def changes_when_read(call: Call, document: Any) -> Any:
+def changes_when_read(call: MockRequest, document: Any) -> Any:
     prompt = call.contract.reader.prompt_path
     preferred = [] if prompt is None else prompt.locate(document)
     unnamed, _ = places.places(call.contract, document)

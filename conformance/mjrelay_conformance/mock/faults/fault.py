@@ -10,8 +10,8 @@ from attrs import field, frozen
 from mjrelay.http import Exchange
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import response
-from mjrelay_conformance.mock.change import Change
-from mjrelay_conformance.mock.response import Call, Route
+from mjrelay_conformance.mock.change import Behaviour
+from mjrelay_conformance.mock.response import MockRequest, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Phase(StrEnum):
 
 
 @frozen
-class Fault(Change):
+class Fault(Behaviour):
     """
     One way of being wrong.
 
@@ -61,7 +61,7 @@ def wrong_when(route: Route, finish: Finish, breaks: tuple[str, ...]) -> Callabl
         if route is Route.REFUSED and not refuses(contract):
             return False
         right = response.missing(contract) if route is Route.MISSING else response.refused(contract)
-        answer = finish(Call(contract, route), right)
+        answer = finish(MockRequest(contract, route), right)
         exchange = Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
         reader = contract.reader
         matchers = reader.missing if route is Route.MISSING else reader.unauthorized

@@ -12,7 +12,7 @@ from mjrelay_conformance.mock import places, response, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
 from mjrelay_conformance.mock.places import kind
-from mjrelay_conformance.mock.response import Answer, Call, with_type
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +24,16 @@ _MEDIA_TYPE = ("fetch/200/media-type",)
 _JSON = ("fetch/200/json",)
 
 
-def _other_charset(_: Call, answer: Answer) -> Answer:
+def _other_charset(_: MockRequest, answer: MockResponse) -> MockResponse:
     media_type = (answer.content_type or response.JSON).partition(";")[0]
     return with_type(answer, f"{media_type}; charset=gbk")
 
 
-def _nothing(_: Call, answer: Answer) -> Answer:
+def _nothing(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, body=b"")
 
 
-def _truncated(_: Call, answer: Answer) -> Answer:
+def _truncated(_: MockRequest, answer: MockResponse) -> MockResponse:
     half = answer.body[: len(answer.body) // 2]
     return evolve(answer, body=half.decode("utf-8", "ignore").encode())  # between two characters
 
@@ -41,14 +41,14 @@ def _truncated(_: Call, answer: Answer) -> Answer:
 _garbage = effects.appended(b"\n<!-- served from the cache -->\n")
 
 
-def _marked(_: Call, answer: Answer) -> Answer:
+def _marked(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, body=b"\xef\xbb\xbf" + answer.body)
 
 
-def _in_text(sign: bytes) -> Callable[[Call, Answer], Answer]:
+def _in_text(sign: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that puts bytes at the beginning of a body's last text."""
 
-    def put(_: Call, answer: Answer) -> Answer:
+    def put(_: MockRequest, answer: MockResponse) -> MockResponse:
         text = answer.body.rfind(b':"')
         place = len(answer.body) if text < 0 else text + 2
         return evolve(answer, body=answer.body[:place] + sign + answer.body[place:])
@@ -56,7 +56,7 @@ def _in_text(sign: bytes) -> Callable[[Call, Answer], Answer]:
     return put
 
 
-def _nan(call: Call, document: Any) -> Any:
+def _nan(call: MockRequest, document: Any) -> Any:
     for found in places.places(call.contract, document):
         numbers = [location for location, value in found if kind(value) in places.NUMBERS]
         if numbers:
@@ -67,7 +67,7 @@ def _nan(call: Call, document: Any) -> Any:
     return document
 
 
-def _repeated_name(_: Call, answer: Answer) -> Answer:
+def _repeated_name(_: MockRequest, answer: MockResponse) -> MockResponse:
     try:
         document = parse_json(answer.body)
     except NotJSONError:
@@ -79,7 +79,7 @@ def _repeated_name(_: Call, answer: Answer) -> Answer:
     return evolve(answer, body=b"{" + member + b"," + answer.body.lstrip()[1:])
 
 
-def _encoded_twice(call: Call, document: Any) -> Any:
+def _encoded_twice(call: MockRequest, document: Any) -> Any:
     path = call.contract.reader.prompt_path
     for location in () if path is None else path.locate(document):
         text = places.at(document, location)
@@ -89,12 +89,12 @@ def _encoded_twice(call: Call, document: Any) -> Any:
     return document
 
 
-def _error_envelope(call: Call, answer: Answer) -> Answer:
+def _error_envelope(call: MockRequest, answer: MockResponse) -> MockResponse:
     error = response.error(call.contract)
     return evolve(with_type(answer, error.content_type), status=200, body=error.body)
 
 
-def _envelope_disagrees(call: Call, document: Any) -> Any:
+def _envelope_disagrees(call: MockRequest, document: Any) -> Any:
     for text in call.contract.operation["x-mj-task"].get("accept", {}):
         for location in places.compiled(text).locate(document):
             word = places.at(document, location)

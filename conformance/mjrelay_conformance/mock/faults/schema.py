@@ -13,14 +13,14 @@ from mjrelay_conformance.mock.faults.fault import Fault
 from mjrelay_conformance.mock.places import ABSENT, permits
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.mock.response import Call
+    from mjrelay_conformance.mock.response import MockRequest
 
 
 _SCHEMA = ("fetch/200/schema",)
 _UNDOCUMENTED = "a_field_of_no_contract"
 
 
-def _missing_required(call: Call, document: Any) -> Any:
+def _missing_required(call: MockRequest, document: Any) -> Any:
     found = next(
         (
             location
@@ -34,7 +34,7 @@ def _missing_required(call: Call, document: Any) -> Any:
     return document
 
 
-def _null_field(call: Call, document: Any) -> Any:
+def _null_field(call: MockRequest, document: Any) -> Any:
     for location, value in places.unkept(call.contract, document):
         if value is not None and not permits(call.contract, location, "null"):
             writer.put(document, location, None)
@@ -42,7 +42,7 @@ def _null_field(call: Call, document: Any) -> Any:
     return document
 
 
-def _id_as_number(call: Call, document: Any) -> Any:
+def _id_as_number(call: MockRequest, document: Any) -> Any:
     for location in call.contract.reader.id_path.locate(document):
         text = places.at(document, location)
         if isinstance(text, str) and not permits(call.contract, location, "integer"):
@@ -51,7 +51,7 @@ def _id_as_number(call: Call, document: Any) -> Any:
     return document
 
 
-def _unknown_enum(call: Call, document: Any) -> Any:
+def _unknown_enum(call: MockRequest, document: Any) -> Any:
     changed = copy.deepcopy(document)
     for location in places.status(call.contract, document):
         word = places.at(document, location)
@@ -62,7 +62,7 @@ def _unknown_enum(call: Call, document: Any) -> Any:
     return changed if call.contract.reader.state(changed) is State.UNKNOWN else document
 
 
-def _undocumented(call: Call, document: Any) -> Any:
+def _undocumented(call: MockRequest, document: Any) -> Any:
     for location in call.contract.reader.id_path.locate(document):
         task = places.at(document, location[:-1])
         if isinstance(task, dict):

@@ -11,13 +11,13 @@ from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import ENDED, FAILED, RUNNING, SUCCEEDED, Fault
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.mock.response import Call
+    from mjrelay_conformance.mock.response import MockRequest
 
 
 _BEFORE = (State.RUNNING, State.QUEUED)
 
 
-def _terminal_regression(call: Call, document: Any) -> Any:
+def _terminal_regression(call: MockRequest, document: Any) -> Any:
     earlier = next((state for state in _BEFORE if state.value in call.contract.examples), None)
     if call.reads == 0 or call.state is None or not call.state.terminal or earlier is None:
         return document
@@ -25,14 +25,14 @@ def _terminal_regression(call: Call, document: Any) -> Any:
     return writer.write(call.contract, earlier, call.task_id, moments)
 
 
-def _submitted_anew(call: Call, document: Any) -> Any:
+def _submitted_anew(call: MockRequest, document: Any) -> Any:
     submitted = places.moments(call.contract, document).get("submitted")
     if submitted is not None:
         writer.set_time(call.contract, document, "submitted", submitted - timedelta(hours=call.reads))
     return document
 
 
-def _progress_backwards(call: Call, document: Any) -> Any:
+def _progress_backwards(call: MockRequest, document: Any) -> Any:
     percent = call.contract.reader.percent(document)
     if percent is not None:
         writer.set_progress(call.contract, document, max(0, int(percent) - 10 * call.reads))

@@ -11,7 +11,7 @@ from mjrelay_conformance.mock import response
 from mjrelay_conformance.mock.change import TASK, examples
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import MISSING, Fault, Phase, wrong_when
-from mjrelay_conformance.mock.response import Answer, Call, Route, with_type
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_type
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
@@ -28,65 +28,65 @@ _UNKNOWN_TASK = ("fetch/unknown/no-task",)
 _LONGEST_ID = 200
 
 
-def _every_second(call: Call, answer: Answer) -> Answer:
+def _every_second(call: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, status=500) if call.reads % 2 else answer
 
 
-def _forgotten(call: Call) -> Call:
+def _forgotten(call: MockRequest) -> MockRequest:
     return evolve(call, route=Route.MISSING) if call.route is Route.TASK and call.reads else call
 
 
-def _null(_: Call, answer: Answer) -> Answer:
+def _null(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(with_type(answer, response.JSON), status=200, body=b"null")
 
 
-def _emptied(_: Call, answer: Answer) -> Answer:
+def _emptied(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(with_type(answer, None), status=200, body=b"")
 
 
-def _other_missing_status(call: Call, answer: Answer) -> Answer:
+def _other_missing_status(call: MockRequest, answer: MockResponse) -> MockResponse:
     described = {matcher.status for matcher in call.contract.reader.missing}
     return evolve(answer, status=next(code for code in (410, 404, 422) if code not in described))
 
 
-def _somebody_elses(call: Call) -> Call:
+def _somebody_elses(call: MockRequest) -> MockRequest:
     if call.route is not Route.MISSING or not call.tasks:
         return call
     return evolve(call, route=Route.TASK, task_id=call.tasks[0])
 
 
-def _non_ascii_id(call: Call, answer: Answer) -> Answer:
-    return answer if call.task_id.isascii() else Answer(500)
+def _non_ascii_id(call: MockRequest, answer: MockResponse) -> MockResponse:
+    return answer if call.task_id.isascii() else MockResponse(500)
 
 
-def _long_id(call: Call, answer: Answer) -> Answer:
-    return answer if len(call.task_id) <= _LONGEST_ID else Answer(500)
+def _long_id(call: MockRequest, answer: MockResponse) -> MockResponse:
+    return answer if len(call.task_id) <= _LONGEST_ID else MockResponse(500)
 
 
-def _quoted(call: Call) -> Call:
+def _quoted(call: MockRequest) -> MockRequest:
     return _somebody_elses(call) if "'" in call.task_id else call
 
 
-def _any_method(call: Call) -> Call:
+def _any_method(call: MockRequest) -> MockRequest:
     if call.route is not Route.ELSEWHERE:
         return call
     return call.admitted if call.entitled else evolve(call, route=Route.REFUSED)
 
 
-def _unknown_query(call: Call, answer: Answer) -> Answer:
+def _unknown_query(call: MockRequest, answer: MockResponse) -> MockResponse:
     parameters = call.contract.operation.get("parameters", [])
     known = {call.contract.resolve(one).get("name") for one in parameters}
     known |= {one.field for one in call.contract.credentials if one.place == "query"}
-    return answer if {name for name, _ in call.request.query} <= known else Answer(500)
+    return answer if {name for name, _ in call.request.query} <= known else MockResponse(500)
 
 
-def _for_browsers(call: Call, answer: Answer) -> Answer:
+def _for_browsers(call: MockRequest, answer: MockResponse) -> MockResponse:
     accepted = ",".join(call.request.values("header", "accept"))
     browser = "text/html" in accepted or any(call.request.values("header", "accept-language"))
     return effects.page(200)(call, answer) if browser else answer
 
 
-def _as_it_is_spelt(call: Call) -> Call:
+def _as_it_is_spelt(call: MockRequest) -> MockRequest:
     respelt = any(quote(unquote(raw), safe="") != raw for raw in call.request.path.values())
     return evolve(call, route=Route.MISSING) if call.route is Route.TASK and respelt else call
 

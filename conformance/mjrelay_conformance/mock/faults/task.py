@@ -19,13 +19,13 @@ from mjrelay_conformance.mock.places import kind, permits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mjrelay_conformance.mock.response import Call
+    from mjrelay_conformance.mock.response import MockRequest
 
 
 _MEDIA_URL = ("fetch/200/media-url",)
 
 
-def _wrong_id(call: Call, document: Any) -> Any:
+def _wrong_id(call: MockRequest, document: Any) -> Any:
     path = call.contract.reader.id_path
     other = next((id_ for id_ in call.tasks if id_ != call.task_id), None)
     if other is None:
@@ -35,14 +35,14 @@ def _wrong_id(call: Call, document: Any) -> Any:
     return document
 
 
-def _stuck(call: Call, document: Any) -> Any:
+def _stuck(call: MockRequest, document: Any) -> Any:
     if call.state is None or not call.state.terminal or State.RUNNING.value not in call.contract.examples:
         return document
     moments = places.moments(call.contract, document)
     return writer.write(call.contract, State.RUNNING, call.task_id, moments)
 
 
-def _seconds_not_ms(call: Call, document: Any) -> Any:
+def _seconds_not_ms(call: MockRequest, document: Any) -> Any:
     if not writer.stamps(call.contract):
         return document
     form = call.contract.operation["x-mj-task"]["times"]["format"]
@@ -56,7 +56,7 @@ def _seconds_not_ms(call: Call, document: Any) -> Any:
     return document
 
 
-def _times_in_future(call: Call, document: Any) -> Any:
+def _times_in_future(call: MockRequest, document: Any) -> Any:
     moments = places.moments(call.contract, document)
     midnight = call.now.replace(hour=0, minute=0, second=0, microsecond=0)  # the same for two readings
     for name, moment in moments.items():
@@ -65,7 +65,7 @@ def _times_in_future(call: Call, document: Any) -> Any:
     return document
 
 
-def _finish_before_start(call: Call, document: Any) -> Any:
+def _finish_before_start(call: MockRequest, document: Any) -> Any:
     moments = places.moments(call.contract, document)
     before = [moment for name, moment in moments.items() if name != "finished"]
     if before and "finished" in moments:
@@ -73,18 +73,18 @@ def _finish_before_start(call: Call, document: Any) -> Any:
     return document
 
 
-def _progress_150(call: Call, document: Any) -> Any:
+def _progress_150(call: MockRequest, document: Any) -> Any:
     writer.set_progress(call.contract, document, 150)
     return document
 
 
-def _success_at_50(call: Call, document: Any) -> Any:
+def _success_at_50(call: MockRequest, document: Any) -> Any:
     if call.contract.reader.completes("progress", document):
         writer.set_progress(call.contract, document, 50)
     return document
 
 
-def _success_with_reason(call: Call, document: Any) -> Any:
+def _success_with_reason(call: MockRequest, document: Any) -> Any:
     failed = call.contract.examples.get(State.FAILED.value)
     reason = None if failed is None else call.contract.reader.failure(failed)
     for path in call.contract.reader.failure_paths if reason else ():
@@ -94,7 +94,7 @@ def _success_with_reason(call: Call, document: Any) -> Any:
     return document
 
 
-def _progress_without_sign(call: Call, document: Any) -> Any:
+def _progress_without_sign(call: MockRequest, document: Any) -> Any:
     path = call.contract.reader.progress_path
     for location in [] if path is None else path.locate(document):
         value = places.at(document, location)
@@ -103,7 +103,7 @@ def _progress_without_sign(call: Call, document: Any) -> Any:
     return document
 
 
-def _success_without_finish(call: Call, document: Any) -> Any:
+def _success_without_finish(call: MockRequest, document: Any) -> Any:
     stamp = call.contract.reader.finished
     if (
         stamp is None
@@ -117,7 +117,7 @@ def _success_without_finish(call: Call, document: Any) -> Any:
     return document
 
 
-def _success_without_media(call: Call, document: Any) -> Any:
+def _success_without_media(call: MockRequest, document: Any) -> Any:
     reader = call.contract.reader
     if not reader.completes("media", document):
         return document
@@ -131,19 +131,19 @@ def _success_without_media(call: Call, document: Any) -> Any:
     return document
 
 
-def _media_on_localhost(call: Call, document: Any) -> Any:
+def _media_on_localhost(call: MockRequest, document: Any) -> Any:
     return _each_url(call, document, lambda url: f"http://localhost:3000{_behind_host(url)}")
 
 
-def _media_over_http(call: Call, document: Any) -> Any:
+def _media_over_http(call: MockRequest, document: Any) -> Any:
     return _each_url(call, document, lambda url: re.sub(r"^https:", "http:", url, flags=re.IGNORECASE))
 
 
-def _media_relative(call: Call, document: Any) -> Any:
+def _media_relative(call: MockRequest, document: Any) -> Any:
     return _each_url(call, document, _behind_host)
 
 
-def _media_expired(call: Call, document: Any) -> Any:
+def _media_expired(call: MockRequest, document: Any) -> Any:
     moments = places.moments(call.contract, document)
     if not moments:
         return document
@@ -152,7 +152,7 @@ def _media_expired(call: Call, document: Any) -> Any:
     return _each_url(call, document, lambda url: writer.signed(writer.signed(url, "ex", end), "hm", "0" * 64))
 
 
-def _each_url(call: Call, document: Any, change: Callable[[str], str]) -> Any:
+def _each_url(call: MockRequest, document: Any, change: Callable[[str], str]) -> Any:
     for location, url in places.urls(call.contract, document):
         writer.put(document, location, change(url))
     return document
@@ -163,14 +163,14 @@ def _behind_host(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _failure_without_reason(call: Call, document: Any) -> Any:
+def _failure_without_reason(call: MockRequest, document: Any) -> Any:
     for path in call.contract.reader.failure_paths:
         for location in path.locate(document):
             writer.put(document, location, places.unset(call.contract, location))
     return document
 
 
-def _relation_broken(call: Call, document: Any) -> Any:
+def _relation_broken(call: MockRequest, document: Any) -> Any:
     reader, form = call.contract.reader, call.contract.operation["x-mj-task"]
     free = dict(places.unkept(call.contract, document))
     for relation in form.get("relations", []):

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
-from mjrelay_conformance.mock.response import Answer, Call, Route, with_field, with_type
+from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_field, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,30 +43,30 @@ _OVERLOAD = (
 """What the code of new-api answers on a machine without a free processor."""
 
 
-def _cut(_: Call, answer: Answer) -> Answer:
+def _cut(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, cut=len(answer.body) // 2)
 
 
-def _stalled(_: Call, answer: Answer) -> Answer:
+def _stalled(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, cut=len(answer.body) // 2, stall=_STALL)
 
 
-def _short(_: Call, answer: Answer) -> Answer:
+def _short(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(answer, body=answer.body + b" " * _MISSING_BYTES, cut=len(answer.body))
 
 
-def _overloaded(requests: float) -> Callable[[Call, Answer], Answer]:
+def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that turns away so many requests, before anything of them is looked at."""
 
-    def turn_away(call: Call, answer: Answer) -> Answer:
+    def turn_away(call: MockRequest, answer: MockResponse) -> MockResponse:
         if call.number >= requests:
             return answer
-        return Answer(503, (("content-type", "application/json"),), _OVERLOAD)
+        return MockResponse(503, (("content-type", "application/json"),), _OVERLOAD)
 
     return turn_away
 
 
-def _late(seconds: float) -> Callable[[Call, Answer], Answer]:
+def _late(seconds: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that keeps callers waiting."""
     return lambda _, answer: evolve(answer, delay=answer.delay + seconds)
 
@@ -74,49 +74,49 @@ def _late(seconds: float) -> Callable[[Call, Answer], Answer]:
 _huge = effects.appended(b" " * _HUGE)
 
 
-def _zipped(_: Call, answer: Answer) -> Answer:
+def _zipped(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(with_field(answer, "content-encoding", "gzip"), body=gzip.compress(answer.body, mtime=0))
 
 
-def _bomb(_: Call, answer: Answer) -> Answer:
+def _bomb(_: MockRequest, answer: MockResponse) -> MockResponse:
     return evolve(with_field(answer, "content-encoding", "gzip"), body=_bombed(answer.body))
 
 
-def _redirect(call: Call, answer: Answer) -> Answer:
+def _redirect(call: MockRequest, answer: MockResponse) -> MockResponse:
     untyped = with_type(answer, None)
     location = ("location", _ELSEWHERE + call.contract.request(call.task_id).target)
     return evolve(untyped, status=302, headers=(*untyped.headers, location), body=b"")
 
 
-def _limited(after: str) -> Callable[[Call, Answer], Answer]:
+def _limited(after: str) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that answers no more than so many requests."""
 
-    def limit(call: Call, answer: Answer) -> Answer:
-        return answer if call.number < _ALLOWED else Answer(429, (("retry-after", after),))
+    def limit(call: MockRequest, answer: MockResponse) -> MockResponse:
+        return answer if call.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
 
     return limit
 
 
-def _echo_in_body(call: Call, document: Any) -> Any:
+def _echo_in_body(call: MockRequest, document: Any) -> Any:
     if isinstance(document, dict) and call.secrets:
         document[_ECHO] = call.secrets[0]
     return document
 
 
-def _echo(call: Call, answer: Answer) -> Answer:
+def _echo(call: MockRequest, answer: MockResponse) -> MockResponse:
     if not call.secrets:
         return answer
     secret = quote(call.secrets[0], safe=string.punctuation, errors="replace")  # a header field bears no more
     return evolve(answer, headers=(*answer.headers, (_ECHO, secret)))
 
 
-def _echo_encoded(call: Call, document: Any) -> Any:
+def _echo_encoded(call: MockRequest, document: Any) -> Any:
     if isinstance(document, dict) and call.secrets:
         document[_ECHO] = "".join(f"%{byte:02X}" for byte in call.secrets[0].encode(errors="replace"))
     return document
 
 
-def _echo_in_base64(call: Call, answer: Answer) -> Answer:
+def _echo_in_base64(call: MockRequest, answer: MockResponse) -> MockResponse:
     if not call.secrets:
         return answer
     secret = base64.b64encode(call.secrets[0].encode(errors="replace")).decode()
