@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_codegen.linter import lint_contract, lint_file
-from mjrelay_conformance.drivers import Options, judge_relays
+from mjrelay_conformance.drivers import ConformOptions, judge_relays
 from mjrelay_conformance.drivers.fuzz import run as run_fuzz
 from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.mock import MockRelay
@@ -235,7 +235,7 @@ def lines(exchanges: list[Exchange]) -> str:
 @pytest.mark.parametrize("seed", [0, 2])
 def test_the_mock_is_conformant(place: str, seed: int, tmp_path: Path) -> None:
     """The whole suite, generated requests included, judges the mock conformant."""
-    options = Options(relay=str(written(tmp_path, place)), profile="all", cases=30, seed=seed)
+    options = ConformOptions(relay=str(written(tmp_path, place)), profile="all", cases=30, seed=seed)
     code, _ = judge_relays(options, Console(stderr=True))
     assert code == 0
 

@@ -30,7 +30,7 @@ from mjrelay.download.job import _Job
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
 from mjrelay.http.request import Request
-from mjrelay.transport.response import Answer, ExchangeError
+from mjrelay.transport.response import ExchangeError, ResponseBuilder
 from mjrelay.transport.transport import TransportConfig
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_errors_hold_no_key(leak: tuple[str, str]) -> None:
 def test_a_content_encoding_holds_no_key(leak: tuple[str, str]) -> None:
     """Why a transport gives up, which is said in lower case."""
     key, text = leak
-    answer = Answer(TransportConfig("https://relay.test", Redactor(key)), Request("GET", "/"), 1.0)
+    answer = ResponseBuilder(TransportConfig("https://relay.test", Redactor(key)), Request("GET", "/"), 1.0)
     with pytest.raises(ExchangeError) as caught:
         answer.begin(200, (("Content-Encoding", text),))
     holds_nothing(key, answer.failed(caught.value).failure or "")

@@ -15,7 +15,7 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance.drivers.options import ReplayOptions as ConformOptions
+from mjrelay_conformance.drivers.options import ConformOptions
 from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.judging import record as _record
 from mjrelay_conformance.judging.observation import Kind

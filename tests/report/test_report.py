@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from mjrelay_conformance.drivers.options import Options
+from mjrelay_conformance.drivers.options import ConformOptions
 from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
@@ -159,7 +159,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch, Server(mock) as base_url:
         patch.setenv("MJRELAY_API_KEY", KEY)
-        options = Options(
+        options = ConformOptions(
             relay="zhongzhuan",
             base_url=base_url,
             tasks=tuple(f"{task}={state.value}" for state, task in mock.known.items()),
