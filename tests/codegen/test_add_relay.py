@@ -11,7 +11,7 @@ from pathlib import Path
 import forked
 import pytest
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen.linter.draft import schema
+from mjrelay_codegen.linter.draft import task_schema
 from mjrelay_codegen.linter.linting import lint_file, lint_overlay
 
 from mjrelay.contract import loading as _contract
@@ -82,7 +82,7 @@ def test_a_finished_contract_is_right(root: Path, tmp_path: Path) -> None:
 def test_every_form_is_explained() -> None:
     """No key of `x-mj-task` is missing from the scaffold, be it in a comment."""
     text = (resources.files("mjrelay_codegen") / "scaffold" / "contract.yaml").read_text(encoding="utf-8")
-    keys = schema()["properties"]
+    keys = task_schema()["properties"]
     assert len(keys) > 20
     assert [key for key in keys if not re.search(rf"^\s+(# )?{key}:", text, re.MULTILINE)] == []
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from mjrelay_codegen.linter.draft import schema
+from mjrelay_codegen.linter.draft import task_schema
 from mjrelay_codegen.linter.linting import GATES, RULES, Violation, lint_file, lint_overlay, lint_relay
 from ruamel.yaml import YAML
 
@@ -398,7 +398,7 @@ CASES = r"""
 -                 missing:
 >                 other: {externalValue: "https://a.example/x"}
 +                 missing:
-! stands elsewhere; inline
+! https://a.example/x lies elsewhere; value
 
 # security-missing
 -     get:
@@ -1247,7 +1247,7 @@ def test_ids_may_go_into_the_query(schema: str, rules: list[str], tmp_path: Path
 
 def test_every_rule_has_a_case() -> None:
     """No rule is there that nothing shows to bite; the name's rule has tests of its own."""
-    assert {Case.read(block).rule for block in BLOCKS.values()} == {*GATES, *RULES} - {"name"}
+    assert {Case.read(block).rule for block in BLOCKS.values()} == {"yaml", *GATES, *RULES} - {"name"}
 
 
 @pytest.mark.parametrize(
@@ -1423,7 +1423,7 @@ FULL: dict[str, Any] = {
         {"id": "named", "left": {"count": "$.videos[*]"}, "contains": {"path": "$.id"}},
     ],
 }
-SCHEMA = Draft202012Validator(schema())
+SCHEMA = Draft202012Validator(task_schema())
 
 
 def compiles(form: Any) -> bool:
@@ -1437,15 +1437,15 @@ def compiles(form: Any) -> bool:
 
 def test_the_schema_is_one_and_takes_every_form() -> None:
     """The schema is valid by its own dialect, and each form of the extension is valid by the schema."""
-    Draft202012Validator.check_schema(schema())
-    assert schema()["$id"] == "urn:mjrelay:x-mj-task:1"
+    Draft202012Validator.check_schema(task_schema())
+    assert task_schema()["$id"] == "urn:mjrelay:x-mj-task:1"
     assert SCHEMA.is_valid(FULL)
     assert compiles(FULL)
 
 
 def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     """A key that one of the two does not know cannot come into use through the other."""
-    assert set(FULL) == set(schema()["properties"])
+    assert set(FULL) == set(task_schema()["properties"])
     assert not compiles(FULL | {"junk": 1})
 
 

@@ -8,7 +8,7 @@ from referencing.exceptions import Unresolvable
 
 from mjrelay.base import ContractError
 from mjrelay.semantics import nested_body, parse_expression, scalar_text
-from mjrelay_codegen.linter.draft import Found, is_json, validator
+from mjrelay_codegen.linter.draft import Problem, contract_validator, is_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mjrelay_codegen.linter.draft import Draft, Node
 
 
-def batch(draft: Draft) -> Iterator[Found]:
+def batch(draft: Draft) -> Iterator[Problem]:
     """The operation for several tasks takes a list of ids, and answers with tasks that the reader reads."""
     if draft.reader is None or draft.reader.batch is None:
         return
@@ -28,10 +28,10 @@ def batch(draft: Draft) -> Iterator[Found]:
     try:
         draft.contract.batch_request(["1"])
     except ContractError as error:
-        yield Found((*here, "ids"), f"no such request can be made: {error}")
+        yield Problem((*here, "ids"), f"no such request can be made: {error}")
     else:
         if not _takes_list(draft, operation, form.ids):
-            yield Found(
+            yield Problem(
                 (*here, "ids"),
                 f"{form.ids} is no list of texts in the request of {form.operation}; describe it there, "
                 "or correct the place",
@@ -39,15 +39,15 @@ def batch(draft: Draft) -> Iterator[Found]:
     for answer in draft.answers(operation, "200"):
         items = form.documents(answer.document)
         if any(scalar_text(draft.reader.id(item)) is None for item in items):
-            yield Found(
+            yield Problem(
                 answer.location,
                 f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items or as",
             )
         elif form.place and not form.bare(answer.document) and not all(map(draft.reader.accepts, items)):
-            yield Found(answer.location, "accept refuses a task in it; correct it, or as of batch")
+            yield Problem(answer.location, "accept refuses a task in it; correct it, or as of batch")
 
 
-def seed(draft: Draft) -> Iterator[Found]:
+def seed(draft: Draft) -> Iterator[Problem]:
     """The operation for a seed takes the id where the one that fetches does, and answers with a text."""
     if draft.reader is None or draft.reader.seed is None:
         return
@@ -59,12 +59,12 @@ def seed(draft: Draft) -> Iterator[Found]:
     if not draft.undeclared(draft.fetches[0], draft.reader.ask):  # which the rule `extension` reports, too
         problem = _unaskable(draft, operation)
         if problem:
-            yield Found((*here, "operation"), problem)
+            yield Problem((*here, "operation"), problem)
     values = [
         value for answer in draft.answers(operation, "200") for value in form.value.find(answer.document)
     ]
     if any(scalar_text(value) is None for value in values):
-        yield Found((*here, "value"), f"{form.value.text} selects what is no text or number; correct it")
+        yield Problem((*here, "value"), f"{form.value.text} selects what is no text or number; correct it")
 
 
 def _unaskable(draft: Draft, operation: Node) -> str | None:
@@ -78,10 +78,10 @@ def _unaskable(draft: Draft, operation: Node) -> str | None:
     return None
 
 
-def _same_credentials(draft: Draft, operation: Node) -> Iterator[Found]:
+def _same_credentials(draft: Draft, operation: Node) -> Iterator[Problem]:
     """A caller has one credential, which is chosen for the operation that fetches a task."""
     if _alternatives(operation) != _alternatives(draft.fetches[0]):
-        yield Found(
+        yield Problem(
             (*operation.location, "security"),
             "the credentials are not those of the operation that fetches a task; write the same security",
         )
@@ -114,7 +114,7 @@ def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
 
 def _describes(draft: Draft, holder: Mapping[str, Any], right: Any, wrong: Any) -> bool:
     """Whether a schema takes the one and refuses the other, as one that says nothing does not."""
-    judge = validator(draft.document).evolve(schema=holder.get("schema", {}))
+    judge = contract_validator(draft.document).evolve(schema=holder.get("schema", {}))
     try:
         return bool(judge.is_valid(right) and not judge.is_valid(wrong))
     except Unresolvable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError
 from mjrelay.http import Credential
-from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Found, Node, is_json, matchers
+from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Node, Problem, is_json, matchers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,23 +85,23 @@ _BODY = "a body is a $ref to a component, or {type: array, items: …}"
 _VALUE = "a parameter has one plain type (type: string), or is an array of it that a query repeats"
 
 
-def operation(draft: Draft) -> Iterator[Found]:
+def operation(draft: Draft) -> Iterator[Problem]:
     """Each operation has a name, one tag, examples, and the answer for a bad credential."""
     for node in draft.of("operation"):
         name, tags = node.value.get("operationId"), node.value.get("tags", [])
         if name is None or not re.fullmatch("[a-z]+([A-Z][a-z0-9]*)+", name):
-            yield Found(
+            yield Problem(
                 (*node.location, "operationId"),
                 "the operation has no operationId that names it; write verb and object, such as fetchTask",
             )
         if len(tags) != 1 or not re.fullmatch("[a-z][a-z0-9_-]*", tags[0]):
-            yield Found(
+            yield Problem(
                 (*node.location, "tags"),
                 "the generator makes a package of the tag; write exactly one, in small ASCII letters",
             )
         responses = node.value.get("responses", {})
         if "401" not in responses and any(node.value.get("security", ())):
-            yield Found(
+            yield Problem(
                 (*node.location, "responses"),
                 "the operation asks for a credential and has no 401; describe it, with x-evidence where "
                 "the page does not",
@@ -112,28 +112,28 @@ def operation(draft: Draft) -> Iterator[Found]:
                 yield from _has_examples(media)
 
 
-def _has_examples(media: Node) -> Iterator[Found]:
+def _has_examples(media: Node) -> Iterator[Problem]:
     examples = media.value.get("examples", {})
     if not examples:
-        yield Found(media.location, "there is no example of this body; write one under examples, by a name")
+        yield Problem(media.location, "there is no example of this body; write one under examples, by a name")
     for name, example in examples.items():
         if "value" not in example:
-            yield Found(
+            yield Problem(
                 (*media.location, "examples", name), "the example stands elsewhere; write its value inline"
             )
 
 
-def security(draft: Draft) -> Iterator[Found]:
+def security(draft: Draft) -> Iterator[Problem]:
     """Each operation says for itself how to authenticate, by schemes that a client can use."""
     schemes = {node.location[-1]: node for node in draft.of("scheme")}
     for name, scheme in schemes.items():
         try:
             Credential.compile(str(name), scheme.value)
         except ContractError as error:
-            yield Found(scheme.location, str(error))
+            yield Problem(scheme.location, str(error))
     for node in draft.of("operation"):
         if "security" not in node.value:
-            yield Found(
+            yield Problem(
                 node.location,
                 "the operation does not say how to authenticate; write security here, [{}] where the server "
                 "is open",
@@ -141,20 +141,20 @@ def security(draft: Draft) -> Iterator[Found]:
         for index, alternative in enumerate(node.value.get("security", ())):
             here = (*node.location, "security", index)
             if len(alternative) > 1:
-                yield Found(
+                yield Problem(
                     here,
                     f"{' and '.join(alternative)} are asked for at once, and a client has one secret; write "
                     "them as alternatives, each an item of its own",
                 )
             for name in alternative.keys() - schemes.keys():
-                yield Found(here, f"there is no security scheme {name}; define it in securitySchemes")
+                yield Problem(here, f"there is no security scheme {name}; define it in securitySchemes")
         if "security" in node.value and not node.value["security"]:
-            yield Found(
+            yield Problem(
                 (*node.location, "security"), "an empty list says nothing; write [{}] for an open server"
             )
 
 
-def evidence(draft: Draft) -> Iterator[Found]:
+def evidence(draft: Draft) -> Iterator[Problem]:
     """`x-evidence` says where a statement comes from, and of which day that is true."""
     holders = [
         (node.location, node.value)
@@ -164,16 +164,16 @@ def evidence(draft: Draft) -> Iterator[Found]:
     for location, holder in (*holders, *_evident_matchers(draft)):
         here, value = (*location, "x-evidence"), holder["x-evidence"]
         if not isinstance(value, dict):
-            yield Found(here, 'x-evidence is an object; write {source: …, date: "YYYY-MM-DD"}')
+            yield Problem(here, 'x-evidence is an object; write {source: …, date: "YYYY-MM-DD"}')
             continue
         for key in sorted(value.keys() - {"source", "date", "assumed"}):
-            yield Found((*here, key), f"x-evidence has no {key}; its keys are source, date and assumed")
+            yield Problem((*here, key), f"x-evidence has no {key}; its keys are source, date and assumed")
         if not isinstance(value.get("source"), str) or not value["source"].strip():
-            yield Found(here, "x-evidence names no source; write where it was seen, or why it is assumed")
+            yield Problem(here, "x-evidence names no source; write where it was seen, or why it is assumed")
         if not _is_date(value.get("date")):
-            yield Found(here, 'x-evidence has no date; write the day it was looked up, date: "YYYY-MM-DD"')
+            yield Problem(here, 'x-evidence has no date; write the day it was looked up, date: "YYYY-MM-DD"')
         if value.get("assumed", True) is not True:
-            yield Found((*here, "assumed"), "assumed is true or left out; delete it")
+            yield Problem((*here, "assumed"), "assumed is true or left out; delete it")
 
 
 def _evident_matchers(draft: Draft) -> Iterator[tuple[Location, dict[str, Any]]]:
@@ -196,25 +196,25 @@ def _is_date(text: Any) -> bool:
     return True
 
 
-def dropped(draft: Draft) -> Iterator[Found]:
+def dropped(draft: Draft) -> Iterator[Problem]:
     """Nothing stands in a contract that the generator loses without a word, or stumbles over."""
     fields = {(node.value.get("in"), str(node.value.get("name")).lower()) for node in draft.of("scheme")} | {
         ("header", name) for name in ("authorization", "accept", "content-type")
     }
     for node in draft.nodes:
         if isinstance(node.value, bool) and node.kind in SCHEMAS and node.kind != "extra":
-            yield Found(node.location, "the generator refuses boolean schemas; write what may stand here")
+            yield Problem(node.location, "the generator refuses boolean schemas; write what may stand here")
         if not isinstance(node.value, dict) or node.named:
             continue
         for key, mend in _DROPPED.get(node.kind, {}).items():
             if key in node.value:
-                yield Found((*node.location, key), f"the generator drops {key}; {mend}")
+                yield Problem((*node.location, key), f"the generator drops {key}; {mend}")
         for key in node.value:
             if key.startswith("x-") and key not in _EXTENSIONS:
                 known = ", ".join(sorted(_EXTENSIONS))
-                yield Found((*node.location, key), f"nothing reads {key}; correct it, known are {known}")
+                yield Problem((*node.location, key), f"nothing reads {key}; correct it, known are {known}")
         if node.kind == "parameter" and (node.value["in"], node.value["name"].lower()) in fields:
-            yield Found(
+            yield Problem(
                 node.location,
                 f"{node.value['name']} is no parameter but a credential or made by the client; leave it to "
                 "security and securitySchemes",
@@ -223,38 +223,38 @@ def dropped(draft: Draft) -> Iterator[Found]:
             yield from _unnameable(node)
 
 
-def _unnameable(node: Node) -> Iterator[Found]:
+def _unnameable(node: Node) -> Iterator[Problem]:
     title, words = node.value.get("title", ""), node.value.get("enum", [])
     if not title.isascii():
-        yield Found(
+        yield Problem(
             (*node.location, "title"),
             f"the title {title} would become the name of a class; write it in ASCII, and the other words in "
             "the description",
         )
     if None in words:
-        yield Found(
+        yield Problem(
             (*node.location, "enum", words.index(None)),
             'null among the words splits the class; take it out, and write {type: "null"} beside the $ref',
         )
     elif len({type(word) for word in words}) > 1:
-        yield Found(
+        yield Problem(
             (*node.location, "enum"),
             "the generator refuses words of more than one type; write one enumeration for each",
         )
 
 
-def convention(draft: Draft) -> Iterator[Found]:
+def convention(draft: Draft) -> Iterator[Problem]:
     """Schemas and servers have the few forms that overlays append to and that generate well."""
     for node in draft.of("server"):
         if not re.fullmatch("https?://[^/{}]+", node.value["url"]):
-            yield Found(
+            yield Problem(
                 (*node.location, "url"),
                 "a server is scheme and host, without variables; write the path's beginning into each path",
             )
     for node in draft.of("parameter"):
         schema = node.value.get("schema")
         if isinstance(schema, dict) and schema.get("type") == "array" and node.value["in"] != "query":
-            yield Found((*node.location, "schema"), f"only a query repeats a parameter; {_VALUE}")
+            yield Problem((*node.location, "schema"), f"only a query repeats a parameter; {_VALUE}")
     forms = {
         "component": _component,
         "property": _property,
@@ -267,88 +267,88 @@ def convention(draft: Draft) -> Iterator[Found]:
         yield from forms[node.kind](node)
 
 
-def _component(node: Node) -> Iterator[Found]:
+def _component(node: Node) -> Iterator[Problem]:
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _ENUMERATION)
         yield from _enumeration(node)
         return
     yield from _only(node, {"type", "properties", "required", "additionalProperties"}, _OBJECT)
     if node.value.get("type") != "object":
-        yield Found((*node.location, "type"), f"this is neither; {_OBJECT}")
+        yield Problem((*node.location, "type"), f"this is neither; {_OBJECT}")
     unknown = set(node.value.get("required", ())) - node.value.get("properties", {}).keys()
     if unknown:
-        yield Found(
+        yield Problem(
             (*node.location, "required"),
             f"required names {', '.join(sorted(unknown))}, which properties lacks; correct one of them",
         )
 
 
-def _enumeration(node: Node) -> Iterator[Found]:
+def _enumeration(node: Node) -> Iterator[Problem]:
     first, *rest = node.value["anyOf"]
     here = (*node.location, "anyOf", 0)
     if not isinstance(first, dict) or not first.get("enum") or first.get("type") not in {"string", "integer"}:
-        yield Found(here, f"this is no closed list of words; {_ENUMERATION}")
+        yield Problem(here, f"this is no closed list of words; {_ENUMERATION}")
         return
     if first.get("title") != node.location[-1]:
-        yield Found(
+        yield Problem(
             (*here, "title"), f"the class would be misnamed; write title: {node.location[-1]} beside the enum"
         )
     for key in sorted(first.keys() - {"type", "enum", "x-enum-varnames", "x-evidence"} - _NOTES):
-        yield Found((*here, key), f"{key} has no place in an enumeration; {_MENDS.get(key, _ENUMERATION)}")
+        yield Problem((*here, key), f"{key} has no place in an enumeration; {_MENDS.get(key, _ENUMERATION)}")
     if rest and rest != [{"type": first["type"]}]:
-        yield Found(
+        yield Problem(
             (*node.location, "anyOf", 1),
             f"beside the words stands only what opens the list; write {{type: {first['type']}}}",
         )
     words, names = first["enum"], first.get("x-enum-varnames")
     if {type(word) for word in words} == {int if first["type"] == "string" else str}:
-        yield Found(
+        yield Problem(
             (*here, "type"), f"no word is of type {first['type']}; correct the type, or quote the words"
         )
     texts = [word for word in words if isinstance(word, str)]
     nameable = len({text.upper() for text in texts}) == len(texts)
     nameable = nameable and all(re.match("[A-Za-z]", text) for text in texts)
     if names is None and not nameable:
-        yield Found(
+        yield Problem(
             (*here, "enum"),
             "some words differ only in case or do not begin with a letter; add x-enum-varnames, one for each",
         )
     given = {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
     if names is not None and len(given) != len(words):
-        yield Found(
+        yield Problem(
             (*here, "x-enum-varnames"),
             f"there are {len(words)} words and {len(given)} names; write one for each",
         )
 
 
-def description(draft: Draft) -> Iterator[Found]:
+def description(draft: Draft) -> Iterator[Problem]:
     """Each property says in words what it holds."""
     for node in draft.of("property"):
         if not str(node.value.get("description", "")).strip():
-            yield Found(node.location, "the property is not described; give it a description")
+            yield Problem(node.location, "the property is not described; give it a description")
 
 
-def _property(node: Node) -> Iterator[Found]:
+def _property(node: Node) -> Iterator[Problem]:
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _PROPERTY)
         # A boolean schema is dropped, and said to be by that rule.
         members = [one for one in node.value["anyOf"] if isinstance(one, dict) and one != {"type": "null"}]
         if not members or not all("$ref" in member for member in members):
-            yield Found(
+            yield Problem(
                 (*node.location, "anyOf"), f'beside $refs only {{type: "null"}} stands here; {_PROPERTY}'
             )
         return
     types = node.value.get("type")
     yield from _only(node, {"type", "items", *_LIMITS}, _PROPERTY)
     if not isinstance(types, list) or not set(types) - {"null"} <= {*_SCALARS, "array"}:
-        yield Found(
+        yield Problem(
             (*node.location, "type"), f"the types are not a list of what may stand inline; {_PROPERTY}"
         )
     elif ("array" in types) != ("items" in node.value):
-        yield Found(node.location, "an array goes with items and items with an array; write both")
+        yield Problem(node.location, "an array goes with items and items with an array; write both")
 
 
-def _items(node: Node) -> Iterator[Found]:
+def _items(node: Node) -> Iterator[Problem]:
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _ITEMS)
         for index, member in enumerate(node.value["anyOf"]):
@@ -359,28 +359,28 @@ def _items(node: Node) -> Iterator[Found]:
         yield from _scalar(node, _ITEMS)
 
 
-def _value(node: Node) -> Iterator[Found]:
+def _value(node: Node) -> Iterator[Problem]:
     if node.value.get("type") == "array" and "items" in node.value:
         yield from _only(node, {"type", "items", *_LIMITS}, _VALUE)
     else:
         yield from _scalar(node, _VALUE)
 
 
-def _scalar(node: Node, form: str) -> Iterator[Found]:
+def _scalar(node: Node, form: str) -> Iterator[Problem]:
     yield from _only(node, {"type", *_LIMITS}, form)
     if node.value.get("type") not in tuple(_SCALARS):
-        yield Found((*node.location, "type"), f"this is not one plain type; {form}")
+        yield Problem((*node.location, "type"), f"this is not one plain type; {form}")
 
 
-def _body(node: Node) -> Iterator[Found]:
+def _body(node: Node) -> Iterator[Problem]:
     if "$ref" not in node.value:
         yield from _only(node, {"type", "items", *_LIMITS}, _BODY)
         if node.value.get("type") != "array" or "items" not in node.value:
-            yield Found(node.location, f"this is neither; {_BODY}")
+            yield Problem(node.location, f"this is neither; {_BODY}")
 
 
-def _only(node: Node, keys: set[str], form: str) -> Iterator[Found]:
+def _only(node: Node, keys: set[str], form: str) -> Iterator[Problem]:
     """The keys that have no place in a schema; those that are dropped are said to be, by that rule."""
     for key in node.value.keys() - keys - _NOTES - _DROPPED[node.kind].keys():
         if not key.startswith("x-"):
-            yield Found((*node.location, key), f"{key} has no place here; {_MENDS.get(key, form)}")
+            yield Problem((*node.location, key), f"{key} has no place here; {_MENDS.get(key, form)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ from referencing.jsonschema import DRAFT202012
 
 from mjrelay.base import ContractError, Pattern
 from mjrelay.contract import METHODS, Contract, load_yaml, plain_yaml
+from mjrelay.http import parse_json
 from mjrelay.semantics import compile_reader, parse_expression
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ MATCHERS = ("missing", "unauthorized", "forbidden", "elsewhere")
 """The keys of `x-mj-task` under which answers are described."""
 
 
-class Found(NamedTuple):
+class Problem(NamedTuple):
     """Something wrong: where it stands, and a sentence of what it is and how to mend it."""
 
     location: Location
@@ -185,7 +185,7 @@ class Draft:
     @cached_property
     def reader(self) -> Reader | None:
         """The reader, or None where there is none, which the rule `extension` then reports."""
-        if len(self.fetches) != 1 or not validator(schema()).is_valid(self.extension[1]):
+        if len(self.fetches) != 1 or not trusted_validator(task_schema()).is_valid(self.extension[1]):
             return None
         try:
             return compile_reader(self.extension[1])
@@ -228,20 +228,19 @@ class Draft:
         return next((node for node in self.of("operation") if node.value.get("operationId") == name), None)
 
 
-def alone(document: dict[str, Any]) -> SchemaPath:
-    """Return a document as openapi-spec-validator takes it, with nothing retrieved either."""
+def offline_path(document: dict[str, Any]) -> SchemaPath:
+    """Return a document in the form that openapi-spec-validator takes, with retrieval disabled."""
     registry = REGISTRY.with_resource("", DRAFT202012.create_resource(document))
     return SchemaPath(SchemaAccessor(document, registry.resolver()))
 
 
 def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """What the keyword says, in bounded time; raises `PatternError`."""
+    """Match in bounded time; raises `PatternError`."""
     if isinstance(instance, str) and not Pattern.compile(pattern).search(instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _pattern_properties(_: Any, __: Any, ___: Any, ____: Any) -> Iterator[ValidationError]:
-    """Nothing: the generator drops the keyword, and whatever stands beside it depends on its patterns."""
+def _ignore(_: Any, __: Any, ___: Any, ____: Any) -> Iterator[ValidationError]:
     yield from ()
 
 
@@ -251,33 +250,38 @@ def _additional(validator: Any, extra: Any, instance: Any, schema: Any) -> Itera
 
 
 _KEYWORDS = Draft202012Validator.VALIDATORS
+# The generator drops patternProperties, and the keywords beside it depend on its patterns.
 _BOUNDED: Any = extend(  # type: ignore[no-untyped-call]  # it has no type hints
     Draft202012Validator,
     {
         "pattern": _pattern,
-        "patternProperties": _pattern_properties,
+        "patternProperties": _ignore,
         "additionalProperties": _additional,
-        "unevaluatedProperties": _pattern_properties,
+        "unevaluatedProperties": _ignore,
     },
 )
 
 
-def validator(schema: Any, *, formats: bool = False) -> Draft202012Validator:
+def contract_validator(schema: Any, *, formats: bool = False) -> Draft202012Validator:
     """
-    Return a validator of JSON Schema 2020-12 that retrieves nothing and matches patterns in bounded time.
+    Return a validator for a schema of a contract: it retrieves nothing and bounds the time of patterns.
 
-    Without a registry of its own, jsonschema opens whatever URL a reference names.
+    Without an explicit registry, jsonschema opens every URL that a reference names.
     """
     checker = Draft202012Validator.FORMAT_CHECKER if formats else None
     bounded: Draft202012Validator = _BOUNDED(schema, registry=REGISTRY, format_checker=checker)
     return bounded
 
 
+def trusted_validator(schema: Any) -> Draft202012Validator:
+    """Return a validator for a schema of this project or of a standard, with every keyword enabled."""
+    return Draft202012Validator(schema, registry=REGISTRY)
+
+
 @cache
-def schema() -> dict[str, Any]:
-    """The JSON Schema of `x-mj-task`."""
-    text = (resources.files("mjrelay") / "x-mj-task.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
+def task_schema() -> dict[str, Any]:
+    """Return the JSON Schema of `x-mj-task`."""
+    loaded: dict[str, Any] = parse_json((resources.files("mjrelay") / "x-mj-task.schema.json").read_bytes())
     return loaded
 
 

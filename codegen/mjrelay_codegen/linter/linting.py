@@ -11,7 +11,7 @@ from attrs import frozen
 from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, yaml_line
 from mjrelay_codegen.linter import companions, conventions, meanings, validity
-from mjrelay_codegen.linter.draft import Draft, Found
+from mjrelay_codegen.linter.draft import Draft, Problem
 from mjrelay_codegen.source import RelaySource
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]
     try:
         found = list(rule(draft))
     except PatternError as error:
-        found = [Found(draft.extension[0] if draft.fetches else (), str(error))]
+        found = [Problem(draft.extension[0] if draft.fetches else (), str(error))]
     return [
         Violation(*place(location), pointer=json_pointer(location), rule=name, message=message)
         for location, message in found

@@ -11,7 +11,15 @@ from jsonschema.exceptions import best_match
 from mjrelay.base import ContractError
 from mjrelay.contract import canonical_path, schema_fields
 from mjrelay.semantics import JSONPath, State, compile_predicate, compile_reader
-from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Found, is_json, matchers, schema, validator
+from mjrelay_codegen.linter.draft import (
+    MATCHERS,
+    SCHEMAS,
+    Problem,
+    is_json,
+    matchers,
+    task_schema,
+    trusted_validator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,28 +43,28 @@ _LINK_NAME = re.compile(r"(?:[Uu][Rr][LlIi]|URL|URI|[Ll]ink)s?(?:\[\*\])*$")
 _LINK = re.compile(r"https?://\S+")
 
 
-def extension(draft: Draft) -> Iterator[Found]:
+def extension(draft: Draft) -> Iterator[Problem]:
     """Exactly one operation has `x-mj-task`, in a form that compiles, about things that there are."""
     if not draft.fetches:
-        yield Found(("paths",), "no operation has x-mj-task; put it on the one that fetches a task")
+        yield Problem(("paths",), "no operation has x-mj-task; put it on the one that fetches a task")
     for node in draft.fetches[1:]:
-        yield Found(
+        yield Problem(
             (*node.location, "x-mj-task"),
             "another operation has x-mj-task already; keep the one that fetches a task",
         )
     if len(draft.fetches) != 1:
         return
     here, form = draft.extension
-    faults = [best_match([error]) for error in validator(schema()).iter_errors(form)]
+    faults = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
     for fault in faults:
-        yield Found((*here, *fault.absolute_path), _told(fault, form))
+        yield Problem((*here, *fault.absolute_path), _told(fault, form))
     if faults:
         return
     try:
         compile_reader(form)
     except ContractError as error:
         key, _, problem = str(error).removeprefix("x-mj-task: ").partition(": ")
-        yield Found((*here, key), f"{problem}; correct it, or the reader cannot be made")
+        yield Problem((*here, key), f"{problem}; correct it, or the reader cannot be made")
     else:
         yield from _strays(draft, here, form)
 
@@ -65,7 +73,7 @@ def _told(fault: Any, form: Mapping[str, Any]) -> str:
     about = fault.schema if isinstance(fault.schema, dict) else {}
     wanted = about.get("description")
     if wanted is None and fault.absolute_path:
-        wanted = schema()["properties"][fault.absolute_path[0]]["description"]
+        wanted = task_schema()["properties"][fault.absolute_path[0]]["description"]
     if fault.validator == "additionalProperties":
         strays = ", ".join(sorted(fault.instance.keys() - about["properties"].keys()))
         return f"{strays} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
@@ -77,17 +85,17 @@ def _told(fault: Any, form: Mapping[str, Any]) -> str:
     return f"{shown if len(shown) < 80 else 'this'} does not belong here; write this: {wanted}"
 
 
-def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Found]:
+def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Problem]:
     """What the form refers to and there is not, or says twice."""
     place = draft.undeclared(draft.fetches[0], form["ask"])
     if place:
-        yield Found(
+        yield Problem(
             (*here, "ask"),
             f"{form['ask']} names {place}, which the operation does not have; declare it there",
         )
     for key in ("batch", "seed"):
         if key in form and draft.operation(form[key]["operation"]) is None:
-            yield Found(
+            yield Problem(
                 (*here, key, "operation"),
                 f"no operation is called {form[key]['operation']}; correct the operationId, or write that "
                 "operation",
@@ -97,20 +105,20 @@ def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[F
         for index, entry in enumerate(entries):
             other = words.setdefault(json.dumps(entry, sort_keys=True), state)
             if other != state:
-                yield Found(
+                yield Problem(
                     (*here, "states", state, index),
                     f"{entry!r} means {other} already; delete one of the two",
                 )
     ids: set[str] = set()
     for index, relation in enumerate(form.get("relations", ())):
         if relation["id"] in ids:
-            yield Found(
+            yield Problem(
                 (*here, "relations", index, "id"), f"{relation['id']} names another relation; rename one"
             )
         ids.add(relation["id"])
 
 
-def jsonpath(draft: Draft) -> Iterator[Found]:
+def jsonpath(draft: Draft) -> Iterator[Problem]:
     """Each path selects something in one of the examples that it is about."""
     if draft.reader is None:
         return
@@ -128,7 +136,7 @@ def jsonpath(draft: Draft) -> Iterator[Found]:
                 draft.answers(draft.fetches[0]) if location[0] in {"error", "elsewhere"} else draft.tasks
             )
         if not any(JSONPath.compile(text).find(answer.document) for answer in answers):
-            yield Found(
+            yield Problem(
                 (*here, *location),
                 f"{text} selects nothing in any example that it is about; correct it, or add an example",
             )
@@ -157,7 +165,7 @@ def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
             yield here, f"{form['items']}[{json.dumps(value)}]"
 
 
-def link(draft: Draft) -> Iterator[Found]:
+def link(draft: Draft) -> Iterator[Problem]:
     """Each link in the schema of a task is read as media, or is ignored for a reason."""
     if draft.reader is None:
         return
@@ -170,16 +178,18 @@ def link(draft: Draft) -> Iterator[Found]:
         known.add(path)
         if path not in read and path not in ignored and _is_link(draft, path, schemas):
             place = next((places[id(one)] for one in schemas if id(one) in places), here)
-            yield Found(
+            yield Problem(
                 place,
                 f"nothing reads the links at {path}; add it to {', '.join(_MEDIA)} of x-mj-task, or write "
                 f"there why it is not read: ignored: {{{json.dumps(path)}: …}}",
             )
     for path, written in ignored.items():
         if path in read:
-            yield Found((*here, "ignored", written), f"{written} is read as media; delete it here, or there")
+            yield Problem(
+                (*here, "ignored", written), f"{written} is read as media; delete it here, or there"
+            )
         elif path not in known:
-            yield Found(
+            yield Problem(
                 (*here, "ignored", written),
                 f"{written} is no field in the schema of a task; correct the path, or delete it",
             )
@@ -207,7 +217,7 @@ def _is_link(draft: Draft, path: str, schemas: list[dict[str, Any]]) -> bool:
     )
 
 
-def state(draft: Draft) -> Iterator[Found]:
+def state(draft: Draft) -> Iterator[Problem]:
     """Examples read as the state that they are called after, and the states that matter have one."""
     if draft.reader is None:
         return
@@ -217,21 +227,23 @@ def state(draft: Draft) -> Iterator[Found]:
             continue
         read = draft.reader.state(answer.document)
         if read != answer.name:
-            yield Found(answer.location, f"the example {answer.name} reads as {read}; correct it, or states")
+            yield Problem(
+                answer.location, f"the example {answer.name} reads as {read}; correct it, or states"
+            )
         elif not draft.reader.accepts(answer.document):
-            yield Found(
+            yield Problem(
                 answer.location,
                 f"the example {answer.name} is not what accept asks for; correct one of them",
             )
         elif read is State.SUCCEEDED:
             for part in _lacking(draft.reader, answer.document):
-                yield Found(
+                yield Problem(
                     answer.location,
                     f"the example has no {part}, which complete asks for; correct it, or complete",
                 )
     for wanted in _EXEMPLARY:
         if wanted in form["states"] and not any(answer.name == wanted for answer in draft.tasks):
-            yield Found(
+            yield Problem(
                 (*here, "states", wanted),
                 f"no example of a 200 shows this state; add one called {wanted}, with x-evidence if it is "
                 "not the page's",
@@ -247,7 +259,7 @@ def _lacking(reader: Reader, document: Any) -> Iterator[str]:
     yield from (part for part, there in has.items() if reader.completes(part, document) and not there)
 
 
-def matcher(draft: Draft) -> Iterator[Found]:
+def matcher(draft: Draft) -> Iterator[Problem]:
     """Each refusal that `x-mj-task` describes is met by a response that the operation declares."""
     if draft.reader is None:
         return
@@ -256,7 +268,7 @@ def matcher(draft: Draft) -> Iterator[Found]:
         for location, matcher in matchers(form, key):
             problem = _unmet(draft, matcher)
             if problem:
-                yield Found((*here, *location), problem)
+                yield Problem((*here, *location), problem)
 
 
 def _unmet(draft: Draft, form: Mapping[str, Any]) -> str | None:
@@ -283,7 +295,7 @@ def _unmet(draft: Draft, form: Mapping[str, Any]) -> str | None:
     return None
 
 
-def relation(draft: Draft) -> Iterator[Found]:
+def relation(draft: Draft) -> Iterator[Problem]:
     """Each relation can be judged on an example of a succeeded task, and holds on all of them."""
     if draft.reader is None:
         return
@@ -295,12 +307,12 @@ def relation(draft: Draft) -> Iterator[Found]:
         breaches = [breach for document in succeeded if (breach := one.breach(document)) is not None]
         if breaches:
             left, right = breaches[0]
-            yield Found(
+            yield Problem(
                 (*here, "relations", index),
                 f"{one.id} does not hold on an example: {left!r} and {right!r}; correct one of them",
             )
         elif not any(one.applies(document) for document in succeeded):
-            yield Found(
+            yield Problem(
                 (*here, "relations", index),
                 f"{one.id} has no value on one side in every succeeded example; correct its capture, or add "
                 "an example",
