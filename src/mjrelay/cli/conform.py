@@ -225,7 +225,7 @@ def replay(
     a check itself failed.
     """
     suite = load("mjrelay_conformance.replay", "conformance")
-    options = suite.ConformOptions(
+    options = suite.ReplayOptions(
         relay=relay,
         file=file,
         base_url=base_url,
