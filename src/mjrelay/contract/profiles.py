@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mjrelay.base import ContractError
 from mjrelay.semantics import JSONPath, State, parse_expression, same_value
 
 if TYPE_CHECKING:
@@ -272,7 +273,10 @@ def _below(
 
 
 def _alternatives(contract: Contract, schema: Any) -> Iterator[dict[str, Any]]:
-    schema = contract.resolve(schema)
+    try:
+        schema = contract.resolve(schema)
+    except ContractError:  # the checks of references report it
+        return
     if not isinstance(schema, dict):  # true and false are schemas, too
         return
     members = [one for key in ("anyOf", "oneOf", "allOf") for one in schema.get(key, ())]
