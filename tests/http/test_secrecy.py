@@ -41,8 +41,9 @@ CONTRACT = load_contract("zhongzhuan")
 TASK = str(CONTRACT.reader.id(CONTRACT.examples["succeeded"]))
 URL = f"https://relay.test{CONTRACT.request(TASK).target}"
 
-KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=50).map(
-    "sk-".__add__
+# A list, because for texts Hypothesis also tries those in our code, which a report may show.
+KEYS = st.lists(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=50).map(
+    lambda key: f"sk-{''.join(key)}"
 )
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
