@@ -310,8 +310,8 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["fetch", "zhongzhuan", "", "--base-url", NOWHERE], "'' is no id of a task"),
         (["wait", "zhongzhuan", "1", "--out", "/no/such/file"], "/no/such/file: cannot be opened"),
         (["wait", "zhongzhuan", "1", "--out", "/"], "/: is not a regular file"),
-        (["wait", "zhongzhuan", "1", "--out", "/dev/null"], "/dev/null: is not a regular file"),
-        (["wait", "zhongzhuan", "1", "--download", "/dev/null"], "no folder can be made there"),
+        (["wait", "zhongzhuan", "1", "--out", "/dev/null"], "is not a regular file"),
+        (["wait", "zhongzhuan", "1", "--download", "/dev/null"], "the directory cannot be created"),
         (["wait", "zhongzhuan", "1", "--base-url", "ftp://relay"], "write https://host"),
         (["wait", "zhongzhuan", "1", "--scheme", "basic"], "the contract knows 'bearer', 'secret'"),
         (["fetch", "zhongzhuan", "1", "--scheme", "basic"], "the contract knows 'bearer', 'secret'"),
@@ -333,6 +333,7 @@ def test_a_missing_key_names_the_variable(relay: tuple[Counting, str]) -> None:
         done = mjrelay(*command, "--base-url", relay[1], key=None)
         assert done.returncode == 2
         assert "set MJRELAY_ZHONGZHUAN_API_KEY or MJRELAY_API_KEY" in done.stderr
+        assert "api_key=" not in done.stderr
     assert relay[0].asked == 0
 
 
@@ -528,7 +529,7 @@ def test_the_version_and_the_commands_are_told() -> None:
     assert mjrelay("--version").stdout == f"mjrelay {__version__}\n"
     shown = mjrelay("--help").stdout
     for name, line in (
-        ("relays", "List the contracts"),
+        ("relays", "List relays"),
         ("wait", "Wait until tasks are done"),
         ("mock", "Serve"),
     ):
@@ -625,7 +626,7 @@ def test_one_missing_task_loses_no_other(relay: tuple[Counting, str]) -> None:
     assert set(lines(done.stdout)) == {SUCCEEDED}
     assert f"no task {missing}" in done.stderr or f"task {missing} was never seen" in done.stderr
     assert f"go on waiting with wait('{never}'), or: mjrelay wait zhongzhuan {never}" in done.stderr
-    assert done.stderr.endswith("mjrelay: 3 tasks: 1 succeeded, 2 not had\n")
+    assert done.stderr.endswith("mjrelay: 3 tasks: 1 succeeded, 2 not fetched\n")
 
 
 def test_a_refused_key_is_told_once(relay: tuple[Counting, str]) -> None:
@@ -666,7 +667,7 @@ def test_files_are_downloaded_before_a_result_counts(relay: tuple[Counting, str]
     assert lines(done.stdout)[SUCCEEDED]["files"] == []
     app.files["/made/1.png"] = b"\x89PNG" + bytes(1000)
     done = mjrelay(*command)
-    assert "already; they are left out" in done.stderr
+    assert "have ended already; skipped" in done.stderr
     (path,) = lines(done.stdout)[SUCCEEDED]["files"]
     assert Path(path).read_bytes() == app.files["/made/1.png"]
     assert Path(path).parent == folder
@@ -698,7 +699,7 @@ def test_files_are_had_later(relay: tuple[Counting, str], tmp_path: Path) -> Non
     for command in (plain, download):
         again = mjrelay(*command)
         assert (again.returncode, again.stdout, app.asks) == (0, "", {})
-        assert "holds 1 of 1 tasks already" in again.stderr
+        assert "1 of 1 tasks have ended already" in again.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
@@ -730,7 +731,7 @@ def test_a_killed_run_goes_on_where_it_was(moment: int, relay: tuple[Counting, s
     app.asks.clear()
     again = mjrelay(*command)
     assert (again.returncode, again.stdout, app.asks) == (0, "", {})
-    assert f"{out}: holds 12 of 12 tasks already; they are left out" in again.stderr
+    assert f"{out}: 12 of 12 tasks have ended already; skipped" in again.stderr
 
 
 def test_a_failed_task_in_the_file_still_counts(relay: tuple[Counting, str], tmp_path: Path) -> None:
@@ -758,7 +759,7 @@ def test_a_torn_line_is_cut_off(cut: float, relay: tuple[Counting, str], tmp_pat
     assert set(lines(out.read_text(encoding="utf-8"))) == {SUCCEEDED, FAILED}
     assert out.read_bytes().startswith(first)
     # But for the line's end, -1 is all of it: nothing is lost.
-    assert ("cut off a last line" in done.stderr) == (cut != -1)
+    assert ("removed an incomplete last line" in done.stderr) == (cut != -1)
     assert len(relay[0].asks) == (cut != -1)
 
 
@@ -847,8 +848,8 @@ def interrupt(app: Counting, base_url: str, ids: tuple[str, str, str], options: 
         told = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in told
-    assert f"2 tasks go on at mjdjourney: {hangs} {runs}\n" in told
-    command = shlex.split(told.split("go on waiting with: ")[1])
+    assert f"2 tasks remain at mjdjourney: {hangs} {runs}\n" in told
+    command = shlex.split(told.split("resume with: ")[1])
     assert command[0] == "mjrelay"
     assert command[-3:] == ["mjdjourney", hangs, runs]
     app.hanging.clear()
@@ -868,7 +869,7 @@ def test_ctrl_c_on_many_ids_names_the_same_command(relay: tuple[Counting, str], 
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert process.returncode == 130
-    assert f"40 tasks go on at zhongzhuan: {' '.join(ids[:10])} and 30 more\n" in told
+    assert f"40 tasks remain at zhongzhuan: {' '.join(ids[:10])} and 30 more\n" in told
     assert shlex.split(told.split("with the same command: ")[1]) == ["mjrelay", *command]
     assert ids[10] not in told
 

@@ -343,7 +343,7 @@ def test_a_run_that_is_killed_leaves_a_record_that_says_so(served: Any, tmp_path
     assert document["exchanges"]
     shown = forked.run(["report", "show", str(path)], environment | coverage())
     assert shown.returncode == 3
-    assert "cut short" in shown.stdout + shown.stderr
+    assert "the run was interrupted" in shown.stdout + shown.stderr
 
 
 def validator() -> Any:
