@@ -104,7 +104,7 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
     """Print the diagnosis for people on stdout."""
     lines = [*_summary(diagnosis), "", *_details(diagnosis)]
     for wrong, title in ((True, "Problems"), (False, "Notes")):
-        problems = [problem for problem in diagnosis.complaints if problem.wrong is wrong]
+        problems = [problem for problem in diagnosis.problems if problem.wrong is wrong]
         lines += ["", title] if problems else []
         for problem in problems:
             lines += [f"  {problem.name}: {problem.what}", f"    {problem.then}"]
@@ -116,14 +116,14 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def _details(diagnosis: Diagnosis) -> Iterator[str]:
-    seen, data = diagnosis.evidence, diagnosis.data()
+    seen, data = diagnosis.observations, diagnosis.data()
     if seen.endpoint is not None:
         yield f"  path      GET {seen.origin}{seen.endpoint}"
         yield f"  key       {_key(diagnosis)}"
-        if seen.ways:
-            yield f"            not tried: {', '.join(map(str, seen.ways))}"
+        if seen.untried:
+            yield f"            not tried: {', '.join(map(str, seen.untried))}"
     if diagnosis.state is not None:
-        yield f"  task      {seen.named} is {diagnosis.state.value}"
+        yield f"  task      {seen.task_id} is {diagnosis.state.value}"
     for kind, paths in (diagnosis.unset or {}).items():
         if paths:
             yield f"  {kind:9} {', '.join(paths[:_SHOWN])}{' …' if len(paths) > _SHOWN else ''}"
@@ -131,15 +131,15 @@ def _details(diagnosis: Diagnosis) -> Iterator[str]:
         body = "no body" if data["missing"]["empty"] else data["missing"]["media_type"] or "no media type"
         yield f"  missing   status {data['missing']['status']}, {body}"
     yield f"  batch     {_batch(diagnosis)}"
-    yield f"  requests  {len(seen.observations)} of {REQUEST_LIMIT} sent"
+    yield f"  requests  {len(seen.attempts)} of {REQUEST_LIMIT} sent"
 
 
 def _summary(diagnosis: Diagnosis) -> list[str]:
-    seen = diagnosis.evidence
+    seen = diagnosis.observations
     url = seen.origin + seen.pasted
     if not diagnosis.reached:
         return [f"{url} does not respond"]
-    if diagnosis.relay is None and seen.observations[-1].unserved:
+    if diagnosis.relay is None and seen.attempts[-1].ends_examination:
         return [f"{url} cannot be examined now: it does not serve requests"]
     if diagnosis.relay is None:
         near = f"; the nearest is {diagnosis.scores[0].contract.name}" if seen.endpoint else ""
@@ -156,9 +156,9 @@ def _summary(diagnosis: Diagnosis) -> list[str]:
 
 
 def _key(diagnosis: Diagnosis) -> str:
-    seen = diagnosis.evidence
-    if seen.way is not None:
-        return f"{seen.way}" + (" (optional: the relay is open)" if seen.open else "")
+    seen = diagnosis.observations
+    if seen.credential is not None:
+        return f"{seen.credential}" + (" (optional: the relay is open)" if seen.open else "")
     if not seen.keyed:
         return "none sent" + (", none required" if seen.open else "")
     return "refused"
@@ -168,4 +168,4 @@ def _batch(diagnosis: Diagnosis) -> str:
     batch = diagnosis.data()["batch"]
     if not batch["asked"]:
         return "not tested"
-    return f"supported, {diagnosis.evidence.batch}" if batch["there"] else "not supported"
+    return f"supported, {diagnosis.observations.batch}" if batch["there"] else "not supported"
