@@ -22,7 +22,7 @@ from benchmarks.table import Row, at_most
 from mjrelay import MjrelayError, Relay
 from mjrelay.client.responses import ResponseReader
 from mjrelay.contract import load_contract, relay_names
-from mjrelay.doctor.observations import outcome
+from mjrelay.doctor.observations import classify
 from mjrelay.http import Exchange, Redactor
 from mjrelay.monitor import Monitor
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
@@ -98,7 +98,7 @@ def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
         "a batch": lambda body: answers.tasks(exchange(body), [ID, "2"]),
         "a callback": answers.read,
         "the suite": judge,
-        "the doctor": lambda body: outcome(exchange(body), ID, known),
+        "the doctor": lambda body: classify(exchange(body), ID, known),
         "the monitor": watch,
         "a recorded body": lambda body: [
             judge(entry.exchange.body)

@@ -36,7 +36,7 @@ def test_a_pipe_is_read_where_it_is_useful(tmp_path: Path) -> None:
         read_file(path, 1024)
     for read, text, wanted in (
         (read_key, "key-123456\n", "key-123456"),
-        (lambda path: options.gather([], str(path)), "1 2\n", ["1", "2"]),
+        (lambda path: options.collect_ids([], str(path)), "1 2\n", ["1", "2"]),
     ):
         writer = threading.Thread(target=path.write_text, args=(text,))
         writer.start()
@@ -51,6 +51,6 @@ def test_devices_without_end(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="larger than 64 KiB"):
         read_key(device)
     with pytest.raises(SettingError, match="larger than 16 MiB"):
-        options.gather([], str(device))
+        options.collect_ids([], str(device))
     with pytest.raises(OSError, match="a device or a socket, not a regular file"):
         read_file(device, 1024)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import forked
@@ -18,7 +19,6 @@ from mjrelay_conformance.drivers.plan import PROFILES
 from mjrelay_conformance.judging.record import replacing_file
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from sampled import WHOLE
 
 from mjrelay.contract.loading import load_contract
 from mjrelay.errors import SettingError
@@ -79,11 +79,10 @@ def tasks(mock: MockRelay) -> list[str]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("relay", WHOLE)  # the main job judges all of them, over sockets too
-def test_a_correct_relay_is_conformant_in_each_profile(served: Any, relay: str, profile: str) -> None:
+def test_a_correct_relay_is_conformant_in_each_profile(served: Any, profile: str) -> None:
     """Whatever is tried, nothing is found; the record fits its schema and the cap is kept."""
-    mock, base_url = served(relay)
-    done = conform(relay, "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
+    mock, base_url = served("zhongzhuan")
+    done = conform("zhongzhuan", "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
     validator().validate(document)
@@ -179,7 +178,8 @@ def test_a_run_is_shown_in_every_format(served: Any, tmp_path: Path) -> None:
 def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> None:
     """A relay that shows the key in headers and body, as it is or encoded, is found out and not repeated."""
     mock, base_url = served("apiai", fault)
-    done = conform("apiai", "--base-url", base_url, *tasks(mock), "--report-dir", str(tmp_path))
+    arguments = ["--report-dir", str(tmp_path), "--cases", "5"]
+    done = conform("apiai", "--base-url", base_url, *tasks(mock), *arguments)
     assert done.returncode == 1
     found = {row["check"] for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"}
     assert "fetch/secret" in found
@@ -258,9 +258,9 @@ def test_two_runs_may_write_to_one_directory(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"]} | coverage()
     runs = [
         subprocess.Popen([*forked.COMMAND, *arguments], env=environment, stdout=subprocess.DEVNULL)
-        for _ in range(3)
+        for _ in range(2)
     ]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
     validator().validate(json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html"}
 
@@ -343,9 +343,10 @@ def test_a_run_that_is_killed_leaves_a_record_that_says_so(served: Any, tmp_path
     assert document["exchanges"]
     shown = forked.run(["report", "show", str(path)], environment | coverage())
     assert shown.returncode == 3
-    assert "cut short" in shown.stdout + shown.stderr
+    assert "the run was interrupted" in shown.stdout + shown.stderr
 
 
+@cache
 def validator() -> Any:
     """The published schema of a record, as the command prints it."""
     return jsonschema_rs.Draft202012Validator(json.loads(conform("--schema").stdout), validate_formats=True)

@@ -254,9 +254,9 @@ def test_mock_lists_and_serves() -> None:
 
 def test_an_interrupted_wait_goes_on_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     """What is told to be run next names the file as it was given, not the relay that no package brings."""
-    wait._tell_rest("myrelay", "./my-relay.yaml", ["7"], ["--overlay", "a.yaml"])
+    wait._print_resume("myrelay", "./my-relay.yaml", ["7"], ["--overlay", "a.yaml"])
     said = capsys.readouterr().err
-    assert "1 task goes on at myrelay: 7" in said
+    assert "1 task remains at myrelay: 7" in said
     assert "mjrelay wait --overlay a.yaml ./my-relay.yaml 7" in said
 
 

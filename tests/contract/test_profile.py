@@ -237,7 +237,7 @@ def test_compare_prints_the_differences() -> None:
         (["show", "zongzhuan"], "did you mean zhongzhuan"),
         (["compare", "apiai", "nobody"], "no relay is called"),
         (["compare", "apiai"], "Missing argument"),
-        (["--format", "json", "show", "apiai"], "behind show"),
+        (["--format", "json", "show", "apiai"], "write it after show"),
         (["list"], "No such command"),
     ],
 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -28,7 +29,6 @@ from mjrelay_conformance.report import diff as diffs
 from mjrelay_conformance.report.document import ReportError, family, judged, read_record
 from rich.cells import cell_len
 from rich.console import Console
-from typer.testing import CliRunner
 
 from mjrelay.cli.report import report as command
 from mjrelay.contract.loading import load_contract
@@ -675,7 +675,7 @@ def test_a_cut_run_ends_with_its_own_code(tmp_path: Path) -> None:
     done = mjrelay("show", path, "--format", "pretty")
     assert done.returncode == 3
     assert "INCOMPLETE" in done.stdout
-    assert "cut short" in done.stderr
+    assert "the run was interrupted" in done.stderr
     for name in ("html", "junit", "markdown", "badge"):
         made = CliRunner().invoke(command, [name, str(path)])
         assert made.exit_code == 3
@@ -746,8 +746,8 @@ def test_the_help_names_every_option_whole() -> None:
     )
     assert "--i-operate-this-relay" in done.stdout
     text = " ".join(done.stdout.replace("\u2502", " ").split())
-    assert "50 if not said" in text
-    assert "5 on a live relay if not said" in text
+    assert "Default: 50." in text
+    assert "Default for a live relay: 5." in text
 
 
 def test_the_command_makes_an_index(real: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "mjrelay"]
 PATIENCE = 120.0
 """Seconds that a process may take before it is killed."""
 
-_SLOW = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers", "typer.rich_utils")
+_SLOW = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers")
 """What the commands import when they come to it."""
 
 

@@ -1,26 +1,25 @@
 """
-The command ``mjrelay``: one module for each of its commands, imported when the command is run.
+The ``mjrelay`` command: one module for each command, imported when the command runs.
 
-Stdout is data in UTF-8, stderr is talk. Exit codes: 0 done, 1 the relay did not do what was asked, or
-stdout cannot be written, 2 wrong usage, 5 a mistake of our own, 130 interrupted; ``conform`` has more.
+Data goes to stdout in UTF-8, messages go to stderr. Exit codes: 0 success, 1 the relay did not return what
+was requested or stdout cannot be written, 2 wrong usage, 5 internal error, 130 interrupted. ``conform`` and
+``doctor`` define more.
 """
 
 from __future__ import annotations
 
-import inspect
 import io
 import sys
 import traceback
 import warnings
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import NoReturn
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
+import click
 
 from mjrelay.base import MjrelayError, __version__
-from mjrelay.cli.output import OutputError, Stdout, talk
+from mjrelay.cli.options import Group
+from mjrelay.cli.output import OutputError, Stdout, print_message
 from mjrelay.client import RelayError
 from mjrelay.http import redacted_text
 
@@ -35,78 +34,58 @@ _COMMANDS = {
     "generate": "contracts",
     "doctor": "doctor",
 }
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
+"""The module of each command, in the order of the help."""
 
 
-class _Commands(TyperGroup):
-    """The commands by their names, each made when it is asked for."""
+class _Commands(Group):
+    """The commands by name, imported on first use."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own base
+    def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
         return list(_COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        # Of a name that is none, all are made, for the nearest of them to be offered.
-        for name in (cmd_name,) if cmd_name in _COMMANDS else _COMMANDS:
-            if name not in self.commands:
-                self.add_command(_command(name), name)
-        return super().get_command(ctx, cmd_name)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"mjrelay.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        return command
 
 
-def _command(name: str) -> Any:
-    function = getattr(import_module(f"mjrelay.cli.{_COMMANDS[name]}"), name)
-    if isinstance(function, typer.Typer):  # which has commands of its own
-        return get_command(function)
-    one = typer.Typer(add_completion=False, pretty_exceptions_enable=False, context_settings=_CONTEXT)
-    # A paragraph is a line, for typer keeps the breaks of lines.
-    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
-    one.command(name, help="\n\n".join(" ".join(lines.split()) for lines in paragraphs))(function)
-    return get_command(one)
-
-
-app = typer.Typer(
+@click.group(
     cls=_Commands,
-    name="mjrelay",
-    help="Fetch Midjourney tasks from any relay, and judge whether a relay keeps its contract.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings=_CONTEXT,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+    epilog='Shell completion: eval "$(_MJRELAY_COMPLETE=bash_source mjrelay)", or zsh_source, fish_source.',
 )
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"mjrelay {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
-    ] = False,
-) -> None:
-    """Take what stands before the command's name."""
+@click.version_option(__version__, message="mjrelay %(version)s", help="Print the version and exit.")
+def app() -> None:
+    """Fetch Midjourney tasks from any relay, and judge whether a relay keeps its contract."""
 
 
 def main() -> NoReturn:
-    """Run the command; what goes wrong on purpose becomes one line on stderr."""
-    sys.stdout = Stdout.instead_of(sys.stdout)
+    """Run the command and exit. Each expected error becomes one line on stderr."""
+    sys.stdout = Stdout.replacing(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
-    warnings.showwarning = lambda message, *_, **__: talk(str(message))
+    warnings.showwarning = lambda message, *_, **__: print_message(str(message))
     try:
-        app()
+        code = app.main(prog_name="mjrelay", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
     except (RelayError, OutputError) as error:
-        talk(str(error))
-        sys.exit(1)
+        print_message(str(error))
+        code = 1
     except MjrelayError as error:
-        talk(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception:  # noqa: BLE001 - no crash of ours may look like a verdict on a relay
+        print_message(str(error))
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except Exception:  # noqa: BLE001 - an internal error must not look like a verdict on a relay
         sys.stderr.write(redacted_text(traceback.format_exc()))
-        sys.exit(5)
-    sys.exit(0)
+        code = 5
+    sys.exit(code)

@@ -1,20 +1,15 @@
-"""``mjrelay relays``: the contracts that are known, what one says, and where two differ."""
+"""``mjrelay relays`` and ``mjrelay generate``: list, show and compare contracts, and generate a client."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-from mjrelay.cli.options import OverlaysOption, RelayArgument
-from mjrelay.cli.output import FormatOption, is_pretty, load, talk, write_json, write_line
-from mjrelay.cli.report import View, ViewOption
+from mjrelay.cli.options import PATH, Group, argument, overlays_option, relay_argument
+from mjrelay.cli.output import format_option, is_pretty, load_extra, print_message, write_json, write_line
 from mjrelay.contract import (
     contract_profile,
     load_contract,
@@ -26,30 +21,27 @@ from mjrelay.http import printable_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mjrelay.contract import Term
 
 
 _NOTHING = "-"
-"""Stands where a contract says nothing."""
+"""Shown where a contract has no value."""
 
 _LABELS = {"base_url": "base URL", "id": "id goes in", "open": "open without a key", "fields": ""}
 
-relays = typer.Typer(
-    name="relays",
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_table_format_option = format_option("pretty", "json", "markdown")
 
 
-@relays.callback()
-def every(context: typer.Context, format_: FormatOption = None) -> None:
-    """List the contracts that are known, how each relay is told who asks, and where it is."""
-    if context.invoked_subcommand is not None:
+@click.group(cls=Group, invoke_without_command=True)
+@format_option("pretty", "json")
+@click.pass_context
+def relays(ctx: click.Context, /, *, format_: str | None) -> None:
+    """List relays with their base URL and auth header."""
+    if ctx.invoked_subcommand is not None:
         if format_ is not None:
-            raise typer.BadParameter(f"write it behind {context.invoked_subcommand}", param_hint="--format")
+            raise click.BadParameter(f"write it after {ctx.invoked_subcommand}", param_hint="--format")
         return
     contracts = [load_contract(name) for name in relay_names()]
     if not is_pretty(format_):
@@ -75,67 +67,70 @@ def every(context: typer.Context, format_: FormatOption = None) -> None:
         )
         for contract in contracts
     ]
-    _draw(("relay", "base URL", "fetch", "auth"), rows)
+    _write_table(("relay", "base URL", "fetch", "auth"), rows, "pretty")
 
 
 @relays.command()
-def show(relay: RelayArgument, overlay: OverlaysOption = None, format_: ViewOption = None) -> None:
+@relay_argument
+@overlays_option
+@_table_format_option
+def show(*, relay: str, overlays: tuple[Path, ...], format_: str | None) -> None:
     """
-    Show what a relay's contract says, in the terms of who writes a client for it.
+    Show a relay's auth header, path, fields and status values.
 
-    Exit codes: 0 shown, 2 wrong usage.
+    Exit codes: 0 success, 2 wrong usage.
     """
-    found = contract_profile(load_contract(relay, overlay or ()))
-    if _chosen(format_) is View.JSON:
-        write_json(found)
+    profile = contract_profile(load_contract(relay, overlays))
+    if _is_json(format_):
+        write_json(profile)
         return
     rows = [
         (_label(term), _value(term, value))
-        for term, value in profile_statements(found)
+        for term, value in profile_statements(profile)
         if term[-1] != "unset" or value
     ]
-    _table(("term", found["relay"]), rows, format_)
+    _write_table(("term", profile["relay"]), rows, format_)
 
 
 @relays.command()
-def compare(
-    left: Annotated[str, typer.Argument(metavar="A", help="A relay's name, or the file of its contract.")],
-    right: Annotated[str, typer.Argument(metavar="B", help="Another one's.")],
-    format_: ViewOption = None,
-) -> None:
+@argument("left", metavar="A", help="Relay name or path of a contract.")
+@argument("right", metavar="B", help="Relay name or path of another contract.")
+@_table_format_option
+def compare(*, left: str, right: str, format_: str | None) -> None:
     """
-    Show where the contracts of two relays differ, in the same terms as show.
+    Show where the contracts of two relays differ, in the terms of show.
 
-    Of words it is those that the other one does not know. Exit codes: 0 compared, whether or not they
-    differ, 2 wrong usage.
+    Of status values and errors, only those that the other relay lacks are shown. Exit codes: 0 compared,
+    whether or not they differ, 2 wrong usage.
     """
     ours, theirs = (contract_profile(load_contract(name)) for name in (left, right))
-    found = profile_differences(ours, theirs)
-    if _chosen(format_) is View.JSON:
-        rows = [{"term": list(one.term), "left": one.left, "right": one.right} for one in found]
+    differences = profile_differences(ours, theirs)
+    if _is_json(format_):
+        rows = [{"term": list(one.term), "left": one.left, "right": one.right} for one in differences]
         write_json({"left": ours["relay"], "right": theirs["relay"], "differences": rows})
         return
-    _table(
+    _write_table(
         ("term", ours["relay"], theirs["relay"]),
-        [(_label(one.term), _value(one.term, one.left), _value(one.term, one.right)) for one in found],
+        [(_label(one.term), _value(one.term, one.left), _value(one.term, one.right)) for one in differences],
         format_,
     )
 
 
-def _chosen(format_: View | None) -> View:
-    if format_ is None:
-        return View.PRETTY if sys.stdout.isatty() else View.JSON
-    return format_
+def _is_json(format_: str | None) -> bool:
+    return not sys.stdout.isatty() if format_ is None else format_ == "json"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], format_: View | None) -> None:
-    if _chosen(format_) is View.PRETTY:
-        _draw(head, rows)
+def _write_table(head: Sequence[str], rows: Sequence[Sequence[str]], format_: str | None) -> None:
+    if format_ == "markdown":
+        write_line(_markdown_row(head))
+        write_line("|".join(["", *["---"] * len(head), ""]))
+        for term, *values in rows:
+            cells = [value if value == _NOTHING else f"`{value}`" for value in values]
+            write_line(_markdown_row([term, *cells]))
         return
-    write_line(_markdown_row(head))
-    write_line("|".join(["", *["---"] * len(head), ""]))
-    for term, *values in rows:
-        write_line(_markdown_row([term, *(value if value == _NOTHING else f"`{value}`" for value in values)]))
+    from mjrelay.cli.terminal import print_table  # noqa: PLC0415 - rich is slow to import
+
+    print_table(head, rows)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -143,24 +138,15 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(shown)} |"
 
 
-def _draw(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in head:
-        table.add_column(Text(printable_text(column)), overflow="fold")
-    for row in rows:
-        table.add_row(*("\n".join(map(printable_text, cell.split("\n"))) for cell in row))
-    Console(markup=False, highlight=False).print(table)
-
-
 def _label(term: Term) -> str:
-    """What a term is called; a field by its name alone."""
+    """Return the label of a term; for a field it is the field's name."""
     first, *rest = term
     words = [_LABELS.get(first, first), *(word for word in rest if word not in {"at", "words"})]
     return " ".join(filter(None, words))
 
 
 def _value(term: Term, value: Any) -> str:
-    """A value for people."""
+    """Return a value as text for people."""
     if value in (None, [], {}):
         return _NOTHING
     if isinstance(value, dict) and term[0] == "extra":
@@ -169,48 +155,50 @@ def _value(term: Term, value: Any) -> str:
         return _unset(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
+    return ", ".join(map(_item, value)) if isinstance(value, list) else _item(value)
 
 
 def _unset(styles: dict[str, list[str]]) -> str:
     return "; ".join(f"{style} when {', '.join(states)}" for style, states in styles.items())
 
 
-def _word(value: Any) -> str:
-    """A word as sent; an answer by its status, its body and what it says."""
+def _item(value: Any) -> str:
+    """Return a string as it is, a response as status, body and condition, and anything else as JSON."""
     match value:
         case str() if value:
             return value
         case {"status": status, "body": body, "where": where}:
-            said = "" if where is None else f" where {_word(where)}"
-            return f"{status}{'' if body is None else f' {body}'}{said}"
+            condition = "" if where is None else f" where {_item(where)}"
+            return f"{status}{'' if body is None else f' {body}'}{condition}"
         case _:
             return json.dumps(value, ensure_ascii=False)
 
 
-def generate(
-    relay: RelayArgument,
-    output: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Where to write the package <relay>_client.")
-    ],
-    overlay: OverlaysOption = None,
-) -> None:
+@click.command()
+@relay_argument
+@click.option(
+    "--output", required=True, type=PATH, metavar="DIR", help="Write the package <relay>_client here."
+)
+@overlays_option
+def generate(*, relay: str, output: Path, overlays: tuple[Path, ...]) -> None:
     """
-    Write the typed client of a contract, as a package of its own.
+    Generate the typed client of a contract, as a package of its own.
 
-    The contract is linted first. The package needs attrs and httpx and nothing else; where Python can import
-    it, task.raw gives its models. Exit codes: 0 it is written, and its folder printed, 1 the contract has to
-    be mended first, 2 wrong usage, 5 a mistake of our own.
+    The contract is linted first. The package needs only attrs and httpx. Where Python can import it,
+    task.raw returns its models.
+
+    Exit codes: 0 the package is written and its path printed, 1 the contract has violations, 2 wrong usage,
+    5 internal error.
     """
-    single = load("mjrelay_codegen.single", "codegen")
-    contract = load_contract(relay, overlay or ())
+    single = load_extra("mjrelay_codegen.single", "codegen")
+    contract = load_contract(relay, overlays)
     try:
         written = single.write(contract, output)
     except single.LintError as error:
         for violation in error.violations:
-            talk(str(violation))
-        talk(f"{len(error.violations)} violations; nothing was written")
-        raise typer.Exit(1) from error
+            print_message(str(violation))
+        print_message(f"{len(error.violations)} violations; fix them, nothing was written")
+        sys.exit(1)
     if written.left:
-        talk(f"not generated, and left as they are: {', '.join(written.left)}")
+        print_message(f"left unchanged, for they were not generated: {', '.join(written.left)}")
     write_line(printable_text(str(written.package)))

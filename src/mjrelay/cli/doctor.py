@@ -1,84 +1,98 @@
-"""``mjrelay doctor``: what a URL speaks, and what is wrong there."""
+"""``mjrelay doctor``: find out which contract fits a URL, and what is wrong there."""
 
 from __future__ import annotations
 
 import os
 import sys
 from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from mjrelay.base import SettingError
-from mjrelay.cli.options import KeyFileOption
-from mjrelay.cli.output import Format, FormatOption, is_pretty, talk, write_json
+from mjrelay.cli.options import PATH, argument, key_file_option
+from mjrelay.cli.output import format_option, is_pretty, print_message, write_json
 from mjrelay.contract import load_contract, read_key, relay_names
 from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, ProbeRequest, examine, is_fetchable
 from mjrelay.http import Redactor, printable_text, set_redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 _SHOWN = 8
-"""Fields of one kind that are named."""
+"""Maximum number of fields shown per kind."""
 
 
+@click.command()
+@argument("url", required=False, metavar="URL", help="A base URL, or the URL of a task.")
+@click.option("--task", metavar="ID", help="An existing task. Default: the id in the URL.")
+@click.option(
+    "--contract",
+    "contracts",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="Also compare with this contract; repeatable.",
+)
+@key_file_option
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=15.0, help="Timeout of one request in seconds."
+)
+@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the output of --json.")
+@format_option("pretty", "json")
 def doctor(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A base URL, or the URL of a task.")] = "",
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="ID", help="A task that is there; else the URL's own.")
-    ] = None,
-    contract: Annotated[
-        list[Path] | None,
-        typer.Option("--contract", metavar="FILE", help="A contract of your own, to be compared too."),
-    ] = None,
-    key_file: KeyFileOption = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one request may take.")] = 15.0,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of what --json writes.")
-    ] = False,
-    format_: FormatOption = None,
+    *,
+    url: str | None,
+    task: str | None,
+    contracts: tuple[Path, ...],
+    key_file: Path | None,
+    timeout: float,
+    as_json: bool,
+    schema: bool,
+    format_: str | None,
 ) -> None:
     """
-    Find out which contract, path prefix and header fit a URL, and what is wrong there.
+    Find the contract, path prefix and auth header of a URL, and diagnose problems.
 
-    It sends 8 requests at most, which only read, each told before it is sent, and follows no redirect. The
-    key comes from MJRELAY_API_KEY or --key-file and is sent in 3 headers at most. Without a task it tells
-    the family of the relay, not the server. Exit codes: 0 understood and well, 1 something is wrong, 2 wrong
-    usage, 4 no answer came, 5 a mistake of our own.
+    It sends at most 8 read-only requests, prints each before it is sent, and follows no redirect. The key
+    comes from MJRELAY_API_KEY or --key-file and is sent in at most 3 headers. Without a task, only the family
+    of the relay can be identified.
+
+    Exit codes: 0 identified and healthy, 1 a problem was found, 2 wrong usage, 4 no response, 5 internal
+    error.
     """
     if schema:
-        typer.echo(_schema(), nl=False)
+        click.echo(_schema(), nl=False)
         return
     if not url:
-        raise typer.BadParameter("give a URL: that of the relay, or of a task")
+        raise click.UsageError("no URL; give the base URL of a relay, or the URL of a task")
     key = read_key(key_file) if key_file else os.environ.get("MJRELAY_API_KEY") or None
     redactor = Redactor(*([] if key is None else [key]))
     set_redactor(redactor)
-    contracts = [load_contract(name) for name in relay_names()]
-    for own in map(load_contract, contract or ()):
-        if not is_fetchable(own):
+    compared = [load_contract(name) for name in relay_names()]
+    for contract in map(load_contract, contracts):
+        if not is_fetchable(contract):
             raise SettingError(
-                f"--contract {own.file}: a task is fetched with {own.method} and {own.reader.ask}, and this "
-                "command sends only GET without a body; use mjrelay conform instead"
+                f"--contract {contract.file}: a task is fetched with {contract.method} and "
+                f"{contract.reader.ask}, and doctor sends only GET without a body; use mjrelay conform"
             )
-        contracts.append(own)
-    talk(f"at most {REQUEST_LIMIT} requests are sent, the key in at most {CREDENTIAL_LIMIT} headers")
-    found = examine(
-        url, contracts, redactor=redactor, key=key, task_id=task, timeout=timeout, announce=_announce
+        compared.append(contract)
+    print_message(f"sending at most {REQUEST_LIMIT} requests, the key in at most {CREDENTIAL_LIMIT} headers")
+    diagnosis = examine(
+        url, compared, redactor=redactor, key=key, task_id=task, timeout=timeout, announce=_announce
     )
-    if is_pretty(Format.JSON if as_json else format_):
-        _show(found)
+    if is_pretty("json" if as_json else format_):
+        _print_diagnosis(diagnosis)
     else:
-        write_json(found.data())
-    raise typer.Exit(found.exit_code)
+        write_json(diagnosis.data())
+    sys.exit(diagnosis.exit_code)
 
 
-def _announce(step: ProbeRequest) -> None:
-    talk(str(step))
+def _announce(request: ProbeRequest) -> None:
+    print_message(str(request))
 
 
 def _schema() -> str:
@@ -86,72 +100,72 @@ def _schema() -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _show(found: Diagnosis) -> None:
-    """The diagnosis for people, on stdout."""
-    lines = [*_spoken(found), "", *_seen(found)]
-    for wrong, title in ((True, "What is wrong"), (False, "Good to know")):
-        told = [one for one in found.complaints if one.wrong is wrong]
-        lines += ["", title] if told else []
-        for one in told:
-            lines += [f"  {one.name}: {one.what}", f"    {one.then}"]
-    if found.python:
-        lines += ["", *(f"    {line}" for line in found.python)]
-    if found.conform:
-        lines += ["", f"    {found.conform}"]
+def _print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print the diagnosis for people on stdout."""
+    lines = [*_summary(diagnosis), "", *_details(diagnosis)]
+    for wrong, title in ((True, "Problems"), (False, "Notes")):
+        problems = [problem for problem in diagnosis.problems if problem.wrong is wrong]
+        lines += ["", title] if problems else []
+        for problem in problems:
+            lines += [f"  {problem.name}: {problem.what}", f"    {problem.then}"]
+    if diagnosis.python:
+        lines += ["", *(f"    {line}" for line in diagnosis.python)]
+    if diagnosis.conform:
+        lines += ["", f"    {diagnosis.conform}"]
     sys.stdout.write("\n".join(map(printable_text, lines)) + "\n")
 
 
-def _seen(found: Diagnosis) -> Iterator[str]:
-    evidence, data = found.evidence, found.data()
-    if evidence.endpoint is not None:
-        yield f"  path      GET {evidence.origin}{evidence.endpoint}"
-        yield f"  key       {_key(found)}"
-        if evidence.ways:
-            yield f"            not tried: {', '.join(map(str, evidence.ways))}"
-    if found.state is not None:
-        yield f"  task      {evidence.named} is {found.state.value}"
-    for kind, paths in (found.unset or {}).items():
+def _details(diagnosis: Diagnosis) -> Iterator[str]:
+    seen, data = diagnosis.observations, diagnosis.data()
+    if seen.endpoint is not None:
+        yield f"  path      GET {seen.origin}{seen.endpoint}"
+        yield f"  key       {_key(diagnosis)}"
+        if seen.untried:
+            yield f"            not tried: {', '.join(map(str, seen.untried))}"
+    if diagnosis.state is not None:
+        yield f"  task      {seen.task_id} is {diagnosis.state.value}"
+    for kind, paths in (diagnosis.unset or {}).items():
         if paths:
             yield f"  {kind:9} {', '.join(paths[:_SHOWN])}{' …' if len(paths) > _SHOWN else ''}"
     if data["missing"]:
-        empty = "no body" if data["missing"]["empty"] else data["missing"]["media_type"] or "no media type"
-        yield f"  missing   answered with {data['missing']['status']}, {empty}"
-    yield f"  batch     {_batch(found)}"
-    yield f"  requests  {len(evidence.observations)} of {REQUEST_LIMIT} were sent"
+        body = "no body" if data["missing"]["empty"] else data["missing"]["media_type"] or "no media type"
+        yield f"  missing   status {data['missing']['status']}, {body}"
+    yield f"  batch     {_batch(diagnosis)}"
+    yield f"  requests  {len(seen.attempts)} of {REQUEST_LIMIT} sent"
 
 
-def _spoken(found: Diagnosis) -> list[str]:
-    url = found.evidence.origin + found.evidence.pasted
-    if not found.reached:
-        return [f"{url} does not answer"]
-    if found.relay is None and found.evidence.observations[-1].unserved:
+def _summary(diagnosis: Diagnosis) -> list[str]:
+    seen = diagnosis.observations
+    url = seen.origin + seen.pasted
+    if not diagnosis.reached:
+        return [f"{url} does not respond"]
+    if diagnosis.relay is None and seen.attempts[-1].ends_examination:
         return [f"{url} cannot be examined now: it does not serve requests"]
-    if found.relay is None:
-        near = f"; nearest is {found.scores[0].contract.name}" if found.evidence.endpoint else ""
-        return [f"{url} speaks no dialect that is known here{near}"]
-    if found.evidence.task is None:
+    if diagnosis.relay is None:
+        near = f"; the nearest is {diagnosis.scores[0].contract.name}" if seen.endpoint else ""
+        return [f"{url} matches no known contract{near}"]
+    if seen.task is None:
         return [
-            f"{url} is of the family of {', '.join(found.family)}",
-            "  Without a task that is there the server cannot be told; give one with --task ID.",
+            f"{url} belongs to the family of {', '.join(diagnosis.family)}",
+            "  The server cannot be identified without an existing task; add --task ID.",
         ]
-    score = f"{found.scores[0].value:.0%}"
-    if len(found.alike) > 1:
-        others = " or ".join(found.alike)
-        return [f"{url} speaks {others} ({score}): they cannot be told apart by what comes"]
-    return [f"{url} speaks {found.relay.name} ({score} of what came fits)"]
+    score = f"{diagnosis.scores[0].value:.0%}"
+    if len(diagnosis.alike) > 1:
+        return [f"{url} matches {' or '.join(diagnosis.alike)} ({score}): the responses fit each of them"]
+    return [f"{url} matches {diagnosis.relay.name} ({score})"]
 
 
-def _key(found: Diagnosis) -> str:
-    evidence = found.evidence
-    if evidence.way is not None:
-        return f"{evidence.way}" + (" (or none: it is open)" if evidence.open else "")
-    if not evidence.keyed:
-        return "none was sent" + (", and none is wanted" if evidence.open else "")
-    return "accepted nowhere"
+def _key(diagnosis: Diagnosis) -> str:
+    seen = diagnosis.observations
+    if seen.credential is not None:
+        return f"{seen.credential}" + (" (optional: the relay is open)" if seen.open else "")
+    if not seen.keyed:
+        return "none sent" + (", none required" if seen.open else "")
+    return "refused"
 
 
-def _batch(found: Diagnosis) -> str:
-    batch = found.data()["batch"]
+def _batch(diagnosis: Diagnosis) -> str:
+    batch = diagnosis.data()["batch"]
     if not batch["asked"]:
-        return "not asked for"
-    return f"there, {found.evidence.batch}" if batch["there"] else "not there"
+        return "not tested"
+    return f"supported, {diagnosis.observations.batch}" if batch["there"] else "not supported"

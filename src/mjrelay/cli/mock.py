@@ -1,61 +1,71 @@
-"""``mjrelay mock``: a relay that costs nothing, on this machine."""
+"""``mjrelay mock``: serve a mock relay on this machine."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from mjrelay.cli.options import OverlaysOption, RelayArgument
-from mjrelay.cli.output import load
+from mjrelay.cli.options import overlays_option, relay_argument, seed_option
+from mjrelay.cli.output import load_extra, write_line
 from mjrelay.contract import known_key, load_contract
 from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
+
+@click.command()
+@relay_argument
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, help="Port on 127.0.0.1; 0 picks one.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME,…",
+    help="Faults to show (see --list-faults); repeatable.",
+)
+@click.option("--dialect", metavar="NAME", help="Dialect to use (see --list-dialects).")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Seconds before each response.")
+@click.option("--jitter", type=click.FloatRange(min=0), default=0.0, help="Random variation in seconds.")
+@seed_option
+@overlays_option
+@click.option("--list-faults", is_flag=True, help="List the faults that apply to the relay.")
+@click.option("--list-dialects", is_flag=True, help="List the dialects that apply to the relay.")
 def mock(
-    relay: RelayArgument,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
-    ] = 8080,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME,…", help="Faults to show; may be given several times."),
-    ] = None,
-    dialect: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another way of keeping the contract.")
-    ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that each answer takes.")] = 0.0,
-    jitter: Annotated[float, typer.Option(min=0, help="Seconds that it takes more or less.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="What random choices begin with.")] = 0,
-    overlay: OverlaysOption = None,
-    list_faults: Annotated[
-        bool, typer.Option("--list-faults", help="List the faults that it can show.")
-    ] = False,
-    list_dialects: Annotated[
-        bool, typer.Option("--list-dialects", help="List the dialects that it can speak.")
-    ] = False,
+    *,
+    relay: str,
+    port: int,
+    faults: tuple[str, ...],
+    dialect: str | None,
+    latency: float,
+    jitter: float,
+    seed: int,
+    overlays: tuple[Path, ...],
+    list_faults: bool,
+    list_dialects: bool,
 ) -> None:
     """
     Serve a mock of a relay, made from its contract, until Ctrl-C.
 
-    It knows one task in each state, and two that go on living: one succeeds after 30 seconds, one fails.
-    The key it wants is MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
+    The mock has one task in each state. Two more tasks are running: one succeeds after 30 seconds, the
+    other one fails. It expects the key in MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
-    mocks = load("mjrelay_conformance.mock", "mock")
-    contract = load_contract(relay, overlay or ())
+    mocks = load_extra("mjrelay_conformance.mock", "mock")
+    contract = load_contract(relay, overlays)
     if list_faults or list_dialects:
         listed = [*(mocks.FAULTS.values() if list_faults else ())]
         listed += mocks.DIALECTS.values() if list_dialects else ()
         for one in listed:
             if one.applies(contract):
-                typer.echo(f"{one.name:28}{one.summary}")
+                write_line(f"{one.name:28}{one.summary}")
         return
     key = known_key(contract.name)
     app = mocks.MockRelay(
         contract,
         **({} if key is None else {"key": key}),
-        faults=[name.strip() for names in fault or () for name in names.split(",") if name.strip()],
+        faults=[name.strip() for names in faults for name in names.split(",") if name.strip()],
         dialect=dialect,
         latency=latency,
         jitter=jitter,
@@ -71,6 +81,6 @@ def mock(
 
     def announce(base_url: str) -> None:
         shown = [f"{contract.name} at {base_url}{contract.path}", *lines]
-        typer.echo("\n".join(map(printable_text, shown)), err=True)
+        click.echo("\n".join(map(printable_text, shown)), err=True)
 
     mocks.serve_mock(app, "127.0.0.1", port, announce=announce)

@@ -1,132 +1,160 @@
-"""The options of the commands that talk to a relay, and the relay that they make."""
+"""Arguments and options that several commands share, and the relay and task ids that they describe."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from mjrelay.base import SettingError, read_file
+from mjrelay.base import SettingError, did_you_mean, nearest_names, read_file
 from mjrelay.client import Relay
-from mjrelay.contract import read_key
+from mjrelay.contract import environment_key, load_contract, missing_key, read_key
 from mjrelay.http import set_redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
-RelayArgument = Annotated[
-    str, typer.Argument(help="The relay's name (see: mjrelay relays), or the file of its contract.")
-]
-OverlaysOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--overlay",
-        metavar="FILE",
-        help="Changes to the contract, an OpenAPI Overlay; may be given several times.",
-    ),
-]
-BaseURLOption = Annotated[
-    str | None,
-    typer.Option(
-        "--base-url", help="Where the relay is: else MJRELAY_BASE_URL, else where its contract says."
-    ),
-]
-SchemeOption = Annotated[
-    str | None, typer.Option(help="Which of the contract's security schemes to use; else the first.")
-]
-KeyFileOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A file with the key, instead of the environment.")
-]
-TasksOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--task",
-        metavar="ID[=STATE]",
-        help="A task that is there, and its state in the end; may be given several times.",
-    ),
-]
-FastOption = Annotated[bool, typer.Option("--fast", help="Use the wire that the extra 'fast' brings.")]
+class Group(click.Group):
+    """Commands in the order of their definition. An unknown name suggests the nearest command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = did_you_mean(nearest_names(args[0], self.list_commands(ctx)))
+            ctx.fail(f"No such command '{args[0]}'; {near or f'list them with: {ctx.command_path} --help'}")
+        return super().resolve_command(ctx, args)
 
 
-def reach(
+def argument(name: str, *, help: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: A002 - click's name
+    """Like `click.argument`. Before click 8.5 an argument has no help."""
+    if "help" in click.Argument.__init__.__annotations__:
+        settings["help"] = help
+    return click.argument(name, **settings)
+
+
+PATH = click.Path(path_type=Path)
+
+relay_argument = argument("relay", help="Relay name (see: mjrelay relays) or path of a contract.")
+overlays_option = click.option(
+    "--overlay",
+    "overlays",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="OpenAPI Overlay to apply to the contract; repeatable.",
+)
+base_url_option = click.option(
+    "--base-url",
+    metavar="URL",
+    help="Base URL. Falls back to MJRELAY_BASE_URL, then to the contract's server.",
+)
+scheme_option = click.option(
+    "--scheme", metavar="NAME", help="Security scheme of the contract. Default: the first one."
+)
+key_file_option = click.option(
+    "--key-file", type=PATH, metavar="FILE", help="Read the API key from this file, not the environment."
+)
+tasks_option = click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="ID[=STATE]",
+    help="An existing task and its final state; repeatable.",
+)
+fast_option = click.option("--fast", is_flag=True, help="Use the transport of the extra 'fast'.")
+seed_option = click.option("--seed", type=int, default=0, metavar="N", help="Random seed.")
+
+
+def make_relay(
     name: str,
     *,
-    overlays: list[Path] | None,
+    overlays: Iterable[Path],
     base_url: str | None,
     scheme: str | None,
     timeout: float,
     key_file: Path | None,
     fast: bool,
 ) -> Relay:
-    """The relay by what the options say; its secrets are kept back from then on."""
+    """Return the relay that the options describe. From then on all output is redacted for its key."""
+    paths = tuple(overlays)
+    contract = load_contract(name, paths)
     key = None if key_file is None else read_key(key_file)
+    if key is None and not contract.open and environment_key(contract, base_url) is None:
+        raise SettingError(missing_key(contract, "give --key-file"))
     relay = Relay(
         name,
         key,
-        overlays=overlays or (),
+        overlays=paths,
         base_url=base_url,
         scheme=scheme,
         timeout=timeout,
         fast=fast,
         user_agent="cli",
     )
-    set_redactor(relay._redactor)  # noqa: SLF001 - what is shown of a relay is redacted as its errors are
+    set_redactor(relay._redactor)  # noqa: SLF001 - output is redacted in the same way as errors
     return relay
 
 
 _STDIN = "-"
-_LARGEST_IDS = 16 << 20
-"""Bytes of a list of ids."""
+_IDS_LIMIT = 16 << 20
+"""Maximum size of a list of ids, in bytes."""
 
 
-def gather(given: Iterable[str], file: str | None) -> list[str]:
+def collect_ids(arguments: Iterable[str], file: str | None) -> list[str]:
     """
-    The ids in the order in which they are given, each once; ``-`` means those that stand on stdin.
+    Return the distinct task ids of the arguments and a file, in order. ``-`` stands for stdin.
 
-    Raises `SettingError` where there are none, or the file cannot be read.
+    Raises:
+        SettingError: There are no ids, or the file cannot be read.
+
     """
-    ids = list(dict.fromkeys(_all(given, file)))
+    ids = list(dict.fromkeys(_all_ids(arguments, file)))
     if not ids:
         raise SettingError("no ids: give them as arguments, with --ids-file FILE, or on stdin with -")
     return ids
 
 
-def _all(given: Iterable[str], file: str | None) -> Iterator[str]:
-    for one in given:
-        if one == _STDIN:
-            yield from _listed("stdin", _stdin())
-        elif one:
-            yield one
+def _all_ids(arguments: Iterable[str], file: str | None) -> Iterator[str]:
+    for task_id in arguments:
+        if task_id == _STDIN:
+            yield from _parse_ids("stdin", _read_stdin())
+        elif task_id:
+            yield task_id
     if file == _STDIN:
-        yield from _listed("stdin", _stdin())
+        yield from _parse_ids("stdin", _read_stdin())
     elif file is not None:
         try:
-            content = read_file(file, _LARGEST_IDS, pipe=True)
+            content = read_file(file, _IDS_LIMIT, pipe=True)
         except OSError as error:
             raise SettingError(
                 f"{file}: the ids cannot be read ({error.strerror}); check the path"
             ) from error
-        yield from _listed(file, content)
+        yield from _parse_ids(file, content)
 
 
-def _stdin() -> bytes:
-    content = sys.stdin.buffer.read(_LARGEST_IDS + 1)
-    if len(content) > _LARGEST_IDS:
+def _read_stdin() -> bytes:
+    content = sys.stdin.buffer.read(_IDS_LIMIT + 1)
+    if len(content) > _IDS_LIMIT:
         raise SettingError(
-            f"stdin: the ids are larger than {_LARGEST_IDS >> 20} MiB, which is the limit; give fewer at once"
+            f"stdin: the ids are larger than the limit of {_IDS_LIMIT >> 20} MiB; split the list"
         )
     return content
 
 
-def _listed(source: str, content: bytes) -> Iterator[str]:
-    """What stands between white space; a # and what follows it on its line is a comment."""
+def _parse_ids(source: str, content: bytes) -> Iterator[str]:
+    """Yield the words between white space. ``#`` starts a comment."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SettingError(f"{source}: the ids are no UTF-8 text; write one on each line") from error
+        raise SettingError(f"{source}: the ids are not UTF-8 text; write one id per line") from error
     for line in text.splitlines():
         yield from re.sub(r"(?:^|(?<=\s))#.*", "", line).split()

@@ -1,7 +1,4 @@
-"""
-What the commands write, and the one way on which it goes: for people or as JSON, never with a secret in it,
-never with what would steer a terminal.
-"""
+"""Output of all commands, for people or as JSON: redacted, and without terminal control characters."""
 
 from __future__ import annotations
 
@@ -12,10 +9,9 @@ import os
 import re
 import sys
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from mjrelay.base import MissingExtraError, MjrelayError
 from mjrelay.http import printable_text, redacted_text
@@ -25,20 +21,18 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is, but a terminal may act upon."""
+_CONTROL = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that JSON allows unescaped but that a terminal may interpret."""
 
 
-class Format(StrEnum):
-    """How data is written on stdout."""
-
-    PRETTY = "pretty"
-    JSON = "json"
-
-
-FormatOption = Annotated[
-    Format | None, typer.Option("--format", help="How to write on stdout; pretty on a terminal, else json.")
-]
+def format_option(*names: str) -> Callable[[Any], Any]:
+    """Return the option ``--format``. Its value is None, or one of these names."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(names),
+        help="Format of stdout. Default: pretty on a terminal, else json.",
+    )
 
 
 class OutputError(MjrelayError):
@@ -47,18 +41,18 @@ class OutputError(MjrelayError):
 
 class Stdout(io.TextIOWrapper):
     """
-    Stdout in UTF-8, on which a failure is told from all others, and is the last: what follows goes nowhere.
+    Stdout in UTF-8. After the first failed write all further output is discarded.
 
-    Writing raises `OutputError`, or `BrokenPipeError` where nobody reads any more.
+    A failed write raises `OutputError`, or `BrokenPipeError` when the reader has closed the pipe.
     """
 
     def __init__(self, binary: Any, *, line_buffering: bool = False) -> None:
         super().__init__(binary, "utf-8", "backslashreplace", line_buffering=line_buffering)
 
     @classmethod
-    def instead_of(cls, stream: Any) -> Any:
-        """What to use instead of the stream that Python made, or of None, where stdout was closed."""
-        if stream is None:  # writing to what is open for reading fails as writing to the closed file would
+    def replacing(cls, stream: Any) -> Any:
+        """Return the replacement of Python's own stream, which is None when stdout is closed."""
+        if stream is None:  # a write to a read-only file fails as a write to a closed one does
             return cls(io.BufferedWriter(io.FileIO(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)))
         if not isinstance(stream, io.TextIOWrapper):
             return stream
@@ -66,24 +60,24 @@ class Stdout(io.TextIOWrapper):
         return cls(stream.detach(), line_buffering=line_buffering)
 
     def write(self, text: str, /) -> int:
-        """Write text, as any stream does."""
-        with self._failing():
+        """Write text, as `io.TextIOWrapper` does."""
+        with self._checked():
             return super().write(text)
 
     def flush(self) -> None:
-        """Let what was written be there, as any stream does."""
-        with self._failing():
+        """Flush the buffer, as `io.TextIOWrapper` does."""
+        with self._checked():
             super().flush()
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _checked(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            # What is left in the buffer would fail once more when the process ends.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+            # The rest of the buffer would fail again when the process exits.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
             if isinstance(error, BrokenPipeError):
                 raise
             raise OutputError(
@@ -91,60 +85,60 @@ class Stdout(io.TextIOWrapper):
             ) from error
 
 
-class _Way:
-    """Where lines go, and what is kept out of them; a process has one, for it runs one command."""
+class _Redirection:
+    """Where lines are written while progress bars are drawn; one for the process."""
 
-    above: Callable[[str], None] | None = None
-    above_stdout = False
+    write: Callable[[str], None] | None = None
+    includes_stdout = False
 
 
 def write_above(write: Callable[[str], None] | None) -> None:
     """
-    From now on let lines be written by this, above something that is drawn on stderr's terminal.
+    Send further lines to this function, which prints them above the progress bars; None ends that.
 
-    Where stdout is another file, its data still goes there.
+    Data is included only if stdout is the terminal on which the bars are drawn.
     """
-    _Way.above = write
-    _Way.above_stdout = write is not None and _same_terminal()
+    _Redirection.write = write
+    _Redirection.includes_stdout = write is not None and _same_terminal()
 
 
 def json_text(document: Any, *, indent: int | None = None) -> str:
-    """A document as JSON without the secrets; on one line, where it is not indented."""
+    """Return a document as redacted JSON, on one line unless it is indented."""
     text = json.dumps(_redacted_values(document), ensure_ascii=False, indent=indent)
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def is_pretty(chosen: Format | None) -> bool:
-    """Whether to write for people: as chosen, else where stdout is a terminal."""
-    return sys.stdout.isatty() if chosen is None else chosen is Format.PRETTY
+def is_pretty(format_: str | None) -> bool:
+    """Return whether output is for people. The default depends on whether stdout is a terminal."""
+    return sys.stdout.isatty() if format_ is None else format_ == "pretty"
 
 
 def write_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Write one JSON document to stdout."""
     write_line(json_text(document, indent=2))
 
 
 def write_line(text: str) -> None:
-    """A line of data on stdout, at once. The text has been through `printable_text` or `json_text`."""
-    if _Way.above is not None and _Way.above_stdout:
-        _Way.above(text)
+    """Write a line to stdout and flush. The caller passes the result of `printable_text` or `json_text`."""
+    if _Redirection.write is not None and _Redirection.includes_stdout:
+        _Redirection.write(text)
     else:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
 
-def talk(text: str) -> None:
-    """A line on stderr, in the command's name."""
+def print_message(text: str) -> None:
+    """Write a line to stderr, with the prefix ``mjrelay:``."""
     line = f"mjrelay: {printable_text(text)}"
-    if _Way.above is not None:
-        _Way.above(line)
+    if _Redirection.write is not None:
+        _Redirection.write(line)
     else:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
 
-def load(module: str, extra: str) -> ModuleType:
-    """A module that an extra brings; raises `MissingExtraError` where it was not installed."""
+def load_extra(module: str, extra: str) -> ModuleType:
+    """Import a module that an extra installs; raises `MissingExtraError` if it is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -152,7 +146,7 @@ def load(module: str, extra: str) -> ModuleType:
 
 
 def _redacted_values(node: Any) -> Any:
-    # Value by value, for what is cut out of finished JSON might leave half an escape behind.
+    # Redact value by value: a cut in finished JSON may leave half an escape sequence.
     match node:
         case str():
             return redacted_text(node)
@@ -168,7 +162,7 @@ def _redacted_values(node: Any) -> Any:
 
 
 def _same_terminal() -> bool:
-    """Whether stdout is the terminal that stderr is."""
+    """Return whether stdout and stderr are the same terminal."""
     try:
         return sys.stdout.isatty() and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):

@@ -1,208 +1,178 @@
-"""How the commands show the record of a run, and where they leave it."""
+"""``mjrelay report``: show, convert and compare the records of runs."""
 
 from __future__ import annotations
 
 import io
 import sys
 from contextlib import contextmanager
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
+import click
 
 from mjrelay.base import MjrelayError
-from mjrelay.cli.output import json_text, load, talk, write_json, write_line
+from mjrelay.cli.options import PATH, Group, argument
+from mjrelay.cli.output import format_option, json_text, load_extra, print_message, write_json, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from mjrelay_conformance.judging import Record
-
-
-class OutputFileError(MjrelayError):
-    """The file that a report is to go to cannot be written."""
-
-
-class View(StrEnum):
-    """How a record is written on stdout."""
-
-    PRETTY = "pretty"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-ViewOption = Annotated[
-    View | None,
-    typer.Option(
-        "--format",
-        metavar="NAME",
-        help="How to write on stdout: pretty, json or markdown; pretty on a terminal, else json.",
-    ),
-]
-
-
-def write_file(path: Path, text: str, option: str) -> None:
-    """Write a report; raises `OutputFileError`, in which ``option`` is what named the file."""
-    with _told(path, option):
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-@contextmanager
-def _told(path: Path, option: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputFileError(
-            f"{option} {path}: {error.strerror}; name a file that can be written"
-        ) from error
-
-
-def present(record: Record, view: View | None) -> None:
-    """Print a record, and leave a page for people beside it where it is written to a directory."""
-    document = record.document()
-    if record.path is not None:  # first, for whoever reads stdout may have enough of it early
-        page = record.path.with_name("report.html")
-        text = _views().render_html(document)
-        with (
-            _told(page, "--report-dir"),
-            load("mjrelay_conformance.judging", _EXTRA).replacing_file(page) as file,
-        ):
-            file.write(text)
-        talk(f"written: {record.path}, {page}")
-    if view is None:
-        view = View.PRETTY if sys.stdout.isatty() else View.JSON
-    match view:
-        case View.PRETTY:
-            _views().print_record(document, Console())
-        case View.MARKDOWN:
-            write_line(_views().render_markdown(document))
-        case View.JSON:
-            write_json(document)
+    from rich.console import Console
 
 
 _EXTRA = "conformance"
 _INCOMPLETE = 3
 
 
-RecordArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A run's results.json, or the directory that it is in.")
-]
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write there, instead of on stdout.")
-]
+class OutputFileError(MjrelayError):
+    """An output file cannot be written."""
 
-report = typer.Typer(
-    name="report",
-    help="Show what a run recorded: as text, as a page, for CI, or against another run. Exit codes of the "
-    "views: 0 done, 2 not readable, 3 done, but the run was cut short.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+
+record_format_option = format_option("pretty", "json", "markdown")
+_file_argument = argument("file", type=PATH, help="A results.json, or the directory that contains it.")
+_output_option = click.option(
+    "--output", "-o", type=PATH, metavar="FILE", help="Write to this file, not to stdout."
 )
 
 
+def show_record(record: Record, format_: str | None) -> None:
+    """Print a record. If it is written to a directory, write report.html next to it."""
+    document = record.document()
+    if record.path is not None:  # before stdout, whose reader may close it early
+        page = record.path.with_name("report.html")
+        text = _views().render_html(document)
+        judging = load_extra("mjrelay_conformance.judging", _EXTRA)
+        with _reported(page, "--report-dir"), judging.replacing_file(page) as file:
+            file.write(text)
+        print_message(f"written: {record.path}, {page}")
+    match _format(format_):
+        case "pretty":
+            _views().print_record(document, _console())
+        case "markdown":
+            write_line(_views().render_markdown(document))
+        case _:
+            write_json(document)
+
+
+def print_schema(output: Path | None = None) -> None:
+    """Print the JSON Schema of a record."""
+    _write(load_extra("mjrelay_conformance.judging", _EXTRA).schema_text(), output)
+
+
+@click.group(cls=Group)
+def report() -> None:
+    """
+    Show the results of a run as text, HTML, JUnit or Markdown, or compare two runs.
+
+    Exit codes: 0 success, 2 unreadable file, 3 success, but the run was interrupted.
+    """
+
+
 @report.command()
-def show(file: RecordArgument, output: OutputOption = None, format_: ViewOption = None) -> None:
-    """Show a record: findings first, then what was not proven, then one line for each relay."""
+@_file_argument
+@_output_option
+@record_format_option
+def show(*, file: Path, output: Path | None, format_: str | None) -> None:
+    """Show a record: findings, then unproven checks, then one line per relay."""
     document = _read(file)
-    _chosen(
+    _write_view(
         format_,
         output,
         pretty=lambda console: _views().print_record(document, console),
         plain=lambda: document,
         markdown=lambda: _views().render_markdown(document),
     )
-    _end(document)
+    _exit(document)
 
 
 @report.command()
-def html(file: RecordArgument, output: OutputOption = None) -> None:
-    """Make one page for a browser of a record; it needs no network."""
+@_file_argument
+@_output_option
+def html(*, file: Path, output: Path | None) -> None:
+    """Write a record as one HTML page that needs no network."""
     document = _read(file)
     _write(_views().render_html(document), output)
-    _end(document)
+    _exit(document)
 
 
 @report.command()
-def junit(file: RecordArgument, output: OutputOption = None) -> None:
-    """Make JUnit XML of a record: a suite for each relay, a test case for each check."""
+@_file_argument
+@_output_option
+def junit(*, file: Path, output: Path | None) -> None:
+    """Write a record as JUnit XML: a suite per relay, a test case per check."""
     document = _read(file)
     _write(_views().render_junit(document), output)
-    _end(document)
+    _exit(document)
 
 
 @report.command()
-def markdown(file: RecordArgument, output: OutputOption = None) -> None:
-    """Make a comment for a pull request of a record."""
+@_file_argument
+@_output_option
+def markdown(*, file: Path, output: Path | None) -> None:
+    """Write a record as Markdown, for a comment on a pull request."""
     document = _read(file)
     _write(_views().render_markdown(document), output)
-    _end(document)
+    _exit(document)
 
 
 @report.command()
-def badge(
-    file: RecordArgument,
-    relay: Annotated[
-        str | None, typer.Option(help="The relay that the badge is of; without it, the worst of all.")
-    ] = None,
-    output: OutputOption = None,
-) -> None:
-    """Make the JSON that a badge of shields.io is drawn from."""
+@_file_argument
+@click.option("--relay", metavar="NAME", help="Relay of the badge. Default: the worst of all.")
+@_output_option
+def badge(*, file: Path, relay: str | None, output: Path | None) -> None:
+    """Write the JSON of a shields.io endpoint badge."""
     document = _read(file)
     _write(json_text(_views().render_badge(document, relay)), output)
-    _end(document)
+    _exit(document)
 
 
 @report.command()
-def diff(
-    old: Annotated[Path, typer.Argument(help="The older record, or its directory.")],
-    new: Annotated[Path, typer.Argument(help="The newer one.")],
-    output: OutputOption = None,
-    format_: ViewOption = None,
-) -> None:
+@argument("old", type=PATH, help="The older record, or its directory.")
+@argument("new", type=PATH, help="The newer record, or its directory.")
+@_output_option
+@record_format_option
+def diff(*, old: Path, new: Path, output: Path | None, format_: str | None) -> None:
     """
-    Show what changed from one run to another.
+    Show what changed between two runs.
 
-    Exit codes: 0 nothing new, 1 a finding is new or changed, 2 not readable, 3 a run was cut short.
+    Exit codes: 0 no new finding, 1 a finding is new or changed, 2 unreadable file, 3 a run was interrupted.
     """
     views = _views()
-    found = views.compare_records(_read(old), _read(new))
-    _chosen(
+    changes = views.compare_records(_read(old), _read(new))
+    _write_view(
         format_,
         output,
-        pretty=lambda console: views.print_diff(found, console),
-        plain=lambda: views.plain_diff(found),
-        markdown=lambda: views.render_markdown_diff(found),
+        pretty=lambda console: views.print_diff(changes, console),
+        plain=lambda: views.plain_diff(changes),
+        markdown=lambda: views.render_markdown_diff(changes),
     )
-    raise typer.Exit(found.exit_code)
+    sys.exit(changes.exit_code)
 
 
 @report.command()
-def index(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the runs are, at any depth.")],
-    output: OutputOption = None,
-) -> None:
-    """Make one page over many runs, with the trend of each relay; its links are relative to its place."""
+@argument("directory", type=PATH, metavar="DIR", help="Directory of the runs, searched recursively.")
+@_output_option
+def index(*, directory: Path, output: Path | None) -> None:
+    """Write an HTML index of many runs, with the trend of each relay."""
     views = _views()
-    found = views.collect_records(directory)
-    _write(views.render_index(found, None if output is None else output.parent), output)
-    for reason in found.unreadable.values():
-        talk(reason)
-    if not found.runs:
-        raise typer.Exit(2)
+    records = views.collect_records(directory)
+    _write(views.render_index(records, None if output is None else output.parent), output)
+    for reason in records.unreadable.values():
+        print_message(reason)
+    if not records.runs:
+        sys.exit(2)
 
 
 @report.command()
-def schema(output: OutputOption = None) -> None:
+@_output_option
+def schema(*, output: Path | None) -> None:
     """Print the JSON Schema of a record."""
-    _write(load("mjrelay_conformance.judging", _EXTRA).schema_text(), output)
+    print_schema(output)
 
 
 def _views() -> Any:
-    return load("mjrelay_conformance.report", _EXTRA)
+    return load_extra("mjrelay_conformance.report", _EXTRA)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -210,33 +180,41 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _end(document: dict[str, Any]) -> None:
+def _exit(document: dict[str, Any]) -> None:
     if not _views().is_complete(document):
-        talk("the run was cut short; run it again with: mjrelay conform --report-dir DIR")
-        raise typer.Exit(_INCOMPLETE)
+        print_message("the run was interrupted; run it again with: mjrelay conform --report-dir DIR")
+        sys.exit(_INCOMPLETE)
 
 
-def _chosen(
-    format_: View | None,
+def _format(format_: str | None, output: Path | None = None) -> str:
+    return format_ or ("pretty" if output is None and sys.stdout.isatty() else "json")
+
+
+def _write_view(
+    format_: str | None,
     output: Path | None,
     *,
     pretty: Callable[[Console], None],
     plain: Callable[[], Any],
     markdown: Callable[[], str],
 ) -> None:
-    if format_ is None:
-        format_ = View.PRETTY if output is None and sys.stdout.isatty() else View.JSON
-    match format_:
-        case View.JSON:
+    match _format(format_, output):
+        case "json":
             _write(json_text(plain(), indent=2), output)
-        case View.MARKDOWN:
+        case "markdown":
             _write(markdown(), output)
-        case View.PRETTY if output is None:
-            pretty(Console())
-        case View.PRETTY:
+        case _ if output is None:
+            pretty(_console())
+        case _:
             drawn = io.StringIO()
-            pretty(Console(file=drawn, width=100))
+            pretty(_console(file=drawn, width=100))
             _write(drawn.getvalue(), output)
+
+
+def _console(**settings: Any) -> Console:
+    from rich.console import Console  # noqa: PLC0415 - rich is slow to import
+
+    return Console(**settings)
 
 
 def _write(text: str, output: Path | None) -> None:
@@ -245,5 +223,15 @@ def _write(text: str, output: Path | None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    write_file(output, text, "--output")
-    talk(f"written: {output}")
+    with _reported(output, "--output"):
+        output.write_text(text, encoding="utf-8", errors="backslashreplace")
+    print_message(f"written: {output}")
+
+
+@contextmanager
+def _reported(path: Path, option: str) -> Iterator[None]:
+    """Raise a failed write as `OutputFileError`, with the option that named the file."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputFileError(f"{option} {path}: {error.strerror}; choose a writable file") from error

@@ -1,4 +1,4 @@
-"""``mjrelay fetch``: one task, once."""
+"""``mjrelay fetch`` and ``mjrelay wait``: read one task, or wait for many."""
 
 from __future__ import annotations
 
@@ -10,261 +10,270 @@ import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import typer
+import click
 from attrs import define, field
 
 from mjrelay.base import SettingError
 from mjrelay.cli.options import (
-    BaseURLOption,
-    FastOption,
-    KeyFileOption,
-    OverlaysOption,
-    RelayArgument,
-    SchemeOption,
-    gather,
-    reach,
+    PATH,
+    argument,
+    base_url_option,
+    collect_ids,
+    fast_option,
+    key_file_option,
+    make_relay,
+    overlays_option,
+    relay_argument,
+    scheme_option,
 )
-from mjrelay.cli.output import FormatOption, OutputError, is_pretty, json_text, talk, write_json, write_line
+from mjrelay.cli.output import (
+    OutputError,
+    format_option,
+    is_pretty,
+    json_text,
+    print_message,
+    write_json,
+    write_line,
+)
 from mjrelay.cli.results import Results
 from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError
 from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from mjrelay.cli.terminal import Bars
     from mjrelay.client import Task
 
 
-def fetch(
-    relay: RelayArgument,
-    task_id: Annotated[str, typer.Argument(metavar="ID", help="The task's id.")],
-    base_url: BaseURLOption = None,
-    scheme: SchemeOption = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the request may take.")] = 30.0,
-    key_file: KeyFileOption = None,
-    fast: FastOption = False,
-    overlay: OverlaysOption = None,
-    format_: FormatOption = None,
-) -> None:
+_SECONDS = click.FloatRange(min=0.1)
+
+
+def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `make_relay` that ``fetch`` and ``wait`` share, and ``--format``."""
+    for option in (
+        format_option("pretty", "json"),
+        overlays_option,
+        fast_option,
+        key_file_option,
+        scheme_option,
+        base_url_option,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@relay_argument
+@argument("task_id", metavar="ID", help="Task id.")
+@click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of the request in seconds.")
+@_relay_options
+def fetch(*, relay: str, task_id: str, format_: str | None, **options: Any) -> None:
     """
     Fetch one task and print it.
 
-    The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file. Exit codes: 0 the task is
-    printed, whatever its state, 1 the relay gave no such task, 2 wrong usage, 5 a mistake of our own, 130
-    interrupted.
+    The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
+
+    Exit codes: 0 the task is printed, whatever its state, 1 the relay did not return the task, 2 wrong usage,
+    5 internal error, 130 interrupted.
     """
-    with reach(
-        relay,
-        overlays=overlay,
-        base_url=base_url,
-        scheme=scheme,
-        timeout=timeout,
-        key_file=key_file,
-        fast=fast,
-    ) as client:
+    with make_relay(relay, **options) as client:
         task = client.fetch(task_id)
     if not is_pretty(format_):
         write_json(task.to_dict())
         return
-    from mjrelay.cli import terminal as _terminal  # noqa: PLC0415 - rich is slow to import
+    from mjrelay.cli.terminal import print_task  # noqa: PLC0415 - rich is slow to import
 
-    _terminal.render(task)
+    print_task(task)
 
 
-_FEW = 10
-"""Ids that an interrupted run names on one line."""
+_SHOWN_IDS = 10
+"""Maximum number of ids that an interrupted run prints."""
 
 _DOWNLOADS = 4
-"""Tasks whose files are downloaded at once; each may have several."""
+"""Tasks whose files are downloaded concurrently; each task may have several files."""
 
 
+@click.command()
+@relay_argument
+@argument("ids", nargs=-1, metavar="[ID]...", help="Task ids; - reads them from stdin.")
+@click.option(
+    "--ids-file",
+    metavar="FILE",
+    help="Read ids from this file, separated by white space; # starts a comment, - is stdin.",
+)
+@click.option("--download", type=PATH, metavar="DIR", help="Download images and videos to this directory.")
+@click.option("--previews", is_flag=True, help="Also download the previews of tasks that did not succeed.")
+@click.option("--allow-private", is_flag=True, help="Also download from addresses of private networks.")
+@click.option(
+    "--out",
+    type=PATH,
+    metavar="FILE",
+    help="Append each result to this JSON Lines file. Tasks that have ended in it are skipped; with "
+    "--download, only those with files. The last line of an id counts.",
+)
+@click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds to wait for all tasks.")
+@click.option("--request-timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
+@click.option("--concurrency", type=click.IntRange(min=1), default=16, help="Maximum concurrent requests.")
+@click.option("--rate", type=float, default=10.0, help="Maximum requests per second.")
+@_relay_options
+@click.pass_context
 def wait(
-    ctx: typer.Context,
-    relay: RelayArgument,
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="The tasks' ids; - reads them from stdin.")
-    ] = None,
-    ids_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="A file with ids between white space, # before a comment; - is stdin."
-        ),
-    ] = None,
-    download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Download the images and videos into this folder.")
-    ] = None,
-    previews: Annotated[
-        bool, typer.Option("--previews", help="Download also what a task shows that did not succeed.")
-    ] = False,
-    allow_private: Annotated[
-        bool, typer.Option("--allow-private", help="Download from addresses of private networks as well.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Add each result to this JSON Lines file; tasks that ended in it already are left out, with "
-            "--download those whose line holds files. The last line of an id counts.",
-        ),
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for all tasks.")] = 900.0,
-    request_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that one request may take.")
-    ] = 30.0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 16,
-    rate: Annotated[float, typer.Option(help="Requests per second at most.")] = 10.0,
-    base_url: BaseURLOption = None,
-    scheme: SchemeOption = None,
-    key_file: KeyFileOption = None,
-    fast: FastOption = False,
-    overlay: OverlaysOption = None,
-    format_: FormatOption = None,
+    ctx: click.Context,
+    /,
+    *,
+    relay: str,
+    ids: tuple[str, ...],
+    ids_file: str | None,
+    download: Path | None,
+    previews: bool,
+    allow_private: bool,
+    out: Path | None,
+    timeout: float,
+    request_timeout: float,
+    concurrency: int,
+    rate: float,
+    format_: str | None,
+    **options: Any,
 ) -> None:
     """
     Wait until tasks are done, and print each as it ends.
 
-    A task is asked for as seldom as its progress allows. With --out a run that was killed goes on where it
-    was: run the same command again. Only what ended is kept there (succeeded, failed or cancelled, its files
-    downloaded); all else is asked for again.
+    Polling adapts to the progress of a task. With --out a killed run can be resumed: run the same command
+    again. The file holds only tasks that have ended (succeeded, failed or cancelled) and whose files are
+    downloaded; all other tasks are fetched again.
 
-    The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file. Exit codes: 0 every task
-    succeeded, 1 one did not, or its files were not had, 2 wrong usage, 5 a mistake of our own, 130
-    interrupted: the ids that are left are then told on stderr.
+    The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
+
+    Exit codes: 0 every task succeeded, 1 a task did not succeed or could not be fetched or downloaded, 2
+    wrong usage, 5 internal error, 130 interrupted (the remaining ids are printed on stderr).
     """
-    wanted = gather(ids or (), ids_file)
+    wanted = collect_ids(ids, ids_file)
     with ExitStack() as stack:
-        client = stack.enter_context(
-            reach(
-                relay,
-                overlays=overlay,
-                base_url=base_url,
-                scheme=scheme,
-                timeout=request_timeout,
-                key_file=key_file,
-                fast=fast,
-            )
-        )
+        client = stack.enter_context(make_relay(relay, timeout=request_timeout, **options))
         results = (
             None
             if out is None
             else stack.enter_context(Results(out, client.name, files=download is not None))
         )
-        folder = None if download is None else _folder(download)
+        folder = None if download is None else _make_folder(download)
         ended = {} if results is None else results.ended
         run = _Run(
             client,
             dict.fromkeys(task_id for task_id in wanted if task_id not in ended),
             results,
-            lambda task: [] if folder is None else _files(client, task, folder, previews, allow_private),
+            lambda task: [] if folder is None else _download(client, task, folder, previews, allow_private),
             pretty=is_pretty(format_),
             downloads=folder is not None,
         )
         run.states.update(ended[task_id] for task_id in wanted if task_id in ended)
         if results is not None and results.torn:
-            talk(f"{out}: cut off a last line that was broken off ({results.torn} bytes)")
+            print_message(f"{out}: removed an incomplete last line ({results.torn} bytes)")
         if run.states:
-            talk(f"{out}: holds {run.states.total()} of {len(wanted)} tasks already; they are left out")
-        logging.getLogger("mjrelay").addHandler(_Talker())
+            print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
+        logging.getLogger("mjrelay").addHandler(_MessageHandler())
         try:
-            run.go(timeout=timeout, concurrency=concurrency, rate=rate)
+            run.run(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
-            many = len(run.left) > _FEW and (out is not None or ids_file not in {None, "-"})
-            _tell_rest(client.name, relay, list(run.left), None if many else _options(ctx))
-            _leave(130)
+            from_file = len(run.left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
+            _print_resume(client.name, relay, list(run.left), None if from_file else _given_options(ctx))
+            _exit_now(130)
     if len(wanted) > 1:
-        told = ", ".join(f"{count} {state}" for state, count in sorted(run.states.items()))
-        lost = len(wanted) - run.states.total()
-        talk(f"{len(wanted)} tasks: {told}" + (", " * bool(told) + f"{lost} not had" if lost else ""))
-    raise typer.Exit(int(run.troubled or run.states[State.SUCCEEDED] < len(wanted)))
+        counts = [f"{count} {state}" for state, count in sorted(run.states.items())]
+        if lost := len(wanted) - run.states.total():
+            counts.append(f"{lost} not fetched")
+        print_message(f"{len(wanted)} tasks: {', '.join(counts)}")
+    sys.exit(int(run.failed or run.states[State.SUCCEEDED] < len(wanted)))
 
 
 @define(eq=False)
 class _Run:
     """
-    What is done with tasks as they end: their files are downloaded, and their results kept and printed.
+    Downloads, records and prints tasks as they end.
 
-    ``left`` holds the ids of those that are not done with yet, and ``states`` counts how the others ended.
+    ``left`` holds the ids that are not finished; ``states`` counts the states of the others.
     """
 
     relay: Relay
     left: dict[str, None]
     results: Results | None
-    files: Any
+    download: Callable[[Task], list[Path]]
     pretty: bool = field(kw_only=True)
     downloads: bool = field(kw_only=True)
     states: Counter[State] = field(init=False, factory=Counter)
-    troubled: bool = field(init=False, default=False)
-    _met: bool = field(init=False, default=False)
+    failed: bool = field(init=False, default=False)
+    _authorized: bool = field(init=False, default=False)
     _bars: Bars | None = field(init=False, default=None)
-    _crew: ThreadPoolExecutor = field(
+    _pool: ThreadPoolExecutor = field(
         init=False, factory=lambda: ThreadPoolExecutor(_DOWNLOADS, "mjrelay-cli")
     )
-    _at_work: list[Future[None]] = field(init=False, factory=list)
+    _pending: list[Future[None]] = field(init=False, factory=list)
     _lock: threading.RLock = field(init=False, factory=threading.RLock)
 
-    def go(self, *, timeout: float, concurrency: int, rate: float) -> None:
-        """Wait for all of them; raises `MjrelayError` where that cannot be gone on with."""
+    def run(self, *, timeout: float, concurrency: int, rate: float) -> None:
+        """Wait for all tasks; raises `MjrelayError` if the run cannot continue."""
         if not self.left:
             return
         with ExitStack() as stack:
             if sys.stderr.isatty():
-                from mjrelay.cli import terminal as _terminal  # noqa: PLC0415 - rich is slow to import
+                from mjrelay.cli.terminal import make_bars  # noqa: PLC0415 - rich is slow to import
 
-                self._bars = _terminal.bars(len(self.left))
+                self._bars = make_bars(len(self.left))
             if self._bars is not None:
                 stack.enter_context(self._bars)
-            stack.callback(self._crew.shutdown, wait=False, cancel_futures=True)
+            stack.callback(self._pool.shutdown, wait=False, cancel_futures=True)
             tasks = self.relay.wait_all(
                 tuple(self.left),
                 timeout=timeout,
                 concurrency=concurrency,
                 rate=rate,
                 on_progress=self._show,
-                on_error=self._lose,
+                on_error=self._report,
             )
             for task in tasks:
-                self._take(task)
-            for future in self._at_work:
+                self._accept(task)
+            for future in self._pending:
                 future.result()
 
-    def _take(self, task: Task) -> None:
-        """Finish a task, on the side where that may take a while."""
+    def _accept(self, task: Task) -> None:
+        """Finish a task, in a thread if it has files to download."""
         if not self.downloads:
             self._finish(task)
             return
-        for future in [future for future in self._at_work if future.done()]:
-            future.result()  # what went wrong beside us is raised here
-            self._at_work.remove(future)
-        self._at_work.append(self._crew.submit(self._finish, task))
+        for future in [future for future in self._pending if future.done()]:
+            future.result()  # re-raises an exception of the thread
+            self._pending.remove(future)
+        self._pending.append(self._pool.submit(self._finish, task))
 
     def _finish(self, task: Task) -> None:
-        result, trouble = task.to_dict(), None
+        result, error = task.to_dict(), None
         if self.downloads:
             try:
-                files = self.files(task)
-            except DownloadError as error:
-                files, trouble = error.paths, error
+                files = self.download(task)
+            except DownloadError as failed:
+                files, error = failed.paths, failed
             result["files"] = list(map(str, files))
         with self._lock:
-            if self.results is not None and trouble is None and task.state.terminal:
+            if self.results is not None and error is None and task.state.terminal:
                 self.results.add(result)
-            write_line(_line(result) if self.pretty else json_text(result))
+            write_line(_task_line(result) if self.pretty else json_text(result))
             self.states[task.state] += 1
-            if trouble is not None:
-                self._lose(trouble)
+            if error is not None:
+                self._report(error)
             self._end(task.id)
 
-    def _lose(self, error: RelayError) -> None:
-        """Tell why a task was not had; raises the error where none will be."""
-        if isinstance(error, UnauthorizedError) and not self._met:
+    def _report(self, error: RelayError) -> None:
+        """Report a failed task; raises the error if the key was refused before any task was fetched."""
+        if isinstance(error, UnauthorizedError) and not self._authorized:
             raise error
         message, task_id = str(error), error.task_id or ""
-        talk(message if task_id in message else f"{task_id}: {message}")
+        print_message(message if task_id in message else f"{task_id}: {message}")
         with self._lock:
-            self.troubled = True
+            self.failed = True
             self._end(task_id)
 
     def _end(self, task_id: str) -> None:
@@ -274,50 +283,52 @@ class _Run:
                 self._bars.end(task_id)
 
     def _show(self, task: Task) -> None:
-        self._met = True
+        self._authorized = True
         if self._bars is not None:
-            done = task.state.terminal and self.downloads
-            self._bars.show(task.id, "downloading" if done else str(task.state), task.progress)
+            downloading = task.state.terminal and self.downloads
+            self._bars.show(task.id, "downloading" if downloading else str(task.state), task.progress)
 
 
-class _Talker(logging.Handler):
-    """Lets what the package logs be said in the command's way."""
+class _MessageHandler(logging.Handler):
+    """Prints the package's log records as messages."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        talk(record.getMessage())
+        print_message(record.getMessage())
 
 
-def _folder(path: Path) -> Path:
+def _make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingError(f"{path}: no folder can be made there ({error.strerror}); name another") from error
+        raise SettingError(
+            f"{path}: the directory cannot be created ({error.strerror}); choose another"
+        ) from error
     return path
 
 
-def _files(relay: Relay, task: Task, folder: Path, previews: bool, allow_private: bool) -> list[Path]:
-    """The files of a task, downloaded; none where it has nothing that is wanted."""
+def _download(relay: Relay, task: Task, folder: Path, previews: bool, allow_private: bool) -> list[Path]:
+    """Download the files of a task and return their paths."""
     if not (task.images or task.videos or (previews and task.previews)):
         return []
     return relay.download(task, folder, previews=previews, allow_private=allow_private)
 
 
-def _line(result: dict[str, Any]) -> str:
-    """A task as a line for people: what it made, or why it made nothing."""
-    made = result.get("files") or [*result["images"], *result["videos"]] or [result["failure"] or ""]
-    return printable_text(f"{result['id']}  {result['state']:11}  {'  '.join(made)}".rstrip())
+def _task_line(result: dict[str, Any]) -> str:
+    """Return a task as a line for people: id, state, and its files, links or failure."""
+    shown = result.get("files") or [*result["images"], *result["videos"]] or [result["failure"] or ""]
+    return printable_text(f"{result['id']}  {result['state']:11}  {'  '.join(shown)}".rstrip())
 
 
-def _options(ctx: typer.Context) -> list[str]:
-    """The options as they were given, but for where the ids come from."""
+def _given_options(ctx: click.Context) -> list[str]:
+    """Return the options on the command line, except for ``--ids-file``."""
     words = []
     for parameter in ctx.command.params:
         name = parameter.name or ""
         source = ctx.get_parameter_source(name)
         if (
-            parameter.param_type_name == "option"
+            isinstance(parameter, click.Option)
             and name != "ids_file"
-            and getattr(source, "name", "") == "COMMANDLINE"
+            and source is click.core.ParameterSource.COMMANDLINE
         ):
             value = ctx.params[name]
             for one in value if isinstance(value, list | tuple) else [value]:
@@ -325,21 +336,24 @@ def _options(ctx: typer.Context) -> list[str]:
     return words
 
 
-def _tell_rest(name: str, given: str, left: list[str], options: list[str] | None) -> None:
-    """Tell of the tasks that go on without us, and how to wait on: with these options, else as before."""
-    shown = " ".join(left[:_FEW]) + (f" and {len(left) - _FEW} more" if len(left) > _FEW else "")
-    go = "task goes" if len(left) == 1 else "tasks go"
-    talk(f"interrupted; {len(left)} {go} on at {name}: {shown}")
+def _print_resume(name: str, argument: str, left: list[str], options: list[str] | None) -> None:
+    """Print the remaining ids and the command that resumes: with these options, or the same command."""
+    shown = " ".join(left[:_SHOWN_IDS])
+    if len(left) > _SHOWN_IDS:
+        shown += f" and {len(left) - _SHOWN_IDS} more"
+    remain = "task remains" if len(left) == 1 else "tasks remain"
+    print_message(f"interrupted; {len(left)} {remain} at {name}: {shown}")
     if options is None:
-        talk(f"go on waiting with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
+        print_message(f"resume with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
     else:
         dashes = ["--"] if any(task_id.startswith("-") for task_id in left) else []
-        talk(f"go on waiting with: {shlex.join(['mjrelay', 'wait', *options, *dashes, given, *left])}")
+        words = ["mjrelay", "wait", *options, *dashes, argument, *left]
+        print_message(f"resume with: {shlex.join(words)}")
 
 
-def _leave(code: int) -> NoReturn:
-    """End at once: threads that hang in a request are not waited for."""
-    with suppress(OSError, OutputError):  # nobody reads any more
+def _exit_now(code: int) -> NoReturn:
+    """Exit without joining threads, which may hang in a request."""
+    with suppress(OSError, OutputError):  # the reader may be gone
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What people see on a terminal: a task as a table, and live bars."""
+"""Tables and progress bars on a terminal. Importing rich is slow: only this module does it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,42 @@ from mjrelay.cli.output import write_above
 from mjrelay.http import printable_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mjrelay.client import Task
 
 
 _ROWS = 15
-"""Tasks that are shown at once."""
+"""Maximum number of tasks with a bar."""
 
 
-def render(task: Task) -> None:
-    """A task on stdout, a field on each line; what is unset is left out."""
+def print_task(task: Task) -> None:
+    """Print a task on stdout, one field per line; unset fields are left out."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in task.to_dict().items():
         if value not in (None, [], ""):
-            lines = [button["label"] or button["emoji"] for button in value] if name == "buttons" else value
-            several = lines if isinstance(lines, list) else [lines]
-            shown = "\n".join(printable_text(str(line)) for line in several)
+            items = [button["label"] or button["emoji"] for button in value] if name == "buttons" else value
+            lines = items if isinstance(items, list) else [items]
+            shown = "\n".join(printable_text(str(line)) for line in lines)
             table.add_row(Text(name, style="bold"), Text(shown, overflow="fold"))
     Console().print(table)
 
 
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout."""
+    table = Table(box=None, pad_edge=False)
+    for column in head:
+        table.add_column(Text(printable_text(column)), overflow="fold")
+    for row in rows:
+        table.add_row(*("\n".join(map(printable_text, cell.split("\n"))) for cell in row))
+    Console(markup=False, highlight=False).print(table)
+
+
 class Bars:
     """
-    Live bars on stderr's terminal, gone when they are left: one for all tasks, and one for each of some.
+    Live progress bars on stderr: one for all tasks, and one for each of the first running ones.
 
-    Threads may share it.
+    They disappear on exit. Thread-safe.
     """
 
     def __init__(self, total: int) -> None:
@@ -45,7 +57,7 @@ class Bars:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(24),
-            TextColumn("{task.fields[stands]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -54,29 +66,29 @@ class Bars:
         )
         self._total, self._ended = total, 0
         self._all = (
-            self._progress.add_task(f"{total} tasks", total=total, stands=f"0 of {total}")
+            self._progress.add_task(f"{total} tasks", total=total, status=f"0 of {total}")
             if total > 1
             else None
         )
         self._room = max(1, min(_ROWS, console.height - 4))
         self._rows: dict[str, TaskID] = {}
 
-    def show(self, task_id: str, stands: str, percent: int | None) -> None:
-        """Say where a task stands."""
+    def show(self, task_id: str, status: str, percent: int | None) -> None:
+        """Update the bar of a task."""
         fields: dict[str, Any] = {"total": None if percent is None else 100, "completed": percent or 0}
-        fields["stands"] = stands if percent is None else f"{stands} {percent} %"
+        fields["status"] = status if percent is None else f"{status} {percent} %"
         if task_id in self._rows:
             self._progress.update(self._rows[task_id], **fields)
         elif len(self._rows) < self._room:
             self._rows[task_id] = self._progress.add_task(printable_text(task_id)[:40], **fields)
 
     def end(self, task_id: str) -> None:
-        """Make room for another task."""
+        """Remove the bar of a task that has ended."""
         self._ended += 1
         if (row := self._rows.pop(task_id, None)) is not None:
             self._progress.remove_task(row)
         if self._all is not None:
-            self._progress.update(self._all, completed=self._ended, stands=f"{self._ended} of {self._total}")
+            self._progress.update(self._all, completed=self._ended, status=f"{self._ended} of {self._total}")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -91,7 +103,7 @@ class Bars:
         self._progress.console.print(Text(line), soft_wrap=True)
 
 
-def bars(total: int) -> Bars | None:
-    """Bars where stderr is a terminal that can draw them."""
-    drawn = sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal
-    return Bars(total) if drawn else None
+def make_bars(total: int) -> Bars | None:
+    """Return progress bars, or None if stderr cannot show them."""
+    able = sys.stderr.isatty() and not Console(stderr=True).is_dumb_terminal
+    return Bars(total) if able else None

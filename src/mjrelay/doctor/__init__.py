@@ -1,4 +1,4 @@
-"""Finds out which contract, path prefix and key header a URL uses, with a few read-only requests."""
+"""Find the contract, path prefix and auth header of a URL with a few read-only requests."""
 
 from mjrelay.doctor.addresses import is_fetchable
 from mjrelay.doctor.diagnosis import Diagnosis

@@ -1,4 +1,4 @@
-"""Where a pasted URL may lead: the endpoints that it names, and those that the contracts would put there."""
+"""The endpoints that a pasted URL may mean: its own, and those that the contracts suggest."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 _HOLE = re.compile(r"\{[^/{}]*\}")
 _PLACEHOLDER = re.compile(r"[{<:$].*")
-"""What pages of documentation write where an id belongs."""
+"""Placeholders for an id in documentation, such as ``{id}`` or ``:id``."""
 
-_LEAST = 2
-"""Words of a contract's path that the end of a pasted one must have, where its beginning was left out."""
+_MIN_SEGMENTS = 2
+"""Fixed segments that a pasted path must share with a contract's path whose beginning it lacks."""
 
-Steps = tuple[str, ...]
+Segments = tuple[str, ...]
 
 
 @frozen
 class Endpoint:
     """
-    One way of asking for a task at a host: a path, what stands before it, and where the id goes.
+    An endpoint that may return tasks: a path with its prefix, and where the id goes.
 
-    ``closing`` is the slash that a pasted URL ended with.
+    ``closing`` is the trailing slash of the pasted URL, if any.
     """
 
     prefix: str
@@ -44,26 +44,26 @@ class Endpoint:
     closing: str = ""
 
     def request(self, task_id: str) -> Request:
-        """The request that asks for a task, without a credential."""
+        """Return the request for a task, without a credential."""
         return build_request("GET", f"{self.prefix}{self.path}{self.closing}", self.ask, task_id)
 
-    def nowhere(self, word: str, task_id: str) -> Request:
-        """A request to a path beneath this one, where a relay has nothing."""
-        return build_request("GET", f"{self.prefix}{self.path}/{word}", self.ask, task_id)
+    def nowhere(self, segment: str, task_id: str) -> Request:
+        """Return a request to a path below this one that no relay has."""
+        return build_request("GET", f"{self.prefix}{self.path}/{segment}", self.ask, task_id)
 
     def before(self, contract: Contract) -> str | None:
         """
-        What stands here before the contract's own path, None where this is not its way of asking.
+        Return the prefix before the contract's path, or None if this endpoint is not the contract's.
 
-        It may hold an end that the path begins with, as `join_url` takes it.
+        The prefix may end with the beginning of the path, as in `join_url`.
         """
-        own, steps = _steps(contract.path), _steps(self.path, self.prefix)
+        own, steps = _segments(contract.path), _segments(self.path, self.prefix)
         if not is_fetchable(contract) or _place(contract.reader.ask) != _place(self.ask):
             return None
         if steps[-len(own) :] != own:
             return None
         prefix = "".join(f"/{step}" for step in steps[: -len(own)])
-        # A base URL that repeats what the path begins with would not be repeated.
+        # `join_url` does not repeat the part of a base URL that the path begins with.
         return prefix if _joined(prefix, contract.path) == prefix + contract.path else None
 
     def __str__(self) -> str:
@@ -74,9 +74,9 @@ class Endpoint:
 @frozen
 class Address:
     """
-    A pasted URL, taken apart: where it leads, and the task that it names.
+    A parsed URL: its origin, path and task id, and the endpoints to try, the likeliest first.
 
-    ``pasted`` is its path, ``endpoints`` the ways of asking that are worth trying there, the likeliest first.
+    ``pasted`` is its path.
     """
 
     origin: str
@@ -86,7 +86,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str, contracts: Sequence[Contract]) -> Address:
-        """The address in a URL; raises `SettingError` for what is none."""
+        """Parse a URL; raises `SettingError` if it is invalid."""
         checked = urlsplit(checked_url(re.split(r"[?#]", url.strip(), maxsplit=1)[0]))
         parts = urlsplit(url.strip())
         origin = f"{checked.scheme}://{checked.netloc}"
@@ -100,36 +100,38 @@ class Address:
         task_id, endpoint = found
         named = None if task_id is None or _PLACEHOLDER.fullmatch(task_id) else task_id
         several = [evolve(endpoint, closing=closing), endpoint]
-        several += _based(_steps(endpoint.prefix), asking, contracts)
+        several += _based(_segments(endpoint.prefix), asking, contracts)
         return cls(origin, _path(steps), named, tuple(dict.fromkeys(several)))
 
 
 def is_fetchable(contract: Contract) -> bool:
-    """Return whether a task is fetched with GET and no body, which is all that an examination sends."""
+    """Return whether a task is fetched by GET without a body, the only request that the doctor sends."""
     return contract.method == "GET" and parse_expression(contract.reader.ask)[0] != "body"
 
 
 def _likeliest(contracts: Sequence[Contract], host: str | None) -> list[Contract]:
-    """A contract for each way of asking: that of the host's own relay first, then the most common."""
-    ways = Counter(_way(contract) for contract in contracts if is_fetchable(contract))
-    own = {_way(one) for one in contracts if one.base_url and urlsplit(one.base_url).hostname == host}
-    first = {_way(one): one for one in reversed(contracts) if is_fetchable(one)}
-    ordered = sorted(ways, key=lambda way: (way not in own, -ways[way], way))
-    return [first[way] for way in ordered]
+    """Return a contract per endpoint: first that of the host's own relay, then the most common."""
+    endpoints = Counter(_endpoint_key(contract) for contract in contracts if is_fetchable(contract))
+    own = {
+        _endpoint_key(one) for one in contracts if one.base_url and urlsplit(one.base_url).hostname == host
+    }
+    first = {_endpoint_key(one): one for one in reversed(contracts) if is_fetchable(one)}
+    ordered = sorted(endpoints, key=lambda one: (one not in own, -endpoints[one], one))
+    return [first[one] for one in ordered]
 
 
-def _way(contract: Contract) -> tuple[Steps, tuple[str, str]]:
-    return _steps(contract.path), _place(contract.reader.ask)
+def _endpoint_key(contract: Contract) -> tuple[Segments, tuple[str, str]]:
+    return _segments(contract.path), _place(contract.reader.ask)
 
 
 def _place(ask: str) -> tuple[str, str]:
-    """Where the id goes; what a parameter of the path is called is nothing that is sent."""
+    """Return where the id goes. The name of a path parameter is not sent."""
     place, name = parse_expression(ask)
     return place, "" if place == "path" else name
 
 
-def _steps(path: str, prefix: str = "") -> Steps:
-    """The steps of a path; its parameters are all alike."""
+def _segments(path: str, prefix: str = "") -> Segments:
+    """Return the segments of a path, each parameter as ``{}``."""
     return tuple(_HOLE.sub("{}", step) for step in (prefix + path).split("/") if step)
 
 
@@ -145,25 +147,25 @@ def _joined(prefix: str, path: str) -> str:
 
 
 def _read(
-    steps: Steps, query: dict[str, str], asking: Sequence[Contract]
+    steps: Segments, query: dict[str, str], asking: Sequence[Contract]
 ) -> Iterator[tuple[str | None, Endpoint]]:
-    """The readings of a pasted path that ends as a contract's does; the longest end first."""
-    longest = max((len(_steps(one.path)) for one in asking), default=0)
+    """Yield the readings of a path that ends like a contract's, the longest match first."""
+    longest = max((len(_segments(one.path)) for one in asking), default=0)
     for left_out in range(longest):
-        for contract in sorted(asking, key=lambda one: -len(_steps(one.path))):
+        for contract in sorted(asking, key=lambda one: -len(_segments(one.path))):
             found = _ending(steps, query, contract, left_out)
             if found is not None:
                 yield found
 
 
 def _ending(
-    steps: Steps, query: dict[str, str], contract: Contract, left_out: int
+    steps: Segments, query: dict[str, str], contract: Contract, left_out: int
 ) -> tuple[str | None, Endpoint] | None:
     own = tuple(step for step in contract.path.split("/") if step)
     tail = own[left_out:]
     place, name = parse_expression(contract.reader.ask)
-    words = [step for step in tail if not _HOLE.search(step)]
-    if not tail or len(steps) < len(tail) or (left_out and len(words) < _LEAST):
+    fixed = [step for step in tail if not _HOLE.search(step)]
+    if not tail or len(steps) < len(tail) or (left_out and len(fixed) < _MIN_SEGMENTS):
         return None
     pairs = list(zip(steps[-len(tail) :], tail, strict=True))
     if any(given != step for given, step in pairs if not _HOLE.search(step)):
@@ -176,11 +178,11 @@ def _ending(
     return task_id, Endpoint(prefix, "".join(f"/{step}" for step in tail), contract.reader.ask)
 
 
-def _based(steps: Steps, asking: Sequence[Contract], contracts: Sequence[Contract]) -> Iterator[Endpoint]:
-    """The endpoints that a path may be the base of, and those elsewhere at the host."""
+def _based(steps: Segments, asking: Sequence[Contract], contracts: Sequence[Contract]) -> Iterator[Endpoint]:
+    """Yield the endpoints below a path, then others at the host."""
     prefixes = [_path(steps)]
-    for contract in asking[:1]:  # the address of another operation of the same relay begins alike
-        begins = _steps(contract.path)[0]
+    for contract in asking[:1]:  # another operation of the relay begins alike
+        begins = _segments(contract.path)[0]
         prefixes += [_path(steps[:place]) for place, step in enumerate(steps) if step == begins]
     prefixes.append("")
     for likely, several in ((asking[:1], prefixes), (asking[1:], prefixes[:1]), (asking[1:], prefixes[1:])):
@@ -196,7 +198,7 @@ def _endpoint(prefix: str, contract: Contract) -> Endpoint:
 
 
 def _servers(contracts: Iterable[Contract]) -> Iterator[str]:
-    """The paths of the servers that contracts name: what may stand before their own paths."""
+    """Yield the paths of the servers in the contracts, which are possible prefixes."""
     for contract in contracts:
         for server in contract.document.get("servers") or ():
             path = urlsplit(str(server.get("url", ""))).path.rstrip("/")

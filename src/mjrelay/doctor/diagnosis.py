@@ -1,4 +1,4 @@
-"""What a doctor says in the end: as data, and the lines of Python that work."""
+"""The result of an examination: data, and Python code that works with the URL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.contract import is_path
-from mjrelay.doctor.observations import Purpose, ResponseKind, document, form
+from mjrelay.doctor.observations import Purpose, ResponseKind, document, sent_form
 from mjrelay.doctor.plan import REQUEST_LIMIT
-from mjrelay.doctor.problems import Problem, complaints
+from mjrelay.doctor.problem import Problem
+from mjrelay.doctor.problems import find_problems
 from mjrelay.doctor.score import APART, FAMILY, FITS, Score, rank
 from mjrelay.doctor.similarity import unset
 from mjrelay.semantics import State
@@ -26,128 +27,128 @@ if TYPE_CHECKING:
 
 
 VERSION = 1
-"""The version of the shape of `Diagnosis.data`."""
+"""Version of the format of `Diagnosis.data`."""
 
 
 @frozen
 class Diagnosis:
     """
-    What a URL speaks, and what is wrong with it.
+    The contract that fits a URL, and its problems.
 
-    ``relay`` is the contract to use there, None where none fits. ``alike`` are all that fit as well, itself
-    among them; ``family`` those that fit nearly as well, which is all that can be said without a task.
+    ``relay`` is the contract to use, or None. ``alike`` names all contracts that fit equally well, ``relay``
+    included. ``family`` names those that fit nearly as well: the whole result without a task.
     """
 
-    evidence: Observations = field(repr=False)
+    observations: Observations = field(repr=False)
     scores: tuple[Score, ...] = field(repr=False)
     relay: Contract | None
     alike: tuple[str, ...]
     family: tuple[str, ...]
-    complaints: tuple[Problem, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def reached(self) -> bool:
-        """Whether any answer came."""
-        return any(one.outcome is not ResponseKind.SILENT for one in self.evidence.observations)
+        """Whether there was any response."""
+        return any(one.kind is not ResponseKind.NO_RESPONSE for one in self.observations.attempts)
 
     @property
     def exit_code(self) -> int:
-        """0 understood and well, 1 something is wrong, 4 no answer came."""
+        """0 identified and healthy, 1 a problem was found, 4 no response."""
         if not self.reached:
             return 4
-        return int(self.relay is None or any(one.wrong for one in self.complaints))
+        return int(self.relay is None or any(one.wrong for one in self.problems))
 
     @property
     def base_url(self) -> str | None:
-        """What to give as base URL with the contract."""
-        endpoint = self.evidence.endpoint
+        """The base URL to use with the contract."""
+        endpoint = self.observations.endpoint
         prefix = None if endpoint is None or self.relay is None else endpoint.before(self.relay)
-        return None if prefix is None else f"{self.evidence.origin}{prefix}"
+        return None if prefix is None else f"{self.observations.origin}{prefix}"
 
     @property
     def scheme(self) -> str | None:
-        """What the contract calls the way in which the key is accepted."""
-        ways = () if self.relay is None else self.relay.credentials
-        found = (
-            one for one in ways if self.evidence.way is not None and form(one) == form(self.evidence.way)
-        )
+        """The contract's name of the accepted security scheme."""
+        accepted = self.observations.credential
+        if self.relay is None or accepted is None:
+            return None
+        found = (one for one in self.relay.credentials if sent_form(one) == sent_form(accepted))
         return next((one.scheme for one in found), None)
 
     @property
     def python(self) -> tuple[str, ...]:
-        """Three lines that fetch a task here; none where no contract fits."""
+        """Three lines of Python that fetch a task; empty if no contract fits."""
         if self.relay is None or self.base_url is None:
             return ()
-        arguments = [_literal(_named(self.relay)), f"base_url={_literal(self.base_url)}"]
+        arguments = [_literal(_contract_argument(self.relay)), f"base_url={_literal(self.base_url)}"]
         if self.scheme is not None:
             arguments.append(f"scheme={_literal(self.scheme)}")
         return (
             "from mjrelay import Relay",
             f"relay = Relay({', '.join(arguments)})",
-            f"print(relay.fetch({_literal(self.evidence.named or 'ID')}))",
+            f"print(relay.fetch({_literal(self.observations.task_id or 'ID')}))",
         )
 
     @property
     def conform(self) -> str | None:
-        """The command that judges whether the contract is kept here; None where no contract fits."""
+        """The command that judges the relay; None if no contract fits."""
         if self.relay is None or self.base_url is None:
             return None
-        words = ["mjrelay", "conform", _named(self.relay), "--base-url", self.base_url]
-        if self.evidence.named is not None:
+        words = ["mjrelay", "conform", _contract_argument(self.relay), "--base-url", self.base_url]
+        if self.observations.task_id is not None:
             state = self.state
             known = state is not None and state is not State.UNKNOWN
-            words += ["--task", self.evidence.named + (f"={state}" if known else "")]
+            words += ["--task", self.observations.task_id + (f"={state}" if known else "")]
         return shlex.join(words)
 
     @property
     def state(self) -> State | None:
-        """The state of the task that was asked for, None where none came."""
-        seen = self.evidence.task
+        """The state of the requested task, or None."""
+        seen = self.observations.task
         return (
             None if seen is None or self.relay is None else self.relay.reader.state(document(seen.exchange))
         )
 
     @property
     def unset(self) -> dict[str, list[str]] | None:
-        """The paths of what is unset in the task, by how it is written; None where no task came."""
-        seen = self.evidence.task
+        """The paths of unset values in the task by how they are written; None without a task."""
+        seen = self.observations.task
         return None if seen is None or self.relay is None else unset(self.relay, document(seen.exchange))
 
     def data(self) -> dict[str, Any]:
-        """All of it as plain data, of the shape that `docs/doctor.md` describes."""
-        evidence = self.evidence
-        endpoint = evidence.endpoint
-        asked = any(one.purpose is Purpose.BATCH for one in evidence.observations)
+        """Return the diagnosis as plain data, in the format that docs/doctor.md describes."""
+        observations = self.observations
+        endpoint = observations.endpoint
+        asked = any(one.purpose is Purpose.BATCH for one in observations.attempts)
         return {
             "version": VERSION,
-            "url": f"{evidence.origin}{evidence.pasted}",
+            "url": f"{observations.origin}{observations.pasted}",
             "relay": None if self.relay is None else self.relay.name,
             "alike": list(self.alike),
             "family": list(self.family),
-            "certain": evidence.task is not None,
+            "certain": observations.task is not None,
             "base_url": self.base_url,
             "scheme": self.scheme,
             "endpoint": None if endpoint is None else {"method": "GET", "path": str(endpoint)},
             "credential": {
-                "sent": evidence.keyed,
-                "accepted": None if evidence.way is None else _way(evidence.way),
-                "tried": [_way(one) for one in _tried(evidence)],
-                "untried": [_way(one) for one in evidence.ways],
-                "open": evidence.open,
+                "sent": observations.keyed,
+                "accepted": None if observations.credential is None else _way(observations.credential),
+                "tried": [_way(one) for one in _tried(observations)],
+                "untried": [_way(one) for one in observations.untried],
+                "open": observations.open,
             },
             "task": None
-            if evidence.named is None
+            if observations.task_id is None
             else {
-                "id": evidence.named,
-                "outcome": _outcome(evidence),
+                "id": observations.task_id,
+                "outcome": _task_kind(observations),
                 "state": None if self.state is None else self.state.value,
             },
             "unset": self.unset,
-            "missing": _answer(evidence),
-            "batch": {"asked": asked, "there": evidence.batch is not None if asked else None},
+            "missing": _missing_response(observations),
+            "batch": {"asked": asked, "there": observations.batch is not None if asked else None},
             "complaints": [
                 {"name": one.name, "wrong": one.wrong, "what": one.what, "then": one.then}
-                for one in self.complaints
+                for one in self.problems
             ],
             "scores": [
                 {
@@ -162,73 +163,75 @@ class Diagnosis:
                     "purpose": one.purpose.value,
                     "method": one.exchange.method,
                     "url": one.exchange.url,
-                    "credential": None if one.way is None else _way(one.way),
+                    "credential": None if one.credential is None else _way(one.credential),
                     "status": one.exchange.status,
                     "failure": one.exchange.failure,
-                    "outcome": one.outcome.value,
+                    "outcome": one.kind.value,
                     "elapsed": round(one.exchange.elapsed, 3),
                 }
-                for one in evidence.observations
+                for one in observations.attempts
             ],
             "limit": REQUEST_LIMIT,
-            "untried_paths": [str(one) for one in evidence.endpoints],
+            "untried_paths": [str(one) for one in observations.untried_endpoints],
             "python": list(self.python),
             "conform": self.conform,
         }
 
 
-def diagnose(evidence: Observations, contracts: Sequence[Contract], now: datetime | None = None) -> Diagnosis:
-    """What evidence says, in the light of these contracts; sends nothing, and raises on no answer."""
-    scores = rank(evidence, contracts, now)
-    endpoint = evidence.endpoint
+def diagnose(
+    observations: Observations, contracts: Sequence[Contract], now: datetime | None = None
+) -> Diagnosis:
+    """Return the diagnosis of the observations. No response makes it raise."""
+    scores = rank(observations, contracts, now)
+    endpoint = observations.endpoint
     fitting = [one for one in scores if endpoint is not None and endpoint.before(one.contract) is not None]
-    named = [one for one in fitting if one.value >= FITS]
-    best = named[0] if named else None
-    # Where its path is nobody's, what is wrong in the answers can still be read.
+    matching = [one for one in fitting if one.value >= FITS]
+    best = matching[0] if matching else None
+    # If no contract has this path, the nearest one can still read the responses.
     reading = best.contract if best else scores[0].contract if scores and endpoint is not None else None
-    found = complaints(evidence, reading, now)
+    found = find_problems(observations, reading, now)
     if best is None and endpoint is not None:
         found.append(
             Problem(
                 "no-contract",
-                "JSON answers here, but no contract fits it well enough to be named.",
-                "Write a contract of its own: it is one file; the scores say which one is nearest.",
+                "The URL returns JSON, but no contract fits.",
+                "Write a contract for it, one file; the scores show which contract is nearest.",
             )
         )
-    if endpoint is None and evidence.observations and not any(one.wrong for one in found):
+    if endpoint is None and observations.attempts and not any(one.wrong for one in found):
         found.append(
             Problem(
                 "no-relay",
-                "No relay answers at this URL.",
-                "Check host and path with the relay's page, or paste the URL of a task.",
+                "No relay was found at this URL.",
+                "Check host and path in the relay's documentation, or use the URL of a task.",
             )
         )
     top = best.value if best else 1.0
     return Diagnosis(
-        evidence=evidence,
+        observations=observations,
         scores=tuple(scores),
         relay=None if best is None else best.contract,
-        alike=tuple(one.contract.name for one in named if top - one.value < APART),
-        family=tuple(one.contract.name for one in named if top - one.value < FAMILY),
-        complaints=tuple(found),
+        alike=tuple(one.contract.name for one in matching if top - one.value < APART),
+        family=tuple(one.contract.name for one in matching if top - one.value < FAMILY),
+        problems=tuple(found),
     )
 
 
-def _tried(evidence: Observations) -> list[Credential]:
-    return list(dict.fromkeys(one.way for one in evidence.observations if one.way is not None))
+def _tried(observations: Observations) -> list[Credential]:
+    return list(dict.fromkeys(one.credential for one in observations.attempts if one.credential is not None))
 
 
 def _way(credential: Credential) -> dict[str, str]:
     return {"in": credential.place, "name": credential.field, "prefix": credential.prefix}
 
 
-def _outcome(evidence: Observations) -> str | None:
-    seen = evidence.of(Purpose.TASK)
-    return seen[-1].outcome.value if seen else None
+def _task_kind(observations: Observations) -> str | None:
+    seen = observations.of(Purpose.TASK)
+    return seen[-1].kind.value if seen else None
 
 
-def _answer(evidence: Observations) -> dict[str, Any] | None:
-    seen = evidence.missing
+def _missing_response(observations: Observations) -> dict[str, Any] | None:
+    seen = observations.missing
     if seen is None:
         return None
     exchange = seen.exchange
@@ -236,13 +239,13 @@ def _answer(evidence: Observations) -> dict[str, Any] | None:
     return {"status": exchange.status, "media_type": exchange.media_type or None, "empty": body}
 
 
-def _named(contract: Contract) -> str:
-    """What names a contract to a `Relay` and to a command: the relay's name, or its file."""
+def _contract_argument(contract: Contract) -> str:
+    """Return the name or file that identifies a contract in `Relay` and on the command line."""
     if contract.file is None:
         return contract.name
     return str(contract.file) if is_path(str(contract.file)) else f"./{contract.file}"
 
 
 def _literal(value: str) -> str:
-    """A text as it is written in Python."""
+    """Return a string literal."""
     return json.dumps(value)

@@ -1,9 +1,8 @@
 """
-Finds out what a URL speaks: which contract, prefix and credential fit it, and what is wrong there.
+Examine a URL: find the contract, prefix and credential that fit, and diagnose problems.
 
-All that it knows of relays it knows from contracts. `_plan` says what is sent next, and knows nothing of
-sending; `_evidence` is what came; `_score`, `_problems` and `_diagnosis` are pure functions of it. Only
-`examine` sends.
+All knowledge about relays comes from contracts. `plan` chooses the requests, `observations` holds the
+responses, and `score`, `problems` and `diagnosis` are pure functions of them. Only `examine` sends.
 """
 
 from __future__ import annotations
@@ -41,41 +40,52 @@ def examine(
     announce: Callable[[ProbeRequest], object] = lambda _: None,
 ) -> Diagnosis:
     """
-    Examine a URL with `REQUEST_LIMIT` requests at most, each announced before it is sent.
+    Examine a URL with at most `REQUEST_LIMIT` requests.
 
-    One request takes ``timeout`` seconds at most, all together ``patience``. Raises `SettingError` for a URL,
-    a key or an id that cannot be used.
+    Args:
+        url: The base URL of a relay, or the URL of a task.
+        contracts: The contracts to compare with.
+        redactor: Redacts the key from all responses.
+        key: The API key, if any.
+        task_id: An existing task. Default: the id in the URL.
+        timeout: Maximum seconds per request.
+        patience: Maximum seconds for all requests.
+        announce: Called with each request before it is sent.
+
+    Raises:
+        SettingError: The URL, the key or the id is invalid.
+
     """
     if key is not None:
         checked_key(key)
     address = Address.of(url, contracts)
     plan = Plan(address, contracts, task_id or address.task_id, key is not None)
-    link = TransportConfig(origin=address.origin, redactor=redactor)
+    config = TransportConfig(origin=address.origin, redactor=redactor)
     end = time.monotonic() + patience
     steps = plan.steps()
     step = next(steps, None)
     while step is not None:
         announce(step)
-        # The secret goes before anything is read, cut or changed: a part of it would not be found.
-        exchange = redactor.exchange(_send(link, step, key, min(timeout, end - time.monotonic())))
+        # Redact before anything is cut or changed: a part of the key would not be found.
+        exchange = redactor.exchange(_send(config, step, key, min(timeout, end - time.monotonic())))
         try:
             step = steps.send(exchange)
         except StopIteration:
             step = None
-    return diagnose(plan.evidence, contracts)
+    return diagnose(plan.observations, contracts)
 
 
-def _send(link: TransportConfig, step: ProbeRequest, key: str | None, seconds: float) -> Exchange:
-    """The exchange that a step leads to, on a connection of its own, so that none is sent a second time."""
+def _send(config: TransportConfig, step: ProbeRequest, key: str | None, seconds: float) -> Exchange:
+    """Send a request on a new connection, so that it is never resent."""
     request = step.request.with_headers(_AGENT, _AGENT)
-    if step.way is not None and key is not None:
-        request = request.authenticated(step.way, key)
+    if step.credential is not None and key is not None:
+        request = request.authenticated(step.credential, key)
     if seconds <= 0:
-        seen: Request = request.shown or request
-        url = f"{link.origin}{seen.target}"
-        return Exchange(seen.method, url, failure="the time for all requests together is over")
-    wire = connect(link)
+        shown: Request = request.shown or request
+        url = f"{config.origin}{shown.target}"
+        return Exchange(shown.method, url, failure="the time limit for all requests has passed")
+    transport = connect(config)
     try:
-        return wire.send(request, seconds)
+        return transport.send(request, seconds)
     finally:
-        wire.close()
+        transport.close()

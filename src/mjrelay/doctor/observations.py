@@ -1,4 +1,4 @@
-"""What was sent to a URL, what came back, and what each answer is, before anybody says whose it is."""
+"""The requests sent to a URL and their responses, each with its kind."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from mjrelay.semantics import Matcher
 
 
-LARGEST = 1024 * 1024
-"""Bytes of a body that are looked into; a task is a few kilobytes."""
+BODY_LIMIT = 1024 * 1024
+"""Maximum size of a body that is parsed, in bytes; a task has a few kilobytes."""
 
 _CHALLENGES = (b"captcha", b"challenge", b"just a moment", b"enable javascript", b"verify you are human")
 
 
 class Purpose(StrEnum):
-    """What a request is to find out."""
+    """What a request tests."""
 
     TASK = "the task"
-    FAMILY = "a task that is not there"
-    MISSING = "a task that is not there, with the key that was accepted"
-    STRANGER = "what a stranger is told"
-    NOWHERE = "a path that leads nowhere"
-    BATCH = "several tasks at once"
+    FAMILY = "a missing task"
+    MISSING = "a missing task, with the accepted key"
+    STRANGER = "a request without a key"
+    NOWHERE = "a path that does not exist"
+    BATCH = "several tasks in one request"
 
 
 class ResponseKind(StrEnum):
-    """What an answer is."""
+    """The kind of a response."""
 
     TASK = "task"
     OTHER_TASK = "another-task"
@@ -53,16 +53,16 @@ class ResponseKind(StrEnum):
     LIMITED = "limited"
     UNAVAILABLE = "unavailable"
     GARBLED = "garbled"
-    SILENT = "silent"
+    NO_RESPONSE = "silent"
 
     @property
     def strength(self) -> int:
-        """How much it says for it that the path is a relay's: 3 settles it."""
+        """How strongly it suggests that the path belongs to a relay; 3 is conclusive."""
         return _STRENGTHS.get(self, 0)
 
     @property
-    def admits(self) -> bool:
-        """Whether the credential was accepted, or none was wanted."""
+    def authorized(self) -> bool:
+        """Whether the credential was accepted, or none was required."""
         return self in {
             ResponseKind.TASK,
             ResponseKind.OTHER_TASK,
@@ -86,69 +86,67 @@ _STRENGTHS = {
 
 @frozen
 class Attempt:
-    """One exchange, and what it was for; ``way`` says how the key was sent, None where it was not."""
+    """One exchange and its purpose; ``credential`` is how the key was sent, None without a key."""
 
     purpose: Purpose
     endpoint: Endpoint
     task_id: str
-    way: Credential | None
+    credential: Credential | None
     exchange: Exchange
-    outcome: ResponseKind
+    kind: ResponseKind
 
     @property
-    def unserved(self) -> bool:
-        """Whether nothing here was reached that a further request, with the key, would reach."""
-        return self.outcome in {
-            ResponseKind.SILENT,
+    def ends_examination(self) -> bool:
+        """Whether no further request, nor the key, is sent after this response."""
+        return self.kind in {
+            ResponseKind.NO_RESPONSE,
             ResponseKind.LIMITED,
             ResponseKind.CHALLENGE,
         } or is_overloaded(self.exchange)
 
     @property
     def refuses(self) -> bool:
-        """Whether the credential is refused, or that there is none; some say 403 to strangers."""
-        return self.outcome is ResponseKind.REFUSED or (
-            self.outcome is ResponseKind.FORBIDDEN and self.way is None
+        """Whether the credential, or a request without one, was refused; some relays use 403 then."""
+        return self.kind is ResponseKind.REFUSED or (
+            self.kind is ResponseKind.FORBIDDEN and self.credential is None
         )
 
 
 @frozen
 class Observations:
     """
-    All that was seen at a URL.
+    All attempts at a URL.
 
-    ``endpoint`` is where a relay answers, None where none was found, and ``way`` how the key is accepted
-    there. ``named`` is the task that the caller asked about. ``ways`` and ``endpoints`` were not tried.
+    ``endpoint`` is the relay's endpoint, and ``credential`` how it accepts the key; None if not found.
+    ``task_id`` is the requested task. ``untried`` credentials and ``untried_endpoints`` were not used.
     """
 
     origin: str
     pasted: str
-    named: str | None
+    task_id: str | None
     keyed: bool
-    observations: tuple[Attempt, ...] = field(repr=False)
+    attempts: tuple[Attempt, ...] = field(repr=False)
     endpoint: Endpoint | None
-    way: Credential | None
-    ways: tuple[Credential, ...]
-    endpoints: tuple[Endpoint, ...]
+    credential: Credential | None
+    untried: tuple[Credential, ...]
+    untried_endpoints: tuple[Endpoint, ...]
     batch: str | None = None
 
     def of(self, *purposes: Purpose) -> list[Attempt]:
-        """What was seen at the relay's endpoint for these purposes."""
-        return [one for one in self.observations if one.purpose in purposes and one.endpoint == self.endpoint]
+        """Return the attempts at the relay's endpoint for these purposes."""
+        return [one for one in self.attempts if one.purpose in purposes and one.endpoint == self.endpoint]
 
     @property
     def task(self) -> Attempt | None:
-        """The first observation of the named task, or of another one in its place."""
-        seen = (
-            one for one in self.observations if one.outcome in {ResponseKind.TASK, ResponseKind.OTHER_TASK}
-        )
+        """The first attempt that returned the requested task, or another one instead."""
+        seen = (one for one in self.attempts if one.kind in {ResponseKind.TASK, ResponseKind.OTHER_TASK})
         return next((one for one in seen if one.purpose is not Purpose.BATCH), None)
 
     @property
     def missing(self) -> Attempt | None:
-        """The answer to an id that is not there."""
+        """The response for a missing task."""
         seen = self.of(Purpose.TASK, Purpose.FAMILY, Purpose.MISSING)
-        if not seen and self.named is None:
+        if not seen and self.task_id is None:
             seen = self.of(Purpose.STRANGER)
         kinds = {
             ResponseKind.MISSING,
@@ -157,32 +155,32 @@ class Observations:
             ResponseKind.ABSENT,
             ResponseKind.GARBLED,
         }
-        return next((one for one in reversed(seen) if one.outcome in kinds), None)
+        return next((one for one in reversed(seen) if one.kind in kinds), None)
 
     @property
     def refused(self) -> Attempt | None:
-        """The answer to a caller without a credential, or with one that was not accepted."""
+        """The response to a missing or refused credential."""
         seen = self.of(Purpose.STRANGER, Purpose.TASK, Purpose.FAMILY)
         return next((one for one in seen if one.refuses), None)
 
     @property
     def forbidden(self) -> Attempt | None:
-        """The answer to a key that may not do this."""
-        seen = (one for one in self.observations if one.outcome is ResponseKind.FORBIDDEN)
+        """The response to a key without permission."""
+        seen = (one for one in self.attempts if one.kind is ResponseKind.FORBIDDEN)
         return next((one for one in seen if not one.refuses), None)
 
     @property
     def open(self) -> bool | None:
-        """Whether a caller without a key is served; None where nobody looked."""
-        strangers = [one for one in self.observations if one.way is None and one.endpoint == self.endpoint]
-        asked = [one for one in strangers if one.purpose not in {Purpose.NOWHERE, Purpose.BATCH}]
-        if not asked:
+        """Whether the relay serves requests without a key; None if not tested."""
+        attempts = [one for one in self.of(*Purpose) if one.credential is None]
+        tested = [one for one in attempts if one.purpose not in {Purpose.NOWHERE, Purpose.BATCH}]
+        if not tested:
             return None
-        return any(one.outcome.admits for one in asked)
+        return any(one.kind.authorized for one in tested)
 
     @property
     def nowhere(self) -> Attempt | None:
-        """The answer at a path that leads nowhere."""
+        """The response at a path that does not exist."""
         kinds = {
             ResponseKind.PAGE,
             ResponseKind.ABSENT,
@@ -190,15 +188,15 @@ class Observations:
             ResponseKind.REDIRECT,
             ResponseKind.EMPTY,
         }
-        seen = (one for one in self.observations if one.outcome in kinds)
+        seen = (one for one in self.attempts if one.kind in kinds)
         return next(
             (one for one in seen if one.purpose is Purpose.NOWHERE or one.endpoint != self.endpoint), None
         )
 
 
 def document(exchange: Exchange) -> Any:
-    """The body as JSON; None where it is none, or too large to be a task."""
-    if len(exchange.body) > LARGEST:
+    """Return the body as JSON; None if it is not JSON, or too large for a task."""
+    if len(exchange.body) > BODY_LIMIT:
         return None
     try:
         return exchange.document
@@ -206,18 +204,18 @@ def document(exchange: Exchange) -> Any:
         return None
 
 
-def outcome(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> ResponseKind:
-    """What an answer is, in the eyes of the contracts that may be the relay's."""
+def classify(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> ResponseKind:
+    """Return the kind of a response, read by the contracts that may apply."""
     return _by_status(exchange) or _by_contract(exchange, task_id, contracts) or _by_itself(exchange)
 
 
-def means(exchange: Exchange, matchers: Sequence[Matcher]) -> bool:
-    """Whether an answer is one that these describe."""
-    return len(exchange.body) <= LARGEST and any(matcher.matches(exchange) for matcher in matchers)
+def matches_any(exchange: Exchange, matchers: Sequence[Matcher]) -> bool:
+    """Return whether any of these matchers matches a response."""
+    return len(exchange.body) <= BODY_LIMIT and any(matcher.matches(exchange) for matcher in matchers)
 
 
 def _by_status(exchange: Exchange) -> ResponseKind | None:
-    """What an answer is whatever a contract says of it."""
+    """Return the kind if the status or a web page decides it, regardless of contracts."""
     status = exchange.status or 0
     found = _PLAIN.get(status)
     if found is None and 300 <= status < 400:
@@ -231,7 +229,7 @@ def _by_status(exchange: Exchange) -> ResponseKind | None:
     return found
 
 
-_PLAIN = {0: ResponseKind.SILENT, 401: ResponseKind.REFUSED, 429: ResponseKind.LIMITED}
+_PLAIN = {0: ResponseKind.NO_RESPONSE, 401: ResponseKind.REFUSED, 429: ResponseKind.LIMITED}
 
 
 def _page(exchange: Exchange) -> bool:
@@ -241,7 +239,7 @@ def _page(exchange: Exchange) -> bool:
 
 
 def _kind_of_page(exchange: Exchange) -> ResponseKind:
-    start = exchange.body[:LARGEST].lower()
+    start = exchange.body[:BODY_LIMIT].lower()
     marked = exchange.header("cf-mitigated") is not None or any(word in start for word in _CHALLENGES)
     if exchange.status == 403 or (marked and exchange.status in {200, 202, 403, 503}):
         return ResponseKind.CHALLENGE
@@ -266,17 +264,17 @@ def _by_contract(exchange: Exchange, task_id: str, contracts: Sequence[Contract]
 
 def _by_matchers(exchange: Exchange, contract: Contract) -> ResponseKind | None:
     reader = contract.reader
-    if means(exchange, reader.unauthorized):
+    if matches_any(exchange, reader.unauthorized):
         return ResponseKind.REFUSED
-    if means(exchange, reader.forbidden):
+    if matches_any(exchange, reader.forbidden):
         return ResponseKind.FORBIDDEN
-    # That a status alone says so is no more than any server says of a path it does not have.
-    telling = [one for one in reader.missing if one.status != 404 or one.where is not None]
-    return ResponseKind.MISSING if means(exchange, telling) else None
+    # A bare 404 is ambiguous: servers also return it for a path that does not exist.
+    specific = [one for one in reader.missing if one.status != 404 or one.where is not None]
+    return ResponseKind.MISSING if matches_any(exchange, specific) else None
 
 
 def _by_itself(exchange: Exchange) -> ResponseKind:
-    """What an answer is that no contract knows."""
+    """Return the kind of a response that no contract describes."""
     if exchange.status == 403:
         return ResponseKind.FORBIDDEN
     if exchange.status in {404, 405, 410, 501}:
@@ -286,7 +284,7 @@ def _by_itself(exchange: Exchange) -> ResponseKind:
     return ResponseKind.GARBLED if document(exchange) is None else ResponseKind.DOCUMENT
 
 
-def form(credential: Credential) -> tuple[str, str, str]:
-    """What is sent of a way of authenticating, whatever a contract calls it; case is nothing in a header."""
+def sent_form(credential: Credential) -> tuple[str, str, str]:
+    """Return what a credential sends, without its name in the contract; header names ignore case."""
     header = credential.place == "header"
     return credential.place, credential.field.lower() if header else credential.field, credential.prefix

@@ -1,4 +1,4 @@
-"""Which requests a doctor sends: the next one follows from the answers to those before, and all only read."""
+"""The read-only requests of an examination. Each depends on the responses to the ones before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from mjrelay.doctor.addresses import Address, is_fetchable
-from mjrelay.doctor.observations import Attempt, Observations, Purpose, ResponseKind, document, form, outcome
+from mjrelay.doctor.observations import (
+    Attempt,
+    Observations,
+    Purpose,
+    ResponseKind,
+    classify,
+    document,
+    sent_form,
+)
 from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
@@ -22,169 +30,173 @@ if TYPE_CHECKING:
 
 
 REQUEST_LIMIT = 8
-"""Requests at most."""
+"""Maximum number of requests."""
 CREDENTIAL_LIMIT = 3
-"""Ways of sending the key at most."""
-SEARCHED = 5
-"""Endpoints that are tried at most."""
+"""Maximum number of headers or parameters in which the key is sent."""
+ENDPOINT_LIMIT = 5
+"""Maximum number of endpoints that are tried."""
 
 _LENGTH = 12
-"""Characters that a made-up id has at least: short ones may count upwards, and be somebody's."""
+"""Minimum length of a random id: a short one may be a counter, and exist."""
 
 
 @frozen
 class ProbeRequest:
-    """A request that is about to be sent; it holds no secret, ``way`` says where the key goes."""
+    """A request to send. It contains no secret; ``credential`` is where the key goes."""
 
     purpose: Purpose
     endpoint: Endpoint
     task_id: str
-    way: Credential | None
+    credential: Credential | None
     request: Request
 
     def __str__(self) -> str:
-        key = "no key" if self.way is None else f"the key in {self.way}"
+        key = "no key" if self.credential is None else f"the key in {self.credential}"
         return f"{self.request.method} {self.request.target} ({self.purpose}; {key})"
 
 
 @define
 class Plan:
     """
-    The requests to an address, one after another.
+    The requests to an address.
 
-    ``steps`` is a generator that is told the exchange that each step led to, and ``evidence`` what is known
-    when it has ended. Nothing here sends anything.
+    ``steps`` is a generator of requests to which each exchange is sent back. ``observations`` holds the
+    result. This class performs no I/O.
     """
 
     address: Address
     contracts: Sequence[Contract] = field(repr=False)
     task_id: str | None
     keyed: bool
-    _observations: list[Attempt] = field(factory=list, init=False)
+    _attempts: list[Attempt] = field(factory=list, init=False)
     _used: list[Credential] = field(factory=list, init=False)
     _endpoint: Endpoint | None = field(default=None, init=False)
-    _way: Credential | None = field(default=None, init=False)
+    _credential: Credential | None = field(default=None, init=False)
     _batch: str | None = field(default=None, init=False)
 
     def steps(self) -> Generator[ProbeRequest, Exchange, None]:
-        """The steps, while there are any that say more."""
+        """Yield requests as long as they are useful."""
         yield from self._search()
-        if self._endpoint is None or self._over:
+        if self._endpoint is None or self._ended:
             return
-        yield from self._other_ways()
-        last = self._observations[-1]
-        if self._left and last.outcome in {ResponseKind.TASK, ResponseKind.OTHER_TASK} and self.task_id:
-            yield from self._ask(Purpose.MISSING, self._endpoint, self._made_up(self._endpoint), self._way)
-        if self._way is not None and not self._seen(Purpose.STRANGER) and self._left:
+        yield from self._other_credentials()
+        last = self._attempts[-1]
+        if self._remaining and last.kind in {ResponseKind.TASK, ResponseKind.OTHER_TASK} and self.task_id:
+            yield from self._ask(
+                Purpose.MISSING, self._endpoint, self._random_id(self._endpoint), self._credential
+            )
+        if self._credential is not None and not self._seen(Purpose.STRANGER) and self._remaining:
             yield from self._ask(Purpose.STRANGER, self._endpoint, last.task_id, None)
-        if self._left and not self._missed:
+        if self._remaining and not self._knows_nowhere:
             yield from self._nowhere(self._endpoint)
-        if self._left:
-            yield from self._several(self._endpoint)
+        if self._remaining:
+            yield from self._batch_request(self._endpoint)
 
     @property
-    def evidence(self) -> Observations:
-        """What the steps so far have shown."""
-        tried = {one.endpoint for one in self._observations}
+    def observations(self) -> Observations:
+        """The attempts so far."""
+        tried = {one.endpoint for one in self._attempts}
         return Observations(
             origin=self.address.origin,
             pasted=self.address.pasted,
-            named=self.task_id,
+            task_id=self.task_id,
             keyed=self.keyed,
-            observations=tuple(self._observations),
+            attempts=tuple(self._attempts),
             endpoint=self._endpoint,
-            way=self._way,
-            ways=tuple(way for way in self._ways(self._endpoint) if way not in self._used),
-            endpoints=tuple(one for one in self.address.endpoints if one not in tried),
+            credential=self._credential,
+            untried=tuple(
+                credential for credential in self._credentials(self._endpoint) if credential not in self._used
+            ),
+            untried_endpoints=tuple(one for one in self.address.endpoints if one not in tried),
             batch=self._batch,
         )
 
     @property
-    def _left(self) -> int:
-        """Requests that may still be sent."""
-        return 0 if self._over else REQUEST_LIMIT - len(self._observations)
+    def _remaining(self) -> int:
+        """Number of requests that remain."""
+        return 0 if self._ended else REQUEST_LIMIT - len(self._attempts)
 
     @property
-    def _over(self) -> bool:
-        """Whether the last answer was one after which nothing more is asked."""
-        if not self._observations:
+    def _ended(self) -> bool:
+        """Whether the last response ends the examination."""
+        if not self._attempts:
             return False
-        last = self._observations[-1]
-        return last.unserved or (
-            last.outcome is ResponseKind.REDIRECT and not _within(last.exchange, self.address.origin)
+        last = self._attempts[-1]
+        return last.ends_examination or (
+            last.kind is ResponseKind.REDIRECT and not _within(last.exchange, self.address.origin)
         )
 
     @property
-    def _missed(self) -> bool:
-        """Whether it was seen what comes at a path that leads nowhere."""
+    def _knows_nowhere(self) -> bool:
+        """Whether the response at a path that does not exist is known."""
         kinds = {ResponseKind.PAGE, ResponseKind.ABSENT}
-        return any(one.outcome in kinds and one.endpoint != self._endpoint for one in self._observations)
+        return any(one.kind in kinds and one.endpoint != self._endpoint for one in self._attempts)
 
     def _seen(self, purpose: Purpose) -> bool:
-        return any(one.purpose is purpose for one in self._observations)
+        return any(one.purpose is purpose for one in self._attempts)
 
     def _search(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Try the endpoints until one is a relay's."""
-        # A task shows itself to its owner alone. Without one, that a stranger is refused tells the most.
+        """Try the endpoints until one belongs to a relay."""
+        # Only the owner of a task can fetch it. Without a task, a refused request is the best evidence.
         purpose = Purpose.TASK if self.task_id else Purpose.STRANGER
-        for endpoint in self.address.endpoints[:SEARCHED]:
-            task_id = self.task_id or self._made_up(endpoint)
-            way = self._likeliest(endpoint) if self.keyed and self.task_id else None
-            seen = yield from self._ask(purpose, endpoint, task_id, way)
-            if seen.outcome.strength > 2 or self._over:
+        for endpoint in self.address.endpoints[:ENDPOINT_LIMIT]:
+            task_id = self.task_id or self._random_id(endpoint)
+            credential = self._likeliest(endpoint) if self.keyed and self.task_id else None
+            seen = yield from self._ask(purpose, endpoint, task_id, credential)
+            if seen.kind.strength > 2 or self._ended:
                 break
-        best = max(self._observations, key=lambda one: one.outcome.strength)
-        if best.outcome.strength > 1:
+        best = max(self._attempts, key=lambda one: one.kind.strength)
+        if best.kind.strength > 1:
             self._endpoint = best.endpoint
-            self._way = best.way if best.outcome.admits else None
+            self._credential = best.credential if best.kind.authorized else None
         else:
-            yield from self._strangers()
+            yield from self._without_key()
 
-    def _strangers(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Ask without a key where nothing was: what is not there may be the task, and not the path."""
+    def _without_key(self) -> Generator[ProbeRequest, Exchange, None]:
+        """Retry without a key after a 404: the task may be missing, not the path."""
         absent = [
-            one for one in self._observations if one.outcome is ResponseKind.ABSENT and one.way is not None
+            one for one in self._attempts if one.kind is ResponseKind.ABSENT and one.credential is not None
         ]
-        for one in absent[: self._left]:
+        for one in absent[: self._remaining]:
             seen = yield from self._ask(Purpose.STRANGER, one.endpoint, one.task_id, None)
-            if seen.outcome in {ResponseKind.REFUSED, ResponseKind.FORBIDDEN}:
-                self._endpoint, self._way = one.endpoint, one.way
+            if seen.kind in {ResponseKind.REFUSED, ResponseKind.FORBIDDEN}:
+                self._endpoint, self._credential = one.endpoint, one.credential
                 return
 
-    def _other_ways(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Send the key in other places while it is refused."""
-        last = self._observations[-1]
-        if self._way is not None or not self.keyed:
+    def _other_credentials(self) -> Generator[ProbeRequest, Exchange, None]:
+        """Send the key in other headers while it is refused."""
+        last = self._attempts[-1]
+        if self._credential is not None or not self.keyed:
             return
         purpose = Purpose.TASK if self.task_id else Purpose.FAMILY
-        for way in self._ways(self._endpoint):
-            if last.outcome is not ResponseKind.REFUSED or not self._left:
+        for credential in self._credentials(self._endpoint):
+            if last.kind is not ResponseKind.REFUSED or not self._remaining:
                 return
-            if way in self._used or len(self._used) == CREDENTIAL_LIMIT:
+            if credential in self._used or len(self._used) == CREDENTIAL_LIMIT:
                 continue
-            last = yield from self._ask(purpose, last.endpoint, last.task_id, way)
-            if last.outcome.admits or last.outcome is ResponseKind.ABSENT:
-                self._way = way
+            last = yield from self._ask(purpose, last.endpoint, last.task_id, credential)
+            if last.kind.authorized or last.kind is ResponseKind.ABSENT:
+                self._credential = credential
 
     def _nowhere(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
-        task_id = self._made_up(endpoint)
+        task_id = self._random_id(endpoint)
         request = endpoint.nowhere("nothing-is-here", task_id)
-        yield from self._send(ProbeRequest(Purpose.NOWHERE, endpoint, task_id, self._way, request))
+        yield from self._send(ProbeRequest(Purpose.NOWHERE, endpoint, task_id, self._credential, request))
 
-    def _several(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
-        """Ask for several tasks at once, once: it is a POST in most contracts, but it only reads."""
-        if self._way is None and not any(one.outcome.admits for one in self._observations):
+    def _batch_request(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
+        """Test the batch endpoint. It is a POST in most contracts, but it only reads."""
+        if self._credential is None and not any(one.kind.authorized for one in self._attempts):
             return
-        from mjrelay.doctor.score import rank  # noqa: PLC0415 - which asks for what this has seen
+        from mjrelay.doctor.score import rank  # noqa: PLC0415 - avoids an import cycle
 
-        likely = [one.contract for one in rank(self.evidence, self.contracts)]
+        likely = [one.contract for one in rank(self.observations, self.contracts)]
         for contract in likely:
             prefix, path = endpoint.before(contract), contract.batch_path
             if prefix is not None and path is not None:
-                task_id = self.task_id or self._made_up(endpoint)
+                task_id = self.task_id or self._random_id(endpoint)
                 request = contract.batch_request([task_id], prefix + path)
                 seen = yield from self._send(
-                    ProbeRequest(Purpose.BATCH, endpoint, task_id, self._way, request)
+                    ProbeRequest(Purpose.BATCH, endpoint, task_id, self._credential, request)
                 )
                 found, batch = document(seen.exchange), contract.reader.batch
                 listed = isinstance(found, list) or (batch is not None and batch.items.find(found))
@@ -193,52 +205,58 @@ class Plan:
                 return
 
     def _ask(
-        self, purpose: Purpose, endpoint: Endpoint, task_id: str, way: Credential | None
+        self, purpose: Purpose, endpoint: Endpoint, task_id: str, credential: Credential | None
     ) -> Generator[ProbeRequest, Exchange, Attempt]:
         return (
-            yield from self._send(ProbeRequest(purpose, endpoint, task_id, way, endpoint.request(task_id)))
+            yield from self._send(
+                ProbeRequest(purpose, endpoint, task_id, credential, endpoint.request(task_id))
+            )
         )
 
     def _send(self, step: ProbeRequest) -> Generator[ProbeRequest, Exchange, Attempt]:
-        if step.way is not None and step.way not in self._used:
-            self._used.append(step.way)
+        if step.credential is not None and step.credential not in self._used:
+            self._used.append(step.credential)
         exchange = yield step
-        found = outcome(exchange, step.task_id, self._fitting(step.endpoint))
-        seen = Attempt(step.purpose, step.endpoint, step.task_id, step.way, exchange, found)
-        self._observations.append(seen)
+        found = classify(exchange, step.task_id, self._fitting(step.endpoint))
+        seen = Attempt(step.purpose, step.endpoint, step.task_id, step.credential, exchange, found)
+        self._attempts.append(seen)
         return seen
 
     def _fitting(self, endpoint: Endpoint | None) -> list[Contract]:
-        """The contracts that ask as this endpoint is asked; all, where none does."""
+        """Return the contracts with this endpoint, or all of them if there is none."""
         asking = [one for one in self.contracts if endpoint and endpoint.before(one) is not None]
         return asking or [one for one in self.contracts if is_fetchable(one)]
 
-    def _ways(self, endpoint: Endpoint | None) -> list[Credential]:
-        """The ways of authenticating there, the likeliest first; those of one form are one way."""
+    def _credentials(self, endpoint: Endpoint | None) -> list[Credential]:
+        """Return the distinct credentials of an endpoint, the likeliest first."""
         weights: Counter[tuple[str, str, str]] = Counter()
         for contract in self._fitting(endpoint):
             for place, credential in enumerate(contract.credentials):
-                weights[form(credential)] += 60 // (1 + place)
-        named = {form(way): way for one in reversed(self.contracts) for way in reversed(one.credentials)}
+                weights[sent_form(credential)] += 60 // (1 + place)
+        named = {
+            sent_form(credential): credential
+            for one in reversed(self.contracts)
+            for credential in reversed(one.credentials)
+        }
         ordered = sorted(weights, key=lambda one: (-weights[one], one))
         return [evolve(named[one], scheme="") for one in ordered]
 
     def _likeliest(self, endpoint: Endpoint) -> Credential | None:
-        """The first way there that may still be used."""
-        ways = self._ways(endpoint)
+        """Return the first credential that may still be used."""
+        credentials = self._credentials(endpoint)
         if len(self._used) == CREDENTIAL_LIMIT:
-            ways = [way for way in ways if way in self._used]
-        return next(iter(ways), None)
+            credentials = [one for one in credentials if one in self._used]
+        return next(iter(credentials), None)
 
-    def _made_up(self, endpoint: Endpoint) -> str:
-        """An id like those that are known here, of a task that is not there."""
-        return made_up(self.task_id or _example(self._fitting(endpoint)))
+    def _random_id(self, endpoint: Endpoint) -> str:
+        """Return a random id that looks like the known ones."""
+        return random_id(self.task_id or _example(self._fitting(endpoint)))
 
 
-def made_up(pattern: str) -> str:
-    """A text of the same make, the same for the same pattern: digits for digits, letters for letters."""
+def random_id(pattern: str) -> str:
+    """Return a random id for a pattern, always the same one: digits for digits, letters for letters."""
     pattern = pattern[:100].ljust(_LENGTH, "0")
-    chance = random.Random(pattern)  # noqa: S311 - to be repeatable, not secret
+    chance = random.Random(pattern)  # noqa: S311 - repeatable, not secret
     letters = "abcdef" if all(one in f"{string.hexdigits}-" for one in pattern) else string.ascii_lowercase
 
     def other(character: str) -> str:
@@ -263,6 +281,6 @@ def _example(contracts: Iterable[Contract]) -> str:
 
 
 def _within(exchange: Exchange, origin: str) -> bool:
-    """Whether a redirect stays at the same host."""
+    """Return whether a redirect stays at the same origin."""
     target = exchange.header("location") or ""
     return (target.startswith("/") and not target.startswith("//")) or target.startswith(f"{origin}/")

@@ -1,4 +1,4 @@
-"""Which contract fits best what came: each clue is weighed by how seldom two servers agree in it."""
+"""Score the contracts against the responses. A clue weighs more the fewer servers share it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from mjrelay.doctor.observations import Purpose, ResponseKind, document, form, means
-from mjrelay.doctor.similarity import likeness, resemblance, schema
+from mjrelay.doctor.observations import Purpose, ResponseKind, document, matches_any, sent_form
+from mjrelay.doctor.similarity import example_similarity, schema, similarity
 from mjrelay.semantics import State, scalar_text
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 WEIGHTS = {
-    "host": 6,  # it is the relay's own
+    "host": 6,  # the server in the contract
     "path": 4,
     "id": 3,
     "keys": 6,  # names and types
-    "unset": 5,  # what stands where nothing is set
+    "unset": 5,  # how unset values are written
     "state": 1,
     "times": 1,
     "missing": 4,
@@ -37,62 +37,64 @@ WEIGHTS = {
     "elsewhere": 1,
     "batch": 1,
 }
-"""The clues, and how much each counts."""
+"""The weight of each clue."""
 
 FITS = 0.5
-"""The score from which on a contract is named at all."""
+"""Minimum score of a contract that fits."""
 APART = 0.005
-"""Two contracts whose scores are closer than this cannot be told apart by what came."""
+"""Contracts whose scores differ by less cannot be distinguished."""
 FAMILY = 0.12
-"""The difference up to which a contract is of the same family as the best one."""
+"""Maximum difference from the best score within a family."""
 
 EARLIEST = datetime(2022, 1, 1, tzinfo=UTC)
-"""Before there was any task."""
-_SILENT = 0.5
-"""What a contract gets that says nothing of a clue."""
+"""No task is older."""
+_UNSPECIFIED = 0.5
+"""The fit of a contract that does not specify a clue."""
 
 
 @frozen
 class Score:
-    """How a contract fits, 0 to 1, and by which clues."""
+    """The fit of a contract per clue, from 0 to 1."""
 
     contract: Contract = field(repr=False)
     clues: dict[str, float]
 
     @property
     def value(self) -> float:
-        """The part of the clues' weight that fits."""
+        """The weighted mean of the clues."""
         weight = sum(WEIGHTS[name] for name in self.clues)
         return sum(WEIGHTS[name] * fit for name, fit in self.clues.items()) / weight if weight else 0.0
 
 
-def rank(evidence: Observations, contracts: Sequence[Contract], now: datetime | None = None) -> list[Score]:
+def rank(
+    observations: Observations, contracts: Sequence[Contract], now: datetime | None = None
+) -> list[Score]:
     """
-    The contracts by how they fit what came, the best first.
+    Return the scores of the contracts, the best first.
 
-    Of those that fit alike, one that names the host, or none, stands before one that names another host, and
-    one that shows just what came before one that shows more.
+    Ties: a contract for this host or for none precedes one for another host, and a contract with fewer
+    fields that the task lacks precedes one with more.
     """
     moment = now or datetime.now(UTC)
-    host = urlsplit(evidence.origin).hostname
+    host = urlsplit(observations.origin).hostname
     known = any(_host(one) == host for one in contracts)
-    scores = [Score(one, _clues(evidence, one, moment, host if known else None)) for one in contracts]
+    scores = [Score(one, _clues(observations, one, moment, host if known else None)) for one in contracts]
 
     def order(one: Score) -> tuple[float, bool, int, str]:
         foreign = _host(one.contract) not in {None, host}
-        return -round(one.value, 3), foreign, _unseen(evidence, one.contract), one.contract.name
+        return -round(one.value, 3), foreign, _unseen(observations, one.contract), one.contract.name
 
     return sorted(scores, key=order)
 
 
 def plausible(moment: datetime, now: datetime) -> bool:
-    """Whether a task can have been there at this time."""
+    """Return whether a task may have this time."""
     return EARLIEST <= moment <= now + timedelta(days=1)
 
 
-def _unseen(evidence: Observations, contract: Contract) -> int:
-    """How many names the contract shows that the task does not have; all of them, where none came."""
-    alike = likeness(contract, {} if evidence.task is None else document(evidence.task.exchange))
+def _unseen(observations: Observations, contract: Contract) -> int:
+    """Return the number of the contract's fields that the task lacks; all without a task."""
+    alike = similarity(contract, {} if observations.task is None else document(observations.task.exchange))
     return 0 if alike is None else len(alike.absent)
 
 
@@ -100,52 +102,54 @@ def _host(contract: Contract) -> str | None:
     return urlsplit(contract.base_url).hostname if contract.base_url else None
 
 
-def _clues(evidence: Observations, contract: Contract, now: datetime, host: str | None) -> dict[str, float]:
-    endpoint, reader = evidence.endpoint, contract.reader
+def _clues(
+    observations: Observations, contract: Contract, now: datetime, host: str | None
+) -> dict[str, float]:
+    endpoint, reader = observations.endpoint, contract.reader
     clues: dict[str, float] = {}
     if endpoint is None:
         return clues
     if host is not None:
         clues["host"] = float(_host(contract) == host)
     clues["path"] = float(endpoint.before(contract) is not None)
-    if evidence.task is not None:
-        clues |= _of_task(evidence.task, contract, now)
+    if observations.task is not None:
+        clues |= _task_clues(observations.task, contract, now)
     for name, seen, matchers in (
-        ("missing", evidence.missing, reader.missing),
-        ("refusal", evidence.refused, reader.unauthorized),
-        ("forbidden", evidence.forbidden, reader.forbidden),
+        ("missing", observations.missing, reader.missing),
+        ("refusal", observations.refused, reader.unauthorized),
+        ("forbidden", observations.forbidden, reader.forbidden),
     ):
         if seen is not None:
             clues[name] = _answered(seen, contract, matchers)
-    if evidence.nowhere is not None:
-        clues["elsewhere"] = _elsewhere(evidence.nowhere, contract)
-    return clues | _of_callers(evidence, contract)
+    if observations.nowhere is not None:
+        clues["elsewhere"] = _elsewhere(observations.nowhere, contract)
+    return clues | _access_clues(observations, contract)
 
 
-def _of_callers(evidence: Observations, contract: Contract) -> dict[str, float]:
-    """Whom the relay serves, and what with."""
+def _access_clues(observations: Observations, contract: Contract) -> dict[str, float]:
+    """Return the clues about credentials and the batch endpoint."""
     clues: dict[str, float] = {}
-    if evidence.way is not None and not evidence.open:
-        clues["credential"] = _credential(evidence, contract)
-    if evidence.open is not None:
-        clues["open"] = 1.0 if evidence.open == contract.open else 0.0 if evidence.open else _SILENT
-    if any(one.purpose is Purpose.BATCH for one in evidence.observations):
-        clues["batch"] = float((evidence.batch is not None) == (contract.batch is not None))
+    if observations.credential is not None and not observations.open:
+        clues["credential"] = _credential(observations, contract)
+    if observations.open is not None:
+        clues["open"] = (
+            1.0 if observations.open == contract.open else 0.0 if observations.open else _UNSPECIFIED
+        )
+    if any(one.purpose is Purpose.BATCH for one in observations.attempts):
+        clues["batch"] = float((observations.batch is not None) == (contract.batch is not None))
     return clues
 
 
-def _of_task(seen: Attempt, contract: Contract, now: datetime) -> dict[str, float]:
+def _task_clues(seen: Attempt, contract: Contract, now: datetime) -> dict[str, float]:
     found, reader = document(seen.exchange), contract.reader
     asked = reader.id(found) if reader.accepts(found) else None
     state = reader.state(found)
-    alike = likeness(contract, found)
-    right = asked == seen.task_id or (
-        seen.outcome is ResponseKind.OTHER_TASK and scalar_text(asked) is not None
-    )
+    alike = similarity(contract, found)
+    right = asked == seen.task_id or (seen.kind is ResponseKind.OTHER_TASK and scalar_text(asked) is not None)
     return {
         "id": 1.0 if right else 0.5 if scalar_text(asked) == seen.task_id else 0.0,
-        "keys": _SILENT if alike is None else alike.value,
-        "unset": resemblance(contract, found, state),
+        "keys": _UNSPECIFIED if alike is None else alike.value,
+        "unset": example_similarity(contract, found, state),
         "state": float(state is not State.UNKNOWN),
         "times": _times(contract, found, now),
     }
@@ -156,14 +160,14 @@ def _times(contract: Contract, found: Any, now: datetime) -> float:
     stamps = [stamp for stamp in (reader.submitted, reader.started, reader.finished) if stamp is not None]
     raw = [stamp for stamp in stamps if stamp.raw(found) is not None]
     if not raw:
-        return _SILENT
+        return _UNSPECIFIED
     read = [stamp.read(found) for stamp in raw]
     return sum(moment is not None and plausible(moment, now) for moment in read) / len(read)
 
 
 def _answered(seen: Attempt, contract: Contract, matchers: Iterable[Matcher]) -> float:
     """How an answer without a task fits: as the contract's words say, and as its schema shows it."""
-    if not means(seen.exchange, tuple(matchers)):
+    if not matches_any(seen.exchange, tuple(matchers)):
         return 0.0
     return 0.6 + 0.4 * _body(seen, contract)
 
@@ -173,9 +177,9 @@ def _body(seen: Attempt, contract: Contract) -> float:
     shown = schema(contract, status) is not None
     empty = not seen.exchange.body.strip()
     if not shown or empty:
-        return 1.0 if empty and not shown else _SILENT if not shown else 0.0
+        return 1.0 if empty and not shown else _UNSPECIFIED if not shown else 0.0
     found = document(seen.exchange)
-    alike = likeness(contract, found, status)
+    alike = similarity(contract, found, status)
     if isinstance(found, dict | list):
         return 0.0 if alike is None else alike.value
     media = contract.content(status)
@@ -184,17 +188,17 @@ def _body(seen: Attempt, contract: Contract) -> float:
 
 def _elsewhere(seen: Attempt, contract: Contract) -> float:
     matchers = contract.reader.elsewhere
-    return float(means(seen.exchange, matchers)) if matchers else _SILENT
+    return float(matches_any(seen.exchange, matchers)) if matchers else _UNSPECIFIED
 
 
-def _credential(evidence: Observations, contract: Contract) -> float:
-    """Whether the key is accepted where the contract says, and not refused anywhere that it says."""
-    ways = {form(one) for one in contract.credentials}
-    if evidence.way is None or form(evidence.way) not in ways:
+def _credential(observations: Observations, contract: Contract) -> float:
+    """Return whether the key is accepted, and not refused, where the contract sends it."""
+    specified = {sent_form(one) for one in contract.credentials}
+    if observations.credential is None or sent_form(observations.credential) not in specified:
         return 0.0
     refused = {
-        form(one.way)
-        for one in evidence.observations
-        if one.way is not None and one.endpoint == evidence.endpoint and one.refuses
+        sent_form(one.credential)
+        for one in observations.attempts
+        if one.credential is not None and one.endpoint == observations.endpoint and one.refuses
     }
-    return 0.4 if refused & ways else 1.0
+    return 0.4 if refused & specified else 1.0

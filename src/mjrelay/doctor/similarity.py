@@ -1,4 +1,4 @@
-"""How much a document is like what a contract shows: its names and types, and what it writes for nothing."""
+"""Compare a document with a contract: names, types, and how unset values are written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 _DEEPEST = 6
-"""Objects within one another that are compared."""
+"""Maximum depth of the comparison."""
 _ITEMS = 3
-"""Items of a list that are compared; the others are like them."""
+"""Number of items of a list that are compared."""
 _MANY = 400
-"""Names of one object that are compared."""
+"""Number of names of an object that are compared."""
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -26,11 +26,10 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list:
 @define
 class Similarity:
     """
-    How a document fits a schema: names of the right type, and paths to what does not fit.
+    How a document fits a schema: the number of correct names, and the paths of the others.
 
-    ``extra`` are names that the schema does not have, ``absent`` those that the document does not have,
-    ``lacking`` those among them that the schema requires, and ``mistyped`` those whose value is of a type
-    that it does not allow.
+    ``extra`` names are not in the schema. ``absent`` names are not in the document; the schema requires the
+    ``lacking`` ones among them. ``mistyped`` values have a type that the schema forbids.
     """
 
     agreed: int = 0
@@ -41,19 +40,19 @@ class Similarity:
 
     @property
     def value(self) -> float:
-        """The part that fits, 0 to 1."""
+        """The share of correct names, from 0 to 1."""
         wrong = len(self.extra) + len(self.lacking) + len(self.mistyped)
         return self.agreed / (self.agreed + wrong) if self.agreed + wrong else 0.0
 
 
 def schema(contract: Contract, status: int) -> Any:
-    """The schema of a status' first body, None where the contract shows none."""
+    """Return the schema of the first body of a status, or None."""
     media = next(iter(contract.content(status).values()), None)
     return None if media is None else contract.resolve(media).get("schema")
 
 
-def likeness(contract: Contract, document: Any, status: int = 200) -> Similarity | None:
-    """How a document fits the contract's schema of a status; None where there is none."""
+def similarity(contract: Contract, document: Any, status: int = 200) -> Similarity | None:
+    """Return how a document fits the schema of a status, or None without a schema."""
     node = schema(contract, status)
     if node is None:
         return None
@@ -62,11 +61,11 @@ def likeness(contract: Contract, document: Any, status: int = 200) -> Similarity
     return found
 
 
-def resemblance(contract: Contract, document: Any, state: State) -> float:
+def example_similarity(contract: Contract, document: Any, state: State) -> float:
     """
-    How much a document looks like the contract's own example of its state, 0 to 1.
+    Return how similar a document is to the contract's example of its state, from 0 to 1.
 
-    Beside names and types it counts how what is unset is written, in which servers of one schema differ.
+    Besides names and types this compares unset values, in which servers with the same schema differ.
     """
     shown = contract.examples
     examples = [shown[state.value]] if state.value in shown else list(shown.values())
@@ -74,9 +73,9 @@ def resemblance(contract: Contract, document: Any, state: State) -> float:
 
 
 def unset(contract: Contract, document: Any) -> dict[str, list[str]]:
-    """The paths of what is unset in a document, by how it is written; only those of the contract's names."""
+    """Return the paths of unset values by how they are written, for names in the contract."""
     found: dict[str, list[str]] = {"null": [], "empty": [], "zero": [], "absent": []}
-    known = likeness(contract, document) or Similarity()
+    known = similarity(contract, document) or Similarity()
     strange = {*known.extra}
     for path, kind in _kinds(document):
         if kind in found and path not in strange:
@@ -120,7 +119,7 @@ def _compare_object(place: SchemaPath, value: dict[str, Any], forms: list[Any], 
 
 @frozen
 class SchemaPath:
-    """Where in a document a comparison is."""
+    """A path in a document during the comparison."""
 
     contract: Contract
     path: str = "$"
@@ -131,13 +130,13 @@ class SchemaPath:
 
 
 def _forms(contract: Contract, node: Any, depth: int) -> Iterator[dict[str, Any]]:
-    """A schema and all that it may be instead."""
+    """Yield a schema and its alternatives."""
     node = contract.resolve(node)
     if not isinstance(node, dict) or depth > _DEEPEST:
         return
     yield node
-    for word in ("anyOf", "oneOf", "allOf"):
-        for one in node.get(word) or ():
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for one in node.get(keyword) or ():
             yield from _forms(contract, one, depth + 1)
 
 
@@ -155,7 +154,7 @@ def _type(value: Any) -> str:
 
 
 def _kinds(value: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """What stands at each path through objects: a type, or the way in which nothing is written."""
+    """Yield each path through objects with the type of its value, or how an unset value is written."""
     if isinstance(value, dict) and value and depth < _DEEPEST:
         for name, held in list(value.items())[:_MANY]:
             yield from _kinds(held, f"{path}.{name}", depth + 1)
@@ -170,7 +169,7 @@ def _kinds(value: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, s
 
 
 def _alike(one: dict[str, str], other: dict[str, str]) -> float:
-    """The part of the paths in a document and in an example that are alike."""
+    """Return the share of paths that a document and an example have in common."""
     same = sum(1.0 if one.get(path) == other.get(path) else 0.3 for path in one.keys() & other.keys())
     alone = sum(_ALONE.get(kind, 1.0) for path, kind in other.items() if path not in one)
     alone += len(one.keys() - other.keys())
@@ -179,4 +178,4 @@ def _alike(one: dict[str, str], other: dict[str, str]) -> float:
 
 
 _ALONE = {"null": 0.5, "empty": 0.5, "zero": 0.5}
-"""What it weighs that a document lacks something: half, where the example has it without a value."""
+"""Weight of a path that the document lacks: half if the example has no value there."""
