@@ -122,6 +122,8 @@ def matching_ids(option: str, globs: Sequence[str]) -> set[str]:
         if not ids:
             near = nearest_names(glob, CHECKS, count=1, cutoff=0.6)
             hint = f"{did_you_mean(near)} List them" if near else "list them"
-            raise SelectionError(f"{option} {glob}: no check has such an id; {hint} with: mjrelay conform --list")
+            raise SelectionError(
+                f"{option} {glob}: no check has such an id; {hint} with: mjrelay conform --list"
+            )
         found |= ids
     return found
