@@ -166,7 +166,7 @@ def _shape(contract: Contract) -> _Shape:
 
 
 def _options(contract: Contract, schemas: list[Any]) -> list[dict[str, Any]]:
-    """Return all schemas that may apply to one value, each once."""
+    """All schemas that one value may be judged by, each once."""
     found: dict[int, dict[str, Any]] = {}
     left = list(schemas)
     while left:

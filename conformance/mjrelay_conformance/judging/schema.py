@@ -147,7 +147,7 @@ class Schema:
         return violations
 
     def _descend(self, root: _Place, location: Location) -> _Place:
-        """Return the schema of a location in a document, and its location in the contract."""
+        """The schema that judges a place of a document, and where in the contract it stands."""
         place, node = _deref(self.contract, *root)
         for step in location:
             keys: Location = ("items",) if isinstance(step, int) else ("properties", step)
