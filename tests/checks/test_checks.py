@@ -53,10 +53,10 @@ def observed(
     if task_id is None:
         found = one.reader.id(document)
         task_id = "1" if found is None else str(found)
-    came: dict[str, Any] = {"status": 200, "headers": tuple(headers), "body": body} | (exchange or {})
-    answer = Exchange("GET", "http://relay.test/mj/task/1/fetch", **came)
+    received: dict[str, Any] = {"status": 200, "headers": tuple(headers), "body": body} | (exchange or {})
+    response = Exchange("GET", "http://relay.test/mj/task/1/fetch", **received)
     more.setdefault("accepted", True)
-    return Observation(one, schema_of(one), kind, task_id, answer, **more)
+    return Observation(one, schema_of(one), kind, task_id, response, **more)
 
 
 def row(check: str, observation: Observation) -> Row:
@@ -100,7 +100,7 @@ def test_latency(elapsed: float, result: Outcome, level: Level) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "said", "result", "level"),
+    ("size", "value", "result", "level"),
     [
         (2000, "2000", PASS, SHOULD),
         (300_000, "", FAIL, INFO),
@@ -111,16 +111,16 @@ def test_latency(elapsed: float, result: Outcome, level: Level) -> None:
         (10, "\u0663" * 9, PASS, SHOULD),
     ],
 )
-def test_size(size: int, said: str, result: Outcome, level: Level) -> None:
+def test_size(size: int, value: str, result: Outcome, level: Level) -> None:
     """The received and the announced size count; an invalid Content-Length is ignored."""
-    found = row("fetch/size", observed(b" " * size, Kind.ODD, headers=[("content-length", said)]))
+    found = row("fetch/size", observed(b" " * size, Kind.ODD, headers=[("content-length", value)]))
     assert (found.outcome, found.level) == (result, level)
 
 
 @given(st.text() | st.integers().map(str))
-def test_any_content_length_is_judged(said: str) -> None:
+def test_any_content_length_is_judged(value: str) -> None:
     """Any Content-Length is judged."""
-    assert outcome("fetch/size", observed(b"", Kind.ODD, headers=[("Content-Length", said)])) in {PASS, FAIL}
+    assert outcome("fetch/size", observed(b"", Kind.ODD, headers=[("Content-Length", value)])) in {PASS, FAIL}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_content_encoding(sent: list[str], came: str | None, result: Outcome) ->
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "result"),
+    ("status", "value", "result"),
     [
         (200, None, NOT),
         (500, None, NOT),
@@ -156,16 +156,16 @@ def test_content_encoding(sent: list[str], came: str | None, result: Outcome) ->
         (503, "Fri, 20 Nov 2026 08:00:00 GMT", PASS),
     ],
 )
-def test_retry_after(status: int, said: str | None, result: Outcome) -> None:
+def test_retry_after(status: int, value: str | None, result: Outcome) -> None:
     """A 429 or 503 needs Retry-After, in seconds or as a date."""
-    headers = [] if said is None else [("Retry-After", said)]
+    headers = [] if value is None else [("Retry-After", value)]
     assert outcome("fetch/retry-after", observed({}, headers=headers, exchange={"status": status})) is result
 
 
 @given(st.text())
-def test_any_retry_after_is_judged(said: str) -> None:
+def test_any_retry_after_is_judged(value: str) -> None:
     """Any Retry-After is judged."""
-    observation = observed({}, headers=[("Retry-After", said)], exchange={"status": 429})
+    observation = observed({}, headers=[("Retry-After", value)], exchange={"status": 429})
     assert outcome("fetch/retry-after", observation) in {PASS, FAIL}
 
 
@@ -223,7 +223,7 @@ def test_adjacent_fields_are_searched_separately() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "result"),
+    ("value", "result"),
     [
         ("application/json", NOT),
         ("application/json; charset=utf-8", PASS),
@@ -232,9 +232,9 @@ def test_adjacent_fields_are_searched_separately() -> None:
         ("application/json; charset=", FAIL),
     ],
 )
-def test_charset(said: str, result: Outcome) -> None:
+def test_charset(value: str, result: Outcome) -> None:
     """A charset must be UTF-8; it may be absent."""
-    assert outcome("fetch/200/charset", observed(example(), headers=[("Content-Type", said)])) is result
+    assert outcome("fetch/200/charset", observed(example(), headers=[("Content-Type", value)])) is result
 
 
 @pytest.mark.parametrize(
@@ -418,11 +418,11 @@ def test_media_url(url: str, result: Outcome) -> None:
 
 def test_media_url_on_the_host_of_the_relay() -> None:
     """A URL on the private host of the relay itself passes; the check needs media."""
-    asked = "http://127.0.0.1:8080/mj/task/1/fetch"
+    url = "http://127.0.0.1:8080/mj/task/1/fetch"
     task = example(imageUrl="http://127.0.0.1:8080/mj/image/1")
     observation = observed(task)
     assert outcome("fetch/200/media-url", observation) is FAIL
-    here = evolve(observation, exchange=evolve(observation.exchange, url=asked))
+    here = evolve(observation, exchange=evolve(observation.exchange, url=url))
     assert outcome("fetch/200/media-url", here) is PASS
     assert outcome("fetch/200/media-url", observed(example("running"))) is NOT
 
@@ -598,7 +598,7 @@ def test_a_running_task_never_goes_back(
 
 
 @pytest.mark.parametrize(
-    ("said", "result"),
+    ("value", "result"),
     [
         (None, PASS),
         ("no-store", PASS),
@@ -612,18 +612,18 @@ def test_a_running_task_never_goes_back(
         ("no-cache, max-age=60", PASS),
     ],
 )
-def test_caching_of_a_running_task(said: str | None, result: Outcome) -> None:
+def test_caching_of_a_running_task(value: str | None, result: Outcome) -> None:
     """Only a cacheable response of a running task is a finding."""
     headers = [("Content-Type", "application/json")]
-    headers += [] if said is None else [("Cache-Control", said)]
+    headers += [] if value is None else [("Cache-Control", value)]
     assert outcome("caching/running", observed(example("running"), headers=headers)) is result
     assert outcome("caching/running", observed(example(), headers=headers)) is NOT
 
 
 @given(st.lists(st.text()))
-def test_any_cache_control_is_judged(said: list[str]) -> None:
+def test_any_cache_control_is_judged(value: list[str]) -> None:
     """Any Cache-Control is judged."""
-    headers = [("Content-Type", "application/json"), *(("Cache-Control", value) for value in said)]
+    headers = [("Content-Type", "application/json"), *(("Cache-Control", value) for value in value)]
     assert outcome("caching/running", observed(example("running"), headers=headers)) in {PASS, FAIL}
 
 

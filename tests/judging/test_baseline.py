@@ -1,4 +1,4 @@
-"""Accepted findings: a file that says what, why and since when, or is refused."""
+"""The baseline file: valid entries, and the errors of invalid ones."""
 
 from __future__ import annotations
 
