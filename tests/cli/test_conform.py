@@ -191,7 +191,7 @@ def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--profile", "all"], "say --yes"),
+        (["--profile", "all"], "add --yes"),
         (["--rate", "5"], "--i-operate-this-relay"),
         (["--max-requests", "2"], "--max-requests allows 2"),
         (["--fuzz", "--max-requests", "6"], "name fewer tasks"),

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_codegen.linter import lint_file
-from mjrelay_conformance.judging import CHECKS, Kind, Observation, Outcome, judge_observation, schema_of
+from mjrelay_conformance.checks import CHECKS
+from mjrelay_conformance.judging import Kind, Observation, Outcome, judge_observation, schema_of
 
 from mjrelay import AnswerError, AsyncRelay, Relay
 from mjrelay.base import ContractError, OverlayError

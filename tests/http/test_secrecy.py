@@ -15,10 +15,10 @@ from attrs import evolve, field, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mjrelay_conformance.checks import select_checks
-from mjrelay_conformance.drivers.plan import Step
 from mjrelay_conformance.drivers.runner import Judge
-from mjrelay_conformance.judging.observation import Kind
+from mjrelay_conformance.judging.observation import Kind, Observation
 from mjrelay_conformance.judging.record import Record
+from mjrelay_conformance.judging.schema import schema_of
 from mjrelay_conformance.report import html, junit, markdown, terminal
 from rich.console import Console
 
@@ -128,10 +128,9 @@ def test_records_and_reports_hold_no_key(leak: tuple[str, str]) -> None:
     judge = Judge(CONTRACT, record, select_checks(()), (key,))
     for exchange in responses(text):
         for kind in (Kind.KNOWN, Kind.ODD, Kind.BAD_CREDENTIAL):
-            step = Step(kind, TASK, None, Request("GET", "/"))
-            observation = judge.observe(step, exchange)
+            observation = Observation(CONTRACT, schema_of(CONTRACT), kind, TASK, exchange, secrets=(key,))
             holds_nothing(key, f"{observation.inconclusive}")
-            judge.judge(observation, label=str(step), driver="plan", base_url="https://relay.test")
+            judge.judge(observation, label=kind.value, driver="plan", base_url="https://relay.test")
     record.close([judge.conclude(requests=1)])
     document = record.document()
     assert "fetch/secret" in {row["check"] for row in document["rows"] if row["outcome"] == "fail"}

@@ -1,4 +1,4 @@
-"""The command that repeats an exchange: run in a real shell against a mock, it shows the same."""
+"""The curl command of an exchange, run in a shell against a mock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = 'the-key-"of"-the-$mock`'
 
 
 def test_each_request_can_be_repeated() -> None:
-    """Every request of a whole plan, run as printed, gets the answer that the suite got."""
+    """The command of every request of a plan gets the same response as the suite."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
     one = load_contract("zhongzhuan")
@@ -43,7 +43,7 @@ def test_each_request_can_be_repeated() -> None:
 
 
 def test_a_prefix_of_the_base_url_is_not_doubled() -> None:
-    """What the caller gave as the relay's address stands in the variable, its path included."""
+    """The base URL with its path is in the variable only."""
     exchange = Exchange("GET", "https://relay.test/api/mj/task/1/fetch?x=[1]")
     assert curl(exchange, "https://relay.test/api/") == (
         'curl --include --silent --show-error --globoff "${MJRELAY_BASE_URL}/mj/task/1/fetch?x=[1]"'
@@ -54,8 +54,8 @@ def test_a_prefix_of_the_base_url_is_not_doubled() -> None:
     value=st.text(st.characters(blacklist_characters="\0\r\n", blacklist_categories=["Cs"])),
     body=st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])),
 )
-def test_no_value_is_read_by_the_shell(value: str, body: str) -> None:
-    """Whatever stands in a header or a body, the shell hands it to curl as it is, the key in its place."""
+def test_values_are_quoted_for_the_shell(value: str, body: str) -> None:
+    """The shell passes any header and body to curl unchanged, with the key in place."""
     exchange = Exchange(
         "POST", "http://relay.test/x", (("X", f"{value}{REDACTED}{value}"), ("Y", f"a{value}")), body.encode()
     )

@@ -1,10 +1,11 @@
 """
 The checks: sentences that a relay keeps or breaks, one module for each family.
 
-They may import judging, and see nothing but the observation that they are given.
+This package imports judging. A check is a pure function of an observation.
 """
 
 from mjrelay_conformance.checks.registry import (
+    CHECKS,
     SelectionError,
     check_lines,
     explain_check,
@@ -15,6 +16,7 @@ from mjrelay_conformance.checks.registry import (
 from mjrelay_conformance.checks.transport import SHORTEST
 
 __all__ = [
+    "CHECKS",
     "SHORTEST",
     "SelectionError",
     "check_lines",

@@ -1,4 +1,4 @@
-"""Whether a credential that is wrong, missing or misplaced is refused, and each right one works."""
+"""Checks of authentication: wrong, missing or misplaced credentials are rejected, documented ones work."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from mjrelay_conformance.checks.helpers import (
     alike,
     as_described,
     below_500,
-    came,
     evidence,
     extension,
+    received,
     scheme,
     security,
     standard,
     task_inside,
 )
-from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+from mjrelay_conformance.checks.transport import redirect, transfer
 from mjrelay_conformance.judging import (
     PASSED,
     REFUSED,
+    Check,
     Judgement,
     Kind,
     Level,
     Observation,
     Outcome,
+    blocked,
+    define_check,
     failed,
+    inconclusive,
     not_applicable,
-    register_check,
 )
 
 if TYPE_CHECKING:
@@ -38,62 +41,54 @@ if TYPE_CHECKING:
 
 _ORDER = list(Level)
 _NAMED = {
-    Kind.BAD_CREDENTIAL: "a wrong credential",
-    Kind.NO_CREDENTIAL: "no credential",
-    Kind.MISPLACED: "a misplaced credential",
+    Kind.BAD_CREDENTIAL: "a wrong API key",
+    Kind.NO_CREDENTIAL: "no API key",
+    Kind.MISPLACED: "the API key in an undocumented place",
 }
 
 
-def _family(kind: Kind, name: str, what: str, why: str, heaviest: Level = Level.MUST) -> None:
+def _rejections(
+    kind: Kind, *, refused: str, no_server_error: str, described: str, why: str, highest: Level = Level.MUST
+) -> tuple[Check, Check, Check]:
     """
-    The three checks of a request that is to be refused, ``what`` being its credential in words.
+    Define the three checks of requests that must be rejected, given their ids.
 
-    A finding weighs ``heaviest`` at most, but for a server error, which is one whatever was sent.
+    ``highest`` is the highest level of their findings, except for server errors, which are always MUST.
     """
-    no_task, no_error = f"auth/{name}/refused", f"auth/{name}/no-server-error"
 
-    def saying(
-        sentence: str, judge: Callable[[Observation], Judgement]
+    def judging(
+        predicate: str, judge: Callable[[Observation], Judgement]
     ) -> Callable[[Observation], Judgement]:
         def judged(o: Observation) -> Judgement:
-            return not_applicable("the contract lets anybody in") if o.contract.open else judge(o)
+            return not_applicable("the contract requires no API key") if o.contract.open else judge(o)
 
-        judged.__doc__ = f"{what} {sentence}\n\n{why}"
+        judged.__doc__ = f"A request with {_NAMED[kind]} {predicate}\n\n{why}"
         return judged
 
     def described_once(o: Observation) -> Judgement:
-        return _at_most(heaviest, _once(o, _described))
+        return _at_most(highest, _once(o, _described))
 
     def below_500_once(o: Observation) -> Judgement:
         return _once(o, below_500)
 
-    register_check(no_task, heaviest, on=[kind], needs=[TRANSFER], clause=security)(
-        saying("never gets to see a task.", _refused)
+    no_task = define_check(refused, highest, on=[kind], needs=[transfer], clause=security)(
+        judging("never returns a task.", _refused)
     )
-    register_check(
-        no_error,
-        Level.MUST,
-        on=[kind],
-        needs=[TRANSFER],
-        clause=standard("RFC 9110 section 15.6"),
-    )(saying("is the caller's mistake, never a server error.", below_500_once))
-    register_check(
-        f"auth/{name}/answer",
-        heaviest,
-        on=[kind],
-        needs=[no_task, no_error, REDIRECT],
-        clause=extension("unauthorized"),
-    )(saying("is refused as the contract says.", described_once))
+    no_error = define_check(
+        no_server_error, Level.MUST, on=[kind], needs=[transfer], clause=standard("RFC 9110 section 15.6")
+    )(judging("never causes a server error.", below_500_once))
+    answer = define_check(
+        described, highest, on=[kind], needs=[no_task, no_error, redirect], clause=extension("unauthorized")
+    )(judging("is rejected as the contract describes.", described_once))
+    return no_task, no_error, answer
 
 
 def _refused(o: Observation) -> Judgement:
     bare = [before for before in o.earlier if before.kind is Kind.NO_CREDENTIAL]
     if o.kind is Kind.MISPLACED and any(task_inside(before) for before in bare):
-        return Judgement(
-            Outcome.BLOCKED, actual="nothing to judge: the relay answers without any credential too"
-        )
+        return blocked("the relay returns the task without an API key too")
     found = task_inside(o)
-    return PASSED if found is None else failed("a refusal", f"{o.exchange.status} with {found}")
+    return PASSED if found is None else failed("a rejection", f"{o.exchange.status} with {found}")
 
 
 def _described(o: Observation) -> Judgement:
@@ -102,100 +97,104 @@ def _described(o: Observation) -> Judgement:
 
 def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgement:
     """
-    What is to be said, unless it is said of a refusal of another kind that was answered alike before.
+    Judge a response, unless an equal response to another kind of rejected request was judged before.
 
-    Of a wrong credential it is always said, for that is what every run has.
+    A wrong API key is always judged, because every run sends one.
     """
     judgement = judge(o)
     if judgement.outcome is Outcome.FAIL and o.kind is not Kind.BAD_CREDENTIAL:
         for before in o.earlier:
             if before.kind in REFUSED - {o.kind} and alike(before, o):
-                return not_applicable(f"it was answered like a request with {_NAMED[before.kind]} before")
+                return not_applicable(f"the response equals that to a request with {_NAMED[before.kind]}")
     return judgement
 
 
-def _at_most(heaviest: Level, judgement: Judgement) -> Judgement:
+def _at_most(highest: Level, judgement: Judgement) -> Judgement:
     if judgement.level is None:
         return judgement
-    return evolve(judgement, level=max(heaviest, judgement.level, key=_ORDER.index))
+    return evolve(judgement, level=max(highest, judgement.level, key=_ORDER.index))
 
 
-_family(
+_WRONG = _rejections(
     Kind.BAD_CREDENTIAL,
-    "wrong",
-    "A wrong credential",
-    "Otherwise anybody reads anybody's pictures, and a mistyped key goes unnoticed. Relays look at the form "
-    "of a key alone, or check it only where a task is submitted; clients that are refused in another way "
-    "than they know go on asking.",
+    refused="auth/wrong/refused",
+    no_server_error="auth/wrong/no-server-error",
+    described="auth/wrong/answer",
+    why="Otherwise every task is public, and a mistyped key goes unnoticed. Relays check only the format of "
+    "a key, or check it only on submission. Clients do not recognize an undocumented rejection and keep "
+    "polling.",
 )
-_family(
+_NONE = _rejections(
     Kind.NO_CREDENTIAL,
-    "none",
-    "A request without any credential",
-    "Ids can be guessed, and then every picture is public. Relays leave the reading of tasks open, or crash "
-    "on a header field that is not there.",
+    refused="auth/none/refused",
+    no_server_error="auth/none/no-server-error",
+    described="auth/none/answer",
+    why="Ids can be guessed, so every task would be public. Relays leave the fetch operation open, or crash "
+    "on a missing header.",
 )
-_family(
+_MISPLACED = _rejections(
     Kind.MISPLACED,
-    "misplaced",
-    "A right credential where the contract does not want it",
-    "A client that sends it so works here by chance and fails at the next relay. It is lenient and no leak; "
-    "relays in front of others take whatever looks like a key.",
-    Level.SHOULD,
+    refused="auth/misplaced/refused",
+    no_server_error="auth/misplaced/no-server-error",
+    described="auth/misplaced/answer",
+    why="A client that sends its key there works by chance here and fails with the next relay. Accepting it "
+    "is lenient and no leak. Relays in front of others accept anything that looks like a key.",
+    highest=Level.SHOULD,
 )
 
 
-@register_check(
+@define_check(
     "auth/alternative/works",
     Level.MUST,
     on=[Kind.ALTERNATIVE],
-    needs=[TRANSFER, REDIRECT],
+    needs=[transfer, redirect],
     clause=scheme,
 )
 def alternative(o: Observation) -> Judgement:
     """
-    Each way of authenticating that the contract lists gets the task.
+    Each security scheme of the contract works.
 
-    Clients choose one of them and never try the others. Pages list ways that the server behind the relay had
-    once, or that a proxy in front of it takes away.
+    Clients choose one scheme and never try the others. Pages list schemes that the upstream once had, or that
+    a proxy removes.
     """
     if _in_another_case(o):
-        return not_applicable("the scheme's word in another case is judged by itself")
+        return not_applicable("the scheme name in other case has a check of its own")
     return _works(o, evidence(o.contract, "components", "securitySchemes", o.credential or ""))
 
 
-@register_check(
+@define_check(
     "auth/scheme/case",
     Level.MUST,
     on=[Kind.ALTERNATIVE],
-    needs=[TRANSFER, REDIRECT],
+    needs=[transfer, redirect],
     clause=standard("RFC 9110 section 11.1"),
 )
 def scheme_case(o: Observation) -> Judgement:
     """
-    The word before a credential may be written in any case.
+    The name of the authentication scheme is case-insensitive.
 
-    Clients write bearer as they please, and the standard lets them. Relays cut off the word by comparing it
-    letter for letter, and then take it for a part of the key.
+    Clients write "bearer" in any case, which the standard allows. Relays strip the exact prefix only, and
+    then take the scheme name for a part of the key.
     """
     if not _in_another_case(o):
-        return not_applicable("the scheme has no word, or it was sent as the contract writes it")
+        return not_applicable("the scheme has no name, or it was sent as documented")
     return _works(o, Level.MUST)
 
 
 def _works(o: Observation, level: Level) -> Judgement:
     readings = [str(o.reader.id(before.task)) == o.task_id for before in o.earlier]
     if not readings or not all(readings):
-        return Judgement(
-            Outcome.INCONCLUSIVE, actual="the task was not read with the first credential each time before"
-        )
+        return inconclusive("not every earlier fetch with the first security scheme returned the task")
     if o.task is not None and str(o.reader.id(o.task)) == o.task_id:
         return PASSED
-    return failed("the task", came(o), level=level)
+    return failed("the task", received(o), level=level)
+
+
+CHECKS = (*_WRONG, *_NONE, *_MISPLACED, alternative, scheme_case)
 
 
 def _in_another_case(o: Observation) -> bool:
-    """Whether the scheme's word was sent, but not as the contract writes it."""
+    """Whether the scheme name was sent, but in other case than the contract has it."""
     one = next((one for one in o.contract.credentials if one.scheme == o.credential), None)
     if one is None or not one.prefix or one.place != "header":
         return False

@@ -1,4 +1,4 @@
-"""Whether the tasks that are asked for at once are those that were asked for, each as it is alone."""
+"""Checks of the batch operation: it returns the requested tasks, and each as the fetch operation does."""
 
 from __future__ import annotations
 
@@ -7,62 +7,61 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError, OversizeError
 from mjrelay.semantics import State, scalar_text
-from mjrelay_conformance.checks.helpers import batch_operation, came, change, evidence, standard, task_inside
-from mjrelay_conformance.checks.transport import REDIRECT, TRANSFER
+from mjrelay_conformance.checks.helpers import (
+    batch_operation,
+    change,
+    evidence,
+    received,
+    standard,
+    task_inside,
+)
+from mjrelay_conformance.checks.transport import redirect, transfer
 from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
     Level,
     Observation,
-    Outcome,
+    blocked,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_STATUS = "batch/status"
-_JSON = "batch/json"
-_ONLY_ASKED = "batch/only-asked"
-_MISSING = "batch/missing-omitted"
-_SCHEMA = "batch/schema"
-_LIKE = "batch/like-single"
 _ON = [Kind.BATCH]
-_NO_BATCH = "the answer is no 200, or the contract has no such operation"
-_UNSOUND = Judgement(
-    Outcome.BLOCKED, actual="nothing to judge: the same tasks were not in order when asked for alone"
-)
+_NO_BATCH = "the status is not 200, or the contract has no batch operation"
+_UNSOUND = blocked("the same tasks had findings when they were fetched one by one")
 
 
-@register_check(_STATUS, Level.MUST, on=_ON, needs=[TRANSFER, REDIRECT], clause=batch_operation())
+@define_check("batch/status", Level.MUST, on=_ON, needs=[transfer, redirect], clause=batch_operation())
 def status(o: Observation) -> Judgement:
     """
-    Several known tasks that are asked for at once are answered with 200.
+    A batch request for known tasks returns 200.
 
-    Who watches a hundred tasks asks for them at once or is locked out. Pages list the operation in a menu,
-    and the server in front of the relay does not let it through, or wants the ids in another form.
+    A client that watches a hundred tasks needs the batch operation to stay within rate limits. Pages document
+    it, but a proxy blocks it or expects the ids in another form.
     """
-    readings = _readings(o)
-    if o.contract.batch is None or not readings:
-        return not_applicable("none of the tasks that were asked for is known")
+    fetches = _fetches(o)
+    if o.contract.batch is None or not fetches:
+        return not_applicable("no requested task is known")
     if o.exchange.status == 200:
         return PASSED
-    if not o.proven or any(reading.exchange.status != 200 for reading in readings):
+    if not o.proven or any(fetch.exchange.status != 200 for fetch in fetches):
         return _UNSOUND
-    return failed("200", came(o), level=_level(o))
+    return failed("200", received(o), level=_level(o))
 
 
-@register_check(_JSON, Level.MUST, on=_ON, needs=[_STATUS], clause=standard("RFC 8259 section 2"))
+@define_check("batch/json", Level.MUST, on=_ON, needs=[status], clause=standard("RFC 8259 section 2"))
 def json(o: Observation) -> Judgement:
     """
-    The answer to a question for several tasks is one JSON text.
+    The body of a batch response is one JSON text.
 
-    Nothing can be read from a body that no parser takes. Relays cut long lists off, or answer with the page
-    of the site for a path that they do not know.
+    Clients cannot parse anything else. Relays truncate long lists, or return the HTML page of the site for an
+    unknown path.
     """
     if o.contract.batch is None or o.exchange.status != 200:
         return not_applicable(_NO_BATCH)
@@ -75,53 +74,57 @@ def json(o: Observation) -> Judgement:
     return PASSED
 
 
-@register_check(_ONLY_ASKED, Level.MUST, on=_ON, needs=[TRANSFER], clause=batch_operation())
+@define_check("batch/only-asked", Level.MUST, on=_ON, needs=[transfer], clause=batch_operation())
 def only_asked(o: Observation) -> Judgement:
     """
-    No task comes that was not asked for.
+    A batch response contains only requested tasks.
 
-    A task more is somebody else's picture, or one that the caller takes for its own. Relays that find no id
-    in the request, or none that they know, send everything.
+    An additional task may belong to another user. Relays that find no id in the request, or no known one,
+    return every task.
     """
     wanted: set[str | None] = set(o.ids)
     # A task that has a wrong id when asked for alone is another finding than this one.
-    wanted |= {_id(o, reading.task) for reading in _readings(o) if reading.task is not None}
+    wanted |= {_id(o, fetch.task) for fetch in _fetches(o) if fetch.task is not None}
     items = _items(o)
     other = next((found for item in items if (found := _id(o, item)) and found not in wanted), None)
     if other is not None:
-        return failed(f"none but {o.show(', '.join(o.ids))}", f"the task with id {o.show(other)}")
+        return failed(f"only {o.show(', '.join(o.ids))}", f"the task with id {o.show(other)}")
     if items:
         return PASSED
-    found = task_inside(o, *o.ids) if not _readings(o) else None
+    found = task_inside(o, *o.ids) if not _fetches(o) else None
     return PASSED if found is None else failed("no task", f"{o.exchange.status} with {found}")
 
 
-@register_check(_MISSING, Level.MUST, on=_ON, needs=[_JSON, _ONLY_ASKED], clause=batch_operation())
+@define_check("batch/missing-omitted", Level.MUST, on=_ON, needs=[json, only_asked], clause=batch_operation())
 def missing_omitted(o: Observation) -> Judgement:
     """
-    What is not there is left out: each item is a task, and none is null or empty.
+    A batch response omits missing tasks: no item is null or empty.
 
-    Clients read the id of each item and stumble over null. Relays make a list as long as the question and
-    fill it with what they have.
+    Clients read the id of each item and fail on null. Relays return a list as long as the request and fill
+    the gaps.
     """
     if o.contract.batch is None or o.exchange.status != 200:
         return not_applicable(_NO_BATCH)
     for item in _items(o):
         if not item or (isinstance(item, dict) and _id(o, item) is None):
             shown = o.show(item)
-            return failed("tasks alone", f"among them {shown}", level=_level(o)) if _sound(o) else _UNSOUND
+            return failed("only tasks", f"the item {shown}", level=_level(o)) if _sound(o) else _UNSOUND
     return PASSED
 
 
-@register_check(
-    _SCHEMA, Level.MUST, on=_ON, needs=[_JSON, _MISSING], clause=batch_operation("responses", "200")
+@define_check(
+    "batch/schema",
+    Level.MUST,
+    on=_ON,
+    needs=[json, missing_omitted],
+    clause=batch_operation("responses", "200"),
 )
 def schema(o: Observation) -> Judgement:
     """
-    The answer to a question for several tasks fits the contract's schema.
+    A batch response matches the contract's schema.
 
-    Strictly typed clients fail on a list that comes in an envelope, or on tasks of another shape than alone.
-    Relays answer it by other code, or hand on what their upstream sends.
+    Strictly typed clients fail on an unexpected envelope, or on tasks of another shape. Relays implement the
+    batch separately, or forward what their upstream sends.
     """
     if o.contract.batch is None or o.exchange.status != 200:
         return not_applicable(_NO_BATCH)
@@ -139,40 +142,40 @@ def schema(o: Observation) -> Judgement:
     )
 
 
-@register_check(_LIKE, Level.MUST, on=_ON, needs=[_SCHEMA], clause=batch_operation())
+@define_check("batch/like-single", Level.MUST, on=_ON, needs=[schema], clause=batch_operation())
 def like_single(o: Observation) -> Judgement:
     """
-    Each task that has ended is what it was when asked for alone; signed query strings aside.
+    An ended task in a batch response equals the task fetched alone, except for signed query strings.
 
-    Clients ask for many at first and for one in detail, and must not see two tasks. Relays keep lists in a
-    cache that they do not refresh, or leave out what is long.
+    Clients list many tasks and then fetch one, and must see the same data. Relays cache lists without
+    refreshing them, or omit long fields.
     """
     compared = 0
     for item in _items(o):
-        ended = [reading.task for reading in _readings(o) if _id(o, reading.task) == _id(o, item)]
+        ended = [fetch.task for fetch in _fetches(o) if _id(o, fetch.task) == _id(o, item)]
         if not ended or not o.reader.state(ended[0]).terminal:
             continue
-        if any(_unlike(o, ended[0], other) for other in ended[1:]):
+        if any(_difference(o, ended[0], other) for other in ended[1:]):
             return _UNSOUND
         compared += 1
-        if (unlike := _unlike(o, ended[0], _among(o, ended[0], item))) is not None:
-            return failed(unlike[0], unlike[1], level=_level(o))
-    return PASSED if compared else not_applicable("no task that had ended is in it")
+        if (difference := _difference(o, ended[0], _wrapped(o, ended[0], item))) is not None:
+            return failed(*difference, level=_level(o))
+    return PASSED if compared else not_applicable("the response contains no ended task")
 
 
-@register_check("batch/complete", Level.INFO, on=_ON, needs=[_LIKE], clause=batch_operation())
+@define_check("batch/complete", Level.INFO, on=_ON, needs=[like_single], clause=batch_operation())
 def complete(o: Observation) -> Judgement:
     """
-    Each known task that is asked for is in the answer, and once.
+    A batch response contains each known requested task exactly once.
 
-    Who misses a task asks for it alone, which costs what the list was to save. Relays leave out what is old
-    or long, and answer for as many as fit their page.
+    Clients fetch a missing task alone, which costs what the batch saves. Relays omit old or long tasks, and
+    stop at their page size.
     """
     if o.contract.batch is None or o.exchange.status != 200:
         return not_applicable(_NO_BATCH)
-    known = [reading.task_id for reading in _readings(o) if _id(o, reading.task) == reading.task_id]
+    known = [fetch.task_id for fetch in _fetches(o) if _id(o, fetch.task) == fetch.task_id]
     if not known or not _sound(o):
-        return not_applicable("none of the tasks that were asked for is known to be in order")
+        return not_applicable("no requested task is known to be free of findings")
     counts = Counter(_id(o, item) for item in _items(o))
     for task_id in known:
         if counts[task_id] != 1:
@@ -180,14 +183,17 @@ def complete(o: Observation) -> Judgement:
     return PASSED
 
 
+CHECKS = (status, json, only_asked, missing_omitted, schema, like_single, complete)
+
+
 def _level(o: Observation) -> Level:
-    """How surely the contract knows the operation: what its page shows, servers do, or is assumed."""
+    """Return the level that the contract's evidence for the batch operation allows."""
     batch = o.contract.batch
     return Level.INFO if batch is None else evidence(o.contract, *batch, "responses", "200")
 
 
 def _items(o: Observation) -> list[Any]:
-    """The tasks in the answer where it is JSON and the contract says where they stand."""
+    """Return the tasks in a batch response; none if it is not JSON or the contract has no batch operation."""
     if o.reader.batch is None:
         return []
     try:
@@ -196,8 +202,8 @@ def _items(o: Observation) -> list[Any]:
         return []
 
 
-def _among(o: Observation, alone: Any, item: Any) -> Any:
-    """An item in what the task came in when it was asked for alone, for a list may come in something else."""
+def _wrapped(o: Observation, alone: Any, item: Any) -> Any:
+    """Wrap an item as the task is wrapped when it is fetched alone, because a list may differ in that."""
     batch = o.reader.batch
     return item if batch is None else batch.placed(batch.item(item), alone)
 
@@ -206,22 +212,22 @@ def _id(o: Observation, item: Any) -> str | None:
     return scalar_text(o.reader.id(item))
 
 
-def _readings(o: Observation) -> list[Observation]:
-    """The readings of the tasks that were asked for, each alone."""
+def _fetches(o: Observation) -> list[Observation]:
+    """Return the earlier fetches of the requested tasks."""
     return [earlier for earlier in o.earlier if earlier.task_id in o.ids]
 
 
 def _sound(o: Observation) -> bool:
-    """Whether each reading of them is a task that fits the schema: what is amiss then is the batch's own."""
+    """Whether each of these fetches returned a valid task, so that a fault is the batch operation's own."""
     return o.proven and all(
-        reading.task is not None and _id(o, reading.task) == reading.task_id and not reading.violations
-        for reading in _readings(o)
+        fetch.task is not None and _id(o, fetch.task) == fetch.task_id and not fetch.violations
+        for fetch in _fetches(o)
     )
 
 
-def _unlike(o: Observation, before: Any, after: Any) -> tuple[str, str] | None:
-    """What was, and what is instead, where one document of an ended task is not like another."""
-    for name, was, now in _marks(o, before, after):
+def _difference(o: Observation, before: Any, after: Any) -> tuple[str, str] | None:
+    """Return the first difference between two documents of an ended task; None if there is none."""
+    for name, was, now in _fixed_values(o, before, after):
         if was != now:
             return f"{name} {o.show(was)}", o.show(now)
     if o.reader.state(before) is State.SUCCEEDED:
@@ -232,8 +238,8 @@ def _unlike(o: Observation, before: Any, after: Any) -> tuple[str, str] | None:
     return None
 
 
-def _marks(o: Observation, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    """What an ended task keeps in any case."""
+def _fixed_values(o: Observation, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the values that an ended task keeps, whatever its state."""
     yield "state", o.reader.state(before).value, o.reader.state(after).value
     if o.reader.submitted is not None:
-        yield "submitted", o.reader.submitted.raw(before), o.reader.submitted.raw(after)
+        yield "the submit time", o.reader.submitted.raw(before), o.reader.submitted.raw(after)

@@ -1,4 +1,4 @@
-"""What several families ask of an answer."""
+"""Helpers that several families of checks use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import NotJSONError
 from mjrelay.semantics import State
-from mjrelay_conformance.judging import PASSED, Judgement, Level, Observation, Outcome, failed, not_applicable
+from mjrelay_conformance.judging import (
+    PASSED,
+    Judgement,
+    Level,
+    Observation,
+    failed,
+    inconclusive,
+    not_applicable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def below_500(o: Observation) -> Judgement:
-    """The answer is no server error."""
+    """Pass unless the status is a server error."""
     if o.exchange.status is not None and o.exchange.status >= 500:
-        return failed("a status below 500", came(o))
+        return failed("a status below 500", received(o))
     return PASSED
 
 
 def task_inside(o: Observation, *own: str) -> str | None:
     """
-    A task that stands anywhere in an answer, whatever its status says, in a few words; None without one.
+    Describe the first task anywhere in a response, whatever its status; None without one.
 
-    An error document may well repeat an id: a task also has a state, media or times. A document whose id is
-    one of the caller's ``own``, white space aside as databases compare it, is not looked into.
+    An error document may repeat an id, so a task must also have a state, media or times. Objects whose id is
+    one of ``own``, compared without surrounding white space as databases do, are skipped.
     """
     left_out = {one.strip() for one in own}
     try:
@@ -58,7 +66,7 @@ def task_inside(o: Observation, *own: str) -> str | None:
 def _inside(
     document: Any, depth: int, left_out: Callable[[dict[str, Any]], bool]
 ) -> Iterator[dict[str, Any]]:
-    """The objects in a document, the outer before the inner, as far as relays wrap them."""
+    """Yield the objects in a document, outer ones first, down to the depth that relays wrap tasks in."""
     if isinstance(document, dict):
         if left_out(document):
             return
@@ -69,18 +77,18 @@ def _inside(
 
 
 def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
-    """The answer is one of those that the contract describes, as surely as the contract knows them."""
+    """Pass if the response is one that the contract describes; the level follows the contract's evidence."""
     if not matchers:
-        return not_applicable("the contract does not say how this is answered")
+        return not_applicable("the contract does not describe this response")
     if any(matcher.matches(o.exchange) for matcher in matchers):
         return PASSED
     if not o.proven:
-        return Judgement(Outcome.INCONCLUSIVE, actual="no known task was read: is the base URL right?")
-    return failed(" or ".join(map(str, matchers)), came(o), level=_weight(o.contract, matchers))
+        return inconclusive("no known task was fetched; check the base URL")
+    return failed(" or ".join(map(str, matchers)), received(o), level=_described_level(o.contract, matchers))
 
 
 def alike(one: Observation, other: Observation) -> bool:
-    """Whether two answers have the same status, media type and shape of document, whatever their words."""
+    """Whether two responses have the same status, media type and JSON structure."""
     first, second = one.exchange, other.exchange
     if (first.status, first.media_type) != (second.status, second.media_type):
         return False
@@ -95,7 +103,7 @@ def _shape(o: Observation) -> Any:
 
 
 def _skeleton(document: Any) -> Any:
-    """What a document is without its scalars."""
+    """Replace the scalars of a document by their types."""
     if isinstance(document, dict):
         return {name: _skeleton(inner) for name, inner in document.items()}
     if isinstance(document, list):
@@ -103,8 +111,8 @@ def _skeleton(document: Any) -> Any:
     return type(document)
 
 
-def came(o: Observation) -> str:
-    """What came, in one line: status, media type and the beginning of the body."""
+def received(o: Observation) -> str:
+    """Describe a response in one line: status, media type and the start of the body."""
     exchange = o.exchange
     head = f"{exchange.status} {exchange.media_type}".strip()
     if (target := exchange.header("location")) is not None:
@@ -113,18 +121,18 @@ def came(o: Observation) -> str:
     return f"{head}: {o.show(body, 120)}" if body else f"{head} with an empty body"
 
 
-def _weight(contract: Contract, matchers: Sequence[Matcher]) -> Level:
+def _described_level(contract: Contract, matchers: Sequence[Matcher]) -> Level:
     """
-    How much it weighs when an answer is none of those described.
+    Return the level of a response that the contract does not describe.
 
-    The strongest evidence counts: an answer that the page documents makes it a MUST, one that was observed
-    a SHOULD, one that is only assumed INFO. An answer without evidence of its own rests on its response.
+    The strongest evidence counts: MUST if the page documents one of the responses, SHOULD if one was
+    observed, INFO if all are assumed. Without evidence of its own, a response uses its Response Object's.
     """
-    levels = {_known(contract, matcher) for matcher in matchers}
+    levels = {_evidence_level(contract, matcher) for matcher in matchers}
     return next((level for level in Level if level in levels), Level.INFO)
 
 
-def _known(contract: Contract, matcher: Matcher) -> Level:
+def _evidence_level(contract: Contract, matcher: Matcher) -> Level:
     if matcher.evidence is not None:
         return _strength({"x-evidence": matcher.evidence})
     found = contract.response(matcher.status)
@@ -132,7 +140,7 @@ def _known(contract: Contract, matcher: Matcher) -> Level:
 
 
 def evidence(contract: Contract, *location: str | int) -> Level:
-    """How surely the contract knows what stands at a location: as the weakest node on the way to it."""
+    """Return the level that the contract's evidence for a location allows: the weakest on the path to it."""
     node: dict[Any, Any] = contract.document
     levels = [Level.MUST]
     for step in location:
@@ -142,54 +150,54 @@ def evidence(contract: Contract, *location: str | int) -> Level:
 
 
 def _strength(node: dict[str, Any]) -> Level:
-    said = node.get("x-evidence")
-    if said is None:
+    found = node.get("x-evidence")
+    if found is None:
         return Level.MUST
-    return Level.INFO if said.get("assumed") else Level.SHOULD
+    return Level.INFO if found.get("assumed") else Level.SHOULD
 
 
 def extension(*keys: str) -> Callable[[Observation], Clause]:
-    """A part of the contract's `x-mj-task`."""
+    """Return the clause of a part of `x-mj-task`."""
     return lambda o: _at(o.contract, (*o.contract.location, "x-mj-task", *keys))
 
 
 def response(status: int) -> Callable[[Observation], Clause]:
-    """The Response Object of a status."""
+    """Return the clause of the Response Object of a status."""
     return lambda o: _at(o.contract, (*o.contract.location, "responses", str(status)))
 
 
 def operation(o: Observation) -> Clause:
-    """The fetch operation."""
+    """Return the clause of the fetch operation."""
     return _at(o.contract, o.contract.location)
 
 
 def security(o: Observation) -> Clause:
-    """The `security` of the operation that was asked."""
+    """Return the clause of the `security` of the requested operation."""
     operation = (o.ids and o.contract.batch) or o.contract.location
     return _at(o.contract, (*operation, "security"))
 
 
 def scheme(o: Observation) -> Clause:
-    """The Security Scheme Object of the credential that was sent."""
+    """Return the clause of the Security Scheme Object of the credential that was sent."""
     return _at(o.contract, ("components", "securitySchemes", o.credential or ""))
 
 
 def batch_operation(*keys: str) -> Callable[[Observation], Clause]:
-    """A part of the operation that asks for several tasks; of the fetch operation where there is none."""
+    """Return the clause of a part of the batch operation, or of the fetch operation if there is none."""
     return lambda o: _at(o.contract, (*(o.contract.batch or o.contract.location), *keys))
 
 
 def standard(name: str) -> Callable[[Observation], str]:
-    """A section of a public standard."""
+    """Return a section of a public standard."""
     return lambda _: name
 
 
 @cache
 def _at(contract: Contract, location: Location) -> Clause:
     """
-    The clause at a location, or at the nearest place above that the contract has.
+    Return the clause at a location, or at its nearest ancestor in the contract.
 
-    Each exchange is judged by the same ones, and finding their lines takes a while.
+    Cached, because all exchanges use the same clauses and finding their lines is slow.
     """
     node: Any = contract.document
     for depth, step in enumerate(location):
@@ -204,9 +212,9 @@ _QUERY = re.compile(r"[?#]\S*")
 
 def change(o: Observation, before: Any, after: Any) -> tuple[Location, Any, Any] | None:
     """
-    The first place where two documents of a task differ, and what stood and stands there; None for none.
+    Return the first location where two documents of a task differ, with both values; None if equal.
 
-    What the contract does not know, a request's own number for instance, may be new each time.
+    Fields that the contract does not describe, such as a request id, may differ.
     """
     for place, was, now in _differences(before, after):
         if all(o.schema.documents(200, place[: depth + 1]) for depth in range(len(place))):
@@ -215,7 +223,7 @@ def change(o: Observation, before: Any, after: Any) -> tuple[Location, Any, Any]
 
 
 def _differences(before: Any, after: Any, place: Location = ()) -> Iterator[tuple[Location, Any, Any]]:
-    """Where two documents differ; the query strings of URLs, which relays sign anew, are not looked at."""
+    """Yield where two documents differ; query strings of URLs are ignored, because relays sign them anew."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in {**before, **after}:
             yield from _differences(before.get(name), after.get(name), (*place, name))

@@ -1,4 +1,4 @@
-"""Whether a link to media is of use to others, and until when."""
+"""Whether a media URL is reachable from outside, and when it expires."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mjrelay.http import MediaURL, is_public_address, url_expiry
 
 _DOMAIN = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
 _PRIVATE = ("localhost", "local", "internal", "home.arpa")
-"""Domains that lead to another machine from everywhere."""
+"""Domains that resolve to a different machine on each network."""
 
 
 def absolute(url: str) -> bool:
-    """Whether it is a URL with a scheme of the web and a host."""
+    """Whether a URL has the scheme http or https, and a host."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -24,35 +24,35 @@ def absolute(url: str) -> bool:
     return parts.scheme in {"http", "https"} and bool(parts.netloc)
 
 
-def unreachable(url: str, asked: str) -> str | None:
-    """Why a link is of no use to others; None for one that is, or that leads back to where it came from."""
+def unreachable(url: str, request_url: str) -> str | None:
+    """Explain why a URL is unreachable from outside; None if it is reachable or on the relay's own host."""
     try:
         if url != url.strip():
-            return "there is white space around it"
+            return "it has surrounding white space"
         parts = urlsplit(url)
         if parts.scheme == "https" and _DOMAIN.fullmatch(parts.netloc) and _public(parts.netloc):
-            return None  # as nearly all are, and to look no closer is much quicker
-        link = MediaURL.of(url)
+            return None  # the usual case, without a full parse
+        media = MediaURL.of(url)
     except ValueError as error:
         return str(error)
-    if not _public(link.host):
+    if not _public(media.host):
         try:
-            relay = MediaURL.of(asked)
+            relay = MediaURL.of(request_url)
         except ValueError:
             relay = None
-        # Whoever asks a relay in the same room gets there too.
+        # A client that reaches a relay on a private host reaches its media too.
         here = relay is not None and (relay.scheme, relay.host, relay.port) == (
-            link.scheme,
-            link.host,
-            link.port,
+            media.scheme,
+            media.host,
+            media.port,
         )
-        return None if here else f"nobody else reaches {link.host}"
-    return None if link.scheme == "https" else "it is not https"
+        return None if here else f"{media.host} is not reachable from outside"
+    return None if media.scheme == "https" else "it does not use https"
 
 
 @lru_cache(256)
 def _public(host: str) -> bool:
-    """Whether a host's name, looked at from outside, may belong to the Internet at large."""
+    """Whether a host may be reachable from the Internet."""
     name = host.rstrip(".")
     if ":" not in name and not name.rpartition(".")[2][:1].isdigit():
         return "." in name and not any(name.endswith("." + domain) for domain in _PRIVATE)
@@ -60,7 +60,7 @@ def _public(host: str) -> bool:
         return is_public_address(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:  # the short forms that clients take for addresses too
+    try:  # short forms of addresses, such as 127.1
         return is_public_address(ipaddress.IPv4Address(socket.inet_aton(name)))
     except OSError:
         return False
@@ -68,7 +68,7 @@ def _public(host: str) -> bool:
 
 @lru_cache(64)
 def known_expiry(url: str) -> float | None:
-    """When a signed link ends, in Unix time; None where it does not say so."""
+    """Return the expiry of a signed URL in Unix time; None if it has none."""
     try:
         return url_expiry(url) if "?" in url else None
     except ValueError:

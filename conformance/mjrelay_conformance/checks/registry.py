@@ -1,56 +1,74 @@
 """
-The checks, in the order of judging, and which of them a run uses.
+The registry of checks, and the selection of checks for a run.
 
-A check stands behind those that it needs, so the families are imported in the order of an answer's journey:
-it arrives, it has the right status, it is JSON, it fits the schema, it makes sense, it stays.
+The families are listed in the order of judging, which is that of a response: it arrives, has the right
+status, is JSON, matches the schema, makes sense, and stays the same.
 """
 
-# ruff: noqa: I001, F401 - the order is the order of judging, and each family registers its checks
 from __future__ import annotations
 
+import itertools
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import Exchange, printable_text
-from mjrelay_conformance.checks import transport
-from mjrelay_conformance.checks import status
-from mjrelay_conformance.checks import representation
-from mjrelay_conformance.checks import schema
-from mjrelay_conformance.checks import task
-from mjrelay_conformance.checks import auth
-from mjrelay_conformance.checks import sequence
-from mjrelay_conformance.checks import methods
-from mjrelay_conformance.checks import batch
-from mjrelay_conformance.judging import CHECKS, Observation, schema_of
+from mjrelay_conformance.checks import auth, batch, representation, schema, sequence, status, task, transport
+from mjrelay_conformance.judging import Check, Observation, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mjrelay.contract import Contract
-    from mjrelay_conformance.judging import Check
 
 
 class SelectionError(MjrelayError):
-    """No check has the id that was asked for."""
+    """No check matches an id or a glob."""
+
+
+def _registry(*families: Iterable[Check]) -> dict[str, Check]:
+    checks: dict[str, Check] = {}
+    for one in itertools.chain(*families):
+        if one.id in checks or not checks.keys() >= {*one.needs}:
+            raise ValueError(f"{one.id} is registered twice, or before a check that it needs")
+        checks[one.id] = one
+    return checks
+
+
+CHECKS = _registry(
+    transport.CHECKS,
+    status.CHECKS,
+    representation.CHECKS,
+    schema.CHECKS,
+    task.CHECKS,
+    auth.CHECKS,
+    sequence.CHECKS,
+    status.METHOD_CHECKS,
+    batch.CHECKS,
+)
+"""All checks by id, in the order of judging: a check follows those that it needs."""
 
 
 def select_checks(globs: Sequence[str], excluded: Sequence[str] = ()) -> list[Check]:
     """
-    The checks whose ids match one of the globs, and those that they need; all of them without globs.
+    Select checks by id, with the checks that they need.
 
-    Those that match an ``excluded`` glob are left out, unless another one needs them. Raises `SelectionError`
-    for a glob that matches none, and where nothing is left.
+    Args:
+        globs: Patterns of ids; without any, all checks are selected.
+        excluded: Patterns of ids to leave out, unless a selected check needs them.
+
+    Raises:
+        SelectionError: A pattern matches no check, or no check is left.
     """
     wanted = matching_ids("--check", globs) if globs else set(CHECKS)
     wanted -= matching_ids("--exclude", excluded)
     if not wanted:
-        raise SelectionError("--exclude leaves no check; exclude fewer")
+        raise SelectionError("--exclude leaves no check to run; exclude fewer")
     return needed_checks(wanted)
 
 
 def needed_checks(wanted: Iterable[str]) -> list[Check]:
-    """The checks with these ids and those that they need, in the order of the suite."""
+    """Return the checks with these ids and the checks that they need, in the order of judging."""
     ids = set(wanted)
     for one in reversed(CHECKS.values()):
         if one.id in ids:
@@ -59,23 +77,24 @@ def needed_checks(wanted: Iterable[str]) -> list[Check]:
 
 
 def check_lines(contract: Contract, checks: Sequence[Check]) -> Iterator[str]:
-    """One line for each check: its id, its level, its sentence and the clause that it judges."""
+    """Yield one line for each check: its id, level, sentence and clause."""
     for one in checks:
         yield f"{one.id:32}{one.level.value:8}{one.sentence}  [{clause(contract, one)}]"
 
 
 def explain_check(contract: Contract, id_: str) -> str:
     """
-    What a check judges, why, and how relays usually break it.
+    Explain a check: what it judges, why, and how relays usually break it.
 
-    Raises `SelectionError` for an id that no check has.
+    Raises:
+        SelectionError: No check has this id.
     """
     if id_ not in CHECKS:
         hint = did_you_mean(nearest_names(id_, CHECKS)) or "list them with: mjrelay conform --list"
-        raise SelectionError(f"no check is called {id_}; {hint}")
+        raise SelectionError(f"there is no check {id_}; {hint}")
     one = CHECKS[id_]
     parts = {
-        "level": f"{one.level.value}, unless the contract's evidence makes it less",
+        "level": f"{one.level.value}, or lower if the contract's evidence is weaker",
         "judges": ", ".join(sorted(kind.value for kind in one.kinds)),
         "needs": ", ".join(one.needs) or "nothing",
         "clause": clause(contract, one),
@@ -85,14 +104,18 @@ def explain_check(contract: Contract, id_: str) -> str:
 
 
 def clause(contract: Contract, one: Check) -> str:
-    """The clause that a check judges, as far as no answer makes it more precise."""
-    nothing = Exchange("", "")
-    observation = Observation(contract, schema_of(contract), min(one.kinds), "", nothing)
+    """Return the clause of a check that has not judged a response yet."""
+    observation = Observation(contract, schema_of(contract), min(one.kinds), "", Exchange("", ""))
     return printable_text(str(one.clause(observation)))
 
 
 def matching_ids(option: str, globs: Sequence[str]) -> set[str]:
-    """The ids that match one of the globs an option gives; raises `SelectionError` for one that none does."""
+    """
+    Return the ids that match one of the globs of an option.
+
+    Raises:
+        SelectionError: A glob matches no check.
+    """
     found: set[str] = set()
     for glob in globs:
         ids = {id_ for id_ in CHECKS if fnmatchcase(id_, glob)}

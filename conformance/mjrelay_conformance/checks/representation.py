@@ -1,4 +1,4 @@
-"""Whether a 200 says that it is JSON, and is, and holds a task and not an error in disguise."""
+"""Checks of the representation: a 200 response is JSON, declares so, and is not an error."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import HalfPairError, NotJSONError, OversizeError
 from mjrelay_conformance.checks.helpers import extension, operation, response, standard
-from mjrelay_conformance.checks.status import KNOWN
+from mjrelay_conformance.checks.status import known
 from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
     Level,
     Observation,
-    Outcome,
+    blocked,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
 if TYPE_CHECKING:
@@ -29,99 +29,96 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
 
 
-JSON = "fetch/200/json"
-ACCEPT = "fetch/200/accept"
 _CONTAINERS = frozenset({dict, list})
-_MEDIA_TYPE = "fetch/200/media-type"
 _CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
 _SUSPICIOUS = re.compile(rb"\xc3[\x80-\xb4]"), re.compile(rb"\\u00[c-fC-F]")
-"""What a body holds where text of it was encoded twice: the first byte of a character, as one of its own."""
+"""Bytes of a body with text that was encoded twice: the lead byte of a character, encoded once more."""
 _TO_BYTES = {
     ord(text): byte for byte in range(0x80, 0xA0) if (text := bytes([byte]).decode("cp1252", "ignore"))
 }
-"""The characters that Windows has where Latin-1 has controls, and the bytes that they stand for."""
+"""The characters of Windows-1252 where Latin-1 has control characters, and their bytes."""
 
 
-@register_check(_MEDIA_TYPE, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=response(200))
+@define_check("fetch/200/media-type", Level.MUST, on=[Kind.KNOWN], needs=[known], clause=response(200))
 def media_type(o: Observation) -> Judgement:
     """
-    A 200 says of itself that it is what the contract documents.
+    A 200 response has the Content-Type that the contract documents.
 
-    Many clients look at Content-Type before they read. Relays whose web server answers in their place send
-    HTML, others send JSON as plain text.
+    Many clients check Content-Type before they parse. A web server in front of the relay sends HTML in its
+    place, and some relays send JSON as plain text.
     """
     documented = _documented(o.contract)
     if o.exchange.media_type in documented:
         return PASSED
-    said = o.exchange.header("content-type")
+    value = o.exchange.header("content-type")
     return failed(
         f"Content-Type: {' or '.join(documented)}",
-        "no Content-Type" if said is None else f"Content-Type: {o.show(said)}",
+        "no Content-Type" if value is None else f"Content-Type: {o.show(value)}",
     )
 
 
-@register_check(JSON, Level.MUST, on=[Kind.KNOWN], needs=[KNOWN], clause=standard("RFC 8259 section 2"))
+@define_check(
+    "fetch/200/json", Level.MUST, on=[Kind.KNOWN], needs=[known], clause=standard("RFC 8259 section 2")
+)
 def json(o: Observation) -> Judgement:
     """
-    The body of a 200 is one JSON text, in UTF-8, with nothing before, after or besides.
+    The body of a 200 response is exactly one JSON text in UTF-8.
 
-    Nothing can be read from a body that no parser takes. Relays cut bodies off, write NaN, or send another
-    encoding; an empty body is how some say that there is no such task.
+    Clients cannot parse anything else. Relays truncate bodies, write NaN, or send another encoding. Some
+    return an empty body for a missing task.
     """
     try:
         _ = o.exchange.document
     except HalfPairError as error:
         clause = "RFC 8259 section 8.2"
-        return failed("text in characters", str(error), level=Level.SHOULD, clause=clause)
+        return failed("text without lone surrogates", str(error), level=Level.SHOULD, clause=clause)
     except OversizeError as error:
         return failed("a document of the size of a task", f"the body {error}")
     except NotJSONError as error:
         if "json" not in o.exchange.media_type and o.exchange.media_type:
-            return Judgement(
-                Outcome.BLOCKED, actual=f"the answer does not say that it is JSON, and it is not: {error}"
-            )
+            return blocked(f"the response is not JSON and does not declare it: {error}")
         return failed("one JSON text", str(error))
     return PASSED
 
 
-@register_check(
+@define_check(
     "fetch/200/charset",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[_MEDIA_TYPE],
+    needs=[media_type],
     clause=standard("RFC 8259 section 8.1"),
 )
 def charset(o: Observation) -> Judgement:
     """
-    A charset, where the answer names one, is UTF-8.
+    The charset in Content-Type, if there is one, is UTF-8.
 
-    Clients that believe another one turn every prompt that is not English into rubbish. Web servers add the
-    default of their configuration to whatever passes through them.
+    Clients that honour another charset garble every prompt that is not ASCII. Web servers add their
+    configured default to every response.
     """
     named = _CHARSET.search(o.exchange.header("content-type") or "")
     if named is None:
-        return not_applicable("the answer names no charset")
+        return not_applicable("Content-Type has no charset")
     if named[1].lower() in {"utf-8", "utf8"}:
         return PASSED
     return failed("charset=utf-8", f"charset={o.show(named[1])}")
 
 
-@register_check(
+@define_check(
     "fetch/200/duplicate-names",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[JSON],
+    needs=[json],
     clause=standard("RFC 8259 section 4"),
 )
 def duplicate_names(o: Observation) -> Judgement:
     """
-    No object of the document has the same name twice.
+    No object of the document has a duplicate name.
 
-    Some parsers keep the first value and some the last, so that two clients see two tasks. Relays glue fields
-    of their own to the text that came from their upstream.
+    Some parsers keep the first value and some the last, so two clients see different tasks. Relays append
+    fields to the JSON text of their upstream.
     """
-    # Behind each name stands a colon, and within text that may be so too. Where there are no more of those
-    # than names that were read, none of these took the place of another.
+    # Each name is followed by a colon, and strings may contain the same characters. If there are no more of
+    # them than names in the parsed document, no name was lost.
     if o.exchange.body.translate(None, b" \t\r\n").count(b'":') == _names(o.exchange.document):
         return PASSED
     repeated: list[str] = []
@@ -133,22 +130,22 @@ def duplicate_names(o: Observation) -> Judgement:
     JSONDecoder(object_pairs_hook=seen, parse_int=str, parse_float=str).decode(o.exchange.body.decode())
     if not repeated:
         return PASSED
-    return failed("each name once", f"more than once: {o.show(', '.join(dict.fromkeys(repeated)))}")
+    return failed("each name once", f"duplicates: {o.show(', '.join(dict.fromkeys(repeated)))}")
 
 
-@register_check(
+@define_check(
     "fetch/200/encoded-twice",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[JSON],
+    needs=[json],
     clause=standard("RFC 8259 section 8.1"),
 )
 def encoded_twice(o: Observation) -> Judgement:
     """
-    Text beyond ASCII is encoded once.
+    Non-ASCII text is encoded as UTF-8 only once.
 
-    Prompts that come back as a row of accents cannot be used again. Relays take the UTF-8 of a caller or of
-    their upstream for Latin-1 and encode it once more; that the caller's own text was like this is possible.
+    Prompts that come back garbled cannot be used again. Relays decode UTF-8 as Latin-1 and encode it once
+    more. The caller's own prompt may have been garbled before.
     """
     if not any(sign.search(o.exchange.body) for sign in _SUSPICIOUS):
         return PASSED
@@ -159,34 +156,37 @@ def encoded_twice(o: Observation) -> Judgement:
     return PASSED
 
 
-@register_check(ACCEPT, Level.MUST, on=[Kind.KNOWN], needs=[JSON], clause=operation)
+@define_check("fetch/200/accept", Level.MUST, on=[Kind.KNOWN], needs=[json], clause=operation)
 def accept(o: Observation) -> Judgement:
     """
-    A 200 for a task that is there is not an error in disguise.
+    A 200 response for an existing task is not an error document.
 
-    Clients that trust the status take an error's document for a task that never ends. Relays that wrap
-    everything in a code and a message answer 200 whatever happened.
+    Clients that trust the status mistake the error for a task that never ends. Relays that wrap every
+    response in a code and a message return 200 for errors too.
     """
     if o.task is None:
-        return not_applicable("the document is no object")
+        return not_applicable("the document is not an object")
     accepted = o.reader.accepts(o.task)
     if accepted and (o.reader.id(o.task) is not None or o.reader.status(o.task) is not None):
         return PASSED
     if accepted:
-        return failed("a task", f"a document without any task: {o.show(o.task)}")
+        return failed("a task", f"a document without a task: {o.show(o.task)}")
     code, message = o.reader.error(o.task)
-    said = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
-    return failed("a task", said, clause=extension("accept")(o))
+    shown = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
+    return failed("a task", shown, clause=extension("accept")(o))
+
+
+CHECKS = (media_type, json, charset, duplicate_names, encoded_twice, accept)
 
 
 @cache
 def _documented(contract: Contract) -> tuple[str, ...]:
-    """The media types of a 200."""
+    """Return the media types of a 200 response."""
     return tuple(media.lower() for media in contract.content(200))
 
 
 def _names(document: Any) -> int:
-    """How many names the objects of a document have."""
+    """Count the names in all objects of a document."""
     count, open_ = 0, [document]
     for node in open_:
         if type(node) is dict:
@@ -198,7 +198,7 @@ def _names(document: Any) -> int:
 
 
 def _texts(document: Any) -> Iterator[str]:
-    """Every text in a document, names left out."""
+    """Yield every string value of a document."""
     open_ = [document]
     while open_:
         node = open_.pop()
@@ -209,7 +209,7 @@ def _texts(document: Any) -> Iterator[str]:
 
 
 def _once(text: str) -> str | None:
-    """What a text says that was encoded twice; None for one that was not."""
+    """Decode a text that was encoded twice; None for any other text."""
     if text.isascii():
         return None
     try:
@@ -217,4 +217,4 @@ def _once(text: str) -> str | None:
     except UnicodeError:
         return None
     letters = sum(not character.isascii() and character.isalpha() for character in meant)
-    return meant if letters > 1 else None  # two, for one alone may well be meant as it stands
+    return meant if letters > 1 else None  # a single one may be intended

@@ -1,4 +1,4 @@
-"""Whether a task's document fits the contract."""
+"""Checks of the schema: a task's document matches the contract."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
-from mjrelay_conformance.checks.representation import ACCEPT, JSON
-from mjrelay_conformance.checks.transport import SECRET
+from mjrelay_conformance.checks.representation import accept, json
+from mjrelay_conformance.checks.transport import secret
 from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
     Level,
     Observation,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
 if TYPE_CHECKING:
@@ -25,22 +25,19 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
 
 
-PRESENCE = "fetch/200/presence"
-STATUS_WORD = "fetch/200/status-word"
-_ENUM = "fetch/200/enum"
 _SHOWN = 5
-"""Names of undocumented keys that are shown; a relay's documents repeat them in every list."""
+"""Maximum number of undocumented keys that a finding names."""
 
 
-@register_check("fetch/200/schema", Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=response(200))
+@define_check("fetch/200/schema", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
 def schema(o: Observation) -> Judgement:
     """
-    The document fits the contract's schema.
+    The document matches the contract's schema.
 
-    Strictly typed clients fail on a number that comes as text, or on null. Relays hand on whatever the server
-    behind them sends, which changes with its version.
+    Strictly typed clients fail on a number sent as text, or on null. Relays forward whatever their upstream
+    sends, which changes with its version.
     """
-    violations = [violation for violation in o.violations if not violation.words]
+    violations = [violation for violation in o.violations if not violation.enum]
     if not violations:
         return PASSED
     first = violations[0]
@@ -52,76 +49,78 @@ def schema(o: Observation) -> Judgement:
     )
 
 
-@register_check(_ENUM, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=response(200))
+@define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
 def enum(o: Observation) -> Judgement:
     """
-    A list of words that the page closes stays closed.
+    A value with a documented enum is one of its values.
 
-    Programs branch on these words, and generated clients refuse all others. Relays add words when the server
-    behind them learns new ones, and leave the page as it was.
+    Programs branch on these values, and generated clients reject all others. Relays add values when their
+    upstream does, and do not update the page.
     """
     for violation in o.violations:
-        if violation.words:
+        if violation.enum:
             return failed(
-                f"one of {', '.join(map(str, violation.words))}",
+                f"one of {', '.join(map(str, violation.enum))}",
                 f"{_pointer(violation.location)}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )
     return PASSED
 
 
-@register_check(PRESENCE, Level.MUST, on=[Kind.KNOWN], needs=[JSON, ACCEPT], clause=extension("id"))
+@define_check("fetch/200/presence", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=extension("id"))
 def presence(o: Observation) -> Judgement:
     """
-    A task has an id and a status, whatever else may be left out.
+    A task has an id and a status.
 
-    Without them nobody can tell which task it is or when to stop asking. Relays that leave out what is empty
+    Without them a client cannot tell which task it is or when to stop polling. Relays that omit empty fields
     lose them first.
     """
     if o.task is None:
-        return not_applicable("the document is no object")
+        return not_applicable("the document is not an object")
     if not o.reader.id_path.find(o.task):
-        return failed(f"an id at {o.reader.id_path.text}", "nothing there")
+        return failed(f"an id at {o.reader.id_path.text}", "missing")
     if o.reader.status_path is not None and not o.reader.status_path.find(o.task):
         return failed(
             f"a status at {o.reader.status_path.text}",
-            "nothing there",
+            "missing",
             clause=extension("status")(o),
         )
     return PASSED
 
 
-@register_check(STATUS_WORD, Level.INFO, on=[Kind.KNOWN], needs=[PRESENCE, _ENUM], clause=extension("states"))
+@define_check(
+    "fetch/200/status-word", Level.INFO, on=[Kind.KNOWN], needs=[presence, enum], clause=extension("states")
+)
 def status_word(o: Observation) -> Judgement:
     """
-    The status is a word whose meaning is known.
+    The status is one that the contract maps to a state.
 
-    A word that a client does not know keeps it asking for ever, or makes it give up on a task that runs.
-    Relays mix the words of several servers.
+    An unknown status makes a client poll until its deadline, or give up on a running task. Relays mix the
+    statuses of several upstreams.
     """
     if o.task is None:
-        return not_applicable("the document is no object")
+        return not_applicable("the document is not an object")
     if o.state is not State.UNKNOWN:
         return PASSED
-    return failed("a word that the contract's states hold", o.show(o.reader.status(o.task)))
+    return failed("a status that the contract maps to a state", o.show(o.reader.status(o.task)))
 
 
-@register_check(
+@define_check(
     "fetch/200/undocumented",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[SECRET, PRESENCE],
+    needs=[secret, presence],
     clause=response(200),
 )
 def undocumented(o: Observation) -> Judgement:
     """
-    The document has no keys that the contract does not know.
+    The document has no undocumented keys.
 
-    New keys are how a relay's next version begins, and clients that refuse them break. Relays add what the
-    server behind them has learned, long before the page says so.
+    New keys announce a relay's next version, and clients that reject them break. Relays forward new keys of
+    their upstream long before the page documents them.
     """
     if o.task is None:
-        return not_applicable("the document is no object")
+        return not_applicable("the document is not an object")
     found = _unknown(_shape(o.contract), o.task)
     if not found:
         return PASSED
@@ -129,12 +128,13 @@ def undocumented(o: Observation) -> Judgement:
     return failed("keys that the contract describes", o.show(", ".join(found[:_SHOWN])) + more)
 
 
+CHECKS = (schema, enum, presence, status_word, undocumented)
 _CONTAINERS = frozenset({dict, list})
 _FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
 
 class _Shape:
-    """What schemas describe in an object or a list; what is within is found out when it is asked for."""
+    """The keys that schemas describe in an object or a list; nested shapes are built on demand."""
 
     def __init__(self, contract: Contract, schemas: list[Any]) -> None:
         self.free = False
@@ -153,7 +153,7 @@ class _Shape:
         self.keys = self._schemas.keys() - {None}
 
     def within(self, name: str | None) -> _Shape:
-        """The shape of a property, or of the items where there is no name."""
+        """Return the shape of a property, or of the items if the name is None."""
         if name not in self._shapes:
             self._shapes[name] = _Shape(self._contract, self._schemas.get(name, []))
         return self._shapes[name]
@@ -161,7 +161,7 @@ class _Shape:
 
 @cache
 def _shape(contract: Contract) -> _Shape:
-    """The shape of the documents of a 200, whatever media type they come as."""
+    """Return the shape of the documents of a 200 response, over all media types."""
     return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
@@ -178,7 +178,7 @@ def _options(contract: Contract, schemas: list[Any]) -> list[dict[str, Any]]:
 
 
 def _unknown(shape: _Shape, document: Any) -> list[str]:
-    """Where the keys are that a shape does not know, each place once; the items of a list are one place."""
+    """Return pointers to the undocumented keys, each once; all items of a list share the step ``*``."""
     found: dict[str, None] = {}
     left = [(shape, document, "")]
     while left:

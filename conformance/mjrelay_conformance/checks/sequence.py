@@ -1,4 +1,4 @@
-"""Whether reading a task twice changes it, and what may be kept between two readings."""
+"""Checks of repeated fetches: an ended task does not change, and caching headers allow polling."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import re
 
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import change, extension, operation, standard
-from mjrelay_conformance.checks.representation import ACCEPT
-from mjrelay_conformance.checks.schema import STATUS_WORD
-from mjrelay_conformance.checks.task import ID, PROGRESS, TIMES
+from mjrelay_conformance.checks.representation import accept
+from mjrelay_conformance.checks.schema import status_word
+from mjrelay_conformance.checks.task import id_, times
+from mjrelay_conformance.checks.task import progress as task_progress
 from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
     Level,
     Observation,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
-_TERMINAL = "sequence/terminal"
-_FIRST = "the task was not read before"
+_FIRST = "the task was not fetched before"
 _DIRECTIVE = re.compile(r"""([\w-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,"]*)))?""", re.ASCII)
 _FIELDS = frozenset({"cache-control", "expires", "pragma", "etag"})
 
 
-@register_check(_TERMINAL, Level.MUST, on=[Kind.KNOWN], needs=[ID, STATUS_WORD], clause=extension("states"))
+@define_check(
+    "sequence/terminal", Level.MUST, on=[Kind.KNOWN], needs=[id_, status_word], clause=extension("states")
+)
 def terminal(o: Observation) -> Judgement:
     """
-    A task that has ended stays ended, in the same state.
+    An ended task keeps its state.
 
-    A client that has seen the end does not ask again, so that callers disagree about the task. Relays that
-    read from several servers, or poll a task once more, take it back.
+    Clients stop polling an ended task, so a later change makes them disagree. Relays that read from several
+    servers, or poll their upstream once more, revert the state.
     """
     before = _before(o)
     if before is None or o.task is None:
@@ -45,13 +47,13 @@ def terminal(o: Observation) -> Judgement:
     return failed(state.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
-@register_check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[_TERMINAL, TIMES], clause=operation)
+@define_check("sequence/content", Level.MUST, on=[Kind.KNOWN], needs=[terminal, times], clause=operation)
 def content(o: Observation) -> Judgement:
     """
-    Reading an ended task changes nothing: nothing of a succeeded one, not the submission of others.
+    Repeated fetches of a succeeded task return the same document; other ended tasks keep their submit time.
 
-    What was stored after the first reading has to be true later. Relays put a new moment, address or number
-    into each answer; query strings of links, which are signed anew, do not count.
+    Clients store the first result and rely on it. Relays put a new timestamp, address or number into each
+    response. Query strings of URLs may change, because they are signed anew.
     """
     before = _before(o)
     if before is None or o.task is None:
@@ -66,29 +68,29 @@ def content(o: Observation) -> Judgement:
         return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)) if place else PASSED
     submitted = o.reader.submitted
     if submitted is not None and submitted.raw(before.task) != submitted.raw(o.task):
-        return failed(f"submitted {o.show(submitted.raw(before.task))}", o.show(submitted.raw(o.task)))
+        return failed(f"the submit time {o.show(submitted.raw(before.task))}", o.show(submitted.raw(o.task)))
     return PASSED
 
 
-@register_check(
+@define_check(
     "sequence/progress",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ID, STATUS_WORD, PROGRESS],
+    needs=[id_, status_word, task_progress],
     clause=extension("progress"),
 )
 def progress(o: Observation) -> Judgement:
     """
-    A task that runs does not go back: its progress does not fall, and it does not return to the queue.
+    The progress of a running task never decreases, and the task never returns to the queue.
 
-    Progress bars that jump back make people submit the task again. Relays have several readers of one task
-    that overtake each other, and some count a second pass from the start.
+    Users who see progress go back submit the task again. Relays poll one task from several workers, and some
+    restart the count for a second pass.
     """
     before = next((earlier for earlier in reversed(o.earlier) if earlier.task), None)
     if before is None or o.task is None:
         return not_applicable(_FIRST)
     if before.state is not State.RUNNING:
-        return not_applicable("the task did not run")
+        return not_applicable("the task was not running")
     if o.state is State.QUEUED:
         return failed(State.RUNNING.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
     was, now = o.reader.percent(before.task), o.reader.percent(o.task)
@@ -97,50 +99,52 @@ def progress(o: Observation) -> Judgement:
     return PASSED
 
 
-@register_check(
+@define_check(
     "caching/running",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[ACCEPT, STATUS_WORD],
+    needs=[accept, status_word],
     clause=standard("RFC 9111 section 5.2.2"),
 )
 def running(o: Observation) -> Judgement:
     """
-    A task that has not ended is not to be kept.
+    The response for a task that has not ended is not cacheable.
 
-    A cache between relay and client then answers in the relay's place, and the task seems to stand still.
-    Networks in front of relays mark everything as public, or as good for hours.
+    A cache between relay and client would return an old state, and the task would seem to hang. CDNs in front
+    of relays mark every response as public or as fresh for hours.
     """
     if o.state.terminal or o.state is State.UNKNOWN:
         return not_applicable("the task has ended")
-    said = ", ".join(value for name, value in o.exchange.headers if name.lower() == "cache-control")
-    directives = {name.lower(): quoted or plain for name, quoted, plain in _DIRECTIVE.findall(said)}
+    control = ", ".join(value for name, value in o.exchange.headers if name.lower() == "cache-control")
+    directives = {name.lower(): quoted or plain for name, quoted, plain in _DIRECTIVE.findall(control)}
     if directives.keys() & {"no-store", "no-cache"}:
         return PASSED
     ages = [directives[name] for name in ("max-age", "s-maxage") if name in directives]
     kept = any(age.strip("0") for age in ages) if ages else "public" in directives
-    return failed("no permission to keep it", f"Cache-Control: {o.show(said)}") if kept else PASSED
+    return failed("no permission to cache", f"Cache-Control: {o.show(control)}") if kept else PASSED
 
 
-@register_check(
+@define_check(
     "caching/none",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ACCEPT],
+    needs=[accept],
     clause=standard("RFC 9111 section 4.2.2"),
 )
-def said(o: Observation) -> Judgement:
+def cache_headers(o: Observation) -> Judgement:
     """
-    The answer says whether it may be kept.
+    The response has a caching header.
 
-    Where nothing is said, a cache on the way may keep it as it sees fit. Most relays say nothing, and rely on
-    there being no cache.
+    Without one, a cache may apply its own heuristics. Most relays send none and rely on there being no cache.
     """
     if any(name.lower() in _FIELDS for name, _ in o.exchange.headers):
         return PASSED
     return failed("Cache-Control, Expires, Pragma or ETag", "none of them")
 
 
+CHECKS = (terminal, content, progress, running, cache_headers)
+
+
 def _before(o: Observation) -> Observation | None:
-    """The first reading of the task that was one, and of no other."""
+    """Return the first earlier observation that has the requested task."""
     return next((one for one in o.earlier if one.task and str(o.reader.id(one.task)) == o.task_id), None)

@@ -1,9 +1,4 @@
-"""
-Whether a task makes sense.
-
-It is the one asked for, its times hold together, its end is whole, and its parts go together as the contract
-says.
-"""
+"""Checks of the task: its id, state, times, progress, media, failure reason and relations are consistent."""
 
 from __future__ import annotations
 
@@ -11,53 +6,46 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mjrelay.http import shown_url
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension
 from mjrelay_conformance.checks.links import absolute, known_expiry, unreachable
-from mjrelay_conformance.checks.schema import PRESENCE, STATUS_WORD
+from mjrelay_conformance.checks.schema import presence, status_word
 from mjrelay_conformance.judging import (
     PASSED,
     Judgement,
     Kind,
     Level,
     Observation,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
 
 
-ID = "fetch/200/id"
-TIMES = "fetch/200/times"
-ORDER = "fetch/200/times-order"
-FINISHED = "fetch/200/succeeded/finished"
-MEDIA = "fetch/200/succeeded/media"
-PROGRESS = "fetch/200/progress"
-EXPIRED = "fetch/200/media-expired"
 EARLIEST = datetime(2021, 1, 1, tzinfo=UTC)
-"""Midjourney did not draw for anybody before."""
+"""The lower bound of timestamps: Midjourney did not exist before."""
 GRACE = timedelta(minutes=5)
-"""How far two clocks may be apart."""
+"""The maximum difference between two clocks."""
 _NO_CLOCK = datetime(9998, 1, 1, tzinfo=UTC)
-"""What stands for the time where the relay does not tell it, or tells nonsense."""
+"""Replaces the current time if the response has no usable Date."""
 
-_NO_TASK = "the document is no task"
-_NOT_ASKED = "the contract asks it of succeeded tasks of certain kinds, and this is none"
+_NO_TASK = "the document is not an object"
+_NOT_REQUIRED = "the contract does not require it of this task"
 
 
-@register_check(ID, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=extension("id"))
+@define_check("fetch/200/id", Level.MUST, on=[Kind.KNOWN], needs=[presence], clause=extension("id"))
 def id_(o: Observation) -> Judgement:
     """
-    The task is the one that was asked for.
+    The returned task has the requested id.
 
-    Another task's picture under this id is a wrong result that nobody notices. Relays answer with the id of
-    their upstream, or with a neighbour's task out of a cache.
+    Another task under this id is a wrong result that goes unnoticed. Relays return the id of their upstream,
+    or another task from a cache.
     """
     if o.task is None:
         return not_applicable(_NO_TASK)
@@ -67,54 +55,60 @@ def id_(o: Observation) -> Judgement:
     return failed(f"the id {o.task_id}", f"the id {o.show(found)}")
 
 
-@register_check(
+@define_check(
     "fetch/200/state",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ID, STATUS_WORD],
+    needs=[id_, status_word],
     clause=extension("states"),
 )
 def state(o: Observation) -> Judgement:
     """
-    The task is in the state that the caller said it is in.
+    The task is in the state given with --task.
 
-    Where caller and relay disagree, one of them reads the state wrongly. Most often the task has moved on
-    since it was named.
+    If caller and relay disagree, one of them misreads the state. Most often the task has changed since the
+    caller looked.
     """
     if o.task is None or o.expected is None:
-        return not_applicable("the caller named no state")
+        return not_applicable("no state was given with --task")
     regressed = any(before.task and before.state is o.expected for before in o.earlier)
     if o.state is o.expected or regressed:
         return PASSED
     return failed(o.expected.value, f"{o.state.value} ({o.show(o.reader.status(o.task))})")
 
 
-@register_check(TIMES, Level.MUST, on=[Kind.KNOWN], needs=[PRESENCE], clause=extension("times"))
+@define_check("fetch/200/times", Level.MUST, on=[Kind.KNOWN], needs=[presence], clause=extension("times"))
 def times(o: Observation) -> Judgement:
     """
-    Every time that is set reads, in the contract's format, as a moment in Midjourney's life so far.
+    Timestamps, read in the documented unit, fall between 2021 and now.
 
-    Clients sort by these times and measure how long a task has run. Relays write seconds where they promise
-    milliseconds, or local time as if it were UTC.
+    Clients sort by these timestamps and compute durations. Relays send seconds where they document
+    milliseconds, or local time as UTC.
     """
     latest = _now(o) + GRACE
     for name, (raw, moment) in o.times.items():
         if moment is None or not EARLIEST <= moment <= latest:
-            meaning = "no time at all" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
             return failed(
-                f"a time between {EARLIEST:%Y-%m-%d} and the answer's own Date",
-                f"{name} is {o.show(raw)}, which reads as {meaning}",
+                f"a timestamp between {EARLIEST:%Y-%m-%d} and the Date of the response",
+                f"`{_field(o, name)}` is {o.show(raw)}: {_misread(o, raw, moment, latest)}",
                 clause=extension("times", name)(o),
             )
     return PASSED
 
 
-@register_check(ORDER, Level.MUST, on=[Kind.KNOWN], needs=[TIMES, STATUS_WORD], clause=extension("times"))
+@define_check(
+    "fetch/200/times-order",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[times, status_word],
+    clause=extension("times"),
+)
 def order(o: Observation) -> Judgement:
     """
-    A task is submitted, then started, then finished; only of a succeeded one is this promised.
+    A task is submitted, started and finished in this order.
 
-    Durations come out negative otherwise. Relays mix their own clock with that of their upstream.
+    Otherwise durations are negative. Relays mix their own clock with that of their upstream. The level is
+    MUST for succeeded tasks only.
     """
     moments = [(name, moment) for name, (_, moment) in o.times.items() if moment is not None]
     for (before, earlier), (after, later) in itertools.pairwise(moments):
@@ -127,22 +121,22 @@ def order(o: Observation) -> Judgement:
     return PASSED
 
 
-@register_check(
-    PROGRESS,
+@define_check(
+    "fetch/200/progress",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[PRESENCE],
+    needs=[presence],
     clause=extension("progress"),
 )
 def progress(o: Observation) -> Judgement:
     """
-    Progress, where it is a number, lies between 0 and 100, and has the percent sign that it is shown with.
+    Numeric progress is between 0 and 100, with a percent sign if the contract's examples have one.
 
-    Progress bars overflow otherwise, and clients that wait for the text with the sign wait for ever. Relays
-    add up the parts of a job, or count in thousandths.
+    Progress bars overflow otherwise, and clients that compare the text with "100%" never finish. Relays add
+    up the parts of a job, or count in thousandths.
     """
     if o.task is None or o.reader.progress_path is None:
-        return not_applicable("the contract has no progress")
+        return not_applicable("the contract describes no progress")
     value = o.reader.percent(o.task)
     sent = o.reader.progress_path.first(o.task)
     if value is None:
@@ -154,175 +148,178 @@ def progress(o: Observation) -> Judgement:
     return PASSED
 
 
-@register_check(
+@define_check(
     "fetch/200/succeeded/progress",
     Level.MUST,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD, PROGRESS],
+    needs=[status_word, progress],
     clause=extension("complete", "progress"),
 )
 def succeeded_progress(o: Observation) -> Judgement:
     """
-    A succeeded task is at 100 percent.
+    A succeeded task has a progress of 100 percent.
 
-    Some clients stop asking only at 100 percent. Relays set the status and forget the progress.
+    Some clients stop polling only at 100 percent. Relays update the status and not the progress.
     """
     if not _completes(o, "progress") or o.reader.progress_path is None:
-        return not_applicable(_NOT_ASKED)
+        return not_applicable(_NOT_REQUIRED)
     if o.reader.percent(o.task) == 100:
         return PASSED
     return failed("100", o.show(o.reader.progress_path.first(o.task)))
 
 
-@register_check(
-    FINISHED,
+@define_check(
+    "fetch/200/succeeded/finished",
     Level.MUST,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD],
+    needs=[status_word],
     clause=extension("complete", "finished"),
 )
 def succeeded_finished(o: Observation) -> Judgement:
     """
-    A succeeded task says when it finished.
+    A succeeded task has a finish time.
 
-    Signed links expire so and so long after that, and lists are sorted by it. Relays forget it for tasks that
-    their poller closed.
+    Clients derive the expiry of links from it and sort lists by it. Relays omit it for tasks that their
+    poller closed.
     """
     if not _completes(o, "finished") or o.reader.finished is None:
-        return not_applicable(_NOT_ASKED)
+        return not_applicable(_NOT_REQUIRED)
     if o.reader.finished.raw(o.task) is not None:
         return PASSED
-    return failed("a time of finishing", o.show(o.reader.finished.path.first(o.task)))
+    return failed("a finish time", o.show(o.reader.finished.path.first(o.task)))
 
 
-@register_check(
-    MEDIA,
+@define_check(
+    "fetch/200/succeeded/media",
     Level.MUST,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD],
+    needs=[status_word],
     clause=extension("complete", "media"),
 )
 def succeeded_media(o: Observation) -> Judgement:
     """
     A succeeded task has at least one absolute URL of an image or a video.
 
-    It is what the caller has paid for. Relays mark a task as done before the upload is, or give a path that
-    only their own pages can complete.
+    The media are what the caller paid for. Relays mark a task as done before the upload is, or return a path
+    that only their own pages can resolve.
     """
     if not _completes(o, "media"):
-        return not_applicable(_NOT_ASKED)
+        return not_applicable(_NOT_REQUIRED)
     if any(absolute(url) for url in o.media):
         return PASSED
     return failed("an absolute URL", o.show(", ".join(o.media)) if o.media else "none")
 
 
-@register_check(
+@define_check(
     "fetch/200/media-url",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[MEDIA],
+    needs=[succeeded_media],
     clause=extension("images"),
 )
 def media_url(o: Observation) -> Judgement:
     """
-    The links of a succeeded task are https and lead to a host that others can reach.
+    The media URLs of a succeeded task use https and a publicly reachable host.
 
-    A link to the relay's own machine is dead for everybody else, and pages that came by https show nothing
-    from http. Relays that were never told their own address send links to localhost.
+    A URL on the relay's own machine fails everywhere else, and browsers block http media on https pages.
+    Relays without a configured public address return URLs on localhost.
     """
     if o.state is not State.SUCCEEDED or not o.media:
         return not_applicable("the task has not succeeded, or has no media")
     for url in o.media:
         wrong = unreachable(url, o.exchange.url)
         if wrong is not None:
-            return failed("an https URL that others can reach", f"{o.show(shown_url(url))}: {wrong}")
+            return failed("an https URL on a public host", f"{o.show(shown_url(url))}: {wrong}")
     return PASSED
 
 
-@register_check(
-    EXPIRED,
+@define_check(
+    "fetch/200/media-expired",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[ORDER],
+    needs=[order],
     clause=extension("images"),
 )
 def media_expired(o: Observation) -> Judgement:
     """
-    A signed link still holds when it is issued, which is when the task ends.
+    A signed URL is valid at the time the task ends.
 
-    What has expired from the start can never be fetched; that a link of an old task has expired since is no
-    fault. Relays copy links that were signed for another task, or sign in local time.
+    A URL that is expired from the start can never be fetched. That the URL of an old task has expired since
+    is no finding. Relays copy URLs that were signed for another task, or sign in local time.
     """
     moments = [moment for _, moment in o.times.values() if moment is not None]
     media = o.media if o.state is State.SUCCEEDED else ()
     signed = [(url, until) for url in media if (until := known_expiry(url)) is not None]
     if not moments or not signed:
-        return not_applicable("the task has not succeeded, or its links do not say until when they hold")
-    issued = moments[-1].timestamp()  # the end, or the latest moment that is known
+        return not_applicable("the task has not succeeded, or its URLs have no expiry")
+    issued = moments[-1].timestamp()  # the finish time, or the latest known one
     for url, until in signed:
         if until <= issued:
             return failed(
-                f"a link that holds beyond {_utc(issued)}", f"{o.show(shown_url(url))} until {_utc(until)}"
+                f"a URL that is valid beyond {_utc(issued)}",
+                f"{o.show(shown_url(url))} expires {_utc(until)}",
             )
     return PASSED
 
 
-@register_check(
+@define_check(
     "fetch/200/succeeded/no-reason",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD],
+    needs=[status_word],
     clause=extension("failure"),
 )
 def succeeded_no_reason(o: Observation) -> Judgement:
     """
-    A succeeded task has no reason of a failure.
+    A succeeded task has no failure reason.
 
-    Clients that look for the reason first take the task for a failed one. Relays leave the reason of an
-    earlier attempt where it was.
+    Clients that check the reason first treat the task as failed. Relays keep the reason of an earlier
+    attempt.
     """
     if o.state is not State.SUCCEEDED or not o.reader.failure_paths:
-        return not_applicable("the task has not succeeded, or the contract has no place for a reason")
+        return not_applicable("the task has not succeeded, or the contract describes no failure reason")
     reason = o.reader.failure(o.task)
-    return PASSED if reason is None else failed("no reason of a failure", o.show(reason))
+    return PASSED if reason is None else failed("no failure reason", o.show(reason))
 
 
-@register_check(
+@define_check(
     "fetch/200/failed/reason",
     Level.SHOULD,
     on=[Kind.KNOWN],
-    needs=[STATUS_WORD],
+    needs=[status_word],
     clause=extension("failure"),
 )
 def failed_reason(o: Observation) -> Judgement:
     """
-    A failed task says why.
+    A failed task has a failure reason.
 
-    Whether to change the prompt, to wait or to complain depends on it. Relays drop the reason on its way from
-    their upstream.
+    The reason tells the caller whether to change the prompt, to wait or to ask for support. Relays drop the
+    reason that their upstream sends.
     """
     if o.state is not State.FAILED:
         return not_applicable("the task has not failed")
     if not o.reader.failure_paths:
-        return not_applicable("the contract has no place for a reason")
+        return not_applicable("the contract describes no failure reason")
     if o.reader.failure(o.task) is not None:
         return PASSED
-    return failed("a reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}")
+    return failed(
+        "a failure reason", f"nothing at {' or '.join(path.text for path in o.reader.failure_paths)}"
+    )
 
 
-@register_check(
+@define_check(
     "fetch/200/relations",
     Level.INFO,
     on=[Kind.KNOWN],
-    needs=[ID, ORDER, FINISHED, MEDIA, EXPIRED],
+    needs=[id_, order, succeeded_finished, succeeded_media, media_expired],
     clause=extension("relations"),
 )
 def relations(o: Observation) -> Judgement:
     """
-    The parts of a succeeded task go together as the contract says.
+    The fields of a succeeded task satisfy the relations that the contract defines.
 
-    Parts that contradict each other come from different tasks or moments. Relays mix them when they rewrite
-    links, or fill a task from two sources.
+    Contradicting fields come from different tasks or times. Relays mix them when they rewrite URLs, or fill a
+    task from two sources.
     """
     if o.state is not State.SUCCEEDED:
         return not_applicable("the task has not succeeded")
@@ -332,18 +329,57 @@ def relations(o: Observation) -> Judgement:
             left, right = breach
             return failed(
                 f"{relation.id}: {relation.description}",
-                f"{o.show(left)} against {o.show(right)}",
+                f"{o.show(left)} and {o.show(right)}",
                 level=Level(relation.level),
                 clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
             )
     if any(relation.applies(o.task) for relation in o.reader.relations):
         return PASSED
-    return not_applicable("no relation has both its sides here")
+    return not_applicable("no relation has both sides in this task")
+
+
+CHECKS = (
+    id_,
+    state,
+    times,
+    order,
+    progress,
+    succeeded_progress,
+    succeeded_finished,
+    succeeded_media,
+    media_url,
+    media_expired,
+    succeeded_no_reason,
+    failed_reason,
+    relations,
+)
+
+
+_UNITS = {"s": ("seconds", 1), "ms": ("milliseconds", 1_000), "us": ("microseconds", 1_000_000)}
+
+
+def _field(o: Observation, name: str) -> str:
+    """Return the path of a timestamp in the document."""
+    stamp = getattr(o.reader, name)
+    return str(stamp.path.text).removeprefix("$.")
+
+
+def _misread(o: Observation, raw: Any, moment: datetime | None, latest: datetime) -> str:
+    """Explain an implausible timestamp: by its unit if another unit makes it plausible."""
+    documented = o.contract.operation["x-mj-task"]["times"].get("format")
+    read = "not a timestamp" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    number = int(raw) if isinstance(raw, str) and raw.isdecimal() and len(raw) <= 20 else raw
+    if documented not in _UNITS or isinstance(number, bool) or not isinstance(number, int | float):
+        return read
+    for unit, per_second in _UNITS.values():
+        if EARLIEST.timestamp() <= number / per_second <= latest.timestamp():
+            return f"{unit}, where the contract says {_UNITS[documented][0]} (read so: {read})"
+    return read
 
 
 @lru_cache(64)
 def _signed(contract: Contract) -> bool:
-    """Whether the contract's own examples write progress with a percent sign."""
+    """Whether the contract's examples have progress with a percent sign."""
     path = contract.reader.progress_path
     values = [path.first(example) for example in contract.examples.values()] if path else []
     texts = [text for text in values if isinstance(text, str) and any(map(str.isdigit, text))]
@@ -351,15 +387,15 @@ def _signed(contract: Contract) -> bool:
 
 
 def _now(o: Observation) -> datetime:
-    """The relay's own clock where the answer tells it; a check looks at no other."""
+    """Return the time by the relay's clock; checks use no other clock."""
     return _date(o.exchange.header("date") or "")
 
 
 @lru_cache(64)
-def _date(said: str) -> datetime:
-    """The moment of an HTTP date; what stands for none where it is none."""
+def _date(text: str) -> datetime:
+    """Parse an HTTP date; return the placeholder if it is invalid."""
     try:
-        moment = parsedate_to_datetime(said)
+        moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return _NO_CLOCK
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
@@ -367,7 +403,7 @@ def _date(said: str) -> datetime:
 
 
 def _completes(o: Observation, part: str) -> bool:
-    """Whether it is a succeeded task of a kind that must have this part."""
+    """Whether the contract requires a part of this succeeded task."""
     return o.state is State.SUCCEEDED and o.reader.completes(part, o.task)
 
 

@@ -1,4 +1,4 @@
-"""Whether the answer arrives, whole, from the host that was asked."""
+"""Checks of the transfer: the response is complete, and comes from the requested host."""
 
 from __future__ import annotations
 
@@ -13,113 +13,134 @@ from mjrelay_conformance.judging import (
     Kind,
     Level,
     Observation,
-    Outcome,
+    blocked,
+    define_check,
     failed,
     not_applicable,
-    register_check,
 )
 
-TRANSFER = "fetch/transfer"
-SECRET = "fetch/secret"  # noqa: S105 - no password
-REDIRECT = "fetch/redirect"
 SHORTEST = 8
-"""Characters of a secret below which it may well be a word of the answer."""
+"""Minimum characters of a secret; a shorter one may be an ordinary word of the response."""
 SLOW, SLOWEST = 1.0, 10.0
-"""Seconds after which a user notices, and after which clients give up."""
+"""Seconds after which users notice the delay, and after which clients give up."""
 LARGE, LARGEST = 256 * 1024, 1024 * 1024
 """Bytes that are many for one task, and too many."""
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-@register_check(TRANSFER, Level.MUST, on=Kind, clause=standard("RFC 9112 section 8"))
+@define_check(
+    "fetch/transfer",
+    Level.MUST,
+    on=Kind,
+    clause=standard("RFC 9112 section 8"),
+    judges_inconclusive=True,
+)
 def transfer(o: Observation) -> Judgement:
     """
-    The answer arrives whole, as its headers say.
+    The response is complete, as its headers announce it.
 
-    A client that takes half an answer for all of it reports nonsense. Connections are reset by proxies
-    in front of relays, and bodies stall when the upstream does.
+    A client that takes half a response for the whole one returns wrong data. Proxies in front of relays reset
+    connections, and bodies stall when the upstream stalls.
     """
-    if o.exchange.failure is not None and o.exchange.oversize:
-        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {o.exchange.failure}")
-    if o.exchange.failure is not None:
-        return failed("a complete answer", o.exchange.failure)
-    return PASSED
+    if o.exchange.failure is None:
+        return PASSED
+    if o.exchange.oversize:
+        return blocked(o.exchange.failure)
+    return failed("a complete response", o.exchange.failure)
 
 
-@register_check(
-    "fetch/rate-limit", Level.INFO, on=Kind, needs=[TRANSFER], clause=standard("RFC 6585 section 4")
+@define_check(
+    "fetch/rate-limit",
+    Level.INFO,
+    on=Kind,
+    needs=[transfer],
+    clause=standard("RFC 6585 section 4"),
+    judges_inconclusive=True,
 )
 def rate_limit(o: Observation) -> Judgement:
     """
-    The relay answers as many requests as one run sends.
+    The relay serves as many requests as one run sends.
 
-    Who polls for a picture asks every few seconds. Relays, and the shields in front of them, limit how often
-    a key or an address may ask, and seldom say how often that is. Others turn requests away while they are
-    overloaded.
+    Clients that wait for a task poll every few seconds. Relays and their proxies limit the rate of a key or
+    an address and seldom document the limit. Overloaded relays reject requests too.
     """
     if not o.overloaded:
         return PASSED
     after = o.exchange.header("retry-after")
-    said = f": {o.message}" if o.message else ""
+    message = f": {o.message}" if o.message else ""
     return failed(
-        "an answer", f"{o.exchange.status}{said}" + (f", Retry-After: {o.show(after)}" if after else "")
+        "a response", f"{o.exchange.status}{message}" + (f", Retry-After: {o.show(after)}" if after else "")
     )
 
 
-@register_check(
+@define_check(
     "fetch/retry-after",
     Level.INFO,
     on=Kind,
-    needs=[TRANSFER],
+    needs=[transfer],
     clause=standard("RFC 9110 section 10.2.3"),
+    judges_inconclusive=True,
 )
 def retry(o: Observation) -> Judgement:
     """
-    A relay that wants to be left alone for a while says for how long.
+    A 429 or 503 response has a valid Retry-After.
 
-    Without it clients guess, and ask again too early or much too late. Relays leave Retry-After out of a 429
-    or 503, or write it in words of their own.
+    Without it clients guess, and retry too early or much too late. Relays omit the header or write free text
+    into it.
     """
     if o.exchange.status not in {429, 503}:
-        return not_applicable("the relay did not ask to be left alone")
+        return not_applicable("the status is not 429 or 503")
     if retry_after(o.exchange, 0.0) is not None:
         return PASSED
-    said = o.exchange.header("retry-after")
+    value = o.exchange.header("retry-after")
     return failed(
         "Retry-After, in seconds or as an HTTP date",
-        "no Retry-After" if said is None else f"Retry-After: {o.show(said)}",
+        "no Retry-After" if value is None else f"Retry-After: {o.show(value)}",
     )
 
 
-@register_check("fetch/latency", Level.SHOULD, on=Kind, needs=[TRANSFER], clause=operation)
+@define_check(
+    "fetch/latency",
+    Level.SHOULD,
+    on=Kind,
+    needs=[transfer],
+    clause=operation,
+    judges_inconclusive=True,
+)
 def latency(o: Observation) -> Judgement:
     """
-    The answer is there within ten seconds, and better within one.
+    The response is complete within ten seconds, and better within one.
 
-    Clients that ask every few seconds pile requests up, and many give up after ten. Relays ask their upstream
-    while the caller waits, or have a database without an index.
+    Clients that poll every few seconds pile up requests, and many time out after ten seconds. Relays query
+    their upstream while the client waits, or a database without an index.
     """
     if o.exchange.elapsed <= SLOW:
         return PASSED
     late = o.exchange.elapsed > SLOWEST
     return failed(
-        f"an answer within {SLOWEST if late else SLOW:.0f} s",
+        f"a response within {SLOWEST if late else SLOW:.0f} s",
         f"it took {o.exchange.elapsed:.1f} s",
         level=Level.SHOULD if late else Level.INFO,
     )
 
 
-@register_check("fetch/size", Level.SHOULD, on=Kind, clause=standard("RFC 9110 section 8.6"))
+@define_check(
+    "fetch/size",
+    Level.SHOULD,
+    on=Kind,
+    clause=standard("RFC 9110 section 8.6"),
+    judges_inconclusive=True,
+)
 def size(o: Observation) -> Judgement:
     """
-    The answer is no larger than a mebibyte, and better not than a quarter of one.
+    The body is at most 1 MiB, and better at most 256 KiB.
 
-    A task is a few kilobytes and is read every few seconds, often on a telephone. Relays put whole pictures
-    into it in Base64, or send every task they have.
+    A task is a few kilobytes and is polled every few seconds, often from a phone. Relays embed whole images
+    in Base64, or return every task they have.
     """
-    said = o.exchange.header("content-length") or ""
-    announced = int(said) if _LENGTH.fullmatch(said.strip()) else 0
-    length = max(len(o.exchange.body), announced)
+    announced = o.exchange.header("content-length") or ""
+    length = int(announced) if _LENGTH.fullmatch(announced.strip()) else 0
+    length = max(len(o.exchange.body), length)
     if length <= LARGE:
         return PASSED
     huge = length > LARGEST
@@ -130,19 +151,20 @@ def size(o: Observation) -> Judgement:
     )
 
 
-@register_check(
+@define_check(
     "fetch/content-encoding",
     Level.SHOULD,
     on=Kind,
-    needs=[TRANSFER],
+    needs=[transfer],
     clause=standard("RFC 9110 section 12.5.3"),
+    judges_inconclusive=True,
 )
 def content_encoding(o: Observation) -> Judgement:
     """
-    The answer is not compressed where the request wants it as it is.
+    A request with `Accept-Encoding: identity` gets an uncompressed response.
 
-    A client that asks for identity cannot read anything else. Relays keep compressed answers in a cache, or
-    hand on those of their upstream, whatever was asked for.
+    A client that accepts only identity cannot decode anything else. Relays cache compressed responses, or
+    forward those of their upstream regardless of the request.
     """
     codings = [value.strip() for name, value in o.exchange.headers if name.lower() == "content-encoding"]
     coded = [coding for coding in codings if coding.lower() not in {"", "identity"}]
@@ -150,17 +172,24 @@ def content_encoding(o: Observation) -> Judgement:
         return PASSED
     wanted = [value for name, value in o.exchange.request_headers if name.lower() == "accept-encoding"]
     if [value.strip().lower() for value in wanted] != ["identity"]:
-        return not_applicable("the request did not ask for identity alone")
+        return not_applicable("the request accepts other encodings than identity")
     return failed("no Content-Encoding", f"Content-Encoding: {o.show(', '.join(coded))}")
 
 
-@register_check(REDIRECT, Level.MUST, on=Kind, needs=[TRANSFER], clause=operation)
+@define_check(
+    "fetch/redirect",
+    Level.MUST,
+    on=Kind,
+    needs=[transfer],
+    clause=operation,
+    judges_inconclusive=True,
+)
 def redirect(o: Observation) -> Judgement:
     """
-    No redirect leads to another host; a client that follows one would hand its credential over.
+    No redirect leads to another host.
 
-    Relays that have moved, or whose domain has lapsed, redirect to pages of others. Clients that follow send
-    the key along.
+    A client that follows such a redirect sends its API key to that host. Relays that have moved, or whose
+    domain has expired, redirect to the pages of others.
     """
     target = o.exchange.header("location")
     if o.exchange.status is None or not 300 <= o.exchange.status < 400 or target is None:
@@ -170,27 +199,35 @@ def redirect(o: Observation) -> Judgement:
             return PASSED
     except ValueError:
         return failed(
-            "an answer from the relay itself", f"{o.exchange.status} to what is no URL: {o.show(target)}"
+            "a response of the relay itself",
+            f"{o.exchange.status} to {o.show(target)}, which is not a valid URL",
         )
-    return failed("an answer from the relay itself", f"{o.exchange.status} to {o.show(target)}")
+    return failed("a response of the relay itself", f"{o.exchange.status} to {o.show(target)}")
 
 
-@register_check(SECRET, Level.MUST, on=Kind, needs=[TRANSFER], clause=standard("RFC 9110 section 17.9"))
+@define_check(
+    "fetch/secret",
+    Level.MUST,
+    on=Kind,
+    needs=[transfer],
+    clause=standard("RFC 9110 section 17.9"),
+    judges_inconclusive=True,
+)
 def secret(o: Observation) -> Judgement:
     """
-    The caller's secret is never in an answer.
+    The response never contains the caller's API key.
 
-    Answers are logged, cached and pasted into issues. Relays repeat the key in error messages, or echo the
-    request's fields for debugging. A redirect that repeats the URL with the key, and a cookie that is set
-    anew, are no more than worth knowing.
+    Responses are logged, cached and pasted into issues. Relays repeat the key in error messages, or echo the
+    request headers for debugging. A redirect that repeats the URL with the key, or a cookie that is set
+    again, is only informational.
     """
     if not o.secrets:
         return not_applicable("no secret was sent")
     if all(len(secret) < SHORTEST for secret in o.secrets):
-        return not_applicable("the secret is too short to be told from other text")
+        return not_applicable(f"the secret has fewer than {SHORTEST} characters and may be an ordinary word")
     fields = [f"{name}: {value}" for name, value in o.exchange.headers]
     whole = "\n".join(fields).encode("utf-8", "surrogatepass") + b"\n" + o.exchange.body
-    if o.redactor.bytes(whole) == whole:  # one look at everything, for next to never is there anything
+    if o.redactor.bytes(whole) == whole:  # one search for the usual case, in which there is no secret
         return PASSED
     found = [field for field in fields if o.redactor.text(field) != field]
     places = [o.redactor.text(field.partition(":")[0]) for field in found]
@@ -198,12 +235,15 @@ def secret(o: Observation) -> Judgement:
         places.append("the body")
     if places:
         level = Level.INFO if _returned(o, places) else None
-        return failed("an answer without the credential", f"it stands in {', '.join(places)}", level=level)
+        return failed("a response without the API key", f"the key is in {', '.join(places)}", level=level)
     return PASSED
 
 
+CHECKS = (transfer, rate_limit, retry, latency, size, content_encoding, redirect, secret)
+
+
 def _returned(o: Observation, places: list[str]) -> bool:
-    """Whether a secret stands only where HTTP repeats the request: its URL in a redirect, or its cookie."""
+    """Whether the key is only where HTTP repeats the request: the URL of a redirect, or its own cookie."""
     one = next((one for one in o.contract.credentials if one.scheme == o.credential), None)
     if one is None:
         return False

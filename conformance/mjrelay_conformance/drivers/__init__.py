@@ -1,11 +1,11 @@
 """
-What puts a relay to the test: the plan, the probe, the runner, the judge of a monitor, and the self-test.
+Drivers of the suite: the plan, the probe, the runner, the property-based phase, the monitor, the self-test.
 
-It may import checks, mock and judging; what sends requests, or decides which are sent, belongs here.
+This package imports checks, mock and judging. Only this package sends requests and decides which to send.
 """
 
 from mjrelay_conformance.drivers.monitor import LiveJudge
-from mjrelay_conformance.drivers.options import ConformOptions
+from mjrelay_conformance.drivers.options import ConformOptions, SuiteOptions
 from mjrelay_conformance.drivers.output import command_line, results_file
 from mjrelay_conformance.drivers.plan import KnownTask
 from mjrelay_conformance.drivers.run import judge_relays
@@ -16,6 +16,7 @@ __all__ = [
     "Judge",
     "KnownTask",
     "LiveJudge",
+    "SuiteOptions",
     "command_line",
     "judge_relays",
     "results_file",

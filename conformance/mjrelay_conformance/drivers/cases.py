@@ -1,7 +1,7 @@
 """
-Generated requests: what schemathesis makes of a contract's fetch operation, written and mixed in more ways.
+Generated requests: Schemathesis generates cases for the fetch operation, and we vary their spelling.
 
-This module alone knows schemathesis, whose failures are no public interface: it is pinned exactly.
+Only this module uses Schemathesis. Its failure classes are not public, so its version is pinned exactly.
 """
 
 from __future__ import annotations
@@ -38,8 +38,16 @@ _REQUEST = requests.Request("GET", "http://localhost/").prepare()
 _CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
 _ACCEPT: Headers = (("Accept", "application/json"),)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_OUR_OWN = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "te"}
-"""Header fields that say how the message itself is sent, lower case."""
+_MESSAGE_FIELDS = {
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "accept-encoding",
+    "expect",
+    "te",
+}
+"""Header fields that control the transfer of the message, in lower case."""
 _LONG = "Mozilla/5.0 (compatible; " + "a very long name, " * 50 + "mjrelay)"
 
 HARMLESS: tuple[tuple[str, str], ...] = (
@@ -61,7 +69,7 @@ HARMLESS: tuple[tuple[str, str], ...] = (
     ("X-Requested-With", "XMLHttpRequest"),
     ("User-Agent", _LONG),
 )
-"""Header fields that browsers, proxies and libraries add, none of which asks for another answer."""
+"""Header fields that browsers, proxies and libraries add, and that do not change the response."""
 _STRANGE_QUERY = ("_", "utm_source", "cache-buster", "x[]", "mjrelay")
 _BAD = ("null", "undefined", "0", "' OR '1'='1", "Bearer", "{}", "%00", "a" * 2000)
 _METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
@@ -97,50 +105,54 @@ _ODD = (
     "9" * 300,
     "%61" * 1000,
 )
-"""Spellings of ids that are none: broken, overlong, of other scripts, or meant for what stands behind."""
+"""Spellings of invalid ids: malformed, overlong, in other scripts, or injections."""
 
 
 @frozen
 class Case:
     """
-    One generated request, what it is sent for, and the task that it asks for.
+    One generated request.
 
-    The request has no credential yet, unless it is one to be refused. ``written`` writes the names of header
-    fields, in which case makes no difference.
+    Attributes:
+        kind: The purpose of the request.
+        task_id: The requested task id.
+        request: The request, without the caller's credential.
+        generated: The case of Schemathesis.
+        spell: Changes the case of header names, which are case-insensitive.
     """
 
     kind: Kind
     task_id: str
     request: Request
     generated: Generated = field(repr=False)
-    written: Callable[[str], str] = field(default=str, repr=False)
+    spell: Callable[[str], str] = field(default=str, repr=False)
 
     def sent(self, credential: Callable[[Request], Request]) -> Request:
-        """The request as it is sent, with the caller's credential where the case is one to be answered."""
-        # The answer to TRACE is the request, and no client may send a secret in one (RFC 9110, 9.3.8).
+        """Return the request to send, with the caller's credential unless it must be rejected."""
+        # A TRACE response repeats the request, so it must not contain a secret (RFC 9110, section 9.3.8).
         bare = self.kind in {Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL} or self.request.method == "TRACE"
-        return _written(self.request if bare else credential(self.request), self.written)
+        return _spelled(self.request if bare else credential(self.request), self.spell)
 
     def judged(self, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
-        """Judge the answer as one of schemathesis's checks; ``judge`` says what is broken."""
+        """Judge the response inside a Schemathesis check; ``judge`` returns the ids of failed checks."""
 
         def check(_context: Any, _response: Any, _case: Any) -> None:
             if broken := judge():
                 label = self.generated.operation.label
                 raise Failure(operation=label, title=broken[0], message=", ".join(broken))
 
-        if exchange.status is None:  # nothing that schemathesis could look at
+        if exchange.status is None:  # Schemathesis needs a response
             judge()
             return
         try:
             self.generated.validate_response(response(exchange), checks=[check])
         except FailureGroup:
-            return  # the rows hold what it says, and more
+            return  # the rows contain the findings
 
 
 @frozen
 class Source:
-    """Where cases come from: ids with what schemathesis makes for them, and what we make of both."""
+    """A source of cases: a strategy for ids and Schemathesis cases, and how we turn them into a `Case`."""
 
     drawn: st.SearchStrategy[tuple[str, Generated]] = field(repr=False)
     case: Callable[[str, Generated], Case] = field(repr=False)
@@ -149,11 +161,14 @@ class Source:
 @define(slots=False)
 class Cases:
     """
-    What can be asked of one relay.
+    The sources of generated requests for one relay.
 
-    ``ids`` are those of tasks that are there; none of them, and none of the contract's examples, is ever
-    asked for as if it were not. No credential that is made up is the ``secret``. What is not schemathesis's
-    choice is that of ``chance``, for Hypothesis likes to choose the same again.
+    Attributes:
+        contract: The contract of the relay.
+        ids: The ids of existing tasks. Neither these nor the ids of the contract's examples are requested as
+            unknown ids.
+        secret: The caller's API key, which no made-up credential equals.
+        chance: Chooses what Schemathesis does not, because Hypothesis prefers to repeat choices.
     """
 
     contract: Contract
@@ -162,72 +177,79 @@ class Cases:
     chance: random.Random = field(factory=random.Random, repr=False)
 
     def known(self, kind: Kind = Kind.KNOWN) -> Source:
-        """Known tasks, asked for as anybody asks."""
-        return Source(self._known, lambda task_id, made: self._case(kind, task_id, made))
+        """Return ordinary requests for known tasks."""
+        return Source(self._known, lambda task_id, generated: self._case(kind, task_id, generated))
 
     def mixed(self) -> Source:
-        """Known tasks, asked for in other words that mean the same."""
+        """Return requests for known tasks in other, equivalent spellings."""
         names = [name for name in _STRANGE_QUERY if name not in self._taken]
 
-        def case(task_id: str, made: Generated) -> Case:
+        def case(task_id: str, generated: Generated) -> Case:
             fields = dict(self.chance.sample(HARMLESS, self.chance.randrange(5)))
             query = {
                 name: self._text() for name in self.chance.sample(names, self.chance.choice((0, 0, 1, 2)))
             }
             one = self._case(
-                Kind.KNOWN, task_id, made, self._spelling(task_id), query=query, fields=tuple(fields.items())
+                Kind.KNOWN,
+                task_id,
+                generated,
+                self._spelling(task_id),
+                query=query,
+                fields=tuple(fields.items()),
             )
-            return evolve(one, written=self.chance.choice((str, str, str.lower, str.upper)))
+            return evolve(one, spell=self.chance.choice((str, str, str.lower, str.upper)))
 
         return Source(self._known, case)
 
     def missing(self) -> Source:
-        """What fits the schema and is no known task."""
-        return Source(self._odd(self._strategy()), lambda task_id, made: self._case(Kind.ODD, task_id, made))
+        """Return requests for ids that match the schema and do not exist."""
+        return Source(
+            self._odd(self._strategy()), lambda task_id, generated: self._case(Kind.ODD, task_id, generated)
+        )
 
     def odd(self) -> Source:
-        """What is no known task, whether it fits the schema or not."""
+        """Return requests for ids that do not exist, whether they match the schema or not."""
         spellings = self._each(_ODD)
         negative = self._operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
 
-        def case(task_id: str, made: Generated) -> Case:
-            if self._asked[0] not in {"path", "query"} or self.chance.random() < 1 / 3:
-                return self._case(Kind.ODD, task_id, made)
+        def case(task_id: str, generated: Generated) -> Case:
+            if self._parameter[0] not in {"path", "query"} or self.chance.random() < 1 / 3:
+                return self._case(Kind.ODD, task_id, generated)
             read = ""
-            while not self._made_up(read):
-                known_trick = self.chance.random() < 2 / 3
-                spelling = next(spellings) if known_trick else _encoded(self.chance.randbytes(8))
+            while not self._unknown(read):
+                trick = self.chance.random() < 2 / 3
+                spelling = next(spellings) if trick else _encoded(self.chance.randbytes(8))
                 read = unquote(spelling, errors="replace")
-            return self._case(Kind.ODD, read, made, spelling)
+            return self._case(Kind.ODD, read, generated, spelling)
 
         return Source(self._odd(self._strategy()) | self._odd(negative), case)
 
     def other_methods(self) -> Source:
-        """Known tasks, asked for with methods of which the contract says nothing."""
+        """Return requests for known tasks with methods that the contract does not describe."""
         item = self.contract.document["paths"][self.contract.path]
         methods = self._each([method for method in _METHODS if method.lower() not in item])
 
-        def case(task_id: str, made: Generated) -> Case:
-            one = self._case(Kind.METHOD, task_id, made)
+        def case(task_id: str, generated: Generated) -> Case:
+            one = self._case(Kind.METHOD, task_id, generated)
             return evolve(one, request=evolve(one.request, method=next(methods), body=b""))
 
         return Source(self._known, case)
 
     def bad_credentials(self) -> Source:
-        """Known tasks, asked for with secrets that are none."""
-        made_up = [another_text(self.secret, self.chance, {self.secret}) for _ in range(3)]
-        secrets = self._each([one for one in (*made_up, *_BAD) if one != self.secret])
+        """Return requests for known tasks with invalid API keys."""
+        invented = [another_text(self.secret, self.chance, {self.secret}) for _ in range(3)]
+        secrets = self._each([one for one in (*invented, *_BAD) if one != self.secret])
 
-        def case(task_id: str, made: Generated) -> Case:
+        def case(task_id: str, generated: Generated) -> Case:
             credential = self.chance.choice(self.contract.credentials)
-            one = self._case(Kind.BAD_CREDENTIAL, task_id, made)
+            one = self._case(Kind.BAD_CREDENTIAL, task_id, generated)
             return evolve(one, request=one.request.authenticated(credential, next(secrets)))
 
         return Source(self._known, case)
 
     @property
     def closed(self) -> bool:
-        """Whether there is something to be refused, and somebody to be refused it."""
+        """Whether requests without a valid API key must be rejected, and can be sent."""
         return bool(self.ids and self.secret and self.contract.credentials and not self.contract.open)
 
     @cached_property
@@ -236,27 +258,27 @@ class Cases:
 
     @cached_property
     def _open_operation(self) -> Any:
-        """The operation as if anybody might ask: credentials are the caller's, and made up in vain."""
+        """The operation without security, so that Schemathesis generates no credentials."""
         return self._loaded({**self.contract.operation, "security": []})
 
     def _loaded(self, operation: Any) -> Any:
         _, path, method = self.contract.location
-        item = {**self.contract.document["paths"][path], method: {**operation, **self._asking}}
+        item = {**self.contract.document["paths"][path], method: {**operation, **self._declared}}
         document = _generable({**self.contract.document, "paths": {path: item}})
-        # schemathesis retrieves what a reference names, and cannot be kept from it.
+        # Schemathesis resolves remote references, and has no option against it.
         for location, problem in stray_references(self.contract.document):
             clause = self.contract.clause(*location)
             raise ContractError(problem, source=clause.file, line=clause.line)
         return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
 
     @property
-    def _asking(self) -> dict[str, Any]:
+    def _declared(self) -> dict[str, Any]:
         """
-        What the operation declares for the id: its parameter, or one JSON body.
+        The declaration of the id in the operation: its parameter, or one JSON body.
 
-        A contract may leave either out, and schemathesis makes only what is declared.
+        A contract may leave it out, and Schemathesis generates only what is declared.
         """
-        place, name = self._asked
+        place, name = self._parameter
         operation = self.contract.operation
         if place == "body":
             declared = self.contract.resolve(operation.get("requestBody", {})).get("content", {})
@@ -270,39 +292,39 @@ class Cases:
         return {"parameters": [*operation.get("parameters", ()), parameter]}
 
     @cached_property
-    def _asked(self) -> tuple[str, str]:
+    def _parameter(self) -> tuple[str, str]:
         return parse_expression(self.contract.reader.ask)
 
     @cached_property
     def _taken(self) -> frozenset[str]:
-        """Names that mean something to the relay, in lower case: none of them is ours to invent."""
+        """Names of parameters that the relay uses, in lower case."""
         return frozenset(str(one.get("name")).lower() for one in self._parameters) | self._credentials
 
     @cached_property
     def _parameters(self) -> list[dict[str, Any]]:
-        """The parameters of the operation and of its path."""
+        """The parameters of the operation and of its path item."""
         item = self.contract.document["paths"][self.contract.path]
         parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
         return [self.contract.resolve(one) for one in parameters]
 
     @cached_property
     def _credentials(self) -> frozenset[str]:
-        # Those are the caller's to send: a generated one would be a bad one.
+        # A generated credential would be a wrong one.
         return frozenset({one.field.lower() for one in self.contract.credentials} | {"cookie"})
 
     @cached_property
-    def _there(self) -> frozenset[str]:
-        # schemathesis likes the contract's own examples, whose ids may well be there.
-        shown = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
-        return frozenset({*self.ids, *shown} - {""})
+    def _existing(self) -> frozenset[str]:
+        # Schemathesis prefers the contract's own examples, whose tasks may exist.
+        examples = {str(self.contract.reader.id(example)) for example in self.contract.examples.values()}
+        return frozenset({*self.ids, *examples} - {""})
 
     def _strategy(self, **pinned: Any) -> st.SearchStrategy[Generated]:
-        made: st.SearchStrategy[Generated] = self._open_operation.as_strategy(**pinned)
-        return made
+        strategy: st.SearchStrategy[Generated] = self._open_operation.as_strategy(**pinned)
+        return strategy
 
     @property
     def _known(self) -> st.SearchStrategy[tuple[str, Generated]]:
-        place, name = self._asked
+        place, name = self._parameter
 
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
@@ -313,27 +335,27 @@ class Cases:
             )
             return st.tuples(st.just(task_id), self._strategy(**pinned))
 
-        # A contract may leave nothing to choose, and Hypothesis makes nothing twice: hence the turns.
+        # Hypothesis never repeats an example, so a number is drawn where the contract leaves no choice.
         return st.tuples(st.sampled_from(self.ids), st.integers(0, 2**16)).flatmap(drawn)
 
     def _odd(self, strategy: st.SearchStrategy[Generated]) -> st.SearchStrategy[tuple[str, Generated]]:
-        place, name = self._asked
+        place, name = self._parameter
 
-        def asked(made: Generated) -> tuple[str, Generated]:
+        def with_id(generated: Generated) -> tuple[str, Generated]:
             if place == "body":
-                return _payload(made).decode("utf-8", "replace"), made
-            return str((getattr(made, _CONTAINERS[place]) or {}).get(name, "")), made
+                return _payload(generated).decode("utf-8", "replace"), generated
+            return str((getattr(generated, _CONTAINERS[place]) or {}).get(name, "")), generated
 
         def able(drawn: tuple[str, Generated]) -> bool:
-            return self._made_up(drawn[0]) and (place != "header" or _sendable(name, drawn[0]))
+            return self._unknown(drawn[0]) and (place != "header" or _sendable(name, drawn[0]))
 
-        return strategy.map(asked).filter(able)
+        return strategy.map(with_id).filter(able)
 
-    def _made_up(self, task_id: str) -> bool:
-        return bool(task_id) and not any(one in task_id for one in self._there)
+    def _unknown(self, task_id: str) -> bool:
+        return bool(task_id) and not any(one in task_id for one in self._existing)
 
     def _each(self, of: Sequence[str]) -> Iterator[str]:
-        """All of them in any order, again and again."""
+        """Cycle through values in random order."""
         return itertools.cycle(self.chance.sample(of, len(of)))
 
     def _text(self) -> str:
@@ -342,7 +364,7 @@ class Cases:
         )
 
     def _spelling(self, task_id: str) -> str:
-        """An id, percent-encoded where it must be and where it may be: the same id (RFC 3986 6.2.2.2)."""
+        """Percent-encode an id where necessary and in random other places (RFC 3986, section 6.2.2.2)."""
         every = range(len(task_id))
         chosen = self.chance.choice(((), (), self.chance.sample(every, min(2, len(every))), every))
         digits = self.chance.choice(("02X", "02x"))
@@ -361,8 +383,8 @@ class Cases:
         query: Mapping[str, str] | None = None,
         fields: Headers = _ACCEPT,
     ) -> Case:
-        """A case of what schemathesis made; the id is written as the ``spelling`` says, percent-encoded."""
-        place, name = self._asked
+        """Turn a case of Schemathesis into a `Case`; ``spelling`` is the percent-encoded id."""
+        place, name = self._parameter
         spelling = spelling or _segment(task_id)
         path = self.contract.path.replace(f"{{{name}}}", spelling) if place == "path" else self.contract.path
         pairs = {
@@ -370,13 +392,13 @@ class Cases:
             for key, value in (generated.query or {}).items()
             if key.lower() not in self._credentials and (place, key) != ("query", name)
         }
-        asked = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
-        parts = [asked, urlencode({**pairs, **(query or {})}, doseq=True, quote_via=quote, errors="replace")]
+        own = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
+        parts = [own, urlencode({**pairs, **(query or {})}, doseq=True, quote_via=quote, errors="replace")]
         target = path + "?" * any(parts) + "&".join(filter(None, parts))
         fields += tuple(
             (str(key), str(value))
             for key, value in (generated.headers or {}).items()
-            if key.lower() not in self._credentials | _OUR_OWN and _sendable(str(key), str(value))
+            if key.lower() not in self._credentials | _MESSAGE_FIELDS and _sendable(str(key), str(value))
         )
         body = b""
         if place == "body":
@@ -386,7 +408,7 @@ class Cases:
 
 
 def response(exchange: Exchange) -> schemathesis.Response:
-    """An answer as schemathesis takes it; what it says of its own media type is judged elsewhere."""
+    """Convert a response for Schemathesis; the media type is replaced, because a check of ours judges it."""
     return schemathesis.Response(
         status_code=exchange.status or 0,
         headers={"content-type": ["application/json"]},
@@ -398,11 +420,11 @@ def response(exchange: Exchange) -> schemathesis.Response:
 
 
 def _payload(generated: Generated) -> bytes:
-    """Return the body to send: JSON, or the bytes that schemathesis made to be no JSON, or nothing."""
+    """Return the body to send: JSON, bytes that Schemathesis generated as invalid JSON, or nothing."""
     body = generated.body
     if isinstance(body, NotSet):
         return b""
-    # Unescaped, so that an id in it can be recognized.
+    # Unescaped, so that an id in it can be found.
     return (
         body
         if isinstance(body, bytes)
@@ -415,7 +437,7 @@ def _is_json(media_type: str) -> bool:
 
 
 def _segment(task_id: str) -> str:
-    """An id as a segment of a path; dots alone would climb out of it."""
+    """Quote an id as a path segment; an id of only dots is encoded, or it would change the path."""
     return quote(task_id, safe="", errors="replace") if task_id.strip(".") else _encoded(task_id.encode())
 
 
@@ -427,21 +449,21 @@ def _sendable(name: str, value: str) -> bool:
     return bool(_TOKEN.fullmatch(name)) and value == value.strip() and value.isprintable()
 
 
-def _written(request: Request, write: Callable[[str], str]) -> Request:
-    headers = tuple((write(name), value) for name, value in request.headers)
-    shown = None if request.shown is None else _written(request.shown, write)
+def _spelled(request: Request, spell: Callable[[str], str]) -> Request:
+    headers = tuple((spell(name), value) for name, value in request.headers)
+    shown = None if request.shown is None else _spelled(request.shown, spell)
     return evolve(request, headers=headers, shown=shown)
 
 
-# A sequence of characters and classes without groups: Hypothesis makes texts by trial and error with `re`,
-# which takes exponential time only where repetitions or alternatives are nested.
+# A sequence of characters and classes without groups. Hypothesis generates matching texts by trial and error,
+# which takes exponential time only for nested repetitions or alternatives.
 _PLAIN_PATTERN = re.compile(
     r"\^?(?:\\[^\W\d_]|\\\W|\[[^\[\]\\]+\]|[\w:/@.-]|\{\d{1,3}(?:,\d{1,3})?\}|[+*?])*\$?", re.ASCII
 )
 
 
 def _generable(value: Any) -> Any:
-    """A document whose patterns texts can be made for in bounded time; the others are left out."""
+    """Remove patterns that Hypothesis cannot generate texts for in bounded time."""
     if isinstance(value, dict):
         return {
             name: _generable(item)

@@ -1,10 +1,10 @@
-"""The property-based phase: schemathesis makes requests, the probe sends them, our checks judge."""
+"""The property-based phase: send what Schemathesis generates, and judge the responses by our checks."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import hypothesis
 from attrs import define
@@ -20,17 +20,9 @@ if TYPE_CHECKING:
     from mjrelay_conformance.drivers.cases import Case, Generated, Source
 
 
-class Sender(Protocol):
-    """Whatever sends a request and says what came of it."""
-
-    def send(self, request: Request, /) -> Exchange:
-        """The exchange that a request leads to."""
-        ...
-
-
 def run(
     contract: Contract,
-    probe: Sender,
+    send: Callable[[Request], Exchange],
     judge: Callable[[Kind, str, Exchange], list[str]],
     *,
     ids: Sequence[str],
@@ -40,51 +32,66 @@ def run(
     seed: int,
     mode: str = "gentle",
     pace: Callable[[], object],
-    spent: Callable[[], bool],
+    stopped: Callable[[], bool],
 ) -> int:
     """
-    The number of cases sent, ``cases`` at most and none once the relay is ``spent``; the same for a seed.
+    Send generated requests and judge the responses.
 
-    A ``gentle`` run asks as anybody asks, four times of five for one of the known ``ids`` and else for
-    whatever fits the schema. A ``full`` one asks in many words that mean the same, for what is no id at all,
-    with other methods, and last of all without the ``secret`` or with another.
     Nothing is shrunk or sent twice: each case is one request.
+
+    Args:
+        contract: The contract of the relay.
+        send: Sends one request.
+        judge: Judges one exchange, and returns the ids of the checks that found something.
+        ids: The ids of known tasks.
+        credential: Adds the caller's credential to a request.
+        secret: The caller's API key, which no made-up credential may equal.
+        cases: The maximum number of requests.
+        seed: The random seed; the same seed generates the same requests.
+        mode: ``gentle`` sends ordinary requests: four fifths for known tasks, the others for ids that match
+            the schema. ``full`` also varies the spelling, ids, methods and credentials.
+        pace: Waits until the next request may be sent.
+        stopped: Whether no more requests may be sent.
+
+    Returns:
+        The number of requests sent.
     """
-    phase = _Phase(probe, judge, credential, pace, spent)
-    made = Cases(contract, ids, secret, random.Random(seed))  # noqa: S311 - to be repeatable
-    for source, count in _gentle(made, cases) if mode == "gentle" else _full(made, cases):
+    phase = _Phase(send, judge, credential, pace, stopped)
+    generated = Cases(contract, ids, secret, random.Random(seed))  # noqa: S311 - must be repeatable
+    for source, count in _gentle(generated, cases) if mode == "gentle" else _full(generated, cases):
         phase.run(source, count, seed)
     return phase.sent
 
 
-def _gentle(made: Cases, cases: int) -> list[tuple[Source, int]]:
-    missing = cases // 5 if made.ids else cases
-    return [*([(made.known(), cases - missing)] if made.ids else []), (made.missing(), missing)]
+def _gentle(generated: Cases, cases: int) -> list[tuple[Source, int]]:
+    missing = cases // 5 if generated.ids else cases
+    known = [(generated.known(), cases - missing)] if generated.ids else []
+    return [*known, (generated.missing(), missing)]
 
 
-def _full(made: Cases, cases: int) -> list[tuple[Source, int]]:
-    if not made.ids:
-        return [(made.odd(), cases)]
-    others = [(made.odd(), cases * 18 // 100), (made.other_methods(), cases * 6 // 100)]
-    if made.closed:
-        others.append((made.known(Kind.NO_CREDENTIAL), cases * 2 // 100))
-        others.append((made.bad_credentials(), cases * 4 // 100))
-    return [(made.mixed(), cases - sum(count for _, count in others)), *others]
+def _full(generated: Cases, cases: int) -> list[tuple[Source, int]]:
+    if not generated.ids:
+        return [(generated.odd(), cases)]
+    others = [(generated.odd(), cases * 18 // 100), (generated.other_methods(), cases * 6 // 100)]
+    if generated.closed:
+        others.append((generated.known(Kind.NO_CREDENTIAL), cases * 2 // 100))
+        others.append((generated.bad_credentials(), cases * 4 // 100))
+    return [(generated.mixed(), cases - sum(count for _, count in others)), *others]
 
 
 @define
 class _Phase:
-    """Runs sources one after the other; what goes wrong on our side ends all of them."""
+    """Runs sources in order; an unexpected exception ends all of them."""
 
-    probe: Sender
+    send: Callable[[Request], Exchange]
     judge: Callable[[Kind, str, Exchange], list[str]]
     credential: Callable[[Request], Request]
     pace: Callable[[], object]
-    spent: Callable[[], bool]
+    stopped: Callable[[], bool]
     sent: int = 0
 
     def run(self, source: Source, count: int, seed: int) -> None:
-        limit, trouble = self.sent + count, list[Exception]()
+        limit, errors = self.sent + count, list[Exception]()
 
         @hypothesis.seed(seed)
         @hypothesis.settings(
@@ -97,23 +104,23 @@ class _Phase:
         )
         @hypothesis.given(source.drawn)
         def phase(drawn: tuple[str, Generated]) -> None:
-            if self.sent >= limit or trouble or self.spent():
+            if self.sent >= limit or errors or self.stopped():
                 return
             try:
                 self._send(source.case(*drawn))
-            except Exception as error:  # noqa: BLE001 - Hypothesis would send the case again to see it again
-                trouble.append(error)
+            except Exception as error:  # noqa: BLE001 - Hypothesis would repeat the case to confirm the error
+                errors.append(error)
 
-        if count and not self.spent():
+        if count and not self.stopped():
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):  # the contract allows no such request
                 phase()
-        if trouble:
-            raise trouble[0]
+        if errors:
+            raise errors[0]
 
     def _send(self, case: Case) -> None:
         self.pace()
-        if self.spent():
+        if self.stopped():
             return
         self.sent += 1
-        exchange = self.probe.send(case.sent(self.credential))
+        exchange = self.send(case.sent(self.credential))
         case.judged(exchange, lambda: self.judge(case.kind, case.task_id, exchange))

@@ -15,8 +15,8 @@ from attrs import define, evolve, field, frozen
 from mjrelay.base import Pattern
 from mjrelay.http import Redactor
 from mjrelay.semantics import scalar_text
-from mjrelay_conformance.checks import matching_ids, needed_checks
-from mjrelay_conformance.judging import CHECKS, Kind, Level, Observation, Outcome, findings, schema_of
+from mjrelay_conformance.checks import CHECKS, matching_ids, needed_checks
+from mjrelay_conformance.judging import Kind, Level, Observation, Outcome, findings, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

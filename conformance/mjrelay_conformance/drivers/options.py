@@ -1,8 +1,8 @@
-"""What a run of the suite is asked to do."""
+"""The options of a run of the suite."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -13,59 +13,46 @@ if TYPE_CHECKING:
 
 
 MAX_TIME = 600.0
-"""Seconds that a run has for a relay, unless the caller says how many."""
+"""Default time limit of a run for one relay, in seconds."""
 
 
-class Asked(Protocol):
-    """What every run that judges a relay may be asked, whoever sends the requests."""
+@frozen(kw_only=True)
+class SuiteOptions:
+    """
+    Options that ``mjrelay conform`` and ``mjrelay replay`` share.
 
-    @property
-    def base_url(self) -> str | None:
-        """Where the relay is."""
+    Attributes:
+        base_url: The base URL of the relay.
+        tasks: Known tasks, each as ``ID`` or ``ID=STATE``.
+        strict: Whether every finding counts, not only those of level MUST.
+        globs: Patterns of the ids of the checks to use; empty for all.
+        excluded: Patterns of the ids of the checks to leave out.
+        baseline: The file of accepted findings.
+        overlays: Overlays to apply to the contract.
+        report_dir: The directory for the record.
+        key_file: The file with the API key.
+    """
 
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Known tasks, as ID or ID=STATE."""
-
-    @property
-    def strict(self) -> bool:
-        """Whether every finding counts."""
-
-    @property
-    def globs(self) -> tuple[str, ...]:
-        """Of the ids of the checks that are used."""
-
-    @property
-    def excluded(self) -> tuple[str, ...]:
-        """Of the ids of those that are not."""
-
-    @property
-    def baseline(self) -> Path | None:
-        """The file of accepted findings."""
-
-    @property
-    def overlays(self) -> tuple[Path, ...]:
-        """Changes to the contract."""
-
-
-@frozen
-class ConformOptions:
-    """What one run is asked to do; see the options of ``mjrelay conform``."""
-
-    relay: str | None = None
     base_url: str | None = None
     tasks: tuple[str, ...] = ()
-    profile: str | None = None
-    fuzz: bool | None = None
-    cases: int | None = None
     strict: bool = False
-    dry_run: bool = False
     globs: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     baseline: Path | None = None
     overlays: tuple[Path, ...] = ()
     report_dir: Path | None = None
     key_file: Path | None = None
+
+
+@frozen(kw_only=True)
+class ConformOptions(SuiteOptions):
+    """The options of ``mjrelay conform``; its help describes them."""
+
+    relay: str | None = None
+    profile: str | None = None
+    fuzz: bool | None = None
+    cases: int | None = None
+    dry_run: bool = False
     rate: float | None = None
     max_requests: int | None = None
     max_time: float = MAX_TIME
@@ -76,4 +63,4 @@ class ConformOptions:
 
 
 class ConformError(MjrelayError):
-    """The run that was asked for makes no sense."""
+    """The options of a run are invalid."""

@@ -1,4 +1,4 @@
-"""What a run will send: a fixed list of requests, known before the first one leaves."""
+"""The plan of a run: a fixed list of requests, known before the first one is sent."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 PROFILES = {"read": 12, "auth": 24, "robust": 40, "all": 52}
 """
-The profiles, and how many requests each sends at most.
+The profiles, and the maximum number of requests of each.
 
-A live relay costs its user money and may ban whoever asks too often.
+Requests to a live relay cost money, and relays ban clients that send too many.
 """
 CAP = PROFILES["read"]
 
 ELSEWHERE = "X-Api-Key"
-"""A header field in which other services want a key."""
-_OTHER_WORD = "Token "
-"""A word that other services want before a key."""
+"""A header field that other services use for API keys."""
+_OTHER_SCHEME = "Token "
+"""An authentication scheme that other services use."""
 _ODD_IDS = {
-    "no id at all": "",
+    "an empty id": "",
     "a space": " ",
     "300 digits": "7" * 300,
-    "letters that are not ASCII": "\u4efb\u52a1-\u00e9",
+    "non-ASCII letters": "\u4efb\u52a1-\u00e9",
     "an encoded slash": "a/b",
     "two dots": "..",
     "a quotation mark": "' OR '1'='1",
@@ -45,28 +45,34 @@ _CHANGING = ("PUT", "PATCH", "DELETE")
 
 
 class PlanError(MjrelayError):
-    """The plan that was asked for cannot be made."""
+    """The plan cannot be made."""
 
 
 @frozen
 class KnownTask:
-    """A task that the caller knows to be there, and its state where that is known too."""
+    """A task that exists on the relay, and its state if the caller gave one."""
 
     task_id: str
     state: State | None = None
 
     @classmethod
     def parse(cls, text: str) -> KnownTask:
-        """The task that ``ID`` or ``ID=STATE`` names; raises `PlanError` for a state that is none."""
-        task_id, mark, word = text.rpartition("=")
+        """
+        Parse ``ID`` or ``ID=STATE``.
+
+        Raises:
+            PlanError: The id is empty, or the state is unknown.
+        """
+        task_id, separator, word = text.rpartition("=")
         if not text:
             raise PlanError("--task: the id is empty; write ID or ID=STATE")
-        if not mark:
+        if not separator:
             return cls(text)
         states = [state.value for state in State if state is not State.UNKNOWN]
         if word not in states or not task_id:
             raise PlanError(
-                f"--task {text}: {word!r} is no state; write ID or ID=STATE with one of {', '.join(states)}"
+                f"--task {text}: {word or 'an empty text'} is not a state; write ID or ID=STATE with one of "
+                f"{', '.join(states)}"
             )
         return cls(task_id, State(word))
 
@@ -74,11 +80,17 @@ class KnownTask:
 @frozen
 class Step:
     """
-    One request of a plan, and what it is for.
+    One request of a plan.
 
-    ``label`` says in words what is odd about it, ``credential`` is the name of the security scheme that it
-    uses, ``ids`` are the ones that a batch asks for. ``again`` is a second reading, some time after the
-    first.
+    Attributes:
+        kind: The purpose of the request.
+        task_id: The requested task id.
+        expected: The state of the task, if known.
+        request: The request.
+        label: What is special about the request, for reports.
+        credential: The name of the security scheme that it uses.
+        ids: The task ids of a batch request.
+        again: Whether it fetches a task a second time, some time after the first.
     """
 
     kind: Kind
@@ -106,28 +118,38 @@ def plan(
     careful: bool = False,
 ) -> list[Step]:
     """
-    The requests of a profile, in order; `PROFILES` says how many at most.
+    Plan the requests of a profile, in order.
 
-    ``read`` asks for tasks with the fetch operation alone: each known task, one that is missing, the known
-    ones again as far as the cap allows (succeeded ones first), and last with a wrong credential. ``auth``
-    adds other credentials, ``robust`` odd ids, other methods and the batch operation. Methods that could
-    change something come behind all that is to find the task as it was; ``careful`` leaves them out.
-    Raises `PlanError` where the tasks are too many, or not readable with GET or POST.
+    ``read`` uses only the fetch operation: for each known task, for a missing one, for the known ones again
+    within the limit (succeeded ones first), and last with a wrong API key. ``auth`` adds other credentials.
+    ``robust`` adds unusual ids, other methods and the batch operation. Methods that may change something come
+    last.
+
+    Args:
+        contract: The contract of the relay.
+        known: Existing tasks.
+        secret: The caller's API key.
+        profile: One of `PROFILES`.
+        seed: The random seed of made-up ids and keys.
+        careful: Leave out methods that may change something.
+
+    Raises:
+        PlanError: There are too many tasks, or the fetch operation uses neither GET nor POST.
     """
     return _Planner(contract, known, secret, seed).plan(profile, careful=careful)
 
 
 class _Planner:
-    """What the steps of a plan have in common: the contract, the tasks and the key."""
+    """Builds the steps of a plan for one contract, its tasks and the API key."""
 
     def __init__(self, contract: Contract, known: Sequence[KnownTask], secret: str, seed: int) -> None:
         self.contract = contract
         self.known = list(dict.fromkeys(known))
         self.secret = secret
-        self.chance = random.Random(seed)  # noqa: S311 - a plan is to be repeatable, not secret
-        shown = contract.reader.id(next(iter(contract.examples.values()), None))
-        pattern = str(known[0].task_id if known else shown)
-        # Short ids may count upwards: a made-up one has to be too long to be somebody's.
+        self.chance = random.Random(seed)  # noqa: S311 - a plan must be repeatable
+        example = contract.reader.id(next(iter(contract.examples.values()), None))
+        pattern = str(known[0].task_id if known else example)
+        # Short ids may be sequential, so a made-up id is longer.
         self.missing = another_text(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
         succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
         self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
@@ -135,10 +157,10 @@ class _Planner:
     def plan(self, profile: str, *, careful: bool) -> list[Step]:
         if self.contract.method not in {"GET", "POST"}:
             raise PlanError(
-                f"the fetch operation of {self.contract.name} is {self.contract.method}; "
-                "only GET and POST read"
+                f"the fetch operation of {self.contract.name} uses {self.contract.method}; "
+                "the suite supports GET and POST"
             )
-        steps = self._readings()
+        steps = self._fetches()
         if profile in {"robust", "all"}:
             steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
         if profile in {"auth", "all"}:
@@ -153,13 +175,13 @@ class _Planner:
             steps += self._other_methods(_CHANGING)
         return steps
 
-    def _readings(self) -> list[Step]:
+    def _fetches(self) -> list[Step]:
         closing = 0 if self.contract.open else 1
         least = len(self.known) + 1 + closing
         if least > CAP:
             raise PlanError(
-                f"{len(self.known)} tasks need {least} requests or more, and the limit is {CAP}: "
-                f"name {CAP - 1 - closing} tasks or fewer"
+                f"{len(self.known)} tasks need at least {least} requests, and the limit is {CAP}; "
+                f"name at most {CAP - 1 - closing} tasks"
             )
         again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[: CAP - least]
         return [
@@ -189,8 +211,8 @@ class _Planner:
             return []
         room = len(self.known) if batch.limit is None else max(batch.limit - 1, 1)
         ids = tuple(task.task_id for task in self.known)[:room]
-        asked = {
-            "known tasks and one that is missing": (*ids, self.missing),
+        batches = {
+            "known tasks and a missing one": (*ids, self.missing),
             "a missing one": (self.missing,),
         }
         return [
@@ -203,17 +225,17 @@ class _Planner:
                 self._scheme,
                 wanted,
             )
-            for label, wanted in asked.items()
+            for label, wanted in batches.items()
         ]
 
     def _alternatives(self) -> list[Step]:
         if not self.secret or not self.known:
             return []
-        ways = list(self.contract.credentials[1:])
-        ways += [evolve(one, prefix=one.prefix.lower()) for one in self.contract.credentials if one.prefix]
+        others = list(self.contract.credentials[1:])
+        others += [evolve(one, prefix=one.prefix.lower()) for one in self.contract.credentials if one.prefix]
         return [
-            self._step(Kind.ALTERNATIVE, self.first, label=str(way), credential=way, secret=self.secret)
-            for way in ways
+            self._step(Kind.ALTERNATIVE, self.first, label=str(other), credential=other, secret=self.secret)
+            for other in others
         ]
 
     def _without(self) -> Step:
@@ -230,21 +252,21 @@ class _Planner:
             return []
         ids = (self.first.task_id,)
         request = self.contract.batch_request(ids)
-        label = "no credential, several tasks at once"
+        label = "no credential, batch"
         return [Step(Kind.NO_CREDENTIAL, ids[0], self.first.state, request, label, ids=ids)]
 
     def _misplaced(self) -> list[Step]:
         if not self.secret:
             return []
         first = self.contract.credentials[0]
-        ways = [Credential("", "header", ELSEWHERE, "")]
+        places = [Credential("", "header", ELSEWHERE, "")]
         if first.place == "header":
-            ways.append(Credential("", "header", first.field, _OTHER_WORD))
+            places.append(Credential("", "header", first.field, _OTHER_SCHEME))
         taken = {(one.field.lower(), one.prefix) for one in self.contract.credentials}
         return [
-            self._step(Kind.MISPLACED, self.first, label=str(way), credential=way, secret=self.secret)
-            for way in ways
-            if (way.field.lower(), way.prefix) not in taken
+            self._step(Kind.MISPLACED, self.first, label=str(place), credential=place, secret=self.secret)
+            for place in places
+            if (place.field.lower(), place.prefix) not in taken
         ]
 
     def _wrong(self) -> Step:

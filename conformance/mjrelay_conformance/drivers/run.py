@@ -1,4 +1,4 @@
-"""One run of the suite, over embedded mocks or one relay at a URL."""
+"""One run of the suite, against the built-in mocks or one relay at a URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from mjrelay.contract import checked_key, environment_key, load_contract, missing_key, read_key, relay_names
 from mjrelay.http import Redactor, checked_url, is_loopback_url
-from mjrelay_conformance.checks import select_checks
+from mjrelay_conformance.checks import CHECKS, select_checks
 from mjrelay_conformance.drivers.options import ConformError
 from mjrelay_conformance.drivers.output import conform_command, results_file, show_plan
 from mjrelay_conformance.drivers.pace import Pace
@@ -33,55 +33,64 @@ _MOCK_KEY = "the-key-of-the-mock"
 _ORIGIN = "http://127.0.0.1"
 
 
-def judge_relays(options: ConformOptions, talk: Console) -> tuple[int | None, Record]:
+def judge_relays(options: ConformOptions, console: Console) -> tuple[int | None, Record]:
     """
-    The exit code and the record of a run; the code is None for a dry run.
+    Run the suite.
 
-    What is about to be sent to a live relay is told on ``talk`` before.
+    Args:
+        options: The options of the run.
+        console: Announces the number of requests before a live relay gets the first one.
+
+    Returns:
+        The exit code, which is None for a dry run, and the record.
+
+    Raises:
+        ConformError: The options are invalid.
     """
     run = _Run(
         options,
         select_checks(options.globs, options.excluded),
-        Baseline() if options.baseline is None else Baseline.load(options.baseline),
+        Baseline() if options.baseline is None else Baseline.load(options.baseline, CHECKS),
     )
-    return run.embedded() if options.base_url is None else run.remote(talk)
+    return run.embedded() if options.base_url is None else run.remote(console)
 
 
 @frozen
 class _Run:
-    """A run on its way: what was asked for, checked."""
+    """A run with validated options."""
 
     options: ConformOptions
     checks: list[Check] = field(repr=False)
     baseline: Baseline = field(repr=False)
 
     def embedded(self) -> tuple[int | None, Record]:
-        """Judge the mocks of one relay or of all."""
-        from mjrelay_conformance.mock import MockRelay, Server  # noqa: PLC0415 - a live run serves nothing
+        """Judge the mock of one relay, or the mocks of all relays."""
+        from mjrelay_conformance.mock import MockRelay, Server  # noqa: PLC0415 - a live run needs no mock
 
         options = self.options
         if options.tasks or options.key_file:
-            raise ConformError("--task and --key-file belong to a relay; say where it is with --base-url")
+            raise ConformError("--task and --key-file need a relay; give its URL with --base-url")
         terms = Terms.of(options, live=False)
-        record, verdicts = self._record("mock", terms, Redactor(_MOCK_KEY)), []
-        for name in relay_names() if options.relay is None else [options.relay]:
-            contract = load_contract(name, options.overlays)
-            mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
-            known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
-            steps = self._plan(contract, known, _MOCK_KEY, terms)
-            if options.dry_run:
-                show_plan(steps, _ORIGIN, record.redactor, terms.cases)
-                continue
-            judge = self._judge(contract, record, _MOCK_KEY)
-            with Server(mock) as base_url:
-                verdicts.append(self._judged(judge, base_url, steps, terms))
-        return (record.close(verdicts) if verdicts else None), record
+        verdicts: list[Verdict] = []
+        with self._record("mock", terms, Redactor(_MOCK_KEY)) as record:
+            for name in relay_names() if options.relay is None else [options.relay]:
+                contract = load_contract(name, options.overlays)
+                mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
+                known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
+                steps = self._plan(contract, known, _MOCK_KEY, terms)
+                if options.dry_run:
+                    show_plan(steps, _ORIGIN, record.redactor, terms.cases)
+                    continue
+                judge = self._judge(contract, record, _MOCK_KEY)
+                with Server(mock) as base_url:
+                    verdicts.append(self._judged(judge, base_url, steps, terms))
+            return (record.close(verdicts) if verdicts else None), record
 
-    def remote(self, talk: Console) -> tuple[int | None, Record]:
+    def remote(self, console: Console) -> tuple[int | None, Record]:
         """Judge the relay at a URL."""
         options = self.options
         if options.relay is None:
-            raise ConformError("--base-url needs the name of the relay whose contract is to be kept")
+            raise ConformError("--base-url needs the name of a relay, whose contract is used")
         contract = load_contract(options.relay, options.overlays)
         base_url = checked_url(options.base_url or "")
         key = self._key(contract)
@@ -89,8 +98,8 @@ class _Run:
         steps = self._plan(contract, [KnownTask.parse(text) for text in options.tasks], key, terms)
         if options.fuzz and terms.cases and not self._cases(terms, len(steps)):
             raise ConformError(
-                f"--fuzz: the plan takes all {len(steps)} requests that a run may send; name fewer tasks, or "
-                "allow more with --max-requests"
+                f"--fuzz: the plan uses all {len(steps)} requests that the run may send; name fewer tasks, "
+                "or allow more requests with --max-requests"
             )
         terms = evolve(terms, cases=self._cases(terms, len(steps)))
         record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
@@ -99,19 +108,19 @@ class _Run:
             return None, record
         if terms.live:
             count = len(steps) + terms.cases
-            talk.print(
+            console.print(
                 f"sending {count} requests to {base_url}, {terms.pause:g} s apart",
                 highlight=False,
                 markup=False,
             )
             if terms.profile != "read" and not (options.yes or options.operator):
                 raise ConformError(
-                    f"profile {terms.profile} sends {count} requests to a live relay, with wrong credentials "
-                    "or odd ones among them; look at them with --dry-run, and say --yes"
+                    f"profile {terms.profile} sends {count} requests to a live relay, some of them with "
+                    "wrong API keys or unusual ids; review them with --dry-run, then add --yes"
                 )
-        return record.close(
-            [self._judged(self._judge(contract, record, key), base_url, steps, terms)]
-        ), record
+        with record:
+            verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
+            return record.close([verdict]), record
 
     def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
         secrets = (key,) if key else ()
@@ -141,7 +150,7 @@ class _Run:
         return steps
 
     def _cases(self, terms: Terms, planned: int) -> int:
-        """On a live relay that is not one's own, the property-based phase gets what the plan leaves."""
+        """Limit the generated requests to what the plan leaves, unless the caller operates the relay."""
         room = self.options.max_requests
         if room is None and terms.live and not self.options.operator:
             room = PROFILES[terms.profile]
@@ -158,7 +167,7 @@ class _Run:
 
     def _record(self, mode: str, terms: Terms, redactor: Redactor) -> Record:
         options = self.options
-        said = {
+        described = {
             "mode": mode,
             "profile": terms.profile,
             "fuzz": terms.cases > 0,
@@ -169,4 +178,4 @@ class _Run:
             "overlays": [path.name for path in options.overlays],
         }
         report_dir = None if options.dry_run else options.report_dir
-        return Record(results_file(report_dir), redactor, said, conform_command(options, terms))
+        return Record(results_file(report_dir), redactor, described, conform_command(options, terms))

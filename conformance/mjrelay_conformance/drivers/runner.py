@@ -1,19 +1,20 @@
-"""Drives a plan, and the property-based phase behind it, against one relay."""
+"""Judge the exchanges of one relay, and run a plan and the property-based phase against it."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
 
 from mjrelay.http import Request
+from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import Step
 from mjrelay_conformance.judging import (
-    CHECKS,
     REFUSED,
     Baseline,
+    Coverage,
     Kind,
     Observation,
     Outcome,
@@ -26,28 +27,33 @@ from mjrelay_conformance.judging import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Protocol
 
     from mjrelay.contract import Contract
-    from mjrelay.http import Exchange
-    from mjrelay_conformance.judging import Check, Record, Schema, Verdict
+    from mjrelay.http import Exchange, Redactor
+    from mjrelay_conformance.judging import Check, Record, Verdict
 
-    class Sender(Protocol):
-        """Sends requests, each once, to one relay."""
 
-        base_url: str
-        sent: int
+class Sender(Protocol):
+    """Send requests to one relay, each of them once."""
 
-        def send(self, request: Request) -> Exchange:
-            """What a request leads to."""
+    base_url: str
+    sent: int
+
+    def send(self, request: Request) -> Exchange:
+        """Send a request and return the exchange."""
 
 
 @define
 class Judge:
     """
-    Judges the exchanges of one relay, one after the other, and at last the relay, whoever sent them.
+    Judge the observations of one relay in order, then conclude with a verdict.
 
-    With ``strict`` every finding counts, not only a broken MUST; what the ``baseline`` accepts does not.
+    A driver calls `judge` for each observation, whatever its source: a plan, recorded traffic or a proxy. Its
+    memory does not grow with the number of exchanges: ``rows`` keeps one row for each combination of check,
+    level and outcome, and `Coverage` keeps counts. The record keeps everything.
+
+    With ``strict`` every finding counts, else only those of level MUST. Findings that the ``baseline``
+    accepts do not count.
     """
 
     contract: Contract
@@ -56,61 +62,58 @@ class Judge:
     secrets: tuple[str, ...] = field(repr=False)
     strict: bool = False
     baseline: Baseline = field(factory=Baseline)
-    observations: list[Observation] = field(factory=list, init=False, repr=False)
-    rows: list[Row] = field(factory=list, init=False, repr=False)
-    _schema: Schema = field(init=False, repr=False)
-    _accepted: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._schema = schema_of(self.contract)
-
-    def observe(self, step: Step, exchange: Exchange) -> Observation:
-        """An exchange as the checks see it, with what came before."""
-        if step.kind in REFUSED:
-            before = [o for o in self.observations if o.kind in REFUSED]
-        else:
-            tasks = [o for o in self.observations if o.kind is Kind.KNOWN]
-            before = [o for o in tasks if step.kind is Kind.BATCH or o.task_id == step.task_id]
-        return Observation(
-            contract=self.contract,
-            schema=self._schema,
-            kind=step.kind,
-            task_id=step.task_id,
-            exchange=exchange,
-            expected=step.expected,
-            earlier=tuple(before),
-            accepted=self._accepted,
-            proven=self._proven,
-            secrets=self.secrets,
-            ids=step.ids,
-            credential=step.credential,
-        )
+    coverage: Coverage = field(factory=Coverage, init=False, repr=False)
+    _rows: dict[tuple[object, ...], Row] = field(factory=dict, init=False, repr=False)
 
     @property
-    def _proven(self) -> bool:
-        tasks = [o for o in self.observations if o.kind is Kind.KNOWN]
-        return not tasks or any(o.task is not None and o.reader.id(o.task) is not None for o in tasks)
+    def rows(self) -> list[Row]:
+        """The first row of each combination of check, level and outcome."""
+        return list(self._rows.values())
 
-    def judge(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
-        """The rows of one exchange, which count and are recorded."""
+    def judge(
+        self,
+        observation: Observation,
+        *,
+        label: str,
+        driver: str,
+        base_url: str,
+        redactor: Redactor | None = None,
+    ) -> list[Row]:
+        """
+        Judge and record one observation.
+
+        Args:
+            observation: The exchange, with the earlier ones that checks compare it with.
+            label: What is special about the exchange, for reports.
+            driver: The source of the exchange: ``plan``, ``fuzz`` or ``replay``.
+            base_url: The part of the exchange's URL that precedes the contract's path.
+            redactor: Replaces the record's own redactor for this exchange.
+
+        Returns:
+            The rows of all checks that apply to the exchange.
+        """
         rows = judge_observation(observation, self.record.next_number(), self.checks)
-        self.observations.append(observation)
-        self._accepted = self._accepted or observation.exchange.status == 200
-        self.rows += rows
-        self.record.add(observation, rows, driver=driver, label=label, base_url=base_url)
+        self.coverage.add(observation)
+        self._keep(rows)
+        self.record.add(observation, rows, driver=driver, label=label, base_url=base_url, redactor=redactor)
         return rows
 
-    def judge_new(self, observation: Observation, *, label: str, driver: str, base_url: str) -> list[Row]:
-        """What an exchange shows that none before it did; it is recorded only where it shows something."""
-        found = {row.check for row in self.rows if row.finding}
+    def judge_generated(self, observation: Observation, *, label: str, base_url: str) -> list[Row]:
+        """
+        Judge the response to a generated request, and record it only if it shows a new finding.
+
+        Returns:
+            The findings and errors of checks that found nothing before.
+        """
+        found = {row.check for row in self._rows.values() if row.finding}
         rows = [
             row
             for row in judge_observation(observation, self.record.next_number(), self.checks)
             if row.outcome in {Outcome.FAIL, Outcome.ERROR} and row.check not in found
         ]
         if rows:
-            self.rows += rows
-            self.record.add(observation, rows, driver=driver, label=label, base_url=base_url)
+            self._keep(rows)
+            self.record.add(observation, rows, driver="fuzz", label=label, base_url=base_url)
         return rows
 
     def conclude(
@@ -121,94 +124,138 @@ class Judge:
         stopped: str | None = None,
         recorded: bool = False,
     ) -> Verdict:
-        """Say which checks proved nothing, and what all of it says of the relay, asked or ``recorded``."""
-        self._unproven()
-        found = features(self.contract, self.observations, recorded=recorded)
+        """
+        Record the verdict on the relay, and the checks that were not exercised.
+
+        Args:
+            requests: How many requests were sent.
+            fuzz: What the property-based phase did.
+            stopped: Why the run stopped early.
+            recorded: Whether the exchanges come from recorded traffic.
+
+        Returns:
+            The verdict.
+        """
+        self._add_unexercised()
+        found = features(self.contract, self.coverage, recorded=recorded)
         accepted = self.baseline.checks(self.contract.name)
-        said = reach_verdict(
+        verdict = reach_verdict(
             found,
-            self.observations,
-            [row for row in self.rows if row.check not in accepted or not row.finding],
+            self.coverage,
+            [row for row in self._rows.values() if row.check not in accepted or not row.finding],
             strict=self.strict,
             whole=len(self.checks) == len(CHECKS),
         )
         self.record.add_relay(
             self.contract,
-            said,
+            verdict,
             found,
             requests=requests,
             fuzz=fuzz,
             stopped=stopped,
             baseline=self.baseline.applied(self.contract.name, self.rows) if accepted else None,
         )
-        return said
+        return verdict
 
-    def _unproven(self) -> None:
-        proven = {row.check for row in self.rows if row.outcome in {Outcome.PASS, Outcome.FAIL}}
+    def _keep(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._rows.setdefault((row.check, row.level, row.outcome), row)
+
+    def _add_unexercised(self) -> None:
+        proven = {row.check for row in self._rows.values() if row.outcome in {Outcome.PASS, Outcome.FAIL}}
         rows = [
             Row(self.contract.name, one.id, one.level, Outcome.NOT_EXERCISED, None, None, None, None)
             for one in self.checks
             if one.id not in proven
         ]
-        self.rows += rows
+        self._keep(rows)
         self.record.add_rows(rows)
 
 
 @define
 class Runner:
-    """Sends what a plan says to one relay, at a pace, and lets a judge see what comes back."""
+    """Send the requests of a plan to one relay at a given pace, and pass the responses to a judge."""
 
     probe: Sender
     judge: Judge
     pace: Pace = field(factory=Pace)
+    _observations: list[Observation] = field(factory=list, init=False, repr=False)
 
     def run(self, plan: Iterable[Step], *, cases: int = 0, seed: int = 0, mode: str = "full") -> Verdict:
         """
-        The verdict on the relay, after the plan and up to ``cases`` cases of the property-based phase.
+        Run a plan, then up to ``cases`` generated requests.
 
-        ``mode`` is that phase's, ``full`` or ``gentle``.
+        Args:
+            plan: The requests to send, in order.
+            cases: The number of requests of the property-based phase; 0 skips it.
+            seed: The random seed of that phase.
+            mode: The mode of that phase, ``full`` or ``gentle``.
+
+        Returns:
+            The verdict on the relay.
         """
         steps = deque(plan)
         known = {step.task_id: step for step in steps if step.kind is Kind.KNOWN}
         while steps and self.pace.wait(steps[0].task_id if steps[0].again else None):
             step = steps.popleft()
-            observation = self.judge.observe(step, self.probe.send(step.request))
+            observation = self._observe(step, self.probe.send(step.request))
+            self._observations.append(observation)
             self.judge.judge(observation, label=str(step), driver="plan", base_url=self.probe.base_url)
             if self.pace.learn(observation):
                 steps.appendleft(step)
         fuzzed = self._fuzz(known, cases, seed, mode) if cases and self.pace.stopped is None else None
         return self.judge.conclude(requests=self.probe.sent, fuzz=fuzzed, stopped=self.pace.stopped)
 
+    def _observe(self, step: Step, exchange: Exchange) -> Observation:
+        """Combine an exchange with the earlier observations that checks compare it with."""
+        tasks = [o for o in self._observations if o.kind is Kind.KNOWN]
+        if step.kind in REFUSED:
+            earlier = [o for o in self._observations if o.kind in REFUSED]
+        else:
+            earlier = [o for o in tasks if step.kind is Kind.BATCH or o.task_id == step.task_id]
+        return Observation(
+            contract=self.judge.contract,
+            schema=schema_of(self.judge.contract),
+            kind=step.kind,
+            task_id=step.task_id,
+            exchange=exchange,
+            expected=step.expected,
+            earlier=tuple(earlier),
+            accepted=any(o.exchange.status == 200 for o in self._observations),
+            proven=not tasks or any(o.task is not None and o.reader.id(o.task) is not None for o in tasks),
+            secrets=self.judge.secrets,
+            ids=step.ids,
+            credential=step.credential,
+        )
+
     def _fuzz(self, known: dict[str, Step], cases: int, seed: int, mode: str) -> dict[str, Any]:
-        """What only odd requests show: findings of checks that the plan found nothing against."""
+        """Run the property-based phase; it reports findings of checks that found nothing before."""
         from mjrelay_conformance.drivers import fuzz  # noqa: PLC0415 - schemathesis takes long to import
 
         reached = 0
 
-        def judged(kind: Kind, task_id: str, exchange: Exchange) -> list[str]:
+        def judge(kind: Kind, task_id: str, exchange: Exchange) -> list[str]:
             nonlocal reached
             reached += exchange.status == 200
             expected = known[task_id].expected if kind is Kind.KNOWN and task_id in known else None
             step = Step(kind, task_id, expected, Request(exchange.method, exchange.url), "generated")
-            observation = self.judge.observe(step, exchange)
-            rows = self.judge.judge_new(
-                observation, label=str(step), driver="fuzz", base_url=self.probe.base_url
-            )
+            observation = self._observe(step, exchange)
+            rows = self.judge.judge_generated(observation, label=str(step), base_url=self.probe.base_url)
             self.pace.learn(observation)
             return [row.check for row in rows]
 
         sent = fuzz.run(
             self.judge.contract,
-            self.probe,
-            judged,
+            self.probe.send,
+            judge,
             ids=sorted(known),
             credential=self._authenticated,
             secret=next(iter(self.judge.secrets), ""),
             cases=cases,
             seed=seed,
             mode=mode,
-            pace=lambda: self.pace.wait(),  # noqa: PLW0108 - no second reading is meant
-            spent=lambda: self.pace.stopped is not None,
+            pace=lambda: self.pace.wait(),  # noqa: PLW0108 - generated requests have no spacing
+            stopped=lambda: self.pace.stopped is not None,
         )
         return {"cases": sent, "reached_200": reached, "seed": seed, "mode": mode}
 

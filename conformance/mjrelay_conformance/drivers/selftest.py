@@ -1,9 +1,9 @@
 """
-The suite judged by itself: whether it names each fault of the mock, and says nothing against correct relays.
+The self-test: the suite must detect each fault of the mock, and report nothing for correct relays.
 
-``python -m mjrelay_conformance.drivers.selftest`` prints what it says of each fault of each packaged relay,
-and ends with 1 where a fault is missed or a correct relay is blamed. ``--page FILE`` compares a page that
-shows all checks and the faults that they find, and with ``--write`` writes it.
+``python -m mjrelay_conformance.drivers.selftest`` runs the suite against each fault of each relay's mock, and
+exits with 1 if a fault is missed or a correct relay has a finding. ``--page FILE`` compares the page that
+lists all checks and the faults that they detect; with ``--write`` it writes the page.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from attrs import define, field, frozen
 from mjrelay.base import Clock
 from mjrelay.contract import load_contract, relay_names
 from mjrelay.http import Exchange, Redactor, join_url
-from mjrelay_conformance.checks import select_checks
+from mjrelay_conformance.checks import CHECKS, select_checks
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.probe import LARGEST_BODY, LATE, fields_of, inflated
 from mjrelay_conformance.drivers.runner import Judge, Runner
-from mjrelay_conformance.judging import CHECKS, OVERLONG, Record
+from mjrelay_conformance.judging import OVERLONG, Record
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 
 KEY = "the-key-of-the-mock"
 CASES = 25
-"""Requests of the property-based phase, where a fault is seen by it alone; a run on a mock has twice that."""
+"""Generated requests for faults that need the property-based phase; an ordinary run sends twice as many."""
 MOST = 4
-"""Findings that one fault may lead to."""
+"""Maximum number of checks that one fault may break."""
 _DEADLINE = 30.0
-"""Seconds after which an answer is too late."""
+"""The default timeout of an exchange, in seconds."""
 
 
 @frozen
 class Trial:
     """
-    What the suite says of one relay's mock.
+    The result of the suite for one relay's mock.
 
-    ``fault`` and ``dialect`` say what is special about it; it is correct where there is no fault.
+    The mock has a ``fault`` or a ``dialect``, or is plain. Without a fault it is correct.
     """
 
     relay: str
@@ -63,16 +63,16 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What is special about the mock, in a word."""
+        """The name of the fault or the dialect."""
         return self.fault or self.dialect or "correct"
 
     @property
-    def complaint(self) -> str | None:
-        """What is wrong with the suite, None where nothing is."""
+    def problem(self) -> str | None:
+        """What the suite got wrong; None if nothing."""
         if self.errors:
-            return f"checks broke: {'; '.join(self.errors)}"
+            return f"checks crashed: {'; '.join(self.errors)}"
         if self.fault is None:
-            return f"a correct relay is blamed: {', '.join(self.found)}" if self.found else None
+            return f"findings for a correct relay: {', '.join(self.found)}" if self.found else None
         breaks = FAULTS[self.fault].breaks
         if not {*breaks} & {*self.found}:
             return f"missed: {' or '.join(breaks)}; found: {', '.join(self.found) or 'nothing'}"
@@ -84,9 +84,9 @@ class Trial:
 @define
 class Direct:
     """
-    Sends requests to a mock relay as the probe does, without a network and without waiting.
+    Send requests to a mock as `Probe` does, without a network and without waiting.
 
-    What would take time is added to ``elapsed`` instead; more than ``deadline`` seconds are too late.
+    Delays are added to ``elapsed``; an exchange that takes more than ``deadline`` seconds times out.
     """
 
     app: MockRelay = field(repr=False)
@@ -99,12 +99,12 @@ class Direct:
         self._redactor = Redactor(self.app.key)
 
     def send(self, request: Request) -> Exchange:
-        """The exchange that a request leads to."""
+        """Send a request and return the exchange."""
         self.sent += 1
         fields = fields_of(request, self.base_url.partition("://")[2])
-        answer = self.app.answer(request.method, request.target, fields, request.body)
-        status, headers, body, failure = self._received(request, answer)
-        passed = answer.delay + (answer.stall if answer.broken else 0.0)
+        response = self.app.answer(request.method, request.target, fields, request.body)
+        status, headers, body, failure = self._received(request, response)
+        elapsed = response.delay + (response.stall if response.broken else 0.0)
         return Exchange(
             method=request.method,
             url=self._redactor.text(join_url(self.base_url, request.target)),
@@ -113,54 +113,54 @@ class Direct:
             status=status,
             headers=headers,
             body=body,
-            elapsed=min(passed, self.deadline),
+            elapsed=min(elapsed, self.deadline),
             failure=failure,
         )
 
     def _received(
-        self, request: Request, answer: MockResponse
+        self, request: Request, response: MockResponse
     ) -> tuple[int | None, Headers, bytes, str | None]:
-        """What of an answer comes in time: status, header fields, body, and what went wrong."""
-        if answer.delay >= self.deadline:
+        """Return what arrives in time: status, header fields, body and failure."""
+        if response.delay >= self.deadline:
             return None, (), b"", LATE
-        own: Headers = (("date", formatdate(self.app.clock(), usegmt=True)), *answer.framed)
-        # A header field is sent in UTF-8 and read as what HTTP takes it for.
-        headers = tuple((name, value.encode().decode("latin-1")) for name, value in own)
-        body = answer.body[: answer.cut]
+        sent: Headers = (("date", formatdate(self.app.clock(), usegmt=True)), *response.framed)
+        # The server encodes header fields as UTF-8, and HTTP clients decode them as Latin-1.
+        headers = tuple((name, value.encode().decode("latin-1")) for name, value in sent)
+        body = response.body[: response.cut]
         if request.method == "HEAD":
-            return answer.status, headers, b"", None
+            return response.status, headers, b"", None
         failure = None
-        if answer.broken:
-            late = answer.delay + answer.stall >= self.deadline
-            left = len(answer.body) - len(body)
+        if response.broken:
+            late = response.delay + response.stall >= self.deadline
+            left = len(response.body) - len(body)
             failure = LATE if late else f"the connection ended {left} bytes before the body did"
         elif len(body) > LARGEST_BODY:
             failure = OVERLONG
         if failure is None:
             body, failure = inflated(headers, body)
-        return answer.status, headers, body, failure
+        return response.status, headers, body, failure
 
 
 class _NoWaiting(Clock):
-    """A clock by which nobody has to wait."""
+    """A clock that does not wait."""
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, at once."""
+        """Return immediately."""
 
 
 @define
 class _Blank(Record):
-    """A record in which nothing is written down; writing would take half of the time."""
+    """A record that stores nothing, because that would take half of the time."""
 
     def add(self, *_: Any, **__: Any) -> None:
-        """Leave an exchange out."""
+        """Do nothing."""
 
     def add_rows(self, rows: Iterable[Row]) -> None:
-        """Leave rows out."""
+        """Do nothing."""
 
 
 def trials(relay: str) -> Iterator[Trial]:
-    """Every way in which a relay's mock can be, not yet tried: correct, in each dialect, with each fault."""
+    """Yield the trials of a relay, not yet run: the plain mock, each dialect, and each fault."""
     contract = load_contract(relay, ())
     yield Trial(relay)
     for dialect in DIALECTS.values():
@@ -171,8 +171,8 @@ def trials(relay: str) -> Iterator[Trial]:
             yield Trial(relay, fault.name)
 
 
-def tried(trial: Trial) -> Trial:
-    """The trial with the checks that found something, the plan being the largest that there is."""
+def run_trial(trial: Trial) -> Trial:
+    """Run the largest plan against the mock of a trial, and return the trial with its result."""
     contract = load_contract(trial.relay, ())
     faults = () if trial.fault is None else (trial.fault,)
     mock = MockRelay(contract, key=KEY, faults=faults, dialect=trial.dialect)
@@ -194,35 +194,35 @@ def tried(trial: Trial) -> Trial:
 
 
 def run(names: Iterable[str]) -> list[Trial]:
-    """Every trial of some relays, on as many processors as there are."""
+    """Run all trials of some relays on all processors."""
     pending = [trial for relay in names for trial in trials(relay)]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        return list(pool.map(tried, pending, chunksize=8))
+        return list(pool.map(run_trial, pending, chunksize=8))
 
 
 def unproven(done: Iterable[Trial]) -> list[str]:
-    """The checks that no fault of any relay makes speak."""
-    spoken = {id_ for trial in done for id_ in trial.found}
-    return [id_ for id_ in CHECKS if id_ not in spoken]
+    """Return the checks that no fault of any relay breaks."""
+    broken = {id_ for trial in done for id_ in trial.found}
+    return [id_ for id_ in CHECKS if id_ not in broken]
 
 
 def lines(done: Sequence[Trial]) -> Iterator[str]:
-    """The trials, one line for each, and a summary."""
+    """Yield one line for each trial, and a summary."""
     for trial in done:
-        said = trial.complaint or ", ".join(trial.found) or "nothing to say"
-        yield f"{'MISS' if trial.complaint else 'ok':5}{trial.relay:12}{trial.name:28}{said}"
+        result = trial.problem or ", ".join(trial.found) or "no finding"
+        yield f"{'MISS' if trial.problem else 'ok':5}{trial.relay:12}{trial.name:28}{result}"
     counts = [len(trial.found) for trial in done if trial.fault]
-    missed = sum(trial.complaint is not None for trial in done)
+    missed = sum(trial.problem is not None for trial in done)
     yield (
-        f"{len(done)} trials, {missed} not as they should be; findings for each fault: "
-        f"median {statistics.median(counts):g}, at most {max(counts)}"
+        f"{len(done)} trials, {missed} with a wrong result; findings per fault: "
+        f"median {statistics.median(counts):g}, maximum {max(counts)}"
     )
-    if silent := unproven(done):
-        yield f"checks that no fault makes speak: {', '.join(silent)}"
+    if checks := unproven(done):
+        yield f"checks that no fault breaks: {', '.join(checks)}"
 
 
 def page(done: Sequence[Trial]) -> str:
-    """The checks, what each says and the faults that it finds, as a page in Markdown."""
+    """Render the Markdown page that lists each check and the faults that it detects."""
     rows = []
     for one in CHECKS.values():
         faults = {trial.fault for trial in done if trial.fault and one.id in trial.found}
@@ -236,26 +236,28 @@ def page(done: Sequence[Trial]) -> str:
 _PAGE = """\
 # Checks
 
-What the suite says of a relay, and the faults of the mock by which that is proven.
-`nox -s selftest` shows each fault of each relay to the suite, and fails where this page says otherwise.
-A fault in brackets breaks this sentence too, but is named by another check.
-How much a breach weighs is the most that it can: where a contract knows less, it weighs less.
+Each check is one sentence about a relay, proven by faults of the mock.
+`nox -s selftest` runs the suite against each fault of each relay, and fails if this page is out of date.
+A fault in brackets breaks the check too, but belongs to another one.
+The level is the highest one: it is lower if the contract has only weaker evidence.
 
-| check | level | says | faults |
+`mjrelay conform RELAY --explain CHECK` explains a check.
+
+| check | level | sentence | faults |
 |---|---|---|---|
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the self-test; 1 where the suite, or the page about it, is not as it should be."""
+    """Run the self-test; return 1 if a result is wrong or the page is out of date."""
     parser = argparse.ArgumentParser(prog="mjrelay_conformance.drivers.selftest", description=__doc__)
-    parser.add_argument("relays", nargs="*", help="relays to try; all that are packaged where none is named")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="the page about the checks")
-    parser.add_argument("--write", action="store_true", help="write the page, instead of comparing it")
+    parser.add_argument("relays", nargs="*", help="relays to test (default: all)")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="the page that lists the checks")
+    parser.add_argument("--write", action="store_true", help="write the page instead of comparing it")
     options = parser.parse_args(arguments)
     done = run(options.relays or relay_names())
     sys.stdout.write("".join(f"{line}\n" for line in lines(done)))
-    wrong = any(trial.complaint for trial in done)
+    wrong = any(trial.problem for trial in done)
     if options.page is not None and not options.relays:
         if options.write:
             options.page.write_text(page(done), encoding="utf-8")

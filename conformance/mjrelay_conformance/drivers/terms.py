@@ -1,4 +1,4 @@
-"""What a run may do to a relay: how many requests, how fast, and for how long."""
+"""The limits of a run: how many requests, how fast, and for how long."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mjrelay.base import MissingExtraError
 from mjrelay_conformance.drivers.options import ConformError, ConformOptions
 
 CASES = 50
-"""Requests of the property-based phase, unless the caller says how many."""
+"""Default number of requests of the property-based phase."""
 
 
 @frozen
 class Terms:
-    """What a run may do to a relay: ``live`` says that it costs money, the times are in seconds."""
+    """The limits of a run; ``live`` means a relay that is not on loopback. Times are in seconds."""
 
     live: bool
     profile: str
@@ -27,7 +27,7 @@ class Terms:
 
     @classmethod
     def of(cls, options: ConformOptions, *, live: bool) -> Terms:
-        """The terms for a relay; raises `ConformError` for what a live one is to be spared."""
+        """Derive the limits from the options; raises `ConformError` if they exceed those of a live relay."""
         profile = options.profile or ("read" if live else "all")
         full = not live or options.operator
         cases = CASES if options.cases is None else options.cases
@@ -38,8 +38,8 @@ class Terms:
         rate = options.rate
         if rate is not None and gentle and rate > 1:
             raise ConformError(
-                f"--rate {rate:g}: a live relay gets one request a second at most, unless you operate it "
-                "and say so with --i-operate-this-relay"
+                f"--rate {rate:g}: a live relay gets at most one request per second; if you operate the "
+                "relay, add --i-operate-this-relay"
             )
         return cls(
             live=live,
@@ -53,7 +53,7 @@ class Terms:
 
 
 def _require_generator() -> None:
-    """Raise `MissingExtraError` where what makes cases is not installed; before anything is sent."""
+    """Raise `MissingExtraError` if Schemathesis is not installed, before any request is sent."""
     try:
         import_module("mjrelay_conformance.drivers.cases")
     except ModuleNotFoundError as error:

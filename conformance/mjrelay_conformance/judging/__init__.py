@@ -1,38 +1,39 @@
 """
-What is known of an exchange, and what is judged of it: observations, checks, verdicts and the record.
+Observations, the definition of checks, verdicts and the record.
 
-It may import mjrelay alone; no check, no mock and nothing that sends a request belongs here.
+This package imports only mjrelay. It contains no checks and no mock, and sends no requests.
 """
 
 from mjrelay_conformance.judging.baseline import Baseline
 from mjrelay_conformance.judging.checking import (
-    CHECKS,
     PASSED,
     Check,
     Judgement,
     Level,
     Outcome,
     Row,
+    blocked,
+    define_check,
     failed,
     findings,
+    inconclusive,
     judge_observation,
     not_applicable,
-    register_check,
 )
 from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
 from mjrelay_conformance.judging.samples import another_text
 from mjrelay_conformance.judging.schema import Schema, schema_of
-from mjrelay_conformance.judging.verdicts import Verdict, features, reach_verdict
+from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
 
 __all__ = [
-    "CHECKS",
     "FORMAT",
     "OVERLONG",
     "PASSED",
     "REFUSED",
     "Baseline",
     "Check",
+    "Coverage",
     "Judgement",
     "Kind",
     "Level",
@@ -43,14 +44,16 @@ __all__ = [
     "Schema",
     "Verdict",
     "another_text",
+    "blocked",
+    "define_check",
     "draft_path",
     "failed",
     "features",
     "findings",
+    "inconclusive",
     "judge_observation",
     "not_applicable",
     "reach_verdict",
-    "register_check",
     "replacing_file",
     "schema_of",
     "schema_text",

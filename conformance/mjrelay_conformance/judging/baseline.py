@@ -1,4 +1,4 @@
-"""Findings that are known and accepted, each with its reason and the day on which that was decided."""
+"""The baseline: accepted findings, each with a reason and a date."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from attrs import asdict, field, frozen
 
 from mjrelay.base import ContractError, MjrelayError, did_you_mean, nearest_names
 from mjrelay.contract import load_yaml, plain_yaml
-from mjrelay_conformance.judging.checking import CHECKS, Outcome
+from mjrelay_conformance.judging.checking import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from mjrelay_conformance.judging.checking import Row
@@ -28,7 +28,7 @@ class BaselineError(MjrelayError):
 
 @frozen
 class Accepted:
-    """One finding that does not count; ``date`` is an ISO 8601 day."""
+    """One accepted finding; ``date`` is an ISO 8601 date."""
 
     relay: str
     check: str
@@ -39,34 +39,42 @@ class Accepted:
 @frozen
 class Baseline:
     """
-    The findings that were accepted.
+    The accepted findings.
 
-    It is strict: where a check that is accepted to find something finds nothing any more, the line has to go,
-    so that the file says what is and not what was.
+    The baseline is strict: if an accepted check passes, its entry must be removed.
     """
 
     accepted: tuple[Accepted, ...] = field(default=())
 
     @classmethod
-    def load(cls, path: Path) -> Baseline:
-        """The baseline in a YAML file, a list of entries; raises `BaselineError` for what is none."""
+    def load(cls, path: Path, checks: Collection[str]) -> Baseline:
+        """
+        Load a baseline from a YAML file, which is a list of entries.
+
+        Args:
+            path: The file.
+            checks: The ids of all checks.
+
+        Raises:
+            BaselineError: The file is not a valid baseline.
+        """
         try:
             document = plain_yaml(load_yaml(path))
         except ContractError as error:
             raise BaselineError(f"--baseline: {error}") from error
         if not isinstance(document, list):
-            raise BaselineError(f"--baseline {path}: is no list; {_EXAMPLE}")
-        return cls(tuple(_entry(path, number, entry) for number, entry in enumerate(document, 1)))
+            raise BaselineError(f"--baseline {path} is not a list; {_EXAMPLE}")
+        return cls(tuple(_entry(path, number, entry, checks) for number, entry in enumerate(document, 1)))
 
     def checks(self, relay: str) -> frozenset[str]:
-        """The checks whose findings are accepted for a relay."""
+        """Return the ids of the checks whose findings are accepted for a relay."""
         return frozenset(one.check for one in self.accepted if one.relay == relay)
 
     def applied(self, relay: str, rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
         """
-        What of the baseline is ``accepted`` in this run, and what is ``gone`` from it.
+        Return the entries that are ``accepted`` in this run, and those that are ``gone``.
 
-        A check that judged nothing this time is neither.
+        A check that was not exercised is neither.
         """
         found = {row.check for row in rows if row.finding}
         passed = {row.check for row in rows if row.outcome is Outcome.PASS}
@@ -81,20 +89,20 @@ def _shown(one: Accepted) -> dict[str, Any]:
     return {name: value for name, value in asdict(one).items() if name != "relay"}
 
 
-def _entry(path: Path, number: int, entry: Any) -> Accepted:
+def _entry(path: Path, number: int, entry: Any, checks: Collection[str]) -> Accepted:
     where = f"--baseline {path}, entry {number}"
     if not isinstance(entry, dict) or entry.keys() != _KEYS:
-        raise BaselineError(f"{where}: needs {', '.join(sorted(_KEYS))} and nothing else; {_EXAMPLE}")
+        raise BaselineError(f"{where}: must have exactly the keys {', '.join(sorted(_KEYS))}; {_EXAMPLE}")
     texts = {name: str(value).strip() for name, value in entry.items()}
     empty = [name for name, text in texts.items() if not text or entry[name] is None]
     if empty:
         raise BaselineError(f"{where}: {empty[0]} is empty; {_EXAMPLE}")
-    if texts["check"] not in CHECKS:
-        near = nearest_names(texts["check"], CHECKS, count=1, cutoff=0.6)
+    if texts["check"] not in checks:
+        near = nearest_names(texts["check"], checks, count=1, cutoff=0.6)
         hint = did_you_mean(near) or "list them with: mjrelay conform --list"
-        raise BaselineError(f"{where}: no check is called {texts['check']}; {hint}")
+        raise BaselineError(f"{where}: there is no check {texts['check']}; {hint}")
     try:
         day = date.fromisoformat(texts["date"])
     except ValueError as error:
-        raise BaselineError(f"{where}: {texts['date']!r} is no date; write YYYY-MM-DD") from error
+        raise BaselineError(f"{where}: {texts['date']} is not a date; write YYYY-MM-DD") from error
     return Accepted(texts["relay"], texts["check"], texts["reason"], day.isoformat())

@@ -1,4 +1,4 @@
-"""What a check is: one sentence about a relay, and how an exchange is judged by it."""
+"""A check: one sentence about a relay, and the function that judges an exchange by it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from attrs import field, frozen
 
 from mjrelay.base import PatternError, time_limit
 from mjrelay.http import NotJSONError
-from mjrelay_conformance.judging.observation import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mjrelay.contract import Clause
-    from mjrelay_conformance.judging.observation import Observation
+    from mjrelay_conformance.judging.observation import Kind, Observation
 
 
 class Level(StrEnum):
-    """How much a breach weighs: the relay's page or an RFC says so, servers do so, or it is worth knowing."""
+    """The severity of a finding: required by the page or an RFC, expected of servers, or informational."""
 
     MUST = "must"
     SHOULD = "should"
@@ -28,9 +27,9 @@ class Level(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of judging one exchange by one check."""
+    """The result of judging one exchange by one check."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"  # noqa: S105 - not a password
     FAIL = "fail"
     ERROR = "error"
     BLOCKED = "blocked"
@@ -41,7 +40,7 @@ class Outcome(StrEnum):
 
 @frozen
 class Judgement:
-    """An outcome, with what was expected and what came instead where that says something."""
+    """An outcome, and what was expected and received if the outcome needs an explanation."""
 
     outcome: Outcome
     expected: str | None = None
@@ -56,13 +55,23 @@ PASSED = Judgement(Outcome.PASS)
 def failed(
     expected: str, actual: str, *, level: Level | None = None, clause: Clause | str | None = None
 ) -> Judgement:
-    """The sentence is broken; ``level`` and ``clause`` stand for the check's own where given."""
+    """Return a finding; ``level`` and ``clause`` override those of the check."""
     return Judgement(Outcome.FAIL, expected, actual, level, clause)
 
 
-def not_applicable(why: str) -> Judgement:
-    """The sentence says nothing about this exchange."""
-    return Judgement(Outcome.NOT_APPLICABLE, actual=why)
+def blocked(reason: str) -> Judgement:
+    """Return a judgement for a check that another fault keeps from proving anything."""
+    return Judgement(Outcome.BLOCKED, actual=f"not judged: {reason}")
+
+
+def inconclusive(reason: str) -> Judgement:
+    """Return a judgement for an exchange that proves nothing for or against the relay."""
+    return Judgement(Outcome.INCONCLUSIVE, actual=reason)
+
+
+def not_applicable(reason: str) -> Judgement:
+    """Return a judgement for an exchange that the check does not apply to."""
+    return Judgement(Outcome.NOT_APPLICABLE, actual=reason)
 
 
 @frozen
@@ -70,9 +79,16 @@ class Check:
     """
     One sentence that a relay keeps or breaks.
 
-    ``judge`` is pure: it looks at an observation and at nothing else. ``needs`` are the checks that must not
-    have failed on the same exchange; where one has, this one is blocked and proves nothing. ``why`` says what
-    depends on it and how relays usually break it.
+    Attributes:
+        id: The id that users select the check by.
+        level: The highest level of its findings.
+        sentence: What a conformant relay does.
+        why: What depends on it, and how relays usually break it.
+        kinds: The kinds of exchanges that the check applies to.
+        needs: The ids of the checks that block this one if they did not pass on the same exchange.
+        clause: Returns the clause of the contract, or the section of a standard, that the check rests on.
+        judges_inconclusive: Whether the check also judges exchanges that are inconclusive for other checks.
+        judge: Judges an observation. It is pure: the result depends on nothing else.
     """
 
     id: str
@@ -82,12 +98,13 @@ class Check:
     kinds: frozenset[Kind]
     needs: tuple[str, ...]
     clause: Callable[[Observation], Clause | str]
+    judges_inconclusive: bool
     judge: Callable[[Observation], Judgement] = field(repr=False)
 
 
 @frozen
 class Row:
-    """The judgement of one exchange by one check, ready to be written down."""
+    """The judgement of one exchange by one check, as it is recorded."""
 
     relay: str
     check: str
@@ -100,11 +117,11 @@ class Row:
 
     @property
     def finding(self) -> bool:
-        """Whether it says something against the relay."""
+        """Whether the relay breaks the check."""
         return self.outcome is Outcome.FAIL
 
     def document(self, redact: Callable[[str], str]) -> dict[str, Any]:
-        """The row as plain data, without secrets."""
+        """Return the row as plain data, without secrets."""
         return {
             "relay": self.relay,
             "check": self.check,
@@ -117,30 +134,31 @@ class Row:
         }
 
 
-CHECKS: dict[str, Check] = {}
-"""Every check by its id, in the order in which they are judged: a check stands behind what it needs."""
-
-
-def register_check(
+def define_check(
     id_: str,
     level: Level,
     *,
     on: Iterable[Kind],
     clause: Callable[[Observation], Clause | str],
-    needs: Iterable[str] = (),
+    needs: Iterable[Check] = (),
+    judges_inconclusive: bool = False,
 ) -> Callable[[Callable[[Observation], Judgement]], Check]:
-    """Register a function as a check; its docstring is the sentence, and in a paragraph of its own why."""
+    """
+    Turn a function into a check; the family that it belongs to lists it in ``CHECKS``.
 
-    def register(judge: Callable[[Observation], Judgement]) -> Check:
-        needed = tuple(needs)
-        unknown = [need for need in needed if need not in CHECKS]
-        if unknown or id_ in CHECKS:
-            raise ValueError(f"{id_}: registered twice, or needs what is not registered before it: {unknown}")
+    The first paragraph of the function's docstring is the sentence, the second one says why. For the
+    arguments see `Check`.
+    """
+
+    def define(judge: Callable[[Observation], Judgement]) -> Check:
         sentence, _, why = inspect.cleandoc(judge.__doc__ or "").partition("\n\n")
-        CHECKS[id_] = Check(id_, level, _line(sentence), _line(why), frozenset(on), needed, clause, judge)
-        return CHECKS[id_]
+        needed = tuple(need.id for need in needs)
+        kinds = frozenset(on)
+        return Check(
+            id_, level, _line(sentence), _line(why), kinds, needed, clause, judges_inconclusive, judge
+        )
 
-    return register
+    return define
 
 
 def _line(text: str) -> str:
@@ -148,16 +166,12 @@ def _line(text: str) -> str:
 
 
 _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
-
-
-_EVERY = frozenset(Kind)
-
 _SECONDS = 1.0
-"""Processor time of the contract's patterns in one judgement."""
+"""Processor time that the contract's patterns may take in one judgement."""
 
 
 def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
-    """The rows of all checks that speak of this kind of exchange, ``number`` being the exchange's."""
+    """Return the rows of all checks that apply to an exchange; ``number`` is its number in the record."""
     return [
         Row(
             relay=observation.contract.name,
@@ -174,7 +188,7 @@ def judge_observation(observation: Observation, number: int, checks: Iterable[Ch
 
 
 def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
-    """What each check that speaks of this kind of exchange says of it, in their order."""
+    """Yield the judgement of each check that applies to an exchange, in order."""
     blocking: set[str] = set()
     for one in checks:
         if observation.kind in one.kinds:
@@ -185,25 +199,23 @@ def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tu
 
 
 def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgement:
-    """What one check says, which may need one of those that are ``blocking``."""
-    if observation.inconclusive and one.kinds != _EVERY:  # those of all kinds speak of any answer
-        return Judgement(Outcome.INCONCLUSIVE, actual=observation.inconclusive)
+    if observation.inconclusive and not one.judges_inconclusive:
+        return inconclusive(observation.inconclusive)
     if not blocking.isdisjoint(one.needs):
-        needed = ", ".join(need for need in one.needs if need in blocking)
-        return Judgement(Outcome.BLOCKED, actual=f"nothing to judge: {needed} did not pass")
+        return blocked(f"{', '.join(need for need in one.needs if need in blocking)} did not pass")
     try:
         with time_limit(_SECONDS):
             return one.judge(observation)
     except PatternError as error:
-        return Judgement(Outcome.INCONCLUSIVE, actual=f"cannot be judged by this contract: {error}")
+        return inconclusive(f"this contract cannot judge the response: {error}")
     except NotJSONError as error:
-        return not_applicable(f"the answer is not JSON: {error}")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is ours and not the relay's
+        return not_applicable(f"the response is not JSON: {error}")
+    except Exception as error:  # noqa: BLE001 - an error of the check is no finding against the relay
         return Judgement(Outcome.ERROR, actual=f"the check itself failed: {type(error).__name__}: {error}")
 
 
 def findings(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
-    """The checks that an exchange breaks, or that broke themselves, without rows of what is in order."""
+    """Yield only failed or crashed checks."""
     for one, judgement in judgements(observation, checks):
         if judgement is not PASSED and judgement.outcome in {Outcome.FAIL, Outcome.ERROR}:
             yield one, judgement

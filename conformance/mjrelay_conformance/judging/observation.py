@@ -1,7 +1,8 @@
-"""What a check is: one sentence about a relay, and how an exchange is judged by it."""
+"""An observation: one exchange, with everything that a check may use to judge it."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,11 @@ def _one_of(matchers: Iterable[Matcher], exchange: Exchange) -> bool:
 
 
 OVERLONG = f"{OVERSIZE} is read"
-"""Why an answer was not read to its end; it is the suite's own bound, and not the relay's fault."""
+"""The failure of an exchange whose body exceeds the suite's limit, which is no finding."""
 
 
 class Kind(StrEnum):
-    """What an exchange was sent for."""
+    """The purpose of an exchange."""
 
     KNOWN = "known"
     MISSING = "missing"
@@ -54,19 +55,29 @@ class Kind(StrEnum):
 
 
 REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
-"""What a relay that wants a credential is to refuse."""
+"""The kinds of requests that a relay must reject if its contract requires an API key."""
 
 
 @define(frozen=True, slots=False)
 class Observation:
     """
-    One exchange, and all that a check may know of it.
+    One exchange, with everything that a check may use to judge it.
 
-    ``earlier`` holds the observations of the same task that came before, oldest first; for a batch those of
-    every known task, and for what is to be refused those of all that was. ``ids`` are the ones that a batch
-    asked for, ``credential`` names the security scheme that was used, and ``accepted`` says whether the
-    caller's key got an answer before, and ``proven`` that a task was, if any was asked for: where none is,
-    the relay may not be at this address at all. ``secrets`` are the caller's own, which no answer may hold.
+    Attributes:
+        contract: The contract of the relay.
+        schema: The contract's schemas.
+        kind: The purpose of the exchange.
+        task_id: The requested task id; for a batch see ``ids``.
+        exchange: The request and the response.
+        expected: The state of the task that the caller gave with ``--task``.
+        earlier: Earlier observations, oldest first: of the same task; for a batch, of every known task; for
+            a request that must be rejected, of all such requests.
+        accepted: Whether the relay accepted the caller's API key before.
+        secrets: The caller's secrets, which no response may contain.
+        proven: Whether a known task was fetched before, if any was requested. If not, the base URL may be
+            wrong.
+        ids: The task ids of a batch request.
+        credential: The name of the security scheme that was used.
     """
 
     contract: Contract
@@ -84,27 +95,27 @@ class Observation:
 
     @property
     def reader(self) -> Reader:
-        """What the relay's documents mean."""
+        """The reader of the relay's documents."""
         return self.contract.reader
 
     @cached_property
     def task(self) -> dict[str, Any] | None:
-        """The document where a 200 holds a JSON object, else None."""
+        """The document if the response is a 200 with a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None
 
     @cached_property
     def state(self) -> State:
-        """Where the task stands; unknown where there is none."""
+        """The state of the task; unknown without a task."""
         return State.UNKNOWN if self.task is None else self.reader.state(self.task)
 
     @cached_property
     def media(self) -> tuple[str, ...]:
-        """The URLs of the task's images and videos, whatever its state."""
+        """The URLs of the task's images and videos in any state."""
         return () if self.task is None else (*self.reader.images(self.task), *self.reader.videos(self.task))
 
     @cached_property
     def times(self) -> dict[str, tuple[Any, datetime | None]]:
-        """The times of the task that are set, in the order in which they should be: as sent, and as read."""
+        """The timestamps of the task by name, in their expected order: the raw value and the parsed one."""
         reader = self.reader
         named = {"submitted": reader.submitted, "started": reader.started, "finished": reader.finished}
         return {
@@ -115,61 +126,61 @@ class Observation:
 
     @property
     def redactor(self) -> Redactor:
-        """Takes the caller's secrets out of what is shown."""
+        """The redactor of the caller's secrets."""
         return _redactor(self.secrets)
 
     def show(self, value: Any, limit: int = 200) -> str:
-        """A value of the answer for people: without secrets, and then cut where it is long."""
-        text = value if isinstance(value, str) else repr(value)
+        """Return a JSON value as text for people, without secrets and shortened to ``limit`` characters."""
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         shown = self.redactor.text(text[: limit + _MARGIN])
         return shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
 
     @cached_property
     def inconclusive(self) -> str | None:
-        """Why this exchange proves nothing for or against the relay, if so."""
+        """The reason why this exchange proves nothing for or against the relay; None if it does."""
         if self.overloaded:
             limited = self.exchange.status == 429
-            why = "the relay would not answer so many requests" if limited else "the relay is overloaded"
-            said = f" ({self.message})" if self.message else ""
-            return f"{self.exchange.status}: {why}{said}"
+            why = "the relay limits the rate of requests" if limited else "the relay is overloaded"
+            message = f" ({self.message})" if self.message else ""
+            return f"{self.exchange.status}: {why}{message}"
         if self.refused:
-            return "the relay refused the caller's own key: is it right, and may it do this?"
-        read = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
-        if not read and self.missed:
-            return "the relay has no such task: is the id right?"
+            return "the relay rejected the API key; check that it is valid and has permission"
+        fetched = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
+        if not fetched and self.missed:
+            return "the relay has no such task; check the id"
         return None
 
     @property
     def overloaded(self) -> bool:
-        """Whether the relay is overloaded; a response that the contract describes means something else."""
+        """Whether the relay is overloaded, unless the contract describes the response otherwise."""
         reader = self.reader
         described = (*reader.missing, *reader.unauthorized, *reader.forbidden, *reader.elsewhere)
         return is_overloaded(self.exchange) and not _one_of(described, self.exchange)
 
     @property
     def message(self) -> str:
-        """The relay's own message in an error response, on one line; empty for a web page."""
+        """The error message of the response on one line; empty for a web page."""
         document, body = self.exchange.object, self.exchange.body
-        said = None if document is None else self.reader.error(document)[1]
-        if said is None and "html" not in self.exchange.media_type and not body.lstrip().startswith(b"<"):
-            said = body[:_MARGIN].decode("utf-8", "replace")
-        return self.show(" ".join((said or "").split()))
+        message = None if document is None else self.reader.error(document)[1]
+        if message is None and "html" not in self.exchange.media_type and not body.lstrip().startswith(b"<"):
+            message = body[:_MARGIN].decode("utf-8", "replace")
+        return self.show(" ".join((message or "").split()))
 
     @property
     def missed(self) -> bool:
-        """Whether the answer is what the contract says of a task that is not there."""
+        """Whether the response is the one that the contract describes for a missing task."""
         return _one_of(self.reader.missing, self.exchange)
 
     @property
     def refused(self) -> bool:
-        """Whether the caller's own key was refused, before it was ever accepted."""
+        """Whether the relay rejected the caller's API key without having accepted it before."""
         if self.kind in REFUSED or self.accepted:
             return False
         exchange, reader = self.exchange, self.reader
-        bare = exchange.status in {401, 402, 403}
-        return bare or _one_of(reader.unauthorized, exchange) or _one_of(reader.forbidden, exchange)
+        rejected = exchange.status in {401, 402, 403}
+        return rejected or _one_of(reader.unauthorized, exchange) or _one_of(reader.forbidden, exchange)
 
     @cached_property
     def violations(self) -> list[SchemaViolation]:
-        """Where the document does not fit the contract's schema."""
+        """The violations of the contract's schema."""
         return self.schema.violations(self.exchange)

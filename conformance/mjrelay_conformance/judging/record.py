@@ -1,4 +1,4 @@
-"""The record of a run, `results.json`, from which every report is made."""
+"""The record of a run, `results.json`, which all reports are made from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mjrelay_conformance.judging.verdicts import Verdict, worst
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from typing import TextIO
+    from typing import Self, TextIO
 
     from mjrelay.contract import Contract
     from mjrelay.http import Redactor
@@ -34,15 +34,17 @@ if TYPE_CHECKING:
 FORMAT = "urn:mjrelay:results:1"
 """The identity of the record's JSON Schema, `results.schema.json` beside this module."""
 LARGEST_BODY = 65_536
-"""Bytes of a body that the record keeps; the rest is counted only."""
+"""Maximum bytes of one body; the rest is cut off."""
 LARGEST_BODIES = 33_554_432
-"""Bytes of JSON that all bodies may take; of those behind them only size and hash are kept."""
+"""Maximum bytes of JSON of all bodies; later bodies are kept as size and hash."""
 LARGEST_RECORD = 62_914_560
-"""Bytes of JSON that rows and exchanges may take; what comes behind is kept where it finds something new."""
+"""Maximum bytes of JSON of rows and exchanges."""
 _SPARED = 8_388_608
-"""Bytes of either that only findings may take."""
+"""Bytes of either limit that are reserved for exchanges with new findings."""
 _MARGIN = 4096
 """Bytes that are longer than any form of a secret."""
+_SMALL = 65_536
+"""Bytes of a record that is written after each exchange."""
 
 
 class RecordError(MjrelayError):
@@ -50,7 +52,7 @@ class RecordError(MjrelayError):
 
 
 def schema_text() -> str:
-    """The JSON Schema of a record, as it is published."""
+    """Return the JSON Schema of a record, as it is published."""
     return (resources.files("mjrelay_conformance") / "results.schema.json").read_text(encoding="utf-8")
 
 
@@ -59,19 +61,19 @@ def _now() -> str:
 
 
 def draft_path(path: Path) -> Path:
-    """A file beside another one that nobody else has."""
+    """Return a unique path beside another one, for an atomic write."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[TextIO]:
     """
-    A file that takes another one's place at once, so that a reader never sees half of it.
+    Open a temporary file that atomically replaces ``path`` when the block ends.
 
-    What stands there is replaced, be it a link, and not written to. Where it fails nothing is left of it.
+    A symbolic link is replaced, not followed. If the block raises, the temporary file is removed.
     """
     new = draft_path(path)
-    file = new.open("x", encoding="utf-8", errors="backslashreplace")  # half a surrogate pair is JSON so
+    file = new.open("x", encoding="utf-8", errors="backslashreplace")  # keeps lone surrogates as JSON escapes
     try:
         with file:
             yield file
@@ -84,11 +86,19 @@ def replacing_file(path: Path) -> Iterator[TextIO]:
 @define
 class Record:
     """
-    What a run saw and said so far, written anew after each exchange so that a run cut short loses nothing.
+    The exchanges and rows of a run, and the file that holds them.
 
-    Everything that enters goes through one redactor. ``path`` None keeps the record in memory; ``reproduce``
-    is the command that does the run again. It never grows beyond what the views read: ``left_out`` counts the
-    exchanges that are not in it for that reason.
+    The file is replaced whenever the record has grown by a quarter, so that the bytes written stay
+    proportional to its final size. A killed run leaves a file with at least four fifths of the record and
+    without a footer, which reports show as incomplete. As a context manager, the record is also written when
+    an exception ends the run.
+
+    Attributes:
+        path: The file; None keeps the record in memory.
+        redactor: Removes secrets from everything that is added.
+        options: The options of the run.
+        reproduce: The command that repeats the run.
+        left_out: The number of exchanges left out because the record is full.
     """
 
     path: Path | None
@@ -102,11 +112,19 @@ class Record:
     _exchanges: list[str] = field(factory=list, init=False, repr=False)
     _footer: dict[str, Any] | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
+    _written: int = field(default=0, init=False)
     _bodies: int = field(default=0, init=False)
     _found: set[tuple[str, str]] = field(factory=set, init=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, RecordError) and self._written < self._size:
+            self.write()
+
     def next_number(self) -> int:
-        """The number that the next exchange gets, from 1."""
+        """Return the number of the next exchange, from 1."""
         return len(self._exchanges) + 1
 
     def add(
@@ -117,20 +135,27 @@ class Record:
         driver: str,
         label: str = "",
         base_url: str = "",
+        redactor: Redactor | None = None,
     ) -> None:
         """
-        One exchange and its rows.
+        Add one exchange and its rows.
 
-        ``driver`` says where it comes from, ``label`` what is particular about it; ``base_url`` is the part
-        of its URL that the caller gave.
+        Args:
+            observation: The exchange.
+            rows: Its rows.
+            driver: The source of the exchange.
+            label: What is special about the exchange.
+            base_url: The part of its URL that precedes the contract's path.
+            redactor: Replaces the record's own redactor for this exchange and its rows.
         """
+        redactor = redactor or self.redactor
         rows = list(rows)
         new = [row for row in rows if row.finding and (row.relay, row.check) not in self._found]
         if self._size > LARGEST_RECORD - _SPARED and not new:
             self.left_out += 1
             return
         exchange = observation.exchange
-        text = self.redactor.text
+        text = redactor.text
         room = LARGEST_BODIES - (0 if new else _SPARED)
         entry = _json(
             {
@@ -145,10 +170,10 @@ class Record:
                 "request_headers": [
                     [*map(text, pair)] for pair in exchange.request_headers if pair[0].lower() != "host"
                 ],
-                "request_body": self._body(exchange.request_body, room),
+                "request_body": self._body(exchange.request_body, room, redactor),
                 "status": exchange.status,
                 "headers": [[*map(text, pair)] for pair in exchange.headers],
-                "body": self._body(exchange.body, room),
+                "body": self._body(exchange.body, room, redactor),
                 "elapsed_ms": round(exchange.elapsed * 1000, 1),
                 "failure": None if exchange.failure is None else text(exchange.failure),
                 "curl": text(curl(exchange, base_url or _origin(exchange.url))),
@@ -156,21 +181,25 @@ class Record:
         )
         if self._size + _length(entry) > LARGEST_RECORD:
             self.left_out += 1
-            self.add_rows(evolve(row, exchange=None) for row in new)
+            self._add_rows([evolve(row, exchange=None) for row in new], redactor)
             return
         self._size += _length(entry)
         self._exchanges.append(entry)
-        self.add_rows(rows)
+        self._add_rows(rows, redactor)
 
     def add_rows(self, rows: Iterable[Row]) -> None:
-        """Rows that belong to exchanges already here, or to none."""
+        """Add rows that belong to no exchange."""
+        self._add_rows(rows, self.redactor)
+
+    def _add_rows(self, rows: Iterable[Row], redactor: Redactor) -> None:
         for row in rows:
-            entry = _json(row.document(self.redactor.text))
+            entry = _json(row.document(redactor.text))
             self._size += _length(entry)
             self._rows.append(entry)
             if row.finding:
                 self._found.add((row.relay, row.check))
-        self.write()
+        if self._size < _SMALL or self._size - self._written > self._written / 4:
+            self.write()
 
     def add_relay(
         self,
@@ -184,10 +213,16 @@ class Record:
         baseline: dict[str, Any] | None = None,
     ) -> None:
         """
-        A relay that has been judged to the end.
+        Add the verdict on a relay.
 
-        ``requests`` is how many were sent, ``stopped`` why no more of them, ``baseline`` what was accepted
-        before and what of it is gone.
+        Args:
+            contract: The relay's contract.
+            verdict: The verdict.
+            features: The features that were exercised or not.
+            requests: How many requests were sent.
+            fuzz: What the property-based phase did.
+            stopped: Why the run stopped early.
+            baseline: The accepted findings, and those that are gone.
         """
         self._relays.append(
             {
@@ -202,10 +237,14 @@ class Record:
                 "baseline": baseline,
             }
         )
-        self.write()
 
     def close(self, verdicts: Iterable[Verdict]) -> int:
-        """The end, and the exit code; a record without a footer is not to be trusted."""
+        """
+        Write the footer, without which a record is incomplete.
+
+        Returns:
+            The exit code of the run.
+        """
         overall = worst(verdicts)
         gone = any(relay["baseline"] and relay["baseline"]["gone"] for relay in self._relays)
         code = overall.exit_code or (Verdict.NON_CONFORMANT.exit_code if gone else 0)
@@ -214,7 +253,7 @@ class Record:
         return code
 
     def document(self) -> dict[str, Any]:
-        """The record as plain data."""
+        """Return the record as plain data."""
         return {
             **self._head(),
             "rows": [*map(json.loads, self._rows)],
@@ -224,17 +263,19 @@ class Record:
 
     def write(self) -> None:
         """
-        Replace the file at once, so that a reader never sees half of it.
+        Replace the file atomically.
 
-        Raises `RecordError` where it cannot be written.
+        Raises:
+            RecordError: The file cannot be written.
         """
+        self._written = self._size
         if self.path is None:
             return
         try:
             self._replace(self.path)
         except OSError as error:
             raise RecordError(
-                f"{self.path}: cannot be written ({error.strerror}); name a directory with room that is yours"
+                f"{self.path} cannot be written: {error.strerror}; choose another --report-dir"
             ) from error
 
     def _replace(self, path: Path) -> None:
@@ -258,14 +299,14 @@ class Record:
             "relays": self._relays,
         }
 
-    def _body(self, body: bytes, room: int) -> dict[str, Any]:
-        """A body, without its content where all of them take more than ``room`` with it."""
+    def _body(self, body: bytes, room: int, redactor: Redactor) -> dict[str, Any]:
+        """Return the entry of a body, without its content if all contents would exceed ``room`` bytes."""
         measured = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         if self._bodies > room:
             return measured
-        kept = self.redactor.bytes(body[: LARGEST_BODY + _MARGIN])
+        kept = redactor.bytes(body[: LARGEST_BODY + _MARGIN])
         if len(body) > LARGEST_BODY + _MARGIN:
-            kept = kept[:-_MARGIN]  # which may hold a part of a secret that the cut went through
+            kept = kept[:-_MARGIN]  # the cut may have split a secret
         kept = kept[:LARGEST_BODY]
         try:
             content = {"text": kept.decode("utf-8")}
@@ -283,7 +324,7 @@ def _json(entry: Any) -> str:
 
 
 def _length(text: str) -> int:
-    """Bytes of a text in the file."""
+    """Return the bytes that a text takes in the file."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "backslashreplace"))
 
 

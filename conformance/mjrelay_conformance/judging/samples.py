@@ -1,4 +1,4 @@
-"""Texts made from an exchange: an id like another one, and the curl command that repeats a request."""
+"""Generated texts: an id similar to another one, and the curl command that repeats a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def another_text(text: str, chance: random.Random, taken: set[str]) -> str:
-    """A text of the same make: digits for digits, letters for letters, and none of those that are taken."""
+    """Return a random text of the same form, digit for digit and letter for letter, that is not taken."""
     if not any(character.isalnum() for character in text):
         text = "0000000000000000"
     letters = "abcdef" if all(c in string.hexdigits + "-" for c in text) else string.ascii_lowercase
@@ -36,16 +36,15 @@ def another_text(text: str, chance: random.Random, taken: set[str]) -> str:
 
 _BASE_URL = "MJRELAY_BASE_URL"
 _KEY = "MJRELAY_API_KEY"
-_ITS_OWN = {"host", "connection", "accept-encoding", "user-agent", "content-length"}
-"""Header fields that curl writes by itself."""
+_CURL_FIELDS = {"host", "connection", "accept-encoding", "user-agent", "content-length"}
+"""Header fields that curl adds itself."""
 
 
 def curl(exchange: Exchange, base_url: str) -> str:
     """
-    The `curl` command that repeats an exchange, on one line.
+    Return the one-line curl command that repeats an exchange.
 
-    The relay's address and the caller's key stand in it as the environment variables that the suite itself
-    reads, so it holds neither.
+    The base URL and the API key are replaced by the environment variables that the suite reads.
     """
     target = exchange.url.removeprefix(base_url.rstrip("/"))
     words = ["curl", "--include", "--silent", "--show-error"]
@@ -59,7 +58,7 @@ def curl(exchange: Exchange, base_url: str) -> str:
         words += ["--request", shlex.quote(exchange.method)]
     words.append(_quoted(f"{REDACTED}{target}", {0: _BASE_URL}))
     for name, value in exchange.request_headers:
-        if name.lower() not in _ITS_OWN:
+        if name.lower() not in _CURL_FIELDS:
             words += ["--header", _quoted(f"{name}: {value}" if value else f"{name};", {})]
     if exchange.request_body:
         words += ["--data-binary", _quoted(exchange.request_body.decode("utf-8", "replace"), {})]
@@ -68,9 +67,9 @@ def curl(exchange: Exchange, base_url: str) -> str:
 
 def _quoted(text: str, variables: dict[int, str]) -> str:
     """
-    A word of the shell, in which the key stands for each placeholder.
+    Quote a text for the shell, with the API key's variable for each placeholder.
 
-    ``variables`` says by its number which placeholder is another variable.
+    ``variables`` maps the number of a placeholder to another variable.
     """
     if REDACTED not in text:
         return shlex.quote(text)

@@ -1,4 +1,4 @@
-"""Whether a document fits the contract's schema, and where it does not."""
+"""Validation of documents against the contract's schemas."""
 
 from __future__ import annotations
 
@@ -26,45 +26,55 @@ if TYPE_CHECKING:
 
 
 _MANY = 20
-"""Violations of one document that are worth telling apart."""
+"""Maximum number of violations of one document."""
 _LONG = 100
-"""Items of a list in which violations are looked for; the validator makes all of them before the first."""
+"""Items of a list that are searched for violations: the validator collects all before it yields the first."""
 _DEPTH = 8
-"""Lists and objects within one another whose lists are shortened for that."""
+"""Levels of nesting whose lists are shortened for that."""
 _PATTERNS = FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20, dfa_size_limit=1 << 20)
 """Only patterns with look-around or back-references backtrack; all others take linear time."""
 _Place: TypeAlias = "tuple[Location, Any]"
-"""Where in the contract a schema stands, and the schema."""
+"""The location of a schema in the contract, and the schema."""
 
 
 @frozen
 class SchemaViolation:
     """
-    One place of a document that does not fit the schema.
+    One value of a document that does not match the schema.
 
-    ``location`` leads to the place, ``schema`` to the schema in the contract that judges it, and ``words``
-    are that schema's enum where it has one and the value is of a type that the enum knows.
+    Attributes:
+        location: The location of the value in the document.
+        schema: The location of its schema in the contract.
+        message: What is wrong with the value.
+        enum: The schema's enum, if it has one and the value has the type of an enum value.
     """
 
     location: Location
     schema: Location
     message: str
-    words: tuple[Any, ...]
+    enum: tuple[Any, ...]
 
 
 @define
 class Schema:
-    """The schemas of a contract's answers, ready to judge documents by."""
+    """The schemas of a contract's responses, compiled on demand."""
 
     contract: Contract = field(repr=False)
     _validators: dict[Location, Draft202012Validator] = field(factory=dict, init=False, repr=False)
 
     def violations(self, exchange: Exchange, operation: Location | None = None) -> list[SchemaViolation]:
         """
-        Where the document of an answer does not fit the contract's schema for its status.
+        Validate a response against the contract's schema for its status.
 
-        It is the fetch operation's schema unless another one's location is given; where the contract has
-        none for the status, anything fits. Raises `ContractError` for a schema that cannot be judged by.
+        Args:
+            exchange: The exchange.
+            operation: The location of the operation; without it, the fetch operation.
+
+        Returns:
+            The violations; none if the contract has no schema for the status.
+
+        Raises:
+            ContractError: The schema is invalid.
         """
         root = None if exchange.status is None else self._root(exchange.status, operation, exchange)
         if root is None:
@@ -72,12 +82,12 @@ class Schema:
         try:
             document = exchange.document
         except NotJSONError as error:
-            return [SchemaViolation((), self._descend(root, ())[0], f"is no JSON: {error}", ())]
+            return [SchemaViolation((), self._descend(root, ())[0], f"is not JSON: {error}", ())]
         validator = self._validators.get(root[0]) or self._compiled(root)
-        return [] if validator.is_valid(document) else self._told(validator, document, root)
+        return [] if validator.is_valid(document) else self._violations(validator, document, root)
 
     def documents(self, status: int, location: Location) -> bool:
-        """Whether the contract says anything of a place in a document of the fetch operation."""
+        """Whether the contract describes a location in a document of the fetch operation."""
         if not location:
             return True
         root = self._root(status)
@@ -88,18 +98,18 @@ class Schema:
     def _root(
         self, status: int, operation: Location | None = None, exchange: Exchange | None = None
     ) -> _Place | None:
-        """The schema for a status: that of the answer's media type, else the one that comes first."""
+        """Return the schema for a status: that of the response's media type, else the first one."""
         place, response = self.contract.response(status, operation) or ((), {})
         content = response.get("content")
         if not content:
             return None
-        said = "" if exchange is None else exchange.media_type
-        name = said if said in content else next(iter(content))
+        media_type = "" if exchange is None else exchange.media_type
+        name = media_type if media_type in content else next(iter(content))
         return ((*place, "content", name, "schema"), content[name].get("schema", True))
 
     def _compiled(self, root: _Place) -> Draft202012Validator:
         place, node = root
-        # With the whole document around it, so that references lead somewhere; nothing is fetched.
+        # Inside the whole document, so that references resolve; nothing is fetched.
         schema = {**self.contract.document, "allOf": [node]}
         try:
             validator = Draft202012Validator(
@@ -107,11 +117,13 @@ class Schema:
             )
         except (ReferencingError, ValidationError) as error:
             clause = self.contract.clause(*place)
-            raise ContractError(f"{clause} is no schema to judge a document by: {error}") from error
+            raise ContractError(f"{clause} is not a valid schema: {error}") from error
         self._validators[place] = validator
         return validator
 
-    def _told(self, validator: Draft202012Validator, document: Any, root: _Place) -> list[SchemaViolation]:
+    def _violations(
+        self, validator: Draft202012Validator, document: Any, root: _Place
+    ) -> list[SchemaViolation]:
         violations = []
         try:
             for error in islice(validator.iter_errors(_shortened(document)), _MANY):
@@ -119,18 +131,18 @@ class Schema:
                 if _exhausted(error):
                     clause = self.contract.clause(*self._descend(root, location)[0])
                     raise PatternError(
-                        f"{clause}: a pattern takes too many steps on what was received; write it without "
+                        f"{clause}: a pattern takes too many steps on the received value; write it without "
                         "look-around and back-references"
                     )
                 schema, node = self._descend(root, location)
                 words = tuple(_words(self.contract, node))
                 known = type(error.instance) in {type(word) for word in words}
                 violations.append(SchemaViolation(location, schema, error.message, words if known else ()))
-        except ValueError:  # a document that is nested too deeply can be judged, but not shown
-            message = "is not what the schema describes, and too deep to say where"
+        except ValueError:  # a deeply nested document can be validated, but not shown
+            message = "does not match the schema; the document is too deep to show where"
             violations.append(SchemaViolation((), self._descend(root, ())[0], message, ()))
         if not violations:
-            message = f"is not what the schema describes, behind the first {_LONG} items of a list"
+            message = f"does not match the schema beyond the first {_LONG} items of a list"
             violations.append(SchemaViolation((), self._descend(root, ())[0], message, ()))
         return violations
 
@@ -155,12 +167,12 @@ class Schema:
 
 @cache
 def schema_of(contract: Contract) -> Schema:
-    """The schemas of a contract; one is compiled when it is first needed."""
+    """Return the schemas of a contract, which are compiled on demand."""
     return Schema(contract)
 
 
 def _shortened(node: Any, depth: int = 0) -> Any:
-    """The document with its long lists cut."""
+    """Return a document with long lists cut."""
     if depth < _DEPTH and isinstance(node, list):
         return [_shortened(item, depth + 1) for item in node[:_LONG]]
     if depth < _DEPTH and isinstance(node, dict):
@@ -191,7 +203,7 @@ def _options(contract: Contract, place: Location, node: Any) -> list[_Place]:
 
 
 def _exhausted(error: ValidationError) -> bool:
-    """Whether a pattern was given up, here or in a branch of anyOf or oneOf."""
+    """Whether a pattern exceeded its limit, here or in a branch of anyOf or oneOf."""
     branches = getattr(error.kind, "context", ())
     return isinstance(error.kind, ValidationErrorKind.BacktrackLimitExceeded) or any(
         _exhausted(inner) for branch in branches for inner in branch

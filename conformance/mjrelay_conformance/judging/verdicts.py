@@ -1,24 +1,25 @@
-"""What a run says of a relay in one word, and how a process ends because of it."""
+"""The verdict on a relay, the features that a run exercised, and the exit code."""
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from mjrelay.semantics import State
 from mjrelay_conformance.judging.checking import Level, Outcome, Row
 from mjrelay_conformance.judging.observation import Kind, Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from mjrelay.contract import Contract
 
 
 class Verdict(StrEnum):
-    """The word."""
+    """The result of a run for one relay."""
 
     CONFORMANT = "conformant"
     NON_CONFORMANT = "non-conformant"
@@ -28,7 +29,7 @@ class Verdict(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a process whose worst verdict this is; 2 is for wrong usage."""
+        """The exit code of a run whose worst verdict this is; 2 is reserved for usage errors."""
         return _EXIT_CODES[self]
 
 
@@ -48,9 +49,33 @@ _WORST_FIRST = (
 )
 
 
+@define
+class Coverage:
+    """
+    What the exchanges of a run exercised.
+
+    ``readings`` counts the responses with each task in each state, ``answered`` holds the kinds of exchanges
+    that got a conclusive response, and ``reached`` says whether any response arrived.
+    """
+
+    readings: dict[State, Counter[str]] = field(factory=dict, init=False)
+    answered: set[Kind] = field(factory=set, init=False)
+    reached: bool = field(default=False, init=False)
+
+    def add(self, observation: Observation) -> None:
+        """Count one exchange."""
+        if observation.kind is Kind.KNOWN and observation.task is not None:
+            state = observation.reader.state(observation.task)
+            self.readings.setdefault(state, Counter())[observation.task_id] += 1
+        if observation.exchange.status is not None:
+            self.reached = True
+            if observation.inconclusive is None:
+                self.answered.add(observation.kind)
+
+
 @frozen
 class Feature:
-    """A thing that a run exercises or not; without the core ones a verdict is partial at best."""
+    """A part of the contract that a run exercises or not; the verdict is partial without the core ones."""
 
     name: str
     core: bool
@@ -58,32 +83,25 @@ class Feature:
     hint: str
 
 
-def features(
-    contract: Contract, observations: Sequence[Observation], *, recorded: bool = False
-) -> list[Feature]:
+def features(contract: Contract, coverage: Coverage, *, recorded: bool = False) -> list[Feature]:
     """
-    What the run exercised of what this contract has, core first.
+    List the features of a contract, core first, and whether a run exercised them.
 
-    The hints say what to ask for, or of ``recorded`` traffic what it has to hold.
+    The hints name the option that exercises a feature, or what ``recorded`` traffic must contain.
     """
 
-    def hint(ask: str, record: str) -> str:
-        return record if recorded else ask
+    def hint(live: str, record: str) -> str:
+        return record if recorded else live
 
-    read: dict[State, dict[str, int]] = {}
-    for o in observations:
-        if o.kind is Kind.KNOWN and o.task is not None:
-            tasks = read.setdefault(o.reader.state(o.task), {})
-            tasks[o.task_id] = tasks.get(o.task_id, 0) + 1
-    answered = {o.kind for o in observations if o.exchange.status is not None and o.inconclusive is None}
-    twice = any(times >= 2 for times in read.get(State.SUCCEEDED, {}).values())
-    unsent = "it was not sent, or not answered"
+    read, answered = coverage.readings, coverage.answered
+    twice = any(times >= 2 for times in read.get(State.SUCCEEDED, Counter()).values())
+    unsent = "the request was not sent, or got no response"
     named = hint("name one with --task ID=succeeded", "record two fetches of one")
-    missing = hint(unsent, "record a fetch of an id that the relay never gave")
-    wrong = hint(unsent, f"record a fetch with one, and say so: kind {Kind.BAD_CREDENTIAL.value}")
+    missing = hint(unsent, "record a fetch of an id that does not exist")
+    wrong = hint(unsent, f"record a fetch with one, marked as kind {Kind.BAD_CREDENTIAL.value}")
     core = [
         Feature("a succeeded task, read twice", True, twice, named),
-        Feature("a task that is not there", True, Kind.MISSING in answered, missing),
+        Feature("a missing task", True, Kind.MISSING in answered, missing),
     ]
     if not contract.open:
         core.append(Feature("a wrong credential", True, Kind.BAD_CREDENTIAL in answered, wrong))
@@ -100,35 +118,35 @@ def features(
     if len(contract.credentials) > 1:
         tried = Kind.ALTERNATIVE in answered
         other = hint(
-            "ask with --profile auth",
-            f"record a fetch in another way, and say so: kind {Kind.ALTERNATIVE.value}",
+            "run with --profile auth",
+            f"record a fetch with another scheme, marked as kind {Kind.ALTERNATIVE.value}",
         )
-        extended.append(Feature("every way of authenticating", False, tried, other))
+        extended.append(Feature("every security scheme", False, tried, other))
     if contract.reader.batch is not None:
         tried = Kind.BATCH in answered
-        batch = hint("ask with --profile robust", "record such a request, with its body")
+        batch = hint("run with --profile robust", "record such a request, with its body")
         extended.append(Feature("several tasks in one request", False, tried, batch))
     return core + extended
 
 
 def reach_verdict(
     features: Iterable[Feature],
-    observations: Sequence[Observation],
+    coverage: Coverage,
     rows: Iterable[Row],
     *,
     strict: bool = False,
     whole: bool = True,
 ) -> Verdict:
     """
-    The word for one relay.
+    Return the verdict on one relay.
 
-    With ``strict`` every finding counts, not only a broken MUST; without the ``whole`` of the checks a relay
-    is conformant at best in part.
+    With ``strict`` every finding counts, else only those of level MUST. Unless the run used the ``whole`` set
+    of checks, the best verdict is partial.
     """
     rows = list(rows)
     if any(row.outcome is Outcome.ERROR for row in rows):
         return Verdict.ERROR
-    if not any(o.exchange.status is not None for o in observations):
+    if not coverage.reached:
         return Verdict.UNREACHABLE
     if any(row.finding and (strict or row.level is Level.MUST) for row in rows):
         return Verdict.NON_CONFORMANT
@@ -138,5 +156,5 @@ def reach_verdict(
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict that decides how a run over several relays ends."""
+    """Return the worst of several verdicts, which decides the exit code of a run."""
     return min(verdicts, key=_WORST_FIRST.index)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
 from mjrelay.contract import checked_key, known_key, load_contract, read_key
 from mjrelay.http import Exchange, Redactor, checked_url
-from mjrelay_conformance.checks import select_checks
-from mjrelay_conformance.drivers import Judge, KnownTask, command_line, results_file
+from mjrelay_conformance.checks import CHECKS, select_checks
+from mjrelay_conformance.drivers import Judge, KnownTask, SuiteOptions, command_line, results_file
 from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of
 from mjrelay_conformance.replay.entries import UNRECORDED
 from mjrelay_conformance.replay.files import TrafficError
@@ -19,31 +18,17 @@ from mjrelay_conformance.replay.secrets import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from mjrelay.semantics import Matcher, Reader, State
     from mjrelay_conformance.replay.recording import RecordedCall
 
 
-_ALIKE = 2
-"""Exchanges of one task that came to the same which a verdict looks at: it asks for none read more often."""
-
-
 @frozen
-class ReplayOptions:
-    """What one replay is asked to do; see the options of ``mjrelay replay``."""
+class ReplayOptions(SuiteOptions):
+    """The options of ``mjrelay replay``; its help describes them."""
 
     relay: str
     file: str
-    base_url: str | None = None
-    tasks: tuple[str, ...] = ()
-    strict: bool = False
-    globs: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-    baseline: Path | None = None
-    overlays: tuple[Path, ...] = ()
-    report_dir: Path | None = None
-    key_file: Path | None = None
 
 
 def replay_traffic(options: ReplayOptions, tell: Callable[[str], None]) -> tuple[int, Record]:
@@ -54,7 +39,7 @@ def replay_traffic(options: ReplayOptions, tell: Callable[[str], None]) -> tuple
     """
     chosen = select_checks(options.globs, options.excluded)
     contract = load_contract(options.relay, options.overlays)
-    baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline)
+    baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline, CHECKS)
     base_url = None if options.base_url is None else checked_url(options.base_url)
     known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}
     own = read_key(options.key_file) if options.key_file else known_key(contract.name)
@@ -101,12 +86,10 @@ def _judge(
     keys = Redactor(*judge.secrets)
     last = {call.task: call for call in calls if call.kind is Kind.KNOWN}
     readings, accepted = Readings(), False
-    said: set[tuple[str, ...]] = set()
-    alike: Counter[tuple[object, ...]] = Counter()
     for call in calls:
         entry = call.entry
-        judge.record.redactor = recording.redactor_of(contract, entry.exchange)
-        exchange = without_secrets(entry.exchange, contract, judge.record.redactor)
+        redactor = recording.redactor_of(contract, entry.exchange)
+        exchange = without_secrets(entry.exchange, contract, redactor)
         # What was sent may be a placeholder: nobody can tell then whether it came back.
         proven = any(key in judge.secrets for key in call.keys) or _holds(exchange, keys)
         observation = Observation(
@@ -124,22 +107,17 @@ def _judge(
             ids=call.ids,
             credential=call.credential,
         )
-        rows = judge.judge(observation, label=entry.label or entry.place, driver="replay", base_url=call.base)
-        # The record has them; for the verdict a few of a kind will do, however long the recording is.
-        del judge.rows[len(judge.rows) - len(rows) :]
-        judge.rows += [row for row in rows if (row.check, row.level, row.outcome) not in said]
-        said.update((row.check, row.level, row.outcome) for row in rows)
-        task = observation.task
-        state = None if task is None else contract.reader.state(task)
-        came = call.kind, call.task, exchange.status, state, observation.inconclusive
-        alike[came] += 1
-        if alike[came] > _ALIKE:
-            judge.observations.pop()
+        judge.judge(
+            observation,
+            label=entry.label or entry.place,
+            driver="replay",
+            base_url=call.base,
+            redactor=redactor,
+        )
         call.entry = evolve(entry, exchange=Exchange(exchange.method, exchange.url))
         accepted = accepted or exchange.status == 200
         if call.kind is Kind.KNOWN:
             readings.add(call, evolve(observation, earlier=()))  # else each would keep all before it
-    judge.record.redactor = recording.redactor
 
 
 def _holds(exchange: Exchange, keys: Redactor) -> bool:

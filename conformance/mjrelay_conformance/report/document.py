@@ -11,7 +11,8 @@ import jsonschema_rs
 from attrs import frozen
 
 from mjrelay.base import MjrelayError, open_file
-from mjrelay_conformance.judging import CHECKS, FORMAT, schema_text
+from mjrelay_conformance.checks import CHECKS
+from mjrelay_conformance.judging import FORMAT, schema_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

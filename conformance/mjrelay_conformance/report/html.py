@@ -16,7 +16,7 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from mjrelay_conformance.judging import CHECKS
+from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.report.document import CUT_SHORT, complete, family, judged, overall, sentence
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mjrelay.http import printable_text
-from mjrelay_conformance.judging import CHECKS
+from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.report.document import (
     CUT_SHORT,
     INCOMPLETE,
