@@ -27,9 +27,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select_faults
-from mjrelay_conformance.mock.places import ABSENT, permits
+from mjrelay_conformance.mock.slots import ABSENT, schema_allows
 from mjrelay_conformance.mock.relay import MockRelay
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 from sampled import sampled
 
@@ -714,7 +714,7 @@ def test_a_faulty_document_is_wrong_in_one_place(contract: Contract) -> None:
             if name == "unknown-enum":
                 assert reader.state(after) is State.UNKNOWN
             elif name == "missing-required":
-                assert says_state or not permits(contract, located(place), ABSENT)
+                assert says_state or not schema_allows(contract, located(place), ABSENT)
             elif name == "id-as-number":
                 assert isinstance(reader.id(after), int)
             elif name == "wrong-id":
@@ -908,7 +908,7 @@ def test_what_a_schema_refuses_is_known(schema: Any, location: Any, kind: str, a
         },
         "components": {"schemas": {"Text": {"type": "string"}}},
     }
-    assert permits(Contract("one", document, Path("one.yaml")), location, kind) is allowed
+    assert schema_allows(Contract("one", document, Path("one.yaml")), location, kind) is allowed
 
 
 _TEXT = st.text(max_size=40)

@@ -7,7 +7,7 @@ It may import judging and knows no check; what a relay can do belongs here.
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
 from mjrelay_conformance.mock.relay import MockRelay
-from mjrelay_conformance.mock.response import MockResponse
+from mjrelay_conformance.mock.responses import MockResponse
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 
 __all__ = [

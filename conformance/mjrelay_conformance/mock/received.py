@@ -22,7 +22,7 @@ _BROKEN = object()
 
 
 @frozen
-class Received:
+class ReceivedRequest:
     """The parts of a request that may carry ids or a credential."""
 
     path: Mapping[str, str]
@@ -34,7 +34,7 @@ class Received:
     @classmethod
     def at(
         cls, match: re.Match[str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
-    ) -> Received:
+    ) -> ReceivedRequest:
         """The request whose path is a template's, as `compile_path` matches it."""
         return cls(match.groupdict(), parse_qsl(query, keep_blank_values=True), headers, body, method)
 

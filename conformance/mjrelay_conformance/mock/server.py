@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds that a server may take to start."""
 
 
@@ -45,7 +45,7 @@ class Server:
             )
             stack.callback(_stop, server, thread)
             thread.start()
-            _await(server, thread)
+            _wait_until_started(server, thread)
             self._stack = stack.pop_all()
         return _url(listener)
 
@@ -73,7 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise ServerError(f"cannot listen on {host}, port {port}: {error}; choose another port") from error
     close_after_fork(listener)  # a child does not accept, and must not keep the port
-    # asyncio leaves this out for a listener it did not make; each answer would wait 40 ms for its body.
+    # asyncio leaves this out for a listener it did not make; each response would wait 40 ms for its body.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -91,15 +91,15 @@ def _config(app: Any) -> uvicorn.Config:
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="critical",  # an answer that breaks off is meant to, and nothing to complain of
+        log_level="critical",  # an response that breaks off is meant to, and nothing to complain of
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=0,  # an answer that is slow on purpose must not hold up the end
+        timeout_graceful_shutdown=0,  # an response that is slow on purpose must not hold up the end
     )
 
 
-def _await(server: uvicorn.Server, thread: threading.Thread) -> None:
-    until = time.monotonic() + _PATIENCE
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    until = time.monotonic() + _TIMEOUT
     while not server.started:
         if not thread.is_alive() or time.monotonic() > until:
             raise ServerError("the server did not start; the application may not be an ASGI 3 application")
@@ -109,4 +109,4 @@ def _await(server: uvicorn.Server, thread: threading.Thread) -> None:
 def _stop(server: uvicorn.Server, thread: threading.Thread) -> None:
     server.should_exit = True
     if thread.is_alive():
-        thread.join(_PATIENCE)
+        thread.join(_TIMEOUT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mjrelay.semantics import State
-from mjrelay_conformance.mock import places, writer
+from mjrelay_conformance.mock import slots, writer
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ _QUEUED_PART = 0.1
 
 
 @frozen
-class Shown:
+class FixedTask:
     """A task that stays as the contract shows it."""
 
     state: State
@@ -28,11 +28,11 @@ class Shown:
 
     def at(self, _: datetime) -> tuple[State, Any]:
         """Its state and a copy of its document."""
-        return self.state, copied(self.example)
+        return self.state, copy_json(self.example)
 
 
 @frozen
-class Living:
+class SimulatedTask:
     """A task that goes from the queue to its outcome; states that the contract does not show are skipped."""
 
     contract: Contract
@@ -66,12 +66,12 @@ class Living:
     def document(self, state: State, progress: int | None) -> Any:
         """Its document in a state."""
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
-        document = writer.write(self.contract, state, self.task_id, times, progress)
-        return places.signed_at(self.contract, document, self.finished)
+        document = writer.write_task(self.contract, state, self.task_id, times, progress)
+        return slots.extend_signed_urls(self.contract, document, self.finished)
 
 
-def copied(value: Any) -> Any:
+def copy_json(value: Any) -> Any:
     """A JSON value as another one, much quicker than by `copy.deepcopy`."""
     if isinstance(value, dict):
-        return {name: copied(inner) for name, inner in value.items()}
-    return [copied(inner) for inner in value] if isinstance(value, list) else value
+        return {name: copy_json(inner) for name, inner in value.items()}
+    return [copy_json(inner) for inner in value] if isinstance(value, list) else value

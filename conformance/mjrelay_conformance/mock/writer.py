@@ -30,11 +30,11 @@ _ISO8601 = re.compile(
     r"\s*\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}"
     r"(?:[.](?P<fraction>\d+))?(?P<offset>Z|[+-][\d:]+)?\s*"
 )
-_TELLING = 6
+_SHORTEST_ID = 6
 """Characters that an id must have for its text to be looked for in other strings."""
 
 
-def write(
+def write_task(
     contract: Contract,
     state: State,
     task_id: str,
@@ -52,24 +52,24 @@ def write(
             f"has no example of a 200 named {state.value}; write one, so that such a task can be shown",
             source=contract.source,
         )
-    document = rename(contract, copy.deepcopy(contract.examples[state.value]), task_id)
-    shown = _numbers(contract, document)
+    document = replace_id(contract, copy.deepcopy(contract.examples[state.value]), task_id)
+    shown = _numeric_times(contract, document)
     for name, moment in times.items():
         set_time(contract, document, name, moment)
-    _carry(contract, document, shown)
+    _update_relations(contract, document, shown)
     if progress is not None:
         set_progress(contract, document, progress)
     return document
 
 
-def rename(contract: Contract, document: Any, task_id: str) -> Any:
+def replace_id(contract: Contract, document: Any, task_id: str) -> Any:
     """The document with another id, in its own place and in the strings that hold the old one."""
     path = contract.reader.id_path
     old = path.first(document)
-    if isinstance(old, str) and len(old) >= _TELLING:
+    if isinstance(old, str) and len(old) >= _SHORTEST_ID:
         document = _replaced(document, old, task_id)
     for location in path.locate(document):
-        put(document, location, id_like(old, task_id))
+        set_value(document, location, id_like(old, task_id))
     return document
 
 
@@ -79,7 +79,7 @@ def id_like(old: Any, task_id: str) -> Any:
     return int(task_id) if number and task_id.isascii() and task_id.isdecimal() else task_id
 
 
-def stamps(contract: Contract) -> dict[str, Timestamp]:
+def timestamps(contract: Contract) -> dict[str, Timestamp]:
     """The places of times in the contract's documents, by their names, in the order of a task's life."""
     reader = contract.reader
     named = {"submitted": reader.submitted, "started": reader.started, "finished": reader.finished}
@@ -88,26 +88,26 @@ def stamps(contract: Contract) -> dict[str, Timestamp]:
 
 def set_time(contract: Contract, document: Any, name: str, moment: datetime) -> None:
     """Write a time over the one that stands in the document, as that one is written; unset stays unset."""
-    stamp = stamps(contract).get(name)
+    stamp = timestamps(contract).get(name)
     shown = None if stamp is None else stamp.read(document)
     if stamp is None or shown is None:
         return
     unit = _UNITS.get(contract.operation["x-mj-task"]["times"]["format"])
     raw = stamp.raw(document)
     value = _iso8601(raw, moment.astimezone(_zone(raw, shown))) if unit is None else _unix(raw, moment, unit)
-    put_all(document, stamp.path.locate(document), value)
+    set_values(document, stamp.path.locate(document), value)
 
 
-def _numbers(contract: Contract, document: Any) -> dict[str, int]:
+def _numeric_times(contract: Contract, document: Any) -> dict[str, int]:
     """The times of a document that are numbers, by their paths."""
-    raw = {stamp.path.text: stamp.path.first(document) for stamp in stamps(contract).values()}
+    raw = {stamp.path.text: stamp.path.first(document) for stamp in timestamps(contract).values()}
     return {path: value for path, value in raw.items() if type(value) is int}
 
 
-def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
+def _update_relations(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
     """Move what the contract's relations tie to a time, a link's signature for instance, with that time."""
     form = contract.operation["x-mj-task"]
-    after = _numbers(contract, document)
+    after = _numeric_times(contract, document)
     for relation in form.get("relations", ()):
         left, time = relation["left"], relation.get("equals", {}).get("path")
         base = _BASES.get(left.get("base"))
@@ -120,7 +120,7 @@ def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None
             match = Pattern.compile(left["capture"]).search(text) if isinstance(text, str) else None
             if match is not None:
                 number = format(int(match[1], left["base"]) + shift, base)
-                put(document, location, text[: match.start(1)] + number + text[match.end(1) :])
+                set_value(document, location, text[: match.start(1)] + number + text[match.end(1) :])
 
 
 _BASES = {10: "d", 16: "x"}
@@ -138,10 +138,10 @@ def set_progress(contract: Contract, document: Any, percent: int) -> None:
         value = f"{value}%" if "%" in raw else str(value)
     elif isinstance(raw, float):
         value = float(value)
-    put_all(document, reader.progress_path.locate(document), value)
+    set_values(document, reader.progress_path.locate(document), value)
 
 
-def put(document: Any, location: Location, value: Any) -> None:
+def set_value(document: Any, location: Location, value: Any) -> None:
     """Set what stands at a location, in place; the root cannot be set."""
     if location:
         for step in location[:-1]:
@@ -149,13 +149,13 @@ def put(document: Any, location: Location, value: Any) -> None:
         document[location[-1]] = value
 
 
-def put_all(document: Any, locations: Iterable[Location], value: Any) -> None:
+def set_values(document: Any, locations: Iterable[Location], value: Any) -> None:
     """Set what stands at each of some locations, in place."""
     for location in locations:
-        put(document, location, value)
+        set_value(document, location, value)
 
 
-def signed(url: str, name: str, value: str) -> str:
+def with_query_parameter(url: str, name: str, value: str) -> str:
     """A URL with a parameter, in place of its own where it has one."""
     changed, count = re.subn(rf"(?<=[?&]{name}=)[^&]*", value, url)
     if count:

@@ -1,4 +1,4 @@
-"""Faults of the answer's way: what the transport checks find."""
+"""Faults of the response's way: what the transport checks find."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_field, with_type
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,24 +43,24 @@ _OVERLOAD = (
 """What the code of new-api answers on a machine without a free processor."""
 
 
-def _cut(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, cut=len(answer.body) // 2)
+def _cut(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, cut=len(response.body) // 2)
 
 
-def _stalled(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, cut=len(answer.body) // 2, stall=_STALL)
+def _stalled(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, cut=len(response.body) // 2, stall=_STALL)
 
 
-def _short(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, body=answer.body + b" " * _MISSING_BYTES, cut=len(answer.body))
+def _short(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, body=response.body + b" " * _MISSING_BYTES, cut=len(response.body))
 
 
 def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that turns away so many requests, before anything of them is looked at."""
 
-    def turn_away(call: MockRequest, answer: MockResponse) -> MockResponse:
-        if call.number >= requests:
-            return answer
+    def turn_away(request: MockRequest, response: MockResponse) -> MockResponse:
+        if request.number >= requests:
+            return response
         return MockResponse(503, (("content-type", "application/json"),), _OVERLOAD)
 
     return turn_away
@@ -68,59 +68,63 @@ def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockRe
 
 def _late(seconds: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that keeps callers waiting."""
-    return lambda _, answer: evolve(answer, delay=answer.delay + seconds)
+    return lambda _, response: evolve(response, delay=response.delay + seconds)
 
 
-_huge = effects.appended(b" " * _HUGE)
+_huge = effects.append(b" " * _HUGE)
 
 
-def _zipped(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_field(answer, "content-encoding", "gzip"), body=gzip.compress(answer.body, mtime=0))
+def _zipped(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(
+        with_header(response, "content-encoding", "gzip"), body=gzip.compress(response.body, mtime=0)
+    )
 
 
-def _bomb(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_field(answer, "content-encoding", "gzip"), body=_bombed(answer.body))
+def _bomb(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(with_header(response, "content-encoding", "gzip"), body=_bombed(response.body))
 
 
-def _redirect(call: MockRequest, answer: MockResponse) -> MockResponse:
-    untyped = with_type(answer, None)
-    location = ("location", _ELSEWHERE + call.contract.request(call.task_id).target)
+def _redirect(request: MockRequest, response: MockResponse) -> MockResponse:
+    untyped = with_type(response, None)
+    location = ("location", _ELSEWHERE + request.contract.request(request.task_id).target)
     return evolve(untyped, status=302, headers=(*untyped.headers, location), body=b"")
 
 
 def _limited(after: str) -> Callable[[MockRequest, MockResponse], MockResponse]:
     """The change that answers no more than so many requests."""
 
-    def limit(call: MockRequest, answer: MockResponse) -> MockResponse:
-        return answer if call.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
+    def limit(request: MockRequest, response: MockResponse) -> MockResponse:
+        return response if request.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
 
     return limit
 
 
-def _echo_in_body(call: MockRequest, document: Any) -> Any:
-    if isinstance(document, dict) and call.secrets:
-        document[_ECHO] = call.secrets[0]
+def _echo_in_body(request: MockRequest, document: Any) -> Any:
+    if isinstance(document, dict) and request.secrets:
+        document[_ECHO] = request.secrets[0]
     return document
 
 
-def _echo(call: MockRequest, answer: MockResponse) -> MockResponse:
-    if not call.secrets:
-        return answer
-    secret = quote(call.secrets[0], safe=string.punctuation, errors="replace")  # a header field bears no more
-    return evolve(answer, headers=(*answer.headers, (_ECHO, secret)))
+def _echo(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.secrets:
+        return response
+    secret = quote(
+        request.secrets[0], safe=string.punctuation, errors="replace"
+    )  # a header field bears no more
+    return evolve(response, headers=(*response.headers, (_ECHO, secret)))
 
 
-def _echo_encoded(call: MockRequest, document: Any) -> Any:
-    if isinstance(document, dict) and call.secrets:
-        document[_ECHO] = "".join(f"%{byte:02X}" for byte in call.secrets[0].encode(errors="replace"))
+def _echo_encoded(request: MockRequest, document: Any) -> Any:
+    if isinstance(document, dict) and request.secrets:
+        document[_ECHO] = "".join(f"%{byte:02X}" for byte in request.secrets[0].encode(errors="replace"))
     return document
 
 
-def _echo_in_base64(call: MockRequest, answer: MockResponse) -> MockResponse:
-    if not call.secrets:
-        return answer
-    secret = base64.b64encode(call.secrets[0].encode(errors="replace")).decode()
-    return evolve(answer, headers=(*answer.headers, (_ECHO, secret)))
+def _echo_in_base64(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.secrets:
+        return response
+    secret = base64.b64encode(request.secrets[0].encode(errors="replace")).decode()
+    return evolve(response, headers=(*response.headers, (_ECHO, secret)))
 
 
 @lru_cache(maxsize=32)
@@ -145,97 +149,99 @@ def _mebibyte() -> bytes:
 FAULTS = (
     Fault(
         "connection-reset",
-        "The connection ends in the middle of the task's answer.",
+        "The connection ends in the middle of the task's response.",
         _TRANSFER,
-        finish=_cut,
+        on_response=_cut,
     ),
     Fault(
         "stalls-mid-body",
-        "Half of the task's answer comes, and then nothing until the caller leaves.",
+        "Half of the task's response comes, and then nothing until the caller leaves.",
         _TRANSFER,
-        finish=_stalled,
+        on_response=_stalled,
     ),
-    Fault("wrong-length", "The task's answer announces more bytes than it has.", _TRANSFER, finish=_short),
+    Fault(
+        "wrong-length", "The task's response announces more bytes than it has.", _TRANSFER, on_response=_short
+    ),
     Fault(
         "slow",
         "A succeeded task takes two seconds to come.",
         ("fetch/latency",),
-        finish=_late(2.0),
+        on_response=_late(2.0),
         states=SUCCEEDED,
     ),
     Fault(
         "very-slow",
         "A succeeded task takes twelve seconds to come.",
         ("fetch/latency",),
-        finish=_late(12.0),
+        on_response=_late(12.0),
         states=SUCCEEDED,
     ),
     Fault(
         "huge-body",
-        "White space makes the task's answer larger than a megabyte.",
+        "White space makes the task's response larger than a megabyte.",
         ("fetch/size",),
-        finish=_huge,
+        on_response=_huge,
     ),
     Fault(
         "gzip-unasked",
-        "The task's answer is compressed, whether the caller reads that or not.",
+        "The task's response is compressed, whether the caller reads that or not.",
         ("fetch/content-encoding",),
-        finish=_zipped,
+        on_response=_zipped,
     ),
     Fault(
         "gzip-bomb",
-        "The task's answer is small and unpacks to 16 megabytes.",
+        "The task's response is small and unpacks to 16 megabytes.",
         ("fetch/size", "fetch/transfer", "fetch/content-encoding"),
-        finish=_bomb,
+        on_response=_bomb,
     ),
     Fault(
         "redirect-to-other-host",
-        "The task's answer is a redirect to another host.",
+        "The task's response is a redirect to another host.",
         ("fetch/redirect",),
-        finish=_redirect,
+        on_response=_redirect,
     ),
     Fault(
         "rate-limited",
         "After five requests every other one is answered with 429.",
         ("fetch/rate-limit",),
-        finish=_limited("30"),
+        on_response=_limited("30"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "retry-after-nonsense",
         "After five requests every other one is answered with 429, and is to be repeated at no time at all.",
         ("fetch/retry-after",),
-        finish=_limited("in a while"),
+        on_response=_limited("in a while"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded",
         "The first five requests are answered with 503, before their credential is looked at.",
         ("fetch/rate-limit", "fetch/retry-after"),
-        finish=_overloaded(5),
+        on_response=_overloaded(5),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded-always",
         "Every request is answered with 503, before its credential is looked at.",
         ("fetch/rate-limit", "fetch/retry-after"),
-        finish=_overloaded(float("inf")),
+        on_response=_overloaded(float("inf")),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "secret-echoed",
-        "The caller's credential stands in the task's answer.",
+        "The caller's credential stands in the task's response.",
         ("fetch/secret",),
-        alter=_echo_in_body,
-        finish=_echo,
+        on_document=_echo_in_body,
+        on_response=_echo,
         needs=lambda contract: bool(contract.credentials),
     ),
     Fault(
         "secret-echoed-encoded",
-        "The caller's credential stands in the task's answer, in Base64 and percent-encoded.",
+        "The caller's credential stands in the task's response, in Base64 and percent-encoded.",
         ("fetch/secret",),
-        alter=_echo_encoded,
-        finish=_echo_in_base64,
+        on_document=_echo_encoded,
+        on_response=_echo_in_base64,
         needs=lambda contract: bool(contract.credentials),
     ),
 )

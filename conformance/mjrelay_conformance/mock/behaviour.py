@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.semantics import State
-from mjrelay_conformance.mock import response
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
+from mjrelay_conformance.mock import responses
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mjrelay.contract import Contract
 
-    Decide = Callable[[MockRequest], MockRequest]
-    Alter = Callable[[MockRequest, Any], Any]
-    Listed = Callable[[MockRequest, list[Any]], list[Any]]
-    Finish = Callable[[MockRequest, MockResponse], MockResponse]
+    RequestChange = Callable[[MockRequest], MockRequest]
+    DocumentChange = Callable[[MockRequest, Any], Any]
+    ListChange = Callable[[MockRequest, list[Any]], list[Any]]
+    ResponseChange = Callable[[MockRequest, MockResponse], MockResponse]
 
 
 EVERY = frozenset(State)
@@ -33,16 +33,16 @@ class Behaviour:
 
     ``summary`` says in one sentence what the relay then does. A change acts at up to four stages: ``decide``
     changes what becomes of a request, ``alter`` the task's document (its own copy) where the task is in one
-    of ``states``, ``gather`` the documents of a list, ``finish`` the answer where the request went by one of
+    of ``states``, ``gather`` the documents of a list, ``finish`` the response where the request went by one of
     ``routes``. ``needs`` says whether a contract has what it takes.
     """
 
     name: str
     summary: str
-    decide: Decide | None = field(default=None, repr=False, kw_only=True)
-    alter: Alter | None = field(default=None, repr=False, kw_only=True)
-    gather: Listed | None = field(default=None, repr=False, kw_only=True)
-    finish: Finish | None = field(default=None, repr=False, kw_only=True)
+    on_request: RequestChange | None = field(default=None, repr=False, kw_only=True)
+    on_document: DocumentChange | None = field(default=None, repr=False, kw_only=True)
+    on_list: ListChange | None = field(default=None, repr=False, kw_only=True)
+    on_response: ResponseChange | None = field(default=None, repr=False, kw_only=True)
     routes: frozenset[Route] = field(default=TASK, repr=False, kw_only=True)
     states: frozenset[State] = field(default=EVERY, repr=False, kw_only=True)
     needs: Callable[[Contract], bool] = field(default=lambda _: True, repr=False, kw_only=True)
@@ -51,32 +51,33 @@ class Behaviour:
         """Whether the contract has a place for it: whether it changes any of the contract's examples."""
         if not self.needs(contract):
             return False
-        return self.alter is None or any(
-            response.encode(self.altered(call, copy.deepcopy(document))) != response.encode(document)
-            for call, document in examples(contract)
+        return self.on_document is None or any(
+            responses.encode(self.change_document(request, copy.deepcopy(document)))
+            != responses.encode(document)
+            for request, document in examples(contract)
         )
 
-    def decided(self, call: MockRequest) -> MockRequest:
+    def change_request(self, request: MockRequest) -> MockRequest:
         """What becomes of a request with this change."""
-        return call if self.decide is None else self.decide(call)
+        return request if self.on_request is None else self.on_request(request)
 
-    def altered(self, call: MockRequest, document: Any) -> Any:
+    def change_document(self, request: MockRequest, document: Any) -> Any:
         """A task's document with this change; the one given may be changed."""
-        if self.alter is None or call.state not in self.states:
+        if self.on_document is None or request.state not in self.states:
             return document
-        return self.alter(call, document)
+        return self.on_document(request, document)
 
-    def listed(self, call: MockRequest, documents: list[Any]) -> list[Any]:
+    def change_list(self, request: MockRequest, documents: list[Any]) -> list[Any]:
         """The documents of a list with this change."""
-        return documents if self.gather is None else self.gather(call, documents)
+        return documents if self.on_list is None else self.on_list(request, documents)
 
-    def finished(self, call: MockRequest, answer: MockResponse) -> MockResponse:
-        """An answer with this change."""
-        if self.finish is None or call.route not in self.routes:
-            return answer
-        if call.route is Route.TASK and call.state not in self.states:
-            return answer
-        return self.finish(call, answer)
+    def change_response(self, request: MockRequest, response: MockResponse) -> MockResponse:
+        """An response with this change."""
+        if self.on_response is None or request.route not in self.routes:
+            return response
+        if request.route is Route.TASK and request.state not in self.states:
+            return response
+        return self.on_response(request, response)
 
 
 def examples(contract: Contract) -> Iterator[tuple[MockRequest, Any]]:
@@ -84,7 +85,7 @@ def examples(contract: Contract) -> Iterator[tuple[MockRequest, Any]]:
     reader = contract.reader
     for name, document in contract.examples.items():
         if name in set(State) and name != State.UNKNOWN and (found := reader.id(document)) not in (None, ""):
-            call = MockRequest(
+            request = MockRequest(
                 contract,
                 Route.TASK,
                 str(found),
@@ -93,4 +94,4 @@ def examples(contract: Contract) -> Iterator[tuple[MockRequest, Any]]:
                 reads=1,
                 ids=(str(found),),
             )
-            yield call, document
+            yield request, document

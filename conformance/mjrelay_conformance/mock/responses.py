@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from mjrelay.semantics import compile_predicate
-from mjrelay_conformance.mock import places, writer
-from mjrelay_conformance.mock.received import Received
+from mjrelay_conformance.mock import slots, writer
+from mjrelay_conformance.mock.received import ReceivedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ _FRESH = ("cache-control", "no-store")
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_NOTHING = Received({}, (), (), b"")
+_NOTHING = ReceivedRequest({}, (), (), b"")
 BODILESS = {204, 304}
 """Statuses of answers that never have a body, nor a length."""
 
@@ -76,16 +76,16 @@ class MockRequest:
     key: str = field(default="", repr=False)
     number: int = 0
     now: datetime = _EPOCH
-    request: Received = field(default=_NOTHING, repr=False)
+    received: ReceivedRequest = field(default=_NOTHING, repr=False)
 
     @property
-    def entitled(self) -> bool:
+    def has_access(self) -> bool:
         """Whether the request holds the right credential where the contract wants it, or needs none."""
         return self.contract.open or not self.contract.credentials or self.key in self.secrets
 
     @property
-    def admitted(self) -> MockRequest:
-        """The same call, which gets what it asks for whatever its credential and its method."""
+    def with_access(self) -> MockRequest:
+        """The same request, which gets what it asks for whatever its credential and its method."""
         if self.ids is not None:
             return evolve(self, route=Route.BATCH)
         return evolve(self, route=Route.TASK if self.task_id in self.tasks else Route.MISSING)
@@ -96,7 +96,7 @@ class MockResponse:
     """
     What goes back: after ``delay`` seconds, and no more than ``cut`` bytes of the body where it is given.
 
-    After ``stall`` more seconds a connection whose answer was cut is closed.
+    After ``stall`` more seconds a connection whose response was cut is closed.
     """
 
     status: int
@@ -125,18 +125,18 @@ class MockResponse:
         return (*self.headers, ("content-length", str(len(self.body))))
 
 
-def with_field(answer: MockResponse, name: str, value: str | None) -> MockResponse:
-    """The answer with one value in a header field, or without the field."""
-    kept = tuple((key, one) for key, one in answer.headers if key != name)
-    return evolve(answer, headers=kept if value is None else ((name, value), *kept))
+def with_header(response: MockResponse, name: str, value: str | None) -> MockResponse:
+    """The response with one value in a header field, or without the field."""
+    kept = tuple((key, one) for key, one in response.headers if key != name)
+    return evolve(response, headers=kept if value is None else ((name, value), *kept))
 
 
-def with_type(answer: MockResponse, content_type: str | None) -> MockResponse:
-    """The answer with another Content-Type, or with none."""
-    return with_field(answer, "content-type", content_type)
+def with_type(response: MockResponse, content_type: str | None) -> MockResponse:
+    """The response with another Content-Type, or with none."""
+    return with_header(response, "content-type", content_type)
 
 
-def typed(content_type: str | None) -> Headers:
+def type_header(content_type: str | None) -> Headers:
     """The header fields that say of which type a body is."""
     return () if content_type is None else (("content-type", content_type),)
 
@@ -148,23 +148,25 @@ def encode(document: Any) -> bytes:
 
 
 def task(contract: Contract, document: Any) -> MockResponse:
-    """The answer that holds a task."""
+    """The response that holds a task."""
     media_type = next((key for key in contract.content(200) if "*" not in key), JSON)
-    return MockResponse(200, (*typed(media_type), _FRESH), encode(document))
+    return MockResponse(200, (*type_header(media_type), _FRESH), encode(document))
 
 
 def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> MockResponse:
-    """The answer that holds several tasks, around them what the contract's example has there."""
+    """The response that holds several tasks, around them what the contract's example has there."""
     for media_type, shown in _documents(contract, 200, contract.batch):
         if found := batch.items.locate(shown):
             lists = () if batch.array is None else batch.array.locate(shown)
             depth = len(lists[0] if lists else found[0][:-1])  # below the list is what each task comes in
             around, place, inner = copy.deepcopy(shown), found[0][:depth], found[0][depth + 1 :]
-            wrapper = places.at(shown, found[0][: depth + 1]) if inner else None
+            wrapper = slots.value_at(shown, found[0][: depth + 1]) if inner else None
             items = [_wrapped(batch.item(document), wrapper, inner) for document in documents]
-            writer.put(around, place, items)
-            return MockResponse(200, (*typed(media_type), _FRESH), encode(around if place else items))
-    return MockResponse(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
+            writer.set_value(around, place, items)
+            return MockResponse(200, (*type_header(media_type), _FRESH), encode(around if place else items))
+    return MockResponse(
+        200, (*type_header(JSON), _FRESH), encode([batch.item(document) for document in documents])
+    )
 
 
 def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
@@ -172,31 +174,31 @@ def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
     if not place:
         return item
     around = copy.deepcopy(wrapper)
-    writer.put(around, place, item)
+    writer.set_value(around, place, item)
     return around
 
 
 def malformed(contract: Contract) -> MockResponse:
-    """The answer to ids that are none: the contract's own 400 where it has one."""
+    """The response to ids that are none: the contract's own 400 where it has one."""
     for media_type, shown in _documents(contract, 400, contract.batch):
-        return MockResponse(400, typed(media_type), _body(media_type, shown))
+        return MockResponse(400, type_header(media_type), _body(media_type, shown))
     return MockResponse(400)
 
 
 def seed(contract: Contract, form: Seed, task_id: str) -> MockResponse:
-    """The answer that tells the seed of a task's image, the same each time; 404 where no example has it."""
+    """The response that tells the seed of a task's image, the same each time; 404 where no example has it."""
     digits = str(zlib.crc32(task_id.encode(errors="replace")))
     for media_type, shown in _documents(contract, 200, contract.seed):
         document = copy.deepcopy(shown)
         value = writer.id_like(form.value.first(shown), digits)
-        writer.put_all(document, form.value.locate(shown), value)
-        return MockResponse(200, typed(media_type), _body(media_type, document))
+        writer.set_values(document, form.value.locate(shown), value)
+        return MockResponse(200, type_header(media_type), _body(media_type, document))
     return MockResponse(404)
 
 
 def missing(contract: Contract, operation: Location | None = None, *, first: int = 0) -> MockResponse:
     """
-    The answer for a task that is not there, as an operation words it: the fetch operation or another.
+    The response for a task that is not there, as an operation words it: the fetch operation or another.
 
     It is the ``first`` one of those described, counted from 0.
     """
@@ -204,32 +206,32 @@ def missing(contract: Contract, operation: Location | None = None, *, first: int
 
 
 def refused(contract: Contract, *, first: int = 0) -> MockResponse:
-    """The answer for a caller without the right credential; ``first`` is as in `missing`."""
+    """The response for a caller without the right credential; ``first`` is as in `missing`."""
     return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or MockResponse(401)
 
 
 def elsewhere(contract: Contract) -> MockResponse | None:
-    """The answer for a path or a method that the contract does not have, where it describes one."""
+    """The response for a path or a method that the contract does not have, where it describes one."""
     return _described(contract, contract.reader.elsewhere, "elsewhere")
 
 
 def error(contract: Contract) -> MockResponse:
-    """An answer with an error's document: the contract's own where it has one."""
+    """An response with an error's document: the contract's own where it has one."""
     for name, matchers in (
         ("missing", contract.reader.missing),
         ("unauthorized", contract.reader.unauthorized),
         ("forbidden", contract.reader.forbidden),
     ):
-        answer = _described(contract, matchers, name)
-        if answer is not None and answer.body and "json" in (answer.content_type or ""):
-            return answer
+        response = _described(contract, matchers, name)
+        if response is not None and response.body and "json" in (response.content_type or ""):
+            return response
     message = "the service is busy, try again later"
     document = {"code": 500, "message": message, "error": {"type": "server_error", "message": message}}
-    return MockResponse(500, typed(JSON), encode(document))
+    return MockResponse(500, type_header(JSON), encode(document))
 
 
 def _documents(contract: Contract, status: int, operation: Location | None) -> Iterator[tuple[str, Any]]:
-    """The example documents of an operation's answer, each with its media type."""
+    """The example documents of an operation's response, each with its media type."""
     for media_type, media in contract.content(status, operation).items():
         for value in _values(contract, media).values():
             yield media_type, value
@@ -239,24 +241,26 @@ def _described(
     contract: Contract, matchers: Iterable[Matcher], name: str, operation: Location | None = None
 ) -> MockResponse | None:
     """
-    The first answer that is wholly described: by an empty body, or by an example that the matcher fits.
+    The first response that is wholly described: by an empty body, or by an example that the matcher fits.
 
     Where there is none, the first matcher's with as much as is known of it; None without any matcher.
     """
     partial = None
     for matcher in matchers:
         if matcher.empty:
-            return MockResponse(matcher.status, typed(matcher.content))
+            return MockResponse(matcher.status, type_header(matcher.content))
         wanted = matcher.content and matcher.content.lower()
         for media_type, media in contract.content(matcher.status, operation).items():
             if wanted not in {None, media_type.partition(";")[0].strip().lower()}:
                 continue
             example = _example(contract, matcher, media, name)
             if example is not None:
-                return MockResponse(matcher.status, typed(media_type), _body(media_type, example[0]))
+                return MockResponse(matcher.status, type_header(media_type), _body(media_type, example[0]))
         if matcher.where is None and not contract.content(matcher.status, operation):
-            return MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
-        partial = partial or MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
+            return MockResponse(matcher.status, type_header(matcher.content), _blank(matcher.content))
+        partial = partial or MockResponse(
+            matcher.status, type_header(matcher.content), _blank(matcher.content)
+        )
     return partial
 
 

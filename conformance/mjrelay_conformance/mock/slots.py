@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.contract import Contract
 
-    _Place = tuple[Location, Any]
+    Slot = tuple[Location, Any]
 
 
 SCALARS = {"null", "boolean", "integer", "number", "string"}
@@ -31,7 +31,7 @@ SCALARS = {"null", "boolean", "integer", "number", "string"}
 NUMBERS = {"integer", "number"}
 
 
-def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place]]:
+def editable_slots(contract: Contract, document: Any) -> tuple[list[Slot], list[Slot]]:
     """
     Where a value may be broken without the document ceasing to be that task in that state.
 
@@ -40,11 +40,11 @@ def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place
     """
     form = contract.operation["x-mj-task"]
     telling = {form["id"], *form.get("accept", {}), *state_paths(contract)}
-    kept = {location for text in telling for location in compiled(text).locate(document)}
+    kept = {location for text in telling for location in json_path(text).locate(document)}
     kept |= {location[:depth] for location in kept for depth in range(len(location))}
-    named = {location for text in _paths(form) for location in compiled(text).locate(document)}
-    unnamed: list[_Place] = []
-    others: list[_Place] = []
+    named = {location for text in _paths(form) for location in json_path(text).locate(document)}
+    unnamed: list[Slot] = []
+    others: list[Slot] = []
     for location, value in walk(document):
         if location not in kept:
             inside = any(location[:depth] in named for depth in range(1, len(location) + 1))
@@ -52,9 +52,9 @@ def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place
     return unnamed, others
 
 
-def unkept(contract: Contract, document: Any) -> list[_Place]:
+def all_editable_slots(contract: Contract, document: Any) -> list[Slot]:
     """All `places` in one list, those first that `x-mj-task` does not name."""
-    unnamed, named = places(contract, document)
+    unnamed, named = editable_slots(contract, document)
     return unnamed + named
 
 
@@ -66,19 +66,21 @@ def state_paths(contract: Contract) -> list[str]:
     return list(dict.fromkeys([*status, *(path for entry in entries for path in entry["where"])]))
 
 
-def status(contract: Contract, document: Any) -> list[Location]:
+def state_locations(contract: Contract, document: Any) -> list[Location]:
     """Where the document says which state the task is in."""
-    found = [place for path in state_paths(contract) for place in compiled(path).locate(document)]
-    return [place for place in dict.fromkeys(found) if place and kind(at(document, place)) in SCALARS]
+    found = [place for path in state_paths(contract) for place in json_path(path).locate(document)]
+    return [
+        place for place in dict.fromkeys(found) if place and json_type(value_at(document, place)) in SCALARS
+    ]
 
 
-def signed_at(contract: Contract, document: Any, finished: datetime) -> Any:
+def extend_signed_urls(contract: Contract, document: Any, finished: datetime) -> Any:
     """The document; its links that would have ended by then are signed anew, as the chat service does."""
-    for location, url in urls(contract, document):
+    for location, url in media_slots(contract, document):
         end = url_expiry(url)
         if end is not None and end < finished.timestamp():
             later = f"{int(finished.timestamp()) + _SIGNED:x}"
-            writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
+            writer.set_value(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
     return document
 
 
@@ -86,24 +88,24 @@ _SIGNED = 24 * 60 * 60
 """Seconds for which the chat service, whose bot draws, signs a link."""
 
 
-def urls(contract: Contract, document: Any) -> list[_Place]:
+def media_slots(contract: Contract, document: Any) -> list[Slot]:
     """The URLs of what the task made."""
     return [
         (location, url)
         for media in (*contract.reader.image_media, *contract.reader.video_media)
         if media.urls(document)
         for location in media.path.locate(document)
-        if isinstance(url := at(document, location), str) and "://" in url
+        if isinstance(url := value_at(document, location), str) and "://" in url
     ]
 
 
-def moments(contract: Contract, document: Any) -> dict[str, Any]:
+def read_times(contract: Contract, document: Any) -> dict[str, Any]:
     """The times that are set in a document."""
-    stamps = writer.stamps(contract)
+    stamps = writer.timestamps(contract)
     return {name: moment for name, stamp in stamps.items() if (moment := stamp.read(document)) is not None}
 
 
-def unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> Any:
+def unset_value(contract: Contract, location: Location, words: Sequence[Any] = ()) -> Any:
     """What stands at a place when nothing is set: as other examples have it, else as the schema allows."""
     shown = [
         value
@@ -113,7 +115,7 @@ def unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> 
         if place == location and any(same_value(value, word) for word in (None, "", *words))
     ]
     candidates = (*shown, *words, None, "")
-    return next((value for value in candidates if permits(contract, location, kind(value))), None)
+    return next((value for value in candidates if schema_allows(contract, location, json_type(value))), None)
 
 
 def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
@@ -128,7 +130,7 @@ def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
         yield from walk(value, (*location, step))
 
 
-def at(document: Any, location: Location) -> Any:
+def value_at(document: Any, location: Location) -> Any:
     """What stands at a place."""
     for step in location:
         document = document[step]
@@ -149,7 +151,7 @@ def _paths(form: Any) -> Iterator[str]:
 
 
 @cache
-def compiled(text: str) -> JSONPath:
+def json_path(text: str) -> JSONPath:
     """The JSONPath that a text is."""
     return JSONPath.compile(text)
 
@@ -176,12 +178,12 @@ class Exactly:
     value: Any
 
 
-def kind(value: Any) -> str:
+def json_type(value: Any) -> str:
     """The JSON type of a value, as JSON Schema calls it."""
     return _KINDS[type(value)]
 
 
-def permits(contract: Contract, location: Location, wanted: str | Exactly) -> bool:
+def schema_allows(contract: Contract, location: Location, wanted: str | Exactly) -> bool:
     """
     Whether a task's document may have a value of a kind at a location, or none there.
 
@@ -189,15 +191,15 @@ def permits(contract: Contract, location: Location, wanted: str | Exactly) -> bo
     where a schema lists them.
     """
     schemas = [media["schema"] for media in contract.content(200).values() if "schema" in media]
-    return not schemas or any(_permits(contract, schema, location, wanted) for schema in schemas)
+    return not schemas or any(_schema_allows(contract, schema, location, wanted) for schema in schemas)
 
 
-def _permits(contract: Contract, schema: Any, location: Location, wanted: str | Exactly) -> bool:
+def _schema_allows(contract: Contract, schema: Any, location: Location, wanted: str | Exactly) -> bool:
     schema = contract.resolve(schema)
     if not isinstance(schema, dict):
         return schema is not False
     return _own(contract, schema, location, wanted) and all(
-        combine(_permits(contract, option, location, wanted) for option in schema[keyword])
+        combine(_schema_allows(contract, option, location, wanted) for option in schema[keyword])
         for keyword, combine in (("allOf", all), ("anyOf", any), ("oneOf", any))
         if keyword in schema
     )
@@ -211,18 +213,18 @@ def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted:
     if isinstance(step, int):
         prefix = schema.get("prefixItems", [])
         child = prefix[step] if step < len(prefix) else schema.get("items", True)
-        return _typed(schema, "array") and _permits(contract, child, rest, wanted)
+        return _typed(schema, "array") and _schema_allows(contract, child, rest, wanted)
     if not _typed(schema, "object"):
         return False
     if not rest and wanted == ABSENT:
         return step not in schema.get("required", ())
     properties = schema.get("properties", {})
     other = True if "patternProperties" in schema else schema.get("additionalProperties", True)
-    return _permits(contract, properties.get(step, other), rest, wanted)
+    return _schema_allows(contract, properties.get(step, other), rest, wanted)
 
 
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
-    name = kind(wanted.value) if isinstance(wanted, Exactly) else wanted
+    name = json_type(wanted.value) if isinstance(wanted, Exactly) else wanted
     same = {name, "number"} if name == "integer" else {name}
     if "type" in schema:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -232,5 +234,5 @@ def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
     if values is None:
         return True
     if isinstance(wanted, Exactly):
-        return any(kind(value) in same and value == wanted.value for value in values)
-    return any(kind(value) in same for value in values)
+        return any(json_type(value) in same and value == wanted.value for value in values)
+    return any(json_type(value) in same for value in values)
