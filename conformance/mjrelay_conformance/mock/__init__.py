@@ -1,7 +1,7 @@
 """
-A relay made from a contract, which answers as the contract says, or wrongly in named ways.
+Mock relays built from contracts, with optional faults and dialects.
 
-It may import judging and knows no check; what a relay can do belongs here.
+This package may import `judging`, but no check. How a relay can behave belongs here.
 """
 
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError

@@ -1,4 +1,4 @@
-"""What can be changed about a mock relay's answers, by faults and by dialects alike."""
+"""The base class of faults and dialects: how a mock relay may deviate from its contract's examples."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TASK = frozenset({Route.TASK})
 @frozen
 class Behaviour:
     """
-    One way in which a relay can be another than its contract's examples show.
+    A deviation from the examples in a contract.
 
-    ``summary`` says in one sentence what the relay then does. A change acts at up to four stages: ``decide``
-    changes what becomes of a request, ``alter`` the task's document (its own copy) where the task is in one
-    of ``states``, ``gather`` the documents of a list, ``finish`` the response where the request went by one of
-    ``routes``. ``needs`` says whether a contract has what it takes.
+    A behaviour has up to four hooks. ``on_request`` changes how a request is routed. ``on_document`` changes
+    a copy of a task's document if the task is in one of ``states``. ``on_list`` changes the documents of a
+    batch. ``on_response`` changes the response if the request has one of ``routes``. ``needs`` returns
+    whether a contract supports the behaviour.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Behaviour:
     needs: Callable[[Contract], bool] = field(default=lambda _: True, repr=False, kw_only=True)
 
     def applies(self, contract: Contract) -> bool:
-        """Whether the contract has a place for it: whether it changes any of the contract's examples."""
+        """Return whether the behaviour changes anything that the contract describes."""
         if not self.needs(contract):
             return False
         return self.on_document is None or any(
@@ -58,21 +58,21 @@ class Behaviour:
         )
 
     def change_request(self, request: MockRequest) -> MockRequest:
-        """What becomes of a request with this change."""
+        """Return the request as this behaviour routes it."""
         return request if self.on_request is None else self.on_request(request)
 
     def change_document(self, request: MockRequest, document: Any) -> Any:
-        """A task's document with this change; the one given may be changed."""
+        """Return a task's document with this behaviour; may modify the given one."""
         if self.on_document is None or request.state not in self.states:
             return document
         return self.on_document(request, document)
 
     def change_list(self, request: MockRequest, documents: list[Any]) -> list[Any]:
-        """The documents of a list with this change."""
+        """Return the documents of a batch with this behaviour."""
         return documents if self.on_list is None else self.on_list(request, documents)
 
     def change_response(self, request: MockRequest, response: MockResponse) -> MockResponse:
-        """An response with this change."""
+        """Return the response with this behaviour."""
         if self.on_response is None or request.route not in self.routes:
             return response
         if request.route is Route.TASK and request.state not in self.states:
@@ -81,7 +81,7 @@ class Behaviour:
 
 
 def examples(contract: Contract) -> Iterator[tuple[MockRequest, Any]]:
-    """The contract's examples of tasks, each as a second request reads it in a list, with a credential."""
+    """Yield the contract's task examples, each with a repeated and authenticated batch request for it."""
     reader = contract.reader
     for name, document in contract.examples.items():
         if name in set(State) and name != State.UNKNOWN and (found := reader.id(document)) not in (None, ""):

@@ -1,4 +1,4 @@
-"""A mock relay, made from a contract alone: it answers as the contract says, or wrongly in named ways."""
+"""A mock relay: an ASGI application built from a contract."""
 
 from __future__ import annotations
 
@@ -42,12 +42,26 @@ __all__ = ["MockRelay", "MockResponse"]
 
 class MockRelay:
     """
-    A relay of its own, as an ASGI application.
+    A mock relay: an ASGI application that follows a contract, except for its faults.
 
-    ``known`` holds one task for each of the contract's examples that is named after a state, by that state;
-    they are served as the contract shows them. It answers after ``latency`` seconds, give or take as much as
-    ``jitter``. ``dialect`` names another way of keeping the contract. Raises `UnknownFaultError`,
-    `InapplicableFaultError` and their like for dialects where one cannot be switched on.
+    It serves the task examples of the contract; ``known`` maps each state that has an example to the id of
+    that task. `submit` adds tasks that progress over time. Serve it with `Server`, or call `answer` directly.
+
+    Args:
+        contract: The contract to follow.
+        key: The API key that requests need.
+        faults: Names of faults to enable; see `FAULTS`.
+        dialect: Name of a dialect, a conforming variant of the contract's examples; see `DIALECTS`.
+        latency: Delay of each response in seconds.
+        jitter: Maximum random deviation from ``latency`` in seconds.
+        clock: Returns the current time in seconds since 1970.
+        seed: Random seed of task ids and jitter.
+
+    Raises:
+        UnknownFaultError: No fault has this name.
+        InapplicableFaultError: The contract does not support the fault.
+        UnknownDialectError: No dialect has this name.
+        InapplicableDialectError: The contract does not support the dialect.
     """
 
     def __init__(
@@ -85,10 +99,20 @@ class MockRelay:
         self, duration: float = 30.0, *, outcome: State = State.SUCCEEDED, task_id: str | None = None
     ) -> str:
         """
-        Add a task that is queued, runs and ends as ``outcome`` after ``duration`` seconds; its id.
+        Add a task that is queued, runs and ends after a while, and return its id.
 
-        Where the contract shows neither of the two on the way, it ends at once.
-        Raises `ContractError` where the contract has no example of that outcome.
+        If the contract has no example of a queued or running task, the task ends immediately.
+
+        Args:
+            duration: Seconds until the task ends.
+            outcome: The state in which the task ends.
+            task_id: The id of the task; a random one by default.
+
+        Returns:
+            The task id.
+
+        Raises:
+            ContractError: The contract has no example of ``outcome``.
         """
         if task_id is None:
             task_id = self._unused_id()
@@ -97,7 +121,7 @@ class MockRelay:
         task = SimulatedTask(
             self.contract, task_id, _datetime(self.clock()), timedelta(seconds=duration), outcome
         )
-        task.document(outcome, None)  # raises now, not when it is asked for
+        task.document(outcome, None)  # raises now instead of at the first request
         self._tasks[task_id] = task
         return task_id
 
@@ -108,13 +132,24 @@ class MockRelay:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> MockResponse:
-        """The response to a request; whatever it is, this raises nothing."""
+        """
+        Return the response to a request, without a network; never raises.
+
+        Args:
+            method: The request method.
+            target: Path and query, or an absolute URL.
+            headers: Request headers.
+            body: The request body.
+
+        Returns:
+            The response. Its delay, truncation and stall are data; applying them is up to the caller.
+        """
         fields = list(headers.items() if isinstance(headers, Mapping) else headers)
         path, _, query = _origin_form(target).partition("?")
         matching = [
             (operation, match) for operation in self._operations if (match := operation.path.fullmatch(path))
         ]
-        # Where no operation has the method, the first that has the path says what becomes of it.
+        # If no operation supports the method, the first one with this path handles the request.
         found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
         if found is None:
             response = responses.elsewhere(self.contract) or MockResponse(404)
@@ -127,18 +162,18 @@ class MockRelay:
         return _without_body(response) if method == "HEAD" else response
 
     def _next_delay(self) -> float:
-        """Seconds that the next response takes, the same for a seed."""
+        """Return the delay of the next response in seconds; reproducible for a seed."""
         return max(0.0, self._latency + self._delay_random.uniform(-self._jitter, self._jitter))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak ASGI: HTTP and lifespan."""
+        """Handle an ASGI connection: HTTP or lifespan."""
         match scope["type"]:
             case "http":
                 await self._http(scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case other:
-                raise ValueError(f"a relay does not speak {other}; ask it over HTTP")
+                raise ValueError(f"unsupported ASGI connection type {other}; send HTTP requests")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read_body(receive)
@@ -156,14 +191,14 @@ class MockRelay:
             await asyncio.sleep(response.delay)
         framed = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in response.framed]
         await send({"type": "http.response.start", "status": response.status, "headers": framed})
-        # What was cut is announced but never comes; a server then has to close the connection.
+        # A truncated body is announced but not sent, so the server has to close the connection.
         piece = response.body[: response.cut]
         await send({"type": "http.response.body", "body": piece, "more_body": response.broken})
         if response.broken and response.stall:
             await _wait_for_disconnect(receive, response.stall)
 
     def _add_example(self, state: State, example: Any) -> None:
-        """Add the contract's own example, under another id where that is taken already."""
+        """Add an example from the contract, with a new id if its id is taken."""
         found = self.contract.reader.id(example)
         if found in (None, ""):
             return
@@ -175,14 +210,14 @@ class MockRelay:
         self._tasks[task_id] = FixedTask(state, document)
 
     def _unused_id(self) -> str:
-        """An id that nobody has, of the make of the contract's own."""
+        """Return an unused id with the format of the existing ones."""
         pattern = next(iter(self._tasks), "0000000000000000")
         while (drawn := another_text(pattern, self._id_random, set(self._tasks))).startswith("0"):
             continue
         return drawn
 
     def _described_operations(self) -> Iterator[_Operation]:
-        """The operations that the contract describes and uses, those with a fixed path first."""
+        """Yield the supported operations, those with a fixed path first."""
         contract, reader = self.contract, self.contract.reader
         if reader.batch is not None and contract.batch is not None:
             yield _Operation.at(contract.batch, partial(self._get_batch, reader.batch))
@@ -208,7 +243,7 @@ class MockRelay:
             return responses.malformed(self.contract)
         read = [
             self._read_task(evolve(request, route=Route.TASK, task_id=task_id))
-            for task_id in reversed(self._tasks)  # in an order of its own, for none is promised
+            for task_id in reversed(self._tasks)  # an arbitrary order, because contracts promise none
             if task_id in (request.ids or ())
         ]
         documents = [document for _, document in read]
@@ -230,7 +265,7 @@ class MockRelay:
     def _route(
         self, received: ReceivedRequest, allowed: Sequence[str], ids: tuple[str, ...] | None = None
     ) -> MockRequest:
-        """What becomes of a request; one that names no task is for a missing one."""
+        """Route a request. A request without a task id is one for a missing task."""
         task_id = next(iter(received.values(self._place, self._name)), "")
         secrets = tuple(
             secret for one in self.contract.credentials for secret in received.presented(one) if secret
@@ -259,7 +294,7 @@ class MockRelay:
     def _error(
         self, request: MockRequest, allowed: Sequence[str], operation: Location | None = None
     ) -> MockResponse | None:
-        """The response to a request that gets no task, in the words of an operation."""
+        """Return the error response for a request that does not get a task, or None."""
         match request.route:
             case Route.ELSEWHERE:
                 return responses.elsewhere(self.contract) or MockResponse(
@@ -273,7 +308,7 @@ class MockRelay:
                 return None
 
     def _read_task(self, request: MockRequest) -> tuple[MockRequest, Any]:
-        """The request with what is known of its task, and the task's document; HEAD is no reading."""
+        """Read a task and count the read; HEAD requests are not counted."""
         state, document = self._tasks[request.task_id].at(request.now)
         request = evolve(request, state=state, reads=self._reads[request.task_id])
         self._reads[request.task_id] += request.received.method != "HEAD"
@@ -289,7 +324,7 @@ class MockRelay:
 
 @frozen
 class _Operation:
-    """One operation: what leads to it, and what answers there, told which methods the path takes."""
+    """An operation of the contract, and the function that handles its requests."""
 
     method: str
     path: Pattern
@@ -299,24 +334,24 @@ class _Operation:
     def at(
         cls, location: Location, handle: Callable[[ReceivedRequest, Sequence[str]], MockResponse]
     ) -> _Operation:
-        """The operation to the operation at a place in the contract."""
+        """Build the operation at a location in the contract."""
         _, path, method = location
         return cls(str(method).upper(), compile_path(str(path)), handle)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that lead to it; HEAD goes wherever GET does."""
+        """The supported methods; HEAD is supported wherever GET is."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 _STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))
-"""The states that an example can have, the one that most is asked for first."""
+"""The states that an example can have, the most important one first."""
 
 
 def _origin_form(target: str) -> str:
-    """A target without scheme and host, which a client may repeat there."""
-    whole = re.match(r"https?://[^/?]*", target, re.IGNORECASE)
-    return target if whole is None else target[whole.end() :] or "/"
+    """Reduce a request target in absolute form to its path and query."""
+    origin = re.match(r"https?://[^/?]*", target, re.IGNORECASE)
+    return target if origin is None else target[origin.end() :] or "/"
 
 
 def _datetime(seconds: float) -> datetime:
@@ -324,14 +359,14 @@ def _datetime(seconds: float) -> datetime:
 
 
 def _without_body(response: MockResponse) -> MockResponse:
-    """The response to HEAD: all that the other method says, but the body."""
+    """Return the response to HEAD: the same status and headers, but no body."""
     if response.status in responses.BODILESS:
         return response
     return evolve(response, headers=response.framed, body=b"", cut=None)
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The body of a received, None where the client has gone."""
+    """Return the body of a request, or None if the client has disconnected."""
     body = b""
     while True:
         message = await receive()
@@ -343,7 +378,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 async def _wait_for_disconnect(receive: Receive, seconds: float) -> None:
-    """Wait until the client has gone, or for so many seconds."""
+    """Wait until the client disconnects, but no longer than ``seconds``."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""Faults of the response to callers with the wrong credential, with none, or with a misplaced one."""
+"""Faults of the response to requests with a wrong, missing or misplaced credential."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _other_header(request: MockRequest) -> MockRequest:
 
 
 def _misplaced(request: MockRequest) -> bool:
-    """Whether a caller is refused who has the right credential, but in another place or form."""
-    words = [value.split()[-1:] for _, value in request.received.headers]
-    return request.route is Route.REFUSED and [request.key] in words
+    """Whether a request is refused that has the right credential in another place or form."""
+    last_words = [value.split()[-1:] for _, value in request.received.headers]
+    return request.route is Route.REFUSED and [request.key] in last_words
 
 
 def _any_credential(request: MockRequest) -> MockRequest:
@@ -46,12 +46,12 @@ def _refusal_with_task(request: MockRequest, response: MockResponse) -> MockResp
     return response if request.has_access else evolve(response, status=401)
 
 
-def _first_way_only(request: MockRequest) -> MockRequest:
+def _first_credential_only(request: MockRequest) -> MockRequest:
     first = request.contract.credentials[0]
     return request if request.key in request.received.presented(first) else _refused(request)
 
 
-def _scheme_to_the_letter(request: MockRequest) -> MockRequest:
+def _case_sensitive_scheme(request: MockRequest) -> MockRequest:
     exact = any(
         value.startswith(one.prefix) and value.removeprefix(one.prefix).strip() == request.key
         for one in request.contract.credentials
@@ -70,7 +70,7 @@ def _refused(request: MockRequest) -> MockRequest:
 
 
 def _fields(request: MockRequest) -> Iterator[str]:
-    """What stands in the places of credentials."""
+    """Yield the values in the documented places of credentials."""
     for one in request.contract.credentials:
         yield from request.received.values(one.place, one.field)
 
@@ -80,7 +80,7 @@ def _where_misplaced(on_response: ResponseChange) -> ResponseChange:
 
 
 def _refusal(name: str, summary: str, on_response: ResponseChange, *breaks: str) -> Fault:
-    """A fault of the response to a caller without the right credential."""
+    """Build a fault of the response to requests without the right credential."""
     needs = makes_undocumented(Route.REFUSED, on_response, breaks)
     return Fault(name, summary, breaks, on_response=on_response, routes=REFUSED, needs=needs)
 
@@ -88,28 +88,28 @@ def _refusal(name: str, summary: str, on_response: ResponseChange, *breaks: str)
 FAULTS = (
     Fault(
         "wrong-auth-accepted",
-        "A wrong credential gets the task.",
+        "A wrong credential is accepted.",
         ("auth/wrong/refused",),
         on_request=_wrong_credential,
         needs=requires_credential,
     ),
     Fault(
         "no-auth-accepted",
-        "A caller that gives no credential where one belongs gets the task.",
+        "Requests without a credential in the documented place are accepted.",
         ("auth/none/refused",),
         on_request=_no_credential,
         needs=requires_credential,
     ),
     Fault(
         "other-header-accepted",
-        "The right credential gets the task in whatever header it stands.",
+        "The right credential is accepted in any header.",
         ("auth/misplaced/refused",),
         on_request=_other_header,
         needs=requires_credential,
     ),
     Fault(
         "other-header-500",
-        "The right credential in another header leads to 500.",
+        "The right credential in an undocumented header returns 500.",
         ("auth/misplaced/no-server-error",),
         on_response=_where_misplaced(effects.status(500)),
         routes=REFUSED,
@@ -117,7 +117,7 @@ FAULTS = (
     ),
     Fault(
         "other-header-html",
-        "The right credential in another header brings a web page.",
+        "The right credential in an undocumented header returns an HTML page.",
         ("auth/misplaced/answer",),
         on_response=_where_misplaced(effects.page(200)),
         routes=REFUSED,
@@ -125,7 +125,7 @@ FAULTS = (
     ),
     Fault(
         "refused-with-task",
-        "A caller without the right credential gets 401, and the task with it.",
+        "Requests without the right credential return 401 together with the task.",
         ("auth/wrong/refused",),
         on_request=_any_credential,
         on_response=_refusal_with_task,
@@ -133,41 +133,41 @@ FAULTS = (
     ),
     Fault(
         "alternative-refused",
-        "Of the ways of giving a credential only the first works.",
+        "Only the first of the documented credentials is accepted.",
         ("auth/alternative/works",),
-        on_request=_first_way_only,
+        on_request=_first_credential_only,
         needs=lambda contract: requires_credential(contract) and len(contract.credentials) > 1,
     ),
     Fault(
         "scheme-case-sensitive",
-        "The word before a credential counts only as the contract spells it.",
+        "The authentication scheme is compared case-sensitively.",
         ("auth/scheme/case", "auth/alternative/works"),
-        on_request=_scheme_to_the_letter,
+        on_request=_case_sensitive_scheme,
         needs=lambda contract: (
             requires_credential(contract) and any(one.prefix for one in contract.credentials)
         ),
     ),
     _refusal(
         "auth-error-200",
-        "A caller without the right credential is refused with status 200.",
+        "Requests without the right credential return the error with status 200.",
         effects.status(200),
         "auth/wrong/answer",
     ),
     _refusal(
         "auth-error-500",
-        "A caller without the right credential is refused with status 500.",
+        "Requests without the right credential return 500.",
         effects.status(500),
         "auth/wrong/no-server-error",
     ),
     _refusal(
         "auth-error-html",
-        "A caller without the right credential gets a web page.",
+        "Requests without the right credential return an HTML page.",
         effects.page(200),
         "auth/wrong/answer",
     ),
     _refusal(
         "auth-error-redirect",
-        "A caller without the right credential is sent to a page where people log in.",
+        "Requests without the right credential are redirected to a login page.",
         _login,
         "auth/wrong/answer",
     ),

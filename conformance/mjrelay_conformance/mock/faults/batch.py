@@ -1,4 +1,4 @@
-"""Faults of lists of tasks."""
+"""Faults of batch responses."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _lists(contract: Contract) -> bool:
 FAULTS = (
     Fault(
         "batch-other-task",
-        "A list of tasks holds one that nobody asked for.",
+        "A batch response contains a task that was not requested.",
         ("batch/only-asked",),
         on_request=_one_more,
         needs=_lists,
     ),
     Fault(
         "batch-differs",
-        "A succeeded task is another one in a list than when it is fetched.",
+        "A succeeded task differs between a batch response and a single response.",
         ("batch/like-single",),
         on_document=_differs_in_batch,
         states=SUCCEEDED,
@@ -50,7 +50,7 @@ FAULTS = (
     ),
     Fault(
         "batch-null-for-missing",
-        "A list of tasks holds null for each one that is missing.",
+        "A batch response contains null for each missing task.",
         ("batch/missing-omitted", "batch/schema"),
         on_list=lambda request, documents: [
             *documents,
@@ -60,21 +60,21 @@ FAULTS = (
     ),
     Fault(
         "batch-incomplete",
-        "A list of tasks lacks the first of those that are there.",
+        "A batch response omits the first existing task.",
         ("batch/complete",),
         on_list=lambda _, documents: documents[1:],
         needs=_lists,
     ),
     Fault(
         "batch-twice",
-        "A list of tasks holds each of them twice.",
+        "A batch response contains each task twice.",
         ("batch/complete",),
         on_list=lambda _, documents: documents * 2,
         needs=_lists,
     ),
     Fault(
         "batch-500",
-        "A list of tasks is answered with 500.",
+        "Batch requests return 500.",
         ("batch/status",),
         on_response=effects.status(500),
         routes=_BATCH,
@@ -82,7 +82,7 @@ FAULTS = (
     ),
     Fault(
         "batch-html",
-        "A web page comes instead of a list of tasks.",
+        "Batch requests return an HTML page.",
         ("batch/json", "batch/status"),
         on_response=effects.page(200),
         routes=_BATCH,
@@ -90,7 +90,7 @@ FAULTS = (
     ),
     Fault(
         "batch-wrong-type",
-        "In a list of tasks a documented value has a JSON type that the schema requires_credential.",
+        "A documented value in a batch response has a JSON type that violates the schema.",
         ("batch/schema",),
         on_document=lambda request, document: (
             effects.wrong_type(request, document) if request.ids else document

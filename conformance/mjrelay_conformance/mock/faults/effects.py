@@ -1,4 +1,4 @@
-"""What the faults of several families do to an response or to a task's document."""
+"""Hooks that several fault families use."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def status(code: int) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that gives answers another status."""
+    """Return a hook that sets the status code."""
     return lambda _, response: evolve(response, status=code)
 
 
 def header(name: str, value: str | None) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that sets a header field, or leaves it out."""
+    """Return a hook that sets a header, or removes it if ``value`` is None."""
     return lambda _, response: with_header(response, name, value)
 
 
 def page(
     code: int, content_type: str | None = responses.HTML
 ) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts a web page in place of a body; without a type it keeps the response's own."""
+    """Return a hook that replaces the body by an HTML page; without a type, Content-Type stays."""
     return lambda _, response: evolve(
         with_type(response, content_type or response.content_type or responses.JSON),
         status=code,
@@ -38,7 +38,7 @@ def page(
 
 
 def append(text: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts more behind a body."""
+    """Return a hook that appends bytes to the body."""
     return lambda _, response: evolve(response, body=response.body + text)
 
 

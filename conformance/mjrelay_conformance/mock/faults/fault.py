@@ -1,4 +1,4 @@
-"""What a fault is, and what faults of several families ask of a contract."""
+"""The class of faults, and conditions that several fault families have."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSED = frozenset({Route.REFUSED})
 
 
 class Phase(StrEnum):
-    """Which part of a run can see a fault: the fixed requests, or only the generated ones."""
+    """The part of a run that can detect a fault: the planned requests, or only the generated ones."""
 
     PLAN = "plan"
     FUZZ = "fuzz"
@@ -39,9 +39,10 @@ class Phase(StrEnum):
 @frozen
 class Fault(Behaviour):
     """
-    One way of being wrong.
+    A behaviour that violates the contract.
 
-    ``breaks`` are the ids of checks, of which one at least finds it; several where contracts differ.
+    ``breaks`` are check ids; at least one of these checks detects the fault. Which one may depend on the
+    contract. ``phase`` is the part of a run that can detect it.
     """
 
     breaks: tuple[str, ...]
@@ -49,14 +50,14 @@ class Fault(Behaviour):
 
 
 def requires_credential(contract: Contract) -> bool:
-    """Whether the contract wants a credential."""
+    """Whether the contract requires a credential."""
     return bool(contract.credentials) and not contract.open
 
 
 def makes_undocumented(
     route: Route, on_response: ResponseChange, breaks: tuple[str, ...]
 ) -> Callable[[Contract], bool]:
-    """Whether an response that was changed is none that the contract describes any more."""
+    """Return a condition: whether a response ceases to match the contract if the hook changes it."""
     described = any(id_.endswith("/answer") for id_ in breaks)
 
     def wrong(contract: Contract) -> bool:

@@ -1,4 +1,4 @@
-"""Faults of the response's JSON, and of what a task is wrapped in."""
+"""Faults of a response's Content-Type, JSON and envelope."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _nothing(_: MockRequest, response: MockResponse) -> MockResponse:
 
 def _truncated(_: MockRequest, response: MockResponse) -> MockResponse:
     half = response.body[: len(response.body) // 2]
-    return evolve(response, body=half.decode("utf-8", "ignore").encode())  # between two characters
+    return evolve(response, body=half.decode("utf-8", "ignore").encode())  # at a character boundary
 
 
 _garbage = effects.append(b"\n<!-- served from the cache -->\n")
@@ -46,7 +46,7 @@ def _marked(_: MockRequest, response: MockResponse) -> MockResponse:
 
 
 def _in_text(sign: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts bytes at the beginning of a body's last text."""
+    """Return a hook that inserts bytes at the beginning of the last string in the body."""
 
     def put(_: MockRequest, response: MockResponse) -> MockResponse:
         text = response.body.rfind(b':"')
@@ -84,8 +84,8 @@ def _encoded_twice(request: MockRequest, document: Any) -> Any:
     for location in () if path is None else path.locate(document):
         text = slots.value_at(document, location)
         if isinstance(text, str):
-            whole = text if not text.isascii() else f"{text} 画一只猫"
-            writer.set_value(document, location, whole.encode(errors="replace").decode("latin-1"))
+            prompt = text if not text.isascii() else f"{text} 画一只猫"
+            writer.set_value(document, location, prompt.encode(errors="replace").decode("latin-1"))
     return document
 
 
@@ -97,16 +97,20 @@ def _error_envelope(request: MockRequest, response: MockResponse) -> MockRespons
 def _envelope_disagrees(request: MockRequest, document: Any) -> Any:
     for text in request.contract.operation["x-mj-task"].get("accept", {}):
         for location in slots.json_path(text).locate(document):
-            word = slots.value_at(document, location)
+            value = slots.value_at(document, location)
             other: Any = (
-                not word if isinstance(word, bool) else 7919 if json_type(word) in slots.NUMBERS else "ERROR"
+                not value
+                if isinstance(value, bool)
+                else 7919
+                if json_type(value) in slots.NUMBERS
+                else "ERROR"
             )
             writer.set_value(document, location, other)
     return document
 
 
 def _never_empty(contract: Contract) -> bool:
-    """Whether a 200 without a body is none of the contract's answers, such as that the task is missing."""
+    """Whether no documented response is a 200 with an empty body."""
     empty = Exchange("GET", "", status=200)
     return not any(matcher.matches(empty) for matcher in contract.reader.missing)
 
@@ -114,72 +118,90 @@ def _never_empty(contract: Contract) -> bool:
 FAULTS = (
     Fault(
         "wrong-content-type",
-        "The task's response calls itself text/plain.",
+        "Content-Type of a task response is text/plain.",
         _MEDIA_TYPE,
         on_response=effects.header("content-type", "text/plain"),
     ),
     Fault(
         "no-content-type",
-        "The task's response does not say of which type it is.",
+        "Task responses have no Content-Type header.",
         _MEDIA_TYPE,
         on_response=effects.header("content-type", None),
     ),
     Fault(
         "wrong-charset",
-        "The task's response is in UTF-8 and calls itself GBK.",
+        "Content-Type of a task response declares GBK, but the body is UTF-8.",
         ("fetch/200/charset",),
         on_response=_other_charset,
     ),
-    Fault("html-200", "A web page comes instead of the task.", _MEDIA_TYPE, on_response=effects.page(200)),
+    Fault(
+        "html-200", "Task requests return 200 with an HTML page.", _MEDIA_TYPE, on_response=effects.page(200)
+    ),
     Fault(
         "html-labelled-json",
-        "A web page that calls itself JSON comes instead of the task.",
+        "Task requests return an HTML page with the Content-Type of JSON.",
         _JSON,
         on_response=effects.page(200, None),
     ),
     Fault(
         "empty-200",
-        "The task's response has an empty body.",
+        "Task requests return 200 with an empty body.",
         _JSON,
         on_response=_nothing,
         needs=_never_empty,
     ),
     Fault(
-        "truncated-json", "The JSON ends in the middle, the response does not.", _JSON, on_response=_truncated
+        "truncated-json",
+        "The JSON of a task response is truncated, although the body is complete.",
+        _JSON,
+        on_response=_truncated,
     ),
-    Fault("trailing-garbage", "A remark follows the JSON.", _JSON, on_response=_garbage),
-    Fault("byte-order-mark", "A byte order mark stands before the JSON.", _JSON, on_response=_marked),
     Fault(
-        "invalid-utf8", "A byte in the task's response is not UTF-8.", _JSON, on_response=_in_text(b"\xff")
+        "trailing-garbage",
+        "An HTML comment follows the JSON of a task response.",
+        _JSON,
+        on_response=_garbage,
+    ),
+    Fault(
+        "byte-order-mark",
+        "The JSON of a task response starts with a byte order mark.",
+        _JSON,
+        on_response=_marked,
+    ),
+    Fault(
+        "invalid-utf8",
+        "A task response contains a byte that is not valid UTF-8.",
+        _JSON,
+        on_response=_in_text(b"\xff"),
     ),
     Fault(
         "half-surrogate",
-        "A text of the task holds half a surrogate pair, as if cut in two there.",
+        "A string of the task contains an unpaired surrogate.",
         _JSON,
         on_response=_in_text(b"\\ud83d"),
     ),
-    Fault("nan", "A number of the task is NaN, which JSON does not have.", _JSON, on_document=_nan),
+    Fault("nan", "A number of the task is NaN, which is not valid JSON.", _JSON, on_document=_nan),
     Fault(
         "duplicate-names",
-        "A name stands twice in the task's document.",
+        "A key is repeated in the task document.",
         ("fetch/200/duplicate-names",),
         on_response=_repeated_name,
     ),
     Fault(
         "encoded-twice",
-        "The prompt was encoded twice, and is unreadable.",
+        "The prompt is UTF-8 encoded twice (mojibake).",
         ("fetch/200/encoded-twice",),
         on_document=_encoded_twice,
     ),
     Fault(
         "error-envelope-200",
-        "An error's document comes with status 200 instead of the task.",
+        "Task requests return 200 with an error document.",
         ("fetch/200/accept",),
         on_response=_error_envelope,
     ),
     Fault(
         "envelope-disagrees",
-        "What the task is wrapped in says that it is an error.",
+        "The envelope of a task signals an error.",
         ("fetch/200/accept",),
         on_document=_envelope_disagrees,
     ),

@@ -1,4 +1,4 @@
-"""Faults of a document that does not fit the contract's schema."""
+"""Faults of documents that violate the schema."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def _id_as_number(request: MockRequest, document: Any) -> Any:
 def _unknown_enum(request: MockRequest, document: Any) -> Any:
     changed = copy.deepcopy(document)
     for location in slots.state_locations(request.contract, document):
-        word = slots.value_at(document, location)
-        number = isinstance(word, int | float) and not isinstance(word, bool)
-        lower = isinstance(word, str) and word.islower()
+        value = slots.value_at(document, location)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        lower = isinstance(value, str) and value.islower()
         unknown: Any = 7919 if number else "word_of_no_relay" if lower else "WORD_OF_NO_RELAY"
         writer.set_value(changed, location, unknown)
     return changed if request.contract.reader.state(changed) is State.UNKNOWN else document
@@ -74,31 +74,36 @@ def _undocumented(request: MockRequest, document: Any) -> Any:
 
 FAULTS = (
     Fault(
-        "body-is-array", "The task stands in an array.", _SCHEMA, on_document=lambda _, document: [document]
+        "body-is-array",
+        "The task is wrapped in an array.",
+        _SCHEMA,
+        on_document=lambda _, document: [document],
     ),
     Fault(
         "wrong-type",
-        "A documented value has a JSON type that the schema requires_credential.",
+        "A documented value has a JSON type that violates the schema.",
         _SCHEMA,
         on_document=effects.wrong_type,
     ),
     Fault(
         "missing-required",
-        "A required property is not there, or the status where none is required.",
+        "A required property is missing, or the status if none is required.",
         (*_SCHEMA, "fetch/200/presence"),
         on_document=_missing_required,
     ),
-    Fault("null-field", "A value is null where the schema forbids it.", _SCHEMA, on_document=_null_field),
-    Fault("id-as-number", "The id is a JSON number.", (*_SCHEMA, "fetch/200/id"), on_document=_id_as_number),
+    Fault("null-field", "A value is null although the schema forbids it.", _SCHEMA, on_document=_null_field),
+    Fault(
+        "id-as-number", "The task id is a JSON number.", (*_SCHEMA, "fetch/200/id"), on_document=_id_as_number
+    ),
     Fault(
         "unknown-enum",
-        "The status is a word that nobody knows.",
+        "The status of the task is an undocumented value.",
         ("fetch/200/enum", "fetch/200/status-word"),
         on_document=_unknown_enum,
     ),
     Fault(
         "extra-field",
-        "The task has a property that the contract does not know.",
+        "The task has an undocumented property.",
         ("fetch/200/undocumented",),
         on_document=_undocumented,
     ),

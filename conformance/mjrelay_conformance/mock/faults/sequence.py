@@ -1,4 +1,4 @@
-"""Faults that are seen when a task is read again, and of what may be kept until then."""
+"""Faults that show between two requests for a task, and faults of cache headers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _progress_backwards(request: MockRequest, document: Any) -> Any:
 CACHING_FAULTS = (
     Fault(
         "caching-public",
-        "A running task may be kept by every cache for an hour.",
+        "Responses for a running task are publicly cacheable for an hour.",
         ("caching/running",),
         on_response=effects.header("cache-control", "public, max-age=3600"),
         states=RUNNING,
@@ -50,7 +50,7 @@ CACHING_FAULTS = (
     ),
     Fault(
         "no-cache-headers",
-        "The task's response does not say whether it may be kept.",
+        "Task responses have no Cache-Control header.",
         ("caching/none",),
         on_response=effects.header("cache-control", None),
     ),
@@ -59,28 +59,28 @@ CACHING_FAULTS = (
 FAULTS = (
     Fault(
         "terminal-regression",
-        "A task that has ended runs again when it is read again.",
+        "A task that has ended is running again from the second request on.",
         ("sequence/terminal",),
         on_document=_terminal_regression,
         states=ENDED,
     ),
     Fault(
         "changes-when-read",
-        "A text of a succeeded task is another one each time it is read.",
+        "A string of a succeeded task changes with each request.",
         ("sequence/content",),
         on_document=effects.changes_when_read,
         states=SUCCEEDED,
     ),
     Fault(
         "submitted-anew",
-        "A failed task was submitted at another time each time it is read.",
+        "The submit time of a failed task changes with each request.",
         ("sequence/content",),
         on_document=_submitted_anew,
         states=FAILED,
     ),
     Fault(
         "progress-backwards",
-        "The progress of a running task falls with each reading.",
+        "The progress of a running task decreases with each request.",
         ("sequence/progress",),
         on_document=_progress_backwards,
         states=RUNNING,

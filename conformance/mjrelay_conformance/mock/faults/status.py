@@ -1,4 +1,4 @@
-"""Faults of an response's status, and of methods that lead to nothing."""
+"""Faults of status codes, request methods and unusual requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _other_missing_status(request: MockRequest, response: MockResponse) -> MockR
     return evolve(response, status=next(code for code in (410, 404, 422) if code not in described))
 
 
-def _somebody_elses(request: MockRequest) -> MockRequest:
+def _unrelated_task(request: MockRequest) -> MockRequest:
     if request.route is not Route.MISSING or not request.tasks:
         return request
     return evolve(request, route=Route.TASK, task_id=request.tasks[0])
@@ -64,7 +64,7 @@ def _long_id(request: MockRequest, response: MockResponse) -> MockResponse:
 
 
 def _quoted(request: MockRequest) -> MockRequest:
-    return _somebody_elses(request) if "'" in request.task_id else request
+    return _unrelated_task(request) if "'" in request.task_id else request
 
 
 def _any_method(request: MockRequest) -> MockRequest:
@@ -86,9 +86,9 @@ def _for_browsers(request: MockRequest, response: MockResponse) -> MockResponse:
     return effects.page(200)(request, response) if browser else response
 
 
-def _as_it_is_spelt(request: MockRequest) -> MockRequest:
-    respelt = any(quote(unquote(raw), safe="") != raw for raw in request.received.path.values())
-    return evolve(request, route=Route.MISSING) if request.route is Route.TASK and respelt else request
+def _literal_id(request: MockRequest) -> MockRequest:
+    respelled = any(quote(unquote(raw), safe="") != raw for raw in request.received.path.values())
+    return evolve(request, route=Route.MISSING) if request.route is Route.TASK and respelled else request
 
 
 def _has_tasks(contract: Contract) -> bool:
@@ -104,7 +104,7 @@ def _in_path(contract: Contract) -> bool:
 
 
 def _missing(name: str, summary: str, on_response: ResponseChange, *breaks: str) -> Fault:
-    """A fault of the response to a task that is not there."""
+    """Build a fault of the response for a missing task."""
     needs = makes_undocumented(Route.MISSING, on_response, breaks)
     return Fault(name, summary, breaks, on_response=on_response, routes=MISSING, needs=needs)
 
@@ -112,108 +112,108 @@ def _missing(name: str, summary: str, on_response: ResponseChange, *breaks: str)
 FAULTS = (
     Fault(
         "status-500",
-        "A task that is there is answered with 500.",
+        "Requests for an existing task return 500.",
         _KNOWN_STATUS,
         on_response=effects.status(500),
     ),
     Fault(
         "status-502-html",
-        "A task that is there is answered with 502 and a web page.",
+        "Requests for an existing task return 502 with an HTML page.",
         _KNOWN_STATUS,
         on_response=effects.page(502),
     ),
     Fault(
         "status-418",
-        "A task that is there is answered with 418.",
+        "Requests for an existing task return 418.",
         _KNOWN_STATUS,
         on_response=effects.status(418),
     ),
     Fault(
         "flaky-500",
-        "Every second reading of a task is answered with 500.",
+        "Every second request for a task returns 500.",
         _KNOWN_STATUS,
         on_response=_every_second,
     ),
     Fault(
         "forgets",
-        "A task is there once, and is missing when it is read again.",
+        "A task is returned once and is missing from then on.",
         _KNOWN_STATUS,
         on_request=_forgotten,
     ),
     _missing(
         "missing-task-500",
-        "A task that is not there is answered with 500.",
+        "Requests for a missing task return 500.",
         effects.status(500),
         *_UNKNOWN_500,
     ),
     _missing(
         "missing-task-null",
-        "A task that is not there is answered with 200 and null.",
+        "Requests for a missing task return 200 with null.",
         _null,
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-empty",
-        "A task that is not there is answered with 200 and an empty body.",
+        "Requests for a missing task return 200 with an empty body.",
         _emptied,
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-html",
-        "A task that is not there is answered with 200 and a web page.",
+        "Requests for a missing task return 200 with an HTML page.",
         effects.page(200),
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-wrong-status",
-        "A task that is not there is answered with another status than the contract says.",
+        "Requests for a missing task return an undocumented status code.",
         _other_missing_status,
         _MISSING_ANSWER,
     ),
     Fault(
         "missing-task-other",
-        "A task that is not there is answered with somebody else's.",
+        "Requests for a missing task return another task.",
         _UNKNOWN_TASK,
-        on_request=_somebody_elses,
+        on_request=_unrelated_task,
         needs=_has_tasks,
     ),
     Fault(
         "non-ascii-id-500",
-        "An id with other characters than ASCII is answered with 500.",
+        "Task ids with non-ASCII characters return 500.",
         _UNKNOWN_500,
         on_response=_non_ascii_id,
         routes=_FOUND_OR_NOT,
     ),
     Fault(
         "odd-id-500",
-        "An id of more than 200 characters is answered with 500.",
+        "Task ids of more than 200 characters return 500.",
         _UNKNOWN_500,
         on_response=_long_id,
         routes=_FOUND_OR_NOT,
     ),
     Fault(
         "odd-id-task",
-        "An id with a quotation mark in it yields somebody's task.",
+        "Task ids with a quotation mark return an unrelated task.",
         _UNKNOWN_TASK,
         on_request=_quoted,
         needs=_has_tasks,
     ),
     Fault(
         "any-method-acts",
-        "A request gets the task whatever its method is.",
+        "Every request method returns the task.",
         ("method/no-task",),
         on_request=_any_method,
     ),
     Fault(
         "method-500",
-        "A method that leads to nothing is answered with 500.",
+        "Unsupported request methods return 500.",
         ("method/no-server-error",),
         on_response=effects.status(500),
         routes=_ELSEWHERE,
     ),
     Fault(
         "method-405-without-allow",
-        "A method that leads to nothing is answered with 405, without the methods that lead to something.",
+        "Unsupported request methods return 405 without an Allow header.",
         ("method/allow",),
         on_response=effects.header("allow", None),
         routes=_ELSEWHERE,
@@ -221,7 +221,7 @@ FAULTS = (
     ),
     Fault(
         "query-500",
-        "A query parameter that the contract does not know is answered with 500.",
+        "Undocumented query parameters lead to 500.",
         (*_KNOWN_STATUS, *_UNKNOWN_500),
         on_response=_unknown_query,
         routes=_FOUND_OR_NOT,
@@ -229,16 +229,16 @@ FAULTS = (
     ),
     Fault(
         "language-html",
-        "A caller that reads web pages, or names a language, gets a web page instead of the task.",
+        "Requests with Accept-Language or an Accept of text/html return an HTML page.",
         _MEDIA_TYPE,
         on_response=_for_browsers,
         phase=Phase.FUZZ,
     ),
     Fault(
         "encoded-id-missing",
-        "An id of which a character is percent-encoded without need is missing.",
+        "A task is reported missing if its id is percent-encoded more than necessary.",
         _KNOWN_STATUS,
-        on_request=_as_it_is_spelt,
+        on_request=_literal_id,
         needs=_in_path,
         phase=Phase.FUZZ,
     ),

@@ -1,4 +1,4 @@
-"""Faults of what a task says: its id, times, progress, media and reasons."""
+"""Faults of a task's content: id, state, times, progress, media and failure reason."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def _success_without_finish(request: MockRequest, document: Any) -> Any:
         or not request.contract.reader.completes("finished", document)
     ):
         return document
-    words = request.contract.operation["x-mj-task"]["times"].get("unset", [])
+    unset = request.contract.operation["x-mj-task"]["times"].get("unset", [])
     for location in stamp.path.locate(document):
-        writer.set_value(document, location, slots.unset_value(request.contract, location, words))
+        writer.set_value(document, location, slots.unset_value(request.contract, location, unset))
     return document
 
 
@@ -152,7 +152,7 @@ def _media_expired(request: MockRequest, document: Any) -> Any:
     if not moments:
         return document
     end = f"{int(min(moments.values()).timestamp()) - 3600:x}"
-    # As the chat service signs whose bot draws: the end in hexadecimal seconds, and a hash.
+    # Discord signs URLs with the expiry in hexadecimal seconds and a hash.
     return _each_url(
         request,
         document,
@@ -194,7 +194,7 @@ def _relation_broken(request: MockRequest, document: Any) -> Any:
 
 
 def _unlike(value: Any, capture: str) -> Any:
-    """Another value of the same kind; of a text, what a pattern captures is another."""
+    """Return another value of the same JSON type; if ``capture`` matches, only the captured part differs."""
     if not isinstance(value, str):
         return value + 1_000_000 if json_type(value) in slots.NUMBERS else value
     match = Pattern.compile(capture).search(value) if capture else None
@@ -205,110 +205,110 @@ def _unlike(value: Any, capture: str) -> Any:
 
 
 FAULTS = (
-    Fault("wrong-id", "The task has another task's id.", ("fetch/200/id",), on_document=_wrong_id),
+    Fault("wrong-id", "The task has the id of another task.", ("fetch/200/id",), on_document=_wrong_id),
     Fault(
         "stuck",
-        "A task that has ended is still said to run.",
+        "A task that has ended is still reported as running.",
         ("fetch/200/state",),
         on_document=_stuck,
         states=ENDED,
     ),
     Fault(
         "seconds-not-ms",
-        "Times are a thousandth of what the contract's unit makes them, or a thousandfold of seconds.",
+        "Timestamps are in the wrong unit, by a factor of 1000.",
         ("fetch/200/times",),
         on_document=_seconds_not_ms,
     ),
     Fault(
         "times-in-future",
-        "The times of a task lie a day ahead and more.",
+        "Timestamps are at least a day in the future.",
         ("fetch/200/times",),
         on_document=_times_in_future,
     ),
     Fault(
         "finish-before-start",
-        "A task that has ended did so before it was submitted.",
+        "The finish time of a task is before its submit time.",
         ("fetch/200/times-order",),
         on_document=_finish_before_start,
     ),
     Fault(
         "progress-150",
-        "The progress of a task is 150 percent.",
+        "Progress is 150 percent.",
         ("fetch/200/progress",),
         on_document=_progress_150,
     ),
     Fault(
         "success-at-50-percent",
-        "A succeeded task is at 50 percent.",
+        "The progress of a succeeded task is 50 percent.",
         ("fetch/200/succeeded/progress",),
         on_document=_success_at_50,
         states=SUCCEEDED,
     ),
     Fault(
         "success-with-reason",
-        "A succeeded task has the reason of a failure.",
+        "A succeeded task has a failure reason.",
         ("fetch/200/succeeded/no-reason",),
         on_document=_success_with_reason,
         states=SUCCEEDED,
     ),
     Fault(
         "progress-without-sign",
-        "Progress has no percent sign where the contract shows one.",
+        "Progress lacks the documented percent sign.",
         ("fetch/200/progress",),
         on_document=_progress_without_sign,
     ),
     Fault(
         "success-without-finish",
-        "A succeeded task does not say when it finished.",
+        "A succeeded task has no finish time.",
         ("fetch/200/succeeded/finished",),
         on_document=_success_without_finish,
         states=SUCCEEDED,
     ),
     Fault(
         "success-without-media",
-        "A succeeded task has no image and no video.",
+        "A succeeded task has no images and no videos.",
         ("fetch/200/succeeded/media",),
         on_document=_success_without_media,
         states=SUCCEEDED,
     ),
     Fault(
         "media-on-localhost",
-        "The links of a succeeded task lead to the relay's own machine.",
+        "The media URLs of a succeeded task point to localhost.",
         _MEDIA_URL,
         on_document=_media_on_localhost,
         states=SUCCEEDED,
     ),
     Fault(
         "media-over-http",
-        "The links of a succeeded task are plain HTTP.",
+        "The media URLs of a succeeded task use plain HTTP.",
         _MEDIA_URL,
         on_document=_media_over_http,
         states=SUCCEEDED,
     ),
     Fault(
         "media-relative",
-        "The links of a succeeded task have no host.",
+        "The media URLs of a succeeded task are relative.",
         (*_MEDIA_URL, "fetch/200/succeeded/media"),
         on_document=_media_relative,
         states=SUCCEEDED,
     ),
     Fault(
         "media-expired",
-        "The links of a succeeded task ended before it was submitted.",
+        "The media URLs of a succeeded task expired before it was submitted.",
         ("fetch/200/media-expired",),
         on_document=_media_expired,
         states=SUCCEEDED,
     ),
     Fault(
         "failure-without-reason",
-        "A failed task does not say why.",
+        "A failed task has no failure reason.",
         ("fetch/200/failed/reason",),
         on_document=_failure_without_reason,
         states=FAILED,
     ),
     Fault(
         "relation-broken",
-        "Two parts of a succeeded task that belong together do not go together.",
+        "Two related values of a succeeded task are inconsistent.",
         ("fetch/200/relations",),
         on_document=_relation_broken,
         states=SUCCEEDED,

@@ -1,4 +1,4 @@
-"""Faults of the response's way: what the transport checks find."""
+"""Faults below JSON: connection, framing, size, compression, redirects, overload and secrets."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 _TRANSFER = ("fetch/transfer",)
 _ALL_ROUTES = frozenset(Route)
 _ECHO = "x-caller"
-"""The field in which a relay gives a caller's secret away."""
+"""The header and property in which a secret is echoed."""
 _ELSEWHERE = "http://127.0.0.2:9"
-"""Another host, where nothing listens."""
+"""Another host, on which nothing listens."""
 _ALLOWED = 5
-"""Requests that a relay answers before it limits them."""
+"""Number of requests that are served before the rate limit."""
 _STALL = 60.0
-"""Seconds after which a relay that says no more hangs up."""
+"""Seconds after which a stalled connection is closed."""
 _HUGE = 1_200_000
-"""Bytes of white space that make a body huge."""
+"""Bytes of white space that are appended to a huge body."""
 _BOMB = 16
-"""Mebibytes of white space that a body unpacks to."""
+"""MiB of white space that a body decompresses to."""
 _MISSING_BYTES = 24
 _OVERLOAD = (
     b'{"error":{"message":"system cpu overloaded (current: 100.0%, threshold: 90%)","type":"new_api_error",'
     b'"param":"","code":"system_cpu_overloaded"}}'
 )
-"""What the code of new-api answers on a machine without a free processor."""
+"""The response of new-api on a machine with a CPU load above its threshold."""
 
 
 def _cut(_: MockRequest, response: MockResponse) -> MockResponse:
@@ -56,7 +56,7 @@ def _short(_: MockRequest, response: MockResponse) -> MockResponse:
 
 
 def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that turns away so many requests, before anything of them is looked at."""
+    """Return a hook that replaces the response to the first ``requests`` requests by 503."""
 
     def turn_away(request: MockRequest, response: MockResponse) -> MockResponse:
         if request.number >= requests:
@@ -67,7 +67,7 @@ def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockRe
 
 
 def _late(seconds: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that keeps callers waiting."""
+    """Return a hook that delays the response."""
     return lambda _, response: evolve(response, delay=response.delay + seconds)
 
 
@@ -91,7 +91,7 @@ def _redirect(request: MockRequest, response: MockResponse) -> MockResponse:
 
 
 def _limited(after: str) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that answers no more than so many requests."""
+    """Return a hook that limits the number of requests and sends this Retry-After."""
 
     def limit(request: MockRequest, response: MockResponse) -> MockResponse:
         return response if request.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
@@ -108,9 +108,7 @@ def _echo_in_body(request: MockRequest, document: Any) -> Any:
 def _echo(request: MockRequest, response: MockResponse) -> MockResponse:
     if not request.secrets:
         return response
-    secret = quote(
-        request.secrets[0], safe=string.punctuation, errors="replace"
-    )  # a header field bears no more
+    secret = quote(request.secrets[0], safe=string.punctuation, errors="replace")  # header values are ASCII
     return evolve(response, headers=(*response.headers, (_ECHO, secret)))
 
 
@@ -129,14 +127,14 @@ def _echo_in_base64(request: MockRequest, response: MockResponse) -> MockRespons
 
 @lru_cache(maxsize=32)
 def _bombed(body: bytes) -> bytes:
-    """A body with much white space behind it, in gzip (RFC 1952): small on the way, large once unpacked."""
+    """Compress a body and much white space with gzip (RFC 1952), at a high ratio."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(body) + packer.flush(zlib.Z_FULL_FLUSH)
     blanks = packer.compress(_mebibyte()) + packer.flush(zlib.Z_FULL_FLUSH)
     check = zlib.crc32(body)
     for _ in range(_BOMB):
         check = zlib.crc32(_mebibyte(), check)
-    # Behind a full flush the same bytes are packed in the same way, so that once is enough.
+    # After a full flush equal bytes compress to equal bytes, so one block can be repeated.
     end = packer.flush(zlib.Z_FINISH) + struct.pack("<II", check, (len(body) + (_BOMB << 20)) % (1 << 32))
     return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + packed + blanks * _BOMB + end
 
@@ -149,88 +147,91 @@ def _mebibyte() -> bytes:
 FAULTS = (
     Fault(
         "connection-reset",
-        "The connection ends in the middle of the task's response.",
+        "The connection closes halfway through the body of a task response.",
         _TRANSFER,
         on_response=_cut,
     ),
     Fault(
         "stalls-mid-body",
-        "Half of the task's response comes, and then nothing until the caller leaves.",
+        "Half of the body of a task response is sent; the rest never follows.",
         _TRANSFER,
         on_response=_stalled,
     ),
     Fault(
-        "wrong-length", "The task's response announces more bytes than it has.", _TRANSFER, on_response=_short
+        "wrong-length",
+        "Content-Length of a task response is larger than its body.",
+        _TRANSFER,
+        on_response=_short,
     ),
     Fault(
         "slow",
-        "A succeeded task takes two seconds to come.",
+        "The response for a succeeded task is delayed by 2 seconds.",
         ("fetch/latency",),
         on_response=_late(2.0),
         states=SUCCEEDED,
     ),
     Fault(
         "very-slow",
-        "A succeeded task takes twelve seconds to come.",
+        "The response for a succeeded task is delayed by 12 seconds.",
         ("fetch/latency",),
         on_response=_late(12.0),
         states=SUCCEEDED,
     ),
     Fault(
         "huge-body",
-        "White space makes the task's response larger than a megabyte.",
+        "Trailing white space makes a task response larger than 1 MB.",
         ("fetch/size",),
         on_response=_huge,
     ),
     Fault(
         "gzip-unasked",
-        "The task's response is compressed, whether the caller reads that or not.",
+        "Task responses are compressed with gzip regardless of Accept-Encoding.",
         ("fetch/content-encoding",),
         on_response=_zipped,
     ),
     Fault(
         "gzip-bomb",
-        "The task's response is small and unpacks to 16 megabytes.",
+        "A small gzip body decompresses to 16 MiB.",
         ("fetch/size", "fetch/transfer", "fetch/content-encoding"),
         on_response=_bomb,
     ),
     Fault(
         "redirect-to-other-host",
-        "The task's response is a redirect to another host.",
+        "Task requests are redirected to another host.",
         ("fetch/redirect",),
         on_response=_redirect,
     ),
     Fault(
         "rate-limited",
-        "After five requests every other one is answered with 429.",
+        "Requests after the first five return 429 with Retry-After.",
         ("fetch/rate-limit",),
         on_response=_limited("30"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "retry-after-nonsense",
-        "After five requests every other one is answered with 429, and is to be repeated at no time at all.",
+        "Requests after the first five return 429 with an invalid Retry-After.",
         ("fetch/retry-after",),
         on_response=_limited("in a while"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded",
-        "The first five requests are answered with 503, before their credential is looked at.",
+        "The first five requests return 503 before the credential is checked.",
         ("fetch/rate-limit", "fetch/retry-after"),
         on_response=_overloaded(5),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded-always",
-        "Every request is answered with 503, before its credential is looked at.",
+        "Every request returns 503 before the credential is checked.",
         ("fetch/rate-limit", "fetch/retry-after"),
         on_response=_overloaded(float("inf")),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "secret-echoed",
-        "The caller's credential stands in the task's response.",
+        "A task response contains the caller's credential.",
         ("fetch/secret",),
         on_document=_echo_in_body,
         on_response=_echo,
@@ -238,7 +239,7 @@ FAULTS = (
     ),
     Fault(
         "secret-echoed-encoded",
-        "The caller's credential stands in the task's response, in Base64 and percent-encoded.",
+        "A task response contains the caller's credential in Base64 and percent-encoded.",
         ("fetch/secret",),
         on_document=_echo_encoded,
         on_response=_echo_in_base64,
