@@ -293,14 +293,14 @@ def judgeable(data: bytes) -> None:
 @given(st.binary() | st.text().map(str.encode))
 @example(b'{"method": "GET", "url": "\\ud800"}')
 @example(b"\x1f\x8b")
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes(data: bytes) -> None:
     """No bytes raise another error than TrafficError."""
     judgeable(data)
 
 
 @given(st.lists(OBJECTS | JSON, max_size=3))
 @example([{"kind": {}, "method": "GET", "url": URL}])
-def test_any_entries_are_read_or_left_out(found: list[Any]) -> None:
+def test_any_entries(found: list[Any]) -> None:
     """Each element of a HAR or a record becomes an entry or an unreadable entry."""
     for document in (
         {"log": {"entries": found}},
@@ -313,12 +313,12 @@ def test_any_entries_are_read_or_left_out(found: list[Any]) -> None:
 
 
 @given(OBJECTS | JSON)
-def test_any_line_is_read_or_left_out(found: Any) -> None:
+def test_any_line(found: Any) -> None:
     """Any line becomes an entry or an unreadable entry."""
     judgeable(json.dumps(found).encode() + b"\n" + json.dumps(LINE).encode())
 
 
-def test_the_line_in_the_documentation() -> None:
+def test_the_documented_line() -> None:
     """The example in the documentation is read completely."""
     page = Path(__file__).parents[2] / "docs" / "replay.md"
     (line,) = re.findall(r"```json\n(.*)\n```", page.read_text(encoding="utf-8"))
