@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
-from mocks import CONTRACTS, KEY, MISSING, ODD, PACKAGED, FakeClock, get, varied
+from mocks import BATCHES, CONTRACTS, KEY, MISSING, ODD, PACKAGED, FakeClock, batch, get, varied
 
 from mjrelay.contract.document import Contract
 from mjrelay.errors import ContractError
@@ -94,15 +93,6 @@ def test_error_examples() -> None:
 def test_errors_with_status_200() -> None:
     """Of several 200 examples the one that the matcher accepts is the error response."""
     assert parse_json(get(MockRelay(ODD), "1001", "wrong").body) == {"ok": False, "why": "no key"}
-
-
-BATCHES = PACKAGED["zhongzhuan"]
-
-
-def batch(relay: MockRelay, ids: Any, key: str = KEY) -> MockResponse:
-    """Return the response to a batch request; ids can be any JSON value."""
-    request = relay.contract.batch_request(["1"]).authenticated(relay.contract.credentials[0], key)
-    return relay.answer(request.method, request.target, request.headers, json.dumps({"ids": ids}).encode())
 
 
 def get_seed(relay: MockRelay, task_id: str, key: str = KEY) -> MockResponse:

@@ -17,21 +17,26 @@ from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.responses import MockResponse, Route
 from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.mock.slots import ABSENT, schema_allows
-from mocks import CONTRACTS, KEY, MISSING, ODD, PACKAGED, FakeClock, fetch, get, request_for, varied
+from mocks import (
+    BATCHES,
+    CONTRACTS,
+    KEY,
+    MISSING,
+    ODD,
+    PACKAGED,
+    FakeClock,
+    batch,
+    fetch,
+    get,
+    request_for,
+    varied,
+)
 
 from mjrelay.contract.document import Contract
 from mjrelay.errors import MjrelayError
 from mjrelay.http.request import Request
 from mjrelay.http.strictjson import NotJSONError, parse_json
 from mjrelay.semantics.reader import State
-
-BATCHES = PACKAGED["zhongzhuan"]
-
-
-def batch(relay: MockRelay, ids: list[str]) -> MockResponse:
-    """Return the response to a batch request."""
-    request = relay.contract.batch_request(ids).authenticated(relay.contract.credentials[0], KEY)
-    return relay.answer(request.method, request.target, request.headers, request.body)
 
 
 def test_faults_in_batches() -> None:
@@ -65,7 +70,7 @@ def test_batches_count_as_reads() -> None:
 
 
 def sample_requests(contract: Contract) -> dict[str, Request]:
-    """Requests of every kind, by what is particular about them."""
+    """Return requests of every kind by a label."""
     relay = MockRelay(contract)
     known = relay.known[State.SUCCEEDED]
     first = contract.credentials[0]
@@ -101,13 +106,13 @@ def sample_requests(contract: Contract) -> dict[str, Request]:
     if contract.batch is not None:
         requests["batch"] = contract.batch_request([known, MISSING]).authenticated(first, KEY)
     if f"/{known}/" in (target := requests["known succeeded"].target) + "/":
-        spelt = target.replace(known, f"%{ord(known[0]):02X}{known[1:]}")
-        requests["known, spelt otherwise"] = evolve(requests["known succeeded"], target=spelt)
+        encoded = target.replace(known, f"%{ord(known[0]):02X}{known[1:]}")
+        requests["known, percent-encoded"] = evolve(requests["known succeeded"], target=encoded)
     return requests
 
 
 def with_query(target: str) -> str:
-    """The target with a query parameter that no contract has."""
+    """Add an undocumented query parameter."""
     return target + ("&" if "?" in target else "?") + "what=1"
 
 
@@ -223,7 +228,7 @@ def test_schema_allows(schema: Any, location: Any, kind: str, allowed: bool) -> 
 
 
 def dialected(contract: Contract, dialect: str, state: State) -> Any:
-    """The document of a task in a dialect."""
+    """Return the document of a task in a dialect."""
     relay = MockRelay(contract, dialect=dialect)
     return parse_json(get(relay, relay.known[state]).body)
 
@@ -281,32 +286,32 @@ def test_faults_of_credentials() -> None:
     contract = PACKAGED["zhongzhuan"]
     bearer, secret = contract.credentials
     known = MockRelay(contract).known[State.SUCCEEDED]
-    ways = {
+    requests = {
         "right": request_for(contract, known),
         "wrong": request_for(contract, known, "wrong"),
         "none": request_for(contract, known, None),
         "other header": evolve(contract.request(known), headers=(("X-Token", KEY),)),
-        "other word": evolve(contract.request(known), headers=(("Authorization", f"Token {KEY}"),)),
+        "other scheme": evolve(contract.request(known), headers=(("Authorization", f"Token {KEY}"),)),
         "lower case": evolve(contract.request(known), headers=(("Authorization", f"bearer {KEY}"),)),
-        "second way": request_for(contract, known, KEY, secret),
+        "second credential": request_for(contract, known, KEY, secret),
     }
-    usual = {"right", "lower case", "second way"}
+    usual = {"right", "lower case", "second credential"}
     for fault, expected in {
         "wrong-auth-accepted": usual | {"wrong"},
         "no-auth-accepted": usual | {"none", "other header"},
-        "other-header-accepted": usual | {"other header", "other word"},
+        "other-header-accepted": usual | {"other header", "other scheme"},
         "alternative-refused": {"right", "lower case"},
-        "scheme-case-sensitive": {"right", "second way"},
+        "scheme-case-sensitive": {"right", "second credential"},
         "refused-with-task": usual,
     }.items():
         relay = MockRelay(contract, faults=[fault])
         responses = {
-            way: relay.answer(request.method, request.target, request.headers)
-            for way, request in ways.items()
+            name: relay.answer(request.method, request.target, request.headers)
+            for name, request in requests.items()
         }
-        assert {way for way, response in responses.items() if response.status == 200} == expected, fault
-        tasks = {way for way, response in responses.items() if known.encode() in response.body}
-        assert tasks == (set(ways) if fault == "refused-with-task" else expected), fault
+        assert {name for name, response in responses.items() if response.status == 200} == expected, fault
+        tasks = {name for name, response in responses.items() if known.encode() in response.body}
+        assert tasks == (set(requests) if fault == "refused-with-task" else expected), fault
     assert bearer.prefix
 
 

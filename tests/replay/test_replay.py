@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import gzip
 import json
-import os
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import forked
 import httpx
 import pytest
-from attrs import define, field
+from hars import HOST, KEY, MISSING, Har, command, fetch, fields, findings, judged, kinds, recorded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mjrelay_conformance.drivers.options import ConformOptions
@@ -21,7 +17,7 @@ from mjrelay_conformance.drivers.run import judge_relays
 from mjrelay_conformance.judging import record as record_module
 from mjrelay_conformance.judging.observation import Kind
 from mjrelay_conformance.mock import MockRelay, MockResponse, Server
-from mjrelay_conformance.replay import ReplayOptions, TrafficError, recording, replay_traffic
+from mjrelay_conformance.replay import TrafficError
 from mjrelay_conformance.report.document import judged as judgements
 from mjrelay_conformance.report.document import read_record
 from rich.console import Console
@@ -31,12 +27,8 @@ from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import MjrelayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-KEY = "sk-the-key-of-the-recording-0123456789"
-MISSING = "9999999999999999"
-HOST = "https://relay.example/prefix"
 
 # One fault per check that recorded responses can break. The self-test proves that the checks find them live.
 DETECTABLE = {
@@ -58,90 +50,6 @@ DETECTABLE = {
     "changes-when-read": "sequence/content",
     "secret-echoed": "fetch/secret",
 }
-
-
-@define
-class Har:
-    """A HAR in the making; its entries are one second apart."""
-
-    entries: list[dict[str, Any]] = field(factory=list)
-
-    def add(self, method: str, url: str, request: Iterable[Any], response: Any, body: str = "") -> None:
-        """Add an exchange; a binary response body is in Base64."""
-        try:
-            content = {"text": response.body.decode()}
-        except UnicodeDecodeError:
-            content = {"text": base64.b64encode(response.body).decode(), "encoding": "base64"}
-        started = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=len(self.entries))
-        self.entries.append(
-            {
-                "startedDateTime": started.isoformat(),
-                "time": 20,
-                "request": {
-                    "method": method,
-                    "url": url,
-                    "headers": fields(request),
-                    **({"postData": {"mimeType": "application/json", "text": body}} if body else {}),
-                },
-                "response": {
-                    "status": response.status,
-                    "headers": fields(response.headers),
-                    "content": {"size": len(response.body), **content},
-                },
-            }
-        )
-
-    def text(self) -> str:
-        """Return the file."""
-        return json.dumps({"log": {"version": "1.2", "creator": {}, "entries": self.entries}})
-
-
-def fields(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return headers in the notation of HAR."""
-    return [{"name": name, "value": value} for name, value in pairs]
-
-
-def recorded(relay: str, *faults: str, key: str = KEY) -> tuple[Har, MockRelay]:
-    """Record two requests for each task of a mock and one for a missing task."""
-    mock, har = MockRelay(load_contract(relay), key=KEY, faults=faults), Har()
-    for task_id in (*mock.known.values(), MISSING, *mock.known.values()):
-        fetch(har, mock, task_id, key=key)
-    return har, mock
-
-
-def fetch(har: Har, mock: MockRelay, task_id: str, *, key: str = KEY, host: str = HOST) -> None:
-    """Record a request for a task."""
-    request = mock.contract.request(task_id).authenticated(mock.contract.credentials[0], key)
-    headers = [*request.headers, ("cookie", f"session={'c' * 20}")]
-    har.add(
-        request.method, host + request.target, headers, mock.answer(request.method, request.target, headers)
-    )
-
-
-def judged(tmp_path: Path, data: Har | bytes | str, relay: str = "apiai", **options: Any) -> tuple[int, Any]:
-    """Judge a recording; return the exit code and the record with the notices."""
-    file = tmp_path / "recording"
-    text = data.text() if isinstance(data, Har) else data
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    notices: list[str] = []
-    code, record = replay_traffic(ReplayOptions(relay, str(file), **options), notices.append)
-    return code, {**record.document(), "notices": notices}
-
-
-def findings(document: dict[str, Any]) -> set[str]:
-    """Return the checks with findings or errors."""
-    return {row["check"] for row in document["rows"] if row["outcome"] in {"fail", "error"}}
-
-
-def kinds(document: dict[str, Any]) -> list[str]:
-    """Return the kind of each exchange."""
-    return [exchange["kind"] for exchange in document["exchanges"]]
-
-
-@pytest.fixture(autouse=True)
-def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("MJRELAY_")]:
-        monkeypatch.delenv(name)
 
 
 def test_correct_relays_have_no_findings(tmp_path: Path) -> None:
@@ -214,98 +122,6 @@ def test_a_record_can_be_replayed(tmp_path: Path) -> None:
     assert "pass" not in secret
 
 
-def test_secrets_are_redacted(tmp_path: Path) -> None:
-    """Keys and cookies are redacted in requests and wherever a response repeats them."""
-    har, mock = recorded("zhongzhuan", "secret-echoed")
-    fetch(har, mock, next(iter(mock.known.values())))
-    del har.entries[2:-1]
-    entry = har.entries[-1]
-    entry["request"]["url"] = (
-        entry["request"]["url"].replace("://", "://user:hunter2hunter2@") + "?token=query-token-0123456789"
-    )
-    entry["request"]["headers"] += fields([("X-Api-Key", "another-key-0123456789")])
-    entry["response"]["headers"] += fields([("set-cookie", "sid=short; Path=/"), ("x-echo", "c" * 20)])
-    _, document = judged(tmp_path, har, "zhongzhuan", report_dir=tmp_path / "out")
-    written = (tmp_path / "out" / "results.json").read_text(encoding="utf-8")
-    assert "fetch/secret" in findings(document)
-    for secret in (KEY, "c" * 20, "hunter2", "query-token", "another-key", "short"):
-        assert secret not in written
-        assert secret not in json.dumps(document)
-    assert "sid=[redacted]; Path=/" in written
-
-
-def basic(text: str) -> str:
-    """Encode Basic credentials."""
-    return base64.b64encode(text.encode()).decode()
-
-
-def test_private_values_are_redacted(tmp_path: Path) -> None:
-    """A private value in any header or query parameter is in no output, even if the response repeats it."""
-    places = (
-        lambda value: ("X-Auth", value),
-        lambda value: ("X-Token", f"Token {value}"),
-        lambda value: ("X-My-Credentials", value),
-        lambda value: ("X-Session-Id", value),
-        lambda value: ("X-Signature", value),
-        lambda value: ("Cookie", f"a=b; theme={value}"),
-        lambda value: ("Authorization", f"Basic {basic(f'user:{value}')}"),
-        lambda value: ("Authorization", f"Basic {basic(f'{value}:').rstrip('=')}"),
-        lambda value: ("Proxy-Authorization", f"basic {basic(f'user:{value}')}"),
-        lambda value: ("Referer", f"https://app.example/?token={value}&a=b"),
-        lambda value: ("?token", value),
-        lambda value: ("?X%2DSession", value),
-        lambda value: ("?k", value),
-    )
-    har, _ = recorded("apiai")
-    har.entries = [copy.deepcopy(har.entries[0]) for _ in places]
-    values = [f"Zq{number}-hidden-value-0123456789" for number, _ in enumerate(places)]
-    for entry, place, value in zip(har.entries, places, values, strict=True):
-        name, sent = place(value)
-        if name.startswith("?"):
-            entry["request"]["url"] += f"{name}={sent}"
-        else:
-            entry["request"]["headers"] += fields([(name, sent)])
-        if name != "Referer":
-            document = json.loads(entry["response"]["content"]["text"]) | {"prompt": f"a cat {value}"}
-            entry["response"]["content"] = {"text": json.dumps(document)}
-            entry["response"]["headers"] += fields([("x-echo", value)])
-    file = tmp_path / "traffic.har"
-    file.write_text(har.text())
-    done = command("apiai", str(file), "--report-dir", str(tmp_path / "out"))
-    assert done.returncode in {1, 3}, done.stderr
-    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir()]
-    assert len(written) == 2
-    assert json.loads(done.stdout)["exchanges"][len(places) - 1]["kind"] == "known"
-    for text in (done.stdout, done.stderr, *written):
-        for value in values:
-            assert value not in text
-            assert basic(value)[:20] not in text
-        assert "hidden-value" not in text
-
-
-def test_ids_and_short_values_in_queries_stay(tmp_path: Path) -> None:
-    """A query parameter is not private if it is short, or an id that the path has too."""
-    har, mock = recorded("apiai")
-    task_id = mock.known[State.SUCCEEDED]
-    for entry in har.entries:
-        entry["request"]["url"] += f"?id={entry['request']['url'].split('/')[-2]}&lang=http"
-    _, document = judged(tmp_path, har)
-    assert findings(document) == set()
-    assert f"/mj/task/{task_id}/fetch?id={task_id}&lang=http" in json.dumps(document)
-
-
-def test_any_number_of_private_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Private values beyond the bound are redacted in their own exchange."""
-    monkeypatch.setattr(recording, "_MAX_PRIVATE", 2)
-    har, _ = recorded("apiai")
-    for number, entry in enumerate(har.entries):
-        entry["request"]["headers"] += fields([("cookie", f"turn=rotating-value-{number:08}")])
-        entry["response"]["headers"] += fields([("x-echo", f"rotating-value-{number:08}")])
-    _, document = judged(tmp_path, har)
-    assert len(document["exchanges"]) > 3
-    assert "rotating" not in json.dumps(document)
-
-
 def test_the_record_of_a_long_recording_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full record omits bodies, then exchanges without new findings; every exchange is judged."""
     monkeypatch.setattr(record_module, "LARGEST_BODIES", 34_000)
@@ -356,17 +172,6 @@ def test_the_reproducing_command(tmp_path: Path) -> None:
         """--base-url "$MJRELAY_BASE_URL" --task 1=failed --strict --check 'fetch/*' """
         "--baseline 'known faults.yaml'"
     )
-
-
-def test_short_cookies_are_redacted_in_place_only(tmp_path: Path) -> None:
-    """A cookie value that may be an ordinary word is redacted in its header, not in responses."""
-    har, _ = recorded("apiai")
-    for entry in har.entries:
-        entry["request"]["headers"] += fields([("cookie", "state=SUCCESS; lang=http")])
-    _, document = judged(tmp_path, har)
-    assert findings(document) == set()
-    assert "SUCCESS" in document["exchanges"][0]["body"]["text"]
-    assert "state=SUCCESS" not in json.dumps(document)
 
 
 def test_a_refusal_is_inconclusive(tmp_path: Path) -> None:
@@ -484,31 +289,6 @@ def test_an_unrelated_recording(tmp_path: Path) -> None:
     assert "0123456789" not in str(caught.value)
 
 
-def test_too_many_keys(tmp_path: Path) -> None:
-    """A recording with more keys than can be redacted is refused."""
-    har, mock = recorded("apiai")
-    for number in range(20):
-        fetch(har, mock, MISSING, key=f"sk-key-number-{number:04}")
-    with pytest.raises(TrafficError, match="more than 16 different API keys"):
-        judged(tmp_path, har)
-
-
-def test_an_unrecorded_key(tmp_path: Path) -> None:
-    """Without the key in the recording an echo cannot be detected, except with --key-file."""
-    har, _ = recorded("apiai", "secret-echoed")
-    for entry in har.entries:
-        entry["request"]["headers"] = []
-    _, document = judged(tmp_path, har)
-    assert {row["outcome"] for row in document["rows"] if row["check"] == "fetch/secret"} == {
-        "not-applicable",
-        "not-exercised",
-    }
-    (tmp_path / "key").write_text(KEY)
-    _, document = judged(tmp_path, har, key_file=tmp_path / "key")
-    assert "fetch/secret" in findings(document)
-    assert KEY not in json.dumps(document)
-
-
 def test_checks_and_baseline(tmp_path: Path) -> None:
     """Checks are selected as for conform, and a baseline accepts known findings."""
     har, _ = recorded("apiai", "success-at-50-percent")
@@ -523,12 +303,6 @@ def test_checks_and_baseline(tmp_path: Path) -> None:
     assert document["relays"][0]["baseline"]["accepted"][0]["check"] == broken
     with pytest.raises(MjrelayError):
         judged(tmp_path, har, globs=("nothing/*",))
-
-
-def command(*arguments: str, stdin: str = "") -> Any:
-    """Run ``mjrelay replay``."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MJRELAY_")}
-    return forked.run(["replay", *arguments], kept, stdin)
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -576,6 +350,7 @@ PART = st.sampled_from(
         ),
     ]
 )
+
 URLS = st.lists(PART, max_size=6).map("".join) | st.sampled_from(
     [
         "https://a/mj/task/1/fetch",
@@ -583,9 +358,11 @@ URLS = st.lists(PART, max_size=6).map("".join) | st.sampled_from(
         "http://a//mj/task/1/fetch",
     ]
 )
+
 BODIES = st.sampled_from(
     ["", "{}", "[]", "null", '{"id": "1", "status": "SUCCESS"}', "<html>", '{"id": [{}]}']
 )
+
 ENTRIES = st.fixed_dictionaries(
     {
         "method": st.sampled_from(["GET", "get", "POST", "\n"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import http.client
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,3 +171,12 @@ def fetch(base_url: str, request: Request) -> Exchange:
             body=body,
             failure=failure,
         )
+
+
+BATCHES = PACKAGED["zhongzhuan"]
+
+
+def batch(relay: MockRelay, ids: Any, key: str = KEY) -> MockResponse:
+    """Return the response to a batch request; ids can be any JSON value."""
+    request = relay.contract.batch_request(["1"]).authenticated(relay.contract.credentials[0], key)
+    return relay.answer(request.method, request.target, request.headers, json.dumps({"ids": ids}).encode())
