@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ def test_pieces_do_not_matter(parts: list[bytes], cuts: list[int], limit: int) -
     for members, whole in ((True, b"".join(parts)), (False, parts[0])):
         ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
         one = Decompressor(limit, members=members)
-        fed = b"".join(one.feed(data[start:end]) for start, end in zip(ends, ends[1:], strict=False))
+        fed = b"".join(one.feed(data[start:end]) for start, end in pairwise(ends))
         assert fed == decompress(data, limit, members=members) == whole[: limit + 1]
         assert one.exceeded is (len(whole) > limit)
         assert one.complete or one.exceeded

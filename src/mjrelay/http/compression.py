@@ -31,8 +31,8 @@ class Decompressor:
     Decompress gzip in pieces, up to a limit.
 
     Args:
-        limit: Maximum number of decompressed bytes. One more is returned if there are more, so that the caller
-            can tell.
+        limit: Maximum number of decompressed bytes. One more is returned if there are
+            more, so that the caller can tell.
         members: Read all members of the data. By default only the first is read, and what follows it is
             ignored, as browsers do: its checksum proves that it is complete.
     """
