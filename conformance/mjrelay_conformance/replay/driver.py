@@ -93,9 +93,7 @@ def replay_traffic(options: ReplayOptions, notify: Callable[[str], None]) -> tup
     judge = Judge(contract, record, chosen, recording.keys, strict=options.strict, baseline=baseline)
     _judge(judge, judged, known, recording)
     if record.left_out:
-        notify(
-            f"judged, but omitted from the full record: {record.left_out} exchanges without new findings"
-        )
+        notify(f"judged, but omitted from the full record: {record.left_out} exchanges without new findings")
     verdict = judge.conclude(requests=0, recorded=True)
     record.path = path
     return record.close([verdict]), record
