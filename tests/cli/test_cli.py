@@ -249,7 +249,7 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["conform", "--check", "fetch/300/*"], "mjrelay conform --list"),
         (["fetch", "apiai", "1"], "give one with --base-url"),
         (["mock", "zhongzhuan", "--fault", "second-not-ms"], "did you mean seconds-not-ms"),
-        (["mock", "mjdjourney", "--fault", "progress-150"], "has no place in the contract of mjdjourney"),
+        (["mock", "mjdjourney", "--fault", "progress-150"], "does not apply to the contract of mjdjourney"),
         (["conform", "--lsit"], "--list"),
         (["confrom"], "conform"),
         (["wiat", "zhongzhuan"], "wait"),

@@ -22,7 +22,7 @@ from mjrelay_conformance.drivers.fuzz import run as run_fuzz
 from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.mock import MockRelay
 from mjrelay_conformance.replay.entries import Entry
-from mjrelay_conformance.replay.recording import call
+from mjrelay_conformance.replay.recording import recorded_call
 from placed import KEY, PLACES, contract_text
 from rich.console import Console
 
@@ -320,7 +320,7 @@ def test_any_body_is_answered_and_recognized(place: str, body: bytes, contracts:
     answer = MockRelay(contract, key=KEY).answer("POST", "/jobs", headers, body)
     assert answer.status in {200, 404}
     exchange = Exchange("POST", "https://relay.example/jobs", headers, body, status=404)
-    found = call(Entry("entry 1", exchange), contract, None)
+    found = recorded_call(Entry("entry 1", exchange), contract, None)
     assert found is not None
     assert isinstance(found.task_id, str)
 

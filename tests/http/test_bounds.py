@@ -319,4 +319,4 @@ def test_a_recorded_body_larger_than_a_batch_is_not_judged() -> None:
         {"method": "GET", "url": "https://relay.example/", "status": 200, "body": "a" * (LARGEST_BATCH + 1)}
     )
     (entry,) = read_traffic(io.BytesIO(line.encode()), "x.jsonl")
-    assert "larger than" in str(getattr(entry, "lacking", ""))
+    assert "larger than" in str(getattr(entry, "skip_reason", ""))

@@ -14,7 +14,6 @@ import socket
 import ssl
 import threading
 import time
-import zlib
 from email.errors import MissingHeaderBodySeparatorDefect
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 from mjrelay.base import __version__
-from mjrelay.http import Exchange, join_url
+from mjrelay.http import CompressionError, Exchange, TruncatedError, decompress, join_url
 from mjrelay_conformance.judging import OVERLONG
 
 if TYPE_CHECKING:
@@ -197,12 +196,13 @@ def inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
     codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
     if not body or codings not in (["gzip"], ["x-gzip"]):
         return body, None
-    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        plain = stream.decompress(body, LARGEST_BODY + 1)
-    except zlib.error:
+        plain = decompress(body, LARGEST_BODY)
+    except TruncatedError as error:
+        return error.data, "the compressed body breaks off"
+    except CompressionError:
         return body, "the body is not compressed as its Content-Encoding says"
-    return plain[:LARGEST_BODY], _excess(plain) or (None if stream.eof else "the compressed body breaks off")
+    return plain[:LARGEST_BODY], _excess(plain)
 
 
 def _shortfall(response: http.client.HTTPResponse, body: bytes) -> str | None:

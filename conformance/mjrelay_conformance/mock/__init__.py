@@ -1,13 +1,13 @@
 """
-A relay made from a contract, which answers as the contract says, or wrongly in named ways.
+Mock relays built from contracts, with optional faults and dialects.
 
-It may import judging and knows no check; what a relay can do belongs here.
+This package may import `judging`, but no check. How a relay can behave belongs here.
 """
 
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
 from mjrelay_conformance.mock.relay import MockRelay
-from mjrelay_conformance.mock.response import MockResponse
+from mjrelay_conformance.mock.responses import MockResponse
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
 
 __all__ = [

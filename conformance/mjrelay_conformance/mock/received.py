@@ -1,4 +1,4 @@
-"""A request as the mock relay receives it, and what is found in it."""
+"""The HTTP request that a mock relay receives, and how ids and credentials are read from it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 _BROKEN = object()
-"""What a body that is no JSON, or none that a pointer leads into, holds."""
+"""Marks a body that is not JSON, or in which a pointer does not resolve."""
 
 
 @frozen
-class Received:
-    """The parts of a request that may carry ids or a credential."""
+class ReceivedRequest:
+    """The parts of a request that may contain ids or a credential."""
 
     path: Mapping[str, str]
     query: Sequence[tuple[str, str]]
@@ -34,12 +34,12 @@ class Received:
     @classmethod
     def at(
         cls, match: re.Match[str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
-    ) -> Received:
-        """The request whose path is a template's, as `compile_path` matches it."""
+    ) -> ReceivedRequest:
+        """Build a request from the match of a pattern made by `compile_path`."""
         return cls(match.groupdict(), parse_qsl(query, keep_blank_values=True), headers, body, method)
 
     def values(self, place: str, name: str) -> list[str]:
-        """What stands in a field of the request; nothing where there is no such field."""
+        """Return the values of a field; empty if there is no such field."""
         match place:
             case "path":
                 group = _group(name)
@@ -63,7 +63,7 @@ class Received:
                 return [str(value)] if scalar else []
 
     def texts(self, place: str, name: str) -> list[str] | None:
-        """The texts in a field that holds many, none where it is not there; None where it holds others."""
+        """Return the strings of a list field; empty if it is missing, None if it has another type."""
         if place != "body":
             return self.values(place, name)
         value = self._pointed(name)
@@ -74,13 +74,13 @@ class Received:
         return None
 
     def presented(self, credential: Credential) -> Iterable[str]:
-        """The secrets that stand where a credential belongs; a scheme's case does not matter."""
+        """Yield the secrets in a credential's place; the authentication scheme is case-insensitive."""
         for value in self.values(credential.place, credential.field):
             if value[: len(credential.prefix)].lower() == credential.prefix.lower():
                 yield value[len(credential.prefix) :].strip()
 
     def _pointed(self, pointer: str) -> Any:
-        """What a pointer leads to in the body; None where nothing is there."""
+        """Resolve a JSON Pointer in the body; None if the value is missing or null."""
         try:
             node = parse_json(self.body)
         except NotJSONError:
@@ -95,7 +95,7 @@ class Received:
 
 
 def compile_path(template: str) -> Pattern:
-    """The pattern of a template's paths; a parameter is a segment or part of one, and may be empty."""
+    """Compile a path template; a parameter matches a segment or a part of one, and may be empty."""
     pieces = re.split(r"\{([^}]*)\}", template)
     return Pattern.compile(
         "".join(

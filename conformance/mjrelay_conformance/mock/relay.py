@@ -1,4 +1,4 @@
-"""A mock relay, made from a contract alone: it answers as the contract says, or wrongly in named ways."""
+"""A mock relay: an ASGI application built from a contract."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from attrs import evolve, frozen
 
 from mjrelay.semantics import State, parse_expression
 from mjrelay_conformance.judging import another_text
-from mjrelay_conformance.mock import response, writer
+from mjrelay_conformance.mock import responses, writer
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults
-from mjrelay_conformance.mock.received import Received, compile_path
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route
-from mjrelay_conformance.mock.tasks import Living, Shown, copied
+from mjrelay_conformance.mock.received import ReceivedRequest, compile_path
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
+from mjrelay_conformance.mock.tasks import FixedTask, SimulatedTask, copy_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
@@ -42,12 +42,26 @@ __all__ = ["MockRelay", "MockResponse"]
 
 class MockRelay:
     """
-    A relay of its own, as an ASGI application.
+    A mock relay: an ASGI application that follows a contract, except for its faults.
 
-    ``known`` holds one task for each of the contract's examples that is named after a state, by that state;
-    they are served as the contract shows them. It answers after ``latency`` seconds, give or take as much as
-    ``jitter``. ``dialect`` names another way of keeping the contract. Raises `UnknownFaultError`,
-    `InapplicableFaultError` and their like for dialects where one cannot be switched on.
+    It serves the task examples of the contract; ``known`` maps each state that has an example to the id of
+    that task. `submit` adds tasks that progress over time. Serve it with `Server`, or call `answer` directly.
+
+    Args:
+        contract: The contract to follow.
+        key: The API key that requests need.
+        faults: Names of faults to enable; see `FAULTS`.
+        dialect: Name of a dialect, a conforming variant of the contract's examples; see `DIALECTS`.
+        latency: Delay of each response in seconds.
+        jitter: Maximum random deviation from ``latency`` in seconds.
+        clock: Returns the current time in seconds since 1970.
+        seed: Random seed of task ids and jitter.
+
+    Raises:
+        UnknownFaultError: No fault has this name.
+        InapplicableFaultError: The contract does not support the fault.
+        UnknownDialectError: No dialect has this name.
+        InapplicableDialectError: The contract does not support the dialect.
     """
 
     def __init__(
@@ -68,34 +82,46 @@ class MockRelay:
         self.known: dict[State, str] = {}
         self.key = key
         self.clock = clock
-        self._changes = self.faults if self.dialect is None else (self.dialect, *self.faults)
+        self._behaviours = self.faults if self.dialect is None else (self.dialect, *self.faults)
         self._latency, self._jitter = latency, jitter
-        self._haste = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
+        self._delay_random = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
         self._requests = 0
-        self._chance = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
+        self._id_random = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
         self._place, self._name = parse_expression(contract.reader.ask)
-        self._doors = tuple(self._open_doors())
-        self._tasks: dict[str, Shown | Living] = {}
+        self._operations = tuple(self._described_operations())
+        self._tasks: dict[str, FixedTask | SimulatedTask] = {}
         self._reads: Counter[str] = Counter()
         for state in _STATES:
             if state.value in contract.examples:
-                self._show(state, contract.examples[state.value])
+                self._add_example(state, contract.examples[state.value])
 
     def submit(
         self, duration: float = 30.0, *, outcome: State = State.SUCCEEDED, task_id: str | None = None
     ) -> str:
         """
-        Add a task that is queued, runs and ends as ``outcome`` after ``duration`` seconds; its id.
+        Add a task that is queued, runs and ends after a while, and return its id.
 
-        Where the contract shows neither of the two on the way, it ends at once.
-        Raises `ContractError` where the contract has no example of that outcome.
+        If the contract has no example of a queued or running task, the task ends immediately.
+
+        Args:
+            duration: Seconds until the task ends.
+            outcome: The state in which the task ends.
+            task_id: The id of the task; a random one by default.
+
+        Returns:
+            The task id.
+
+        Raises:
+            ContractError: The contract has no example of ``outcome``.
         """
         if task_id is None:
-            task_id = self._another_id()
+            task_id = self._unused_id()
         if not {State.QUEUED.value, State.RUNNING.value} & self.contract.examples.keys():
             duration = 0
-        task = Living(self.contract, task_id, _moment(self.clock()), timedelta(seconds=duration), outcome)
-        task.document(outcome, None)  # raises now, not when it is asked for
+        task = SimulatedTask(
+            self.contract, task_id, _datetime(self.clock()), timedelta(seconds=duration), outcome
+        )
+        task.document(outcome, None)  # raises now instead of at the first request
         self._tasks[task_id] = task
         return task_id
 
@@ -106,38 +132,51 @@ class MockRelay:
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> MockResponse:
-        """The answer to a request; whatever it is, this raises nothing."""
+        """
+        Return the response to a request, without a network; never raises.
+
+        Args:
+            method: The request method.
+            target: Path and query, or an absolute URL.
+            headers: Request headers.
+            body: The request body.
+
+        Returns:
+            The response. Its delay, truncation and stall are data; applying them is up to the caller.
+        """
         fields = list(headers.items() if isinstance(headers, Mapping) else headers)
         path, _, query = _origin_form(target).partition("?")
-        matching = [(door, match) for door in self._doors if (match := door.path.fullmatch(path))]
-        # Where no operation has the method, the first that has the path says what becomes of it.
+        matching = [
+            (operation, match) for operation in self._operations if (match := operation.path.fullmatch(path))
+        ]
+        # If no operation supports the method, the first one with this path handles the request.
         found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
         if found is None:
-            answer = response.elsewhere(self.contract) or MockResponse(404)
+            response = responses.elsewhere(self.contract) or MockResponse(404)
         else:
-            door, match = found
-            allowed = [one for door, _ in matching for one in door.methods]
-            answer = door.answer(Received.at(match, query, fields, body, method), allowed)
+            operation, match = found
+            allowed = [one for operation, _ in matching for one in operation.methods]
+            response = operation.handle(ReceivedRequest.at(match, query, fields, body, method), allowed)
         self._requests += 1
-        answer = evolve(answer, delay=answer.delay + self._lag())
-        return _bodiless(answer) if method == "HEAD" else answer
+        response = evolve(response, delay=response.delay + self._next_delay())
+        return _without_body(response) if method == "HEAD" else response
 
-    def _lag(self) -> float:
-        """Seconds that the next answer takes, the same for a seed."""
-        return max(0.0, self._latency + self._haste.uniform(-self._jitter, self._jitter))
+    def _next_delay(self) -> float:
+        """Return the delay of the next response in seconds; reproducible for a seed."""
+        return max(0.0, self._latency + self._delay_random.uniform(-self._jitter, self._jitter))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Speak ASGI: HTTP and lifespan."""
+        """Handle an ASGI connection: HTTP or lifespan."""
         match scope["type"]:
             case "http":
                 await self._http(scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case other:
-                raise ValueError(f"a relay does not speak {other}; ask it over HTTP")
+                raise ValueError(f"unsupported ASGI connection type {other}; send HTTP requests")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
+        body = await _read_body(receive)
         if body is None:
             return
         raw: bytes | None = scope.get("raw_path")
@@ -147,91 +186,91 @@ class MockRelay:
         headers = [
             (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in scope["headers"]
         ]
-        answer = self.answer(scope["method"], target, headers, body)
-        if answer.delay:
-            await asyncio.sleep(answer.delay)
-        framed = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in answer.framed]
-        await send({"type": "http.response.start", "status": answer.status, "headers": framed})
-        # What was cut is announced but never comes; a server then has to close the connection.
-        piece = answer.body[: answer.cut]
-        await send({"type": "http.response.body", "body": piece, "more_body": answer.broken})
-        if answer.broken and answer.stall:
-            await _left(receive, answer.stall)
+        response = self.answer(scope["method"], target, headers, body)
+        if response.delay:
+            await asyncio.sleep(response.delay)
+        framed = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in response.framed]
+        await send({"type": "http.response.start", "status": response.status, "headers": framed})
+        # A truncated body is announced but not sent, so the server has to close the connection.
+        piece = response.body[: response.cut]
+        await send({"type": "http.response.body", "body": piece, "more_body": response.broken})
+        if response.broken and response.stall:
+            await _wait_for_disconnect(receive, response.stall)
 
-    def _show(self, state: State, example: Any) -> None:
-        """Add the contract's own example, under another id where that is taken already."""
+    def _add_example(self, state: State, example: Any) -> None:
+        """Add an example from the contract, with a new id if its id is taken."""
         found = self.contract.reader.id(example)
         if found in (None, ""):
             return
         task_id, document = str(found), example
         if task_id in self._tasks:
-            task_id = self._another_id()
-            document = writer.rename(self.contract, copied(example), task_id)
+            task_id = self._unused_id()
+            document = writer.replace_id(self.contract, copy_json(example), task_id)
         self.known[state] = task_id
-        self._tasks[task_id] = Shown(state, document)
+        self._tasks[task_id] = FixedTask(state, document)
 
-    def _another_id(self) -> str:
-        """An id that nobody has, of the make of the contract's own."""
+    def _unused_id(self) -> str:
+        """Return an unused id with the format of the existing ones."""
         pattern = next(iter(self._tasks), "0000000000000000")
-        while (drawn := another_text(pattern, self._chance, set(self._tasks))).startswith("0"):
+        while (drawn := another_text(pattern, self._id_random, set(self._tasks))).startswith("0"):
             continue
         return drawn
 
-    def _open_doors(self) -> Iterator[_Door]:
-        """The operations that the contract describes and uses, those with a fixed path first."""
+    def _described_operations(self) -> Iterator[_Operation]:
+        """Yield the supported operations, those with a fixed path first."""
         contract, reader = self.contract, self.contract.reader
         if reader.batch is not None and contract.batch is not None:
-            yield _Door.at(contract.batch, partial(self._list, reader.batch))
+            yield _Operation.at(contract.batch, partial(self._get_batch, reader.batch))
         if reader.seed is not None and contract.seed is not None:
-            yield _Door.at(contract.seed, partial(self._tell_seed, reader.seed))
-        yield _Door.at(contract.location, self._fetch)
+            yield _Operation.at(contract.seed, partial(self._get_seed, reader.seed))
+        yield _Operation.at(contract.location, self._get_task)
 
-    def _fetch(self, request: Received, allowed: Sequence[str]) -> MockResponse:
-        call = self._call(request, allowed)
-        answer = self._refusal(call, allowed)
-        if answer is None:
-            call, document = self._read(call)
-            answer = response.task(self.contract, document)
-        return self._finished(call, answer)
+    def _get_task(self, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
+        request = self._route(received, allowed)
+        response = self._error(request, allowed)
+        if response is None:
+            request, document = self._read_task(request)
+            response = responses.task(self.contract, document)
+        return self._change_response(request, response)
 
-    def _list(self, batch: Batch, request: Received, allowed: Sequence[str]) -> MockResponse:
-        ids = request.texts(*parse_expression(batch.ids))
-        call = self._call(request, allowed, tuple(ids or ()))
-        answer = self._refusal(call, allowed)
-        if answer is not None:
-            return self._finished(call, answer)
+    def _get_batch(self, batch: Batch, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
+        ids = received.texts(*parse_expression(batch.ids))
+        request = self._route(received, allowed, tuple(ids or ()))
+        response = self._error(request, allowed)
+        if response is not None:
+            return self._change_response(request, response)
         if ids is None:
-            return response.malformed(self.contract)
+            return responses.malformed(self.contract)
         read = [
-            self._read(evolve(call, route=Route.TASK, task_id=task_id))
-            for task_id in reversed(self._tasks)  # in an order of its own, for none is promised
-            if task_id in (call.ids or ())
+            self._read_task(evolve(request, route=Route.TASK, task_id=task_id))
+            for task_id in reversed(self._tasks)  # an arbitrary order, because contracts promise none
+            if task_id in (request.ids or ())
         ]
         documents = [document for _, document in read]
-        for change in self._changes:
-            documents = change.listed(call, documents)
-        answer = response.tasks(self.contract, batch, documents)
+        for behaviour in self._behaviours:
+            documents = behaviour.change_list(request, documents)
+        response = responses.tasks(self.contract, batch, documents)
         if read:
-            answer = self._finished(read[0][0], answer)
-        return self._finished(call, answer)
+            response = self._change_response(read[0][0], response)
+        return self._change_response(request, response)
 
-    def _tell_seed(self, seed: Seed, request: Received, allowed: Sequence[str]) -> MockResponse:
-        call = self._call(request, allowed)
-        answer = self._refusal(call, allowed, self.contract.seed)
-        if answer is None:
-            call = evolve(call, state=self._tasks[call.task_id].at(_moment(self.clock()))[0])
-            answer = response.seed(self.contract, seed, call.task_id)
-        return self._finished(call, answer)
+    def _get_seed(self, seed: Seed, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
+        request = self._route(received, allowed)
+        response = self._error(request, allowed, self.contract.seed)
+        if response is None:
+            request = evolve(request, state=self._tasks[request.task_id].at(_datetime(self.clock()))[0])
+            response = responses.seed(self.contract, seed, request.task_id)
+        return self._change_response(request, response)
 
-    def _call(
-        self, request: Received, allowed: Sequence[str], ids: tuple[str, ...] | None = None
+    def _route(
+        self, received: ReceivedRequest, allowed: Sequence[str], ids: tuple[str, ...] | None = None
     ) -> MockRequest:
-        """What becomes of a request; one that names no task is for a missing one."""
-        task_id = next(iter(request.values(self._place, self._name)), "")
+        """Route a request. A request without a task id is one for a missing task."""
+        task_id = next(iter(received.values(self._place, self._name)), "")
         secrets = tuple(
-            secret for one in self.contract.credentials for secret in request.presented(one) if secret
+            secret for one in self.contract.credentials for secret in received.presented(one) if secret
         )
-        call = MockRequest(
+        request = MockRequest(
             self.contract,
             Route.REFUSED,
             task_id=task_id,
@@ -241,91 +280,93 @@ class MockRelay:
             ids=ids,
             key=self.key,
             number=self._requests,
-            now=_moment(self.clock()),
-            request=request,
+            now=_datetime(self.clock()),
+            received=received,
         )
-        if request.method not in allowed:
-            call = evolve(call, route=Route.ELSEWHERE)
-        elif call.entitled:
-            call = call.admitted
-        for change in self._changes:
-            call = change.decided(call)
-        return call
+        if received.method not in allowed:
+            request = evolve(request, route=Route.ELSEWHERE)
+        elif request.has_access:
+            request = request.with_access
+        for behaviour in self._behaviours:
+            request = behaviour.change_request(request)
+        return request
 
-    def _refusal(
-        self, call: MockRequest, allowed: Sequence[str], operation: Location | None = None
+    def _error(
+        self, request: MockRequest, allowed: Sequence[str], operation: Location | None = None
     ) -> MockResponse | None:
-        """The answer to a call that gets no task, in the words of an operation."""
-        match call.route:
+        """Return the error response for a request that does not get a task, or None."""
+        match request.route:
             case Route.ELSEWHERE:
-                return response.elsewhere(self.contract) or MockResponse(
+                return responses.elsewhere(self.contract) or MockResponse(
                     405, (("allow", ", ".join(allowed)),)
                 )
             case Route.REFUSED:
-                return response.refused(self.contract)
+                return responses.refused(self.contract)
             case Route.MISSING:
-                return response.missing(self.contract, operation)
+                return responses.missing(self.contract, operation)
             case _:
                 return None
 
-    def _read(self, call: MockRequest) -> tuple[MockRequest, Any]:
-        """The call with what is known of its task, and the task's document; HEAD is no reading."""
-        state, document = self._tasks[call.task_id].at(call.now)
-        call = evolve(call, state=state, reads=self._reads[call.task_id])
-        self._reads[call.task_id] += call.request.method != "HEAD"
-        for change in self._changes:
-            document = change.altered(call, document)
-        return call, document
+    def _read_task(self, request: MockRequest) -> tuple[MockRequest, Any]:
+        """Read a task and count the read; HEAD requests are not counted."""
+        state, document = self._tasks[request.task_id].at(request.now)
+        request = evolve(request, state=state, reads=self._reads[request.task_id])
+        self._reads[request.task_id] += request.received.method != "HEAD"
+        for behaviour in self._behaviours:
+            document = behaviour.change_document(request, document)
+        return request, document
 
-    def _finished(self, call: MockRequest, answer: MockResponse) -> MockResponse:
-        for change in self._changes:
-            answer = change.finished(call, answer)
-        return answer
+    def _change_response(self, request: MockRequest, response: MockResponse) -> MockResponse:
+        for behaviour in self._behaviours:
+            response = behaviour.change_response(request, response)
+        return response
 
 
 @frozen
-class _Door:
-    """One operation: what leads to it, and what answers there, told which methods the path takes."""
+class _Operation:
+    """An operation of the contract, and the function that handles its requests."""
 
     method: str
     path: Pattern
-    answer: Callable[[Received, Sequence[str]], MockResponse]
+    handle: Callable[[ReceivedRequest, Sequence[str]], MockResponse]
 
     @classmethod
-    def at(cls, location: Location, answer: Callable[[Received, Sequence[str]], MockResponse]) -> _Door:
-        """The door to the operation at a place in the contract."""
+    def at(
+        cls, location: Location, handle: Callable[[ReceivedRequest, Sequence[str]], MockResponse]
+    ) -> _Operation:
+        """Build the operation at a location in the contract."""
         _, path, method = location
-        return cls(str(method).upper(), compile_path(str(path)), answer)
+        return cls(str(method).upper(), compile_path(str(path)), handle)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that lead to it; HEAD goes wherever GET does."""
+        """The supported methods; HEAD is supported wherever GET is."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
 _STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))
-"""The states that an example can have, the one that most is asked for first."""
+"""The states that an example can have, the most important one first."""
 
 
 def _origin_form(target: str) -> str:
-    """A target without scheme and host, which a client may repeat there."""
-    whole = re.match(r"https?://[^/?]*", target, re.IGNORECASE)
-    return target if whole is None else target[whole.end() :] or "/"
+    """Reduce a request target in absolute form to its path and query."""
+    origin = re.match(r"https?://[^/?]*", target, re.IGNORECASE)
+    return target if origin is None else target[origin.end() :] or "/"
 
 
-def _moment(seconds: float) -> datetime:
+def _datetime(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _bodiless(answer: MockResponse) -> MockResponse:
-    """The answer to HEAD: all that the other method says, but the body."""
-    if answer.status in response.BODILESS:
-        return answer
-    return evolve(answer, headers=answer.framed, body=b"", cut=None)
+def _without_body(response: MockResponse) -> MockResponse:
+    """Return the response to HEAD: the same status and headers, but no body."""
+    if response.status in responses.BODILESS:
+        return response
+    return evolve(response, headers=response.framed, body=b"", cut=None)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The body of a request, None where the client has gone."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the body of a request, or None if the client has disconnected."""
     body = b""
     while True:
         message = await receive()
@@ -336,8 +377,8 @@ async def _read(receive: Receive) -> bytes | None:
             return body
 
 
-async def _left(receive: Receive, seconds: float) -> None:
-    """Wait until the client has gone, or for so many seconds."""
+async def _wait_for_disconnect(receive: Receive, seconds: float) -> None:
+    """Wait until the client disconnects, but no longer than ``seconds``."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""Serves an ASGI application on this machine: in a thread for tests, or in the foreground for people."""
+"""Serve an ASGI application on the loopback interface, in a thread or in the foreground."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-_PATIENCE = 10.0
-"""Seconds that a server may take to start."""
+_TIMEOUT = 10.0
+"""Seconds that a server may take to start or stop."""
 
 
 class ServerError(MjrelayError):
-    """A server cannot be started."""
+    """The server could not be started."""
 
 
 class Server:
     """
-    An application on a free port of the loopback, for as long as the context lasts.
+    Serve an ASGI application in a thread, on a free port of 127.0.0.1.
 
-    Entering it gives the base URL, once the application answers there.
+    A context manager: entering it starts the server and returns the base URL, leaving it stops the server.
+    It can be entered again afterwards.
+
+    Args:
+        app: An ASGI 3 application, for instance a `MockRelay`.
+
+    Raises:
+        ServerError: On entering, if the server does not start within 10 seconds.
     """
 
     def __init__(self, app: Any) -> None:
@@ -45,7 +52,7 @@ class Server:
             )
             stack.callback(_stop, server, thread)
             thread.start()
-            _await(server, thread)
+            _wait_until_started(server, thread)
             self._stack = stack.pop_all()
         return _url(listener)
 
@@ -57,9 +64,16 @@ class Server:
 
 def serve_mock(app: Any, host: str, port: int, *, announce: Callable[[str], None] = lambda _: None) -> None:
     """
-    Serve an application until it is interrupted; ``announce`` is told the base URL.
+    Serve an ASGI application in the foreground until it is interrupted (Ctrl-C).
 
-    Raises `ServerError` where the port cannot be had.
+    Args:
+        app: An ASGI 3 application, for instance a `MockRelay`.
+        host: The address to listen on.
+        port: The port to listen on; 0 chooses a free one.
+        announce: Called with the base URL before the first request is accepted.
+
+    Raises:
+        ServerError: The port is not available.
     """
     with _listen(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
         announce(_url(listener))
@@ -71,9 +85,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        raise ServerError(f"cannot listen on {host}, port {port}: {error}; choose another port") from error
-    close_after_fork(listener)  # a child does not accept, and must not keep the port
-    # asyncio leaves this out for a listener it did not make; each answer would wait 40 ms for its body.
+        raise ServerError(f"cannot listen on {host} port {port}: {error}; choose another port") from error
+    close_after_fork(listener)  # a child process must not keep the port
+    # asyncio sets it only for sockets that it creates. Without it each body is delayed by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -91,22 +105,22 @@ def _config(app: Any) -> uvicorn.Config:
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="critical",  # an answer that breaks off is meant to, and nothing to complain of
+        log_level="critical",  # truncated responses are intended
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=0,  # an answer that is slow on purpose must not hold up the end
+        timeout_graceful_shutdown=0,  # delayed responses must not delay the shutdown
     )
 
 
-def _await(server: uvicorn.Server, thread: threading.Thread) -> None:
-    until = time.monotonic() + _PATIENCE
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    until = time.monotonic() + _TIMEOUT
     while not server.started:
         if not thread.is_alive() or time.monotonic() > until:
-            raise ServerError("the server did not start; the application may not be an ASGI 3 application")
+            raise ServerError("the server did not start; check that the application is an ASGI 3 application")
         time.sleep(0.002)
 
 
 def _stop(server: uvicorn.Server, thread: threading.Thread) -> None:
     server.should_exit = True
     if thread.is_alive():
-        thread.join(_PATIENCE)
+        thread.join(_TIMEOUT)

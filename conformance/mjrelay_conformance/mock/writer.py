@@ -1,8 +1,7 @@
 """
-Writes documents of tasks: a contract's examples with the id, the times and the progress replaced.
+Generate task documents from a contract's examples, with another id, other times and another progress.
 
-It knows nothing but the places that the contract's `x-mj-task` names, and writes as the example there is
-written.
+Values are located through `x-mj-task` and keep the format that they have in the example.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _ISO8601 = re.compile(
     r"\s*\d{4}-\d{2}-\d{2}(?P<between>[T ])\d{2}:\d{2}:\d{2}"
     r"(?:[.](?P<fraction>\d+))?(?P<offset>Z|[+-][\d:]+)?\s*"
 )
-_TELLING = 6
-"""Characters that an id must have for its text to be looked for in other strings."""
+_SHORTEST_ID = 6
+"""Length from which an id is replaced in other strings too."""
 
 
-def write(
+def write_task(
     contract: Contract,
     state: State,
     task_id: str,
@@ -42,72 +41,74 @@ def write(
     progress: int | None = None,
 ) -> Any:
     """
-    The document of a task in a state.
+    Return the document of a task in a state.
 
-    ``times`` are by their names in `x-mj-task`; those that the example leaves unset stay so. Raises
-    `ContractError` where the contract has no example of the state.
+    ``times`` are by their names in `x-mj-task`; times that are unset in the example stay unset.
+
+    Raises:
+        ContractError: The contract has no example of the state.
     """
     if state.value not in contract.examples:
         raise ContractError(
-            f"has no example of a 200 named {state.value}; write one, so that such a task can be shown",
+            f"has no 200 example named {state.value}; add one to mock a task in this state",
             source=contract.source,
         )
-    document = rename(contract, copy.deepcopy(contract.examples[state.value]), task_id)
-    shown = _numbers(contract, document)
+    document = replace_id(contract, copy.deepcopy(contract.examples[state.value]), task_id)
+    shown = _numeric_times(contract, document)
     for name, moment in times.items():
         set_time(contract, document, name, moment)
-    _carry(contract, document, shown)
+    _update_relations(contract, document, shown)
     if progress is not None:
         set_progress(contract, document, progress)
     return document
 
 
-def rename(contract: Contract, document: Any, task_id: str) -> Any:
-    """The document with another id, in its own place and in the strings that hold the old one."""
+def replace_id(contract: Contract, document: Any, task_id: str) -> Any:
+    """Return the document with another id, also in strings that contain the old one."""
     path = contract.reader.id_path
     old = path.first(document)
-    if isinstance(old, str) and len(old) >= _TELLING:
+    if isinstance(old, str) and len(old) >= _SHORTEST_ID:
         document = _replaced(document, old, task_id)
     for location in path.locate(document):
-        put(document, location, id_like(old, task_id))
+        set_value(document, location, id_like(old, task_id))
     return document
 
 
 def id_like(old: Any, task_id: str) -> Any:
-    """An id in the JSON type that another one has."""
+    """Convert a task id to the JSON type of the id ``old``."""
     number = isinstance(old, int) and not isinstance(old, bool)
     return int(task_id) if number and task_id.isascii() and task_id.isdecimal() else task_id
 
 
-def stamps(contract: Contract) -> dict[str, Timestamp]:
-    """The places of times in the contract's documents, by their names, in the order of a task's life."""
+def timestamps(contract: Contract) -> dict[str, Timestamp]:
+    """Return the timestamps of the contract by name, in chronological order."""
     reader = contract.reader
     named = {"submitted": reader.submitted, "started": reader.started, "finished": reader.finished}
     return {name: stamp for name, stamp in named.items() if stamp is not None}
 
 
 def set_time(contract: Contract, document: Any, name: str, moment: datetime) -> None:
-    """Write a time over the one that stands in the document, as that one is written; unset stays unset."""
-    stamp = stamps(contract).get(name)
+    """Replace a time in the document and keep its format; an unset time stays unset."""
+    stamp = timestamps(contract).get(name)
     shown = None if stamp is None else stamp.read(document)
     if stamp is None or shown is None:
         return
     unit = _UNITS.get(contract.operation["x-mj-task"]["times"]["format"])
     raw = stamp.raw(document)
     value = _iso8601(raw, moment.astimezone(_zone(raw, shown))) if unit is None else _unix(raw, moment, unit)
-    put_all(document, stamp.path.locate(document), value)
+    set_values(document, stamp.path.locate(document), value)
 
 
-def _numbers(contract: Contract, document: Any) -> dict[str, int]:
-    """The times of a document that are numbers, by their paths."""
-    raw = {stamp.path.text: stamp.path.first(document) for stamp in stamps(contract).values()}
+def _numeric_times(contract: Contract, document: Any) -> dict[str, int]:
+    """Return the integer timestamps of a document by path."""
+    raw = {stamp.path.text: stamp.path.first(document) for stamp in timestamps(contract).values()}
     return {path: value for path, value in raw.items() if type(value) is int}
 
 
-def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
-    """Move what the contract's relations tie to a time, a link's signature for instance, with that time."""
+def _update_relations(contract: Contract, document: Any, before: Mapping[str, int]) -> None:
+    """Update values that the contract's relations derive from a time, for instance a URL signature."""
     form = contract.operation["x-mj-task"]
-    after = _numbers(contract, document)
+    after = _numeric_times(contract, document)
     for relation in form.get("relations", ()):
         left, time = relation["left"], relation.get("equals", {}).get("path")
         base = _BASES.get(left.get("base"))
@@ -120,43 +121,43 @@ def _carry(contract: Contract, document: Any, before: Mapping[str, int]) -> None
             match = Pattern.compile(left["capture"]).search(text) if isinstance(text, str) else None
             if match is not None:
                 number = format(int(match[1], left["base"]) + shift, base)
-                put(document, location, text[: match.start(1)] + number + text[match.end(1) :])
+                set_value(document, location, text[: match.start(1)] + number + text[match.end(1) :])
 
 
 _BASES = {10: "d", 16: "x"}
 
 
 def set_progress(contract: Contract, document: Any, percent: int) -> None:
-    """Write a progress over the one that stands in the document, as that one is written; text stays."""
+    """Replace the progress in the document and keep its format; phrases stay."""
     reader = contract.reader
     if reader.progress_path is None or reader.percent(document) is None:
         return
     raw = reader.progress_path.first(document)
-    whole = contract.operation["x-mj-task"]["progress"]["format"] == "percent"
-    value: Any = percent if whole or (isinstance(raw, str) and "%" in raw) else percent / 100
+    as_percent = contract.operation["x-mj-task"]["progress"]["format"] == "percent"
+    value: Any = percent if as_percent or (isinstance(raw, str) and "%" in raw) else percent / 100
     if isinstance(raw, str):
         value = f"{value}%" if "%" in raw else str(value)
     elif isinstance(raw, float):
         value = float(value)
-    put_all(document, reader.progress_path.locate(document), value)
+    set_values(document, reader.progress_path.locate(document), value)
 
 
-def put(document: Any, location: Location, value: Any) -> None:
-    """Set what stands at a location, in place; the root cannot be set."""
+def set_value(document: Any, location: Location, value: Any) -> None:
+    """Set the value at a location, in place; the root cannot be set."""
     if location:
         for step in location[:-1]:
             document = document[step]
         document[location[-1]] = value
 
 
-def put_all(document: Any, locations: Iterable[Location], value: Any) -> None:
-    """Set what stands at each of some locations, in place."""
+def set_values(document: Any, locations: Iterable[Location], value: Any) -> None:
+    """Set the value at several locations, in place."""
     for location in locations:
-        put(document, location, value)
+        set_value(document, location, value)
 
 
-def signed(url: str, name: str, value: str) -> str:
-    """A URL with a parameter, in place of its own where it has one."""
+def with_query_parameter(url: str, name: str, value: str) -> str:
+    """Return a URL with a query parameter set."""
     changed, count = re.subn(rf"(?<=[?&]{name}=)[^&]*", value, url)
     if count:
         return changed
@@ -181,27 +182,27 @@ def _each_text(node: Any, change: Callable[[str], str]) -> Any:
 
 
 def _unix(raw: Any, moment: datetime, unit: timedelta) -> int | float | str:
-    whole = (moment - _EPOCH) // unit
+    count = (moment - _EPOCH) // unit
     if isinstance(raw, str):
-        return str(whole)
-    return (moment - _EPOCH) / unit if isinstance(raw, float) else whole
+        return str(count)
+    return (moment - _EPOCH) / unit if isinstance(raw, float) else count
 
 
 def _zone(raw: str, shown: datetime) -> timezone:
-    """The offset from UTC at which a text stands for a moment."""
+    """Return the UTC offset that an ISO 8601 string was read with."""
     wall = datetime.fromisoformat(raw.strip()).replace(tzinfo=UTC)
     return timezone(wall - shown)
 
 
 def _iso8601(raw: Any, moment: datetime) -> str:
-    manner = _ISO8601.fullmatch(raw)
-    if manner is None:
+    match = _ISO8601.fullmatch(raw)
+    if match is None:
         return moment.isoformat()
-    text = moment.strftime(f"%Y-%m-%d{manner['between']}%H:%M:%S")
-    if manner["fraction"]:
-        digits = len(manner["fraction"])
+    text = moment.strftime(f"%Y-%m-%d{match['between']}%H:%M:%S")
+    if match["fraction"]:
+        digits = len(match["fraction"])
         text += "." + f"{moment.microsecond:06}".ljust(digits, "0")[:digits]
-    match manner["offset"]:
+    match match["offset"]:
         case None:
             return text
         case "Z":

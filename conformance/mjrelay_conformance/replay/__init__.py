@@ -1,7 +1,7 @@
 """
-Recorded traffic: reading it, taking the secrets out of it, and judging it without a request.
+Recorded traffic: read it, redact its secrets and judge it without sending requests.
 
-It may import drivers and what they import; each format of recordings belongs here.
+This package may import `drivers` and whatever they import. Support for recording formats belongs here.
 """
 
 from mjrelay_conformance.replay.driver import ReplayOptions, replay_traffic

@@ -1,4 +1,4 @@
-"""What a recording holds of one exchange, whatever form it was written in."""
+"""Recorded exchanges, independent of the file format, and helpers that read their parts."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
 
 UNRECORDED = "http://unrecorded.invalid"
-"""Stands for scheme and host where only the target of a request was recorded."""
+"""Placeholder for a scheme and host that were not recorded."""
 
 
 class EntryError(Exception):
-    """One entry is not what it should be."""
+    """An entry is invalid."""
 
 
 @frozen
 class Entry:
     """
-    One recorded request and its answer, secrets included.
+    A recorded request and its response, including secrets.
 
-    ``place`` says where in the file it stands. ``lacking`` is why its answer cannot be judged, if so.
-    ``started`` and ``ended`` are in seconds since 1970, where recorded. ``kind``, ``task_id``, ``label`` and
-    ``relay`` are what the recorder itself says of it.
+    ``place`` is the position in the file, for messages. ``skip_reason`` is why the response cannot be judged,
+    if so. ``started`` and ``ended`` are in seconds since 1970, if recorded. ``kind``, ``task_id``, ``label``
+    and ``relay`` are annotations by the recorder.
     """
 
     place: str
     exchange: Exchange = field(repr=False)
     started: float | None = None
     ended: float | None = None
-    lacking: str | None = None
+    skip_reason: str | None = None
     kind: Kind | None = None
     task_id: str | None = None
     label: str = ""
@@ -48,57 +48,57 @@ class Entry:
 
 
 @frozen
-class Unreadable:
-    """An entry that is left out, and why."""
+class UnreadableEntry:
+    """An invalid entry, which is skipped, and the reason."""
 
     place: str
     reason: str
 
 
 BODILESS = frozenset({204, 304})
-"""Statuses whose answers have no body."""
+"""Status codes of responses without a body."""
 
 
-def part(entry: Any, name: str) -> dict[str, Any]:
-    """An object that an entry must have; raises `EntryError`."""
+def required_object(entry: Any, name: str) -> dict[str, Any]:
+    """Return a required object of an entry; raises `EntryError`."""
     found = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(found, dict):
-        raise EntryError(f"has no {name}")
+        raise EntryError(f"has no {name} object")
     return found
 
 
-def inner(entry: dict[str, Any], name: str) -> dict[str, Any]:
-    """An object that an entry may have, else an empty one."""
+def optional_object(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an optional object of an entry; by default an empty one."""
     found = entry.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def text(entry: dict[str, Any], name: str) -> str:
-    """A text that an entry must have; raises `EntryError`."""
-    value = optional(entry, name)
+def required_text(entry: dict[str, Any], name: str) -> str:
+    """Return a required string of an entry; raises `EntryError`."""
+    value = optional_text(entry, name)
     if not value:
-        raise EntryError(f"{name} is no text")
+        raise EntryError(f"{name} is missing, empty or not a string")
     return value
 
 
-def optional(entry: dict[str, Any], name: str) -> str | None:
-    """A text that an entry may have; raises `EntryError` for one that is no Unicode."""
+def optional_text(entry: dict[str, Any], name: str) -> str | None:
+    """Return an optional string of an entry; raises `EntryError` for an unpaired surrogate."""
     value = entry.get(name)
     if not isinstance(value, str):
         return None
     if not _is_unicode(value):
-        raise EntryError(f"{name} holds half a surrogate pair, which is no character")
+        raise EntryError(f"{name} contains an unpaired surrogate")
     return value
 
 
-def fields(headers: Any) -> Headers:
+def header_fields(headers: Any) -> Headers:
     """
-    Header fields, however they are written; those of HTTP/2 that are none are left out.
+    Read headers in any of the supported notations; HTTP/2 pseudo-headers are skipped.
 
-    Raises `EntryError` for what holds none.
+    Raises `EntryError` for anything else.
     """
     if not isinstance(headers, list | dict | None):
-        raise EntryError("has headers that are no list")
+        raise EntryError("has headers that are neither a list nor an object")
     found = []
     for one in headers.items() if isinstance(headers, dict) else headers or ():
         match one:
@@ -106,78 +106,78 @@ def fields(headers: Any) -> Headers:
                 name + value
             ):
                 if name and not name.startswith(":"):
-                    # A browser joins fields of one name by line breaks.
+                    # Browsers join headers with the same name by line breaks.
                     found += [(name, line.strip()) for line in value.split("\n")]
             case _:
-                raise EntryError("has a header field without a name or a value")
+                raise EntryError("has a header without a name or a value")
     return tuple(found)
 
 
-def status(entry: dict[str, Any]) -> int | None:
-    """The status of an answer, None where there was none; raises `EntryError`."""
+def status_code(entry: dict[str, Any]) -> int | None:
+    """Return the status code, or None without a response; raises `EntryError`."""
     match entry.get("status"):
         case None | 0:
             return None
         case int(code) if 100 <= code <= 999:
             return code
         case _:
-            raise EntryError("status is no status code")
+            raise EntryError("status is not a status code")
 
 
 def seconds(milliseconds: Any) -> float:
-    """A duration; 0 for what is none."""
+    """Convert a duration from milliseconds to seconds; 0 if it is invalid."""
     usable = isinstance(milliseconds, int | float) and 0 <= milliseconds < 1e12
     return float(milliseconds) / 1000 if usable else 0.0
 
 
-def size(value: Any) -> int | None:
-    """A number of bytes; None for what is none, as HAR's -1."""
+def byte_count(value: Any) -> int | None:
+    """Return a number of bytes; None if it is unknown (-1 in HAR) or invalid."""
     return value if isinstance(value, int) and value >= 0 else None
 
 
-def moment(value: Any) -> float | None:
-    """A point in time, in seconds since 1970; None for what is none."""
+def timestamp(value: Any) -> float | None:
+    """Convert an ISO 8601 time to seconds since 1970; None if it is invalid."""
     with suppress(ValueError, OverflowError, TypeError):
         found = datetime.fromisoformat(value)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     return None
 
 
-def content(
+def body_content(
     value: Any, encoding: Any, recorded: int | None, *, empty: bool
 ) -> tuple[bytes | None, str | None]:
     """
-    A body as far as it was recorded, and what it lacks.
+    Return a body, or None and the reason why it cannot be judged.
 
-    ``recorded`` is its size as the recorder has it; ``empty`` says whether no body at all is a whole one.
+    ``recorded`` is the size that the recorder states. ``empty`` is whether a missing body is an empty body.
     Raises `EntryError`.
     """
-    body = raw(value, encoding)
+    body = decoded_body(value, encoding)
     if not body:
         return (b"", None) if empty else (None, "its body was not recorded")
     if len(body) > LARGEST_BATCH:
         return None, f"its body is larger than {LARGEST_BATCH} bytes"
     if recorded is not None and len(body) < recorded and not _is_json(body):
-        return None, "its body was not recorded to the end"
+        return None, "its body was recorded incompletely"
     return body, None
 
 
-def raw(value: Any, encoding: Any) -> bytes | None:
-    """The bytes of a body that is written as text or in Base64; raises `EntryError`."""
+def decoded_body(value: Any, encoding: Any) -> bytes | None:
+    """Decode a body from text or Base64; raises `EntryError`."""
     if value is None:
         return None
     if not isinstance(value, str):
-        raise EntryError("has a body that is no text")
+        raise EntryError("has a body that is not a string")
     try:
         if not encoding:
             return value.encode("utf-8")
         if encoding == "base64":
             return base64.b64decode("".join(value.split()), validate=True)
     except UnicodeEncodeError as error:
-        raise EntryError("has a body with half a surrogate pair, which is no character") from error
+        raise EntryError("has a body with an unpaired surrogate") from error
     except (binascii.Error, ValueError) as error:
-        raise EntryError(f"has a body that is no Base64 ({error})") from error
-    raise EntryError(f"has a body in the encoding {str(encoding)[:40]!r}; only base64 is known")
+        raise EntryError(f"has a body that is not valid Base64 ({error})") from error
+    raise EntryError(f"has a body in the encoding {str(encoding)[:40]!r}; only base64 is supported")
 
 
 def _is_json(body: bytes) -> bool:
@@ -189,7 +189,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _is_unicode(value: str) -> bool:
-    if value.isascii():  # as most are, and much quicker
+    if value.isascii():  # much faster, and the usual case
         return True
     try:
         value.encode("utf-8")

@@ -1,4 +1,4 @@
-"""What a recording holds of one relay: what it was asked, and with which keys."""
+"""The calls of a recording that one contract covers, and the secrets to redact."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mjrelay.http import NotJSONError, Redactor, join_url, parse_json
 from mjrelay.semantics import parse_expression
 from mjrelay_conformance.checks import SHORTEST
 from mjrelay_conformance.judging import Kind
-from mjrelay_conformance.replay.entries import UNRECORDED, Unreadable
+from mjrelay_conformance.replay.entries import UNRECORDED, UnreadableEntry
 from mjrelay_conformance.replay.files import TrafficError, read_traffic
-from mjrelay_conformance.replay.secrets import keys, private_values, scheme
+from mjrelay_conformance.replay.secrets import private_values, sent_keys, used_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,96 +27,104 @@ if TYPE_CHECKING:
     from mjrelay_conformance.replay.entries import Entry
 
 
-TOLD = 10
-"""Entries of one kind that are told one by one."""
-_MOST_KEYS = 16
-"""Different keys in one recording that are looked for; each costs time at every answer."""
-_MOST_PRIVATE = 32
-"""Other private values that are looked for everywhere; the others are where they were sent."""
-_INSTANCES = 5
+MAX_LISTED = 10
+"""Entries per notice that are listed individually."""
+_MAX_KEYS = 16
+"""Different keys per recording that are redacted everywhere; each costs time for every exchange."""
+_MAX_PRIVATE = 32
+"""Other private values that are redacted everywhere; further ones only in their own exchange."""
+_MAX_EXAMPLES = 5
 
 
 @frozen
 class Recording:
     """
-    What a recording holds of one relay.
+    The recorded calls to one relay, in chronological order.
 
-    ``calls`` stand in the order of time. ``keys`` are those that no answer may hold; ``redactor`` takes them
-    out of what is written, and all other ``private`` values too, as far as they are looked for everywhere.
-    ``told`` says what of the file is passed by.
+    ``keys`` are the API keys that no response may contain. ``redactor`` removes them and other ``private``
+    values from everything that is written. ``notices`` describe the entries that were skipped.
     """
 
     calls: list[RecordedCall]
-    told: list[str]
+    notices: list[str]
     keys: tuple[str, ...] = field(repr=False)
     private: tuple[str, ...] = field(repr=False)
     redactor: Redactor = field(repr=False)
 
     def redactor_of(self, contract: Contract, exchange: Exchange) -> Redactor:
-        """What also takes out the private values of one exchange that are not looked for everywhere."""
+        """Return a redactor that also removes those private values that only this exchange has."""
         own = set(private_values(contract, exchange)).difference(self.private)
         return Redactor(*self.private, *own) if own else self.redactor
 
     @classmethod
     def load(cls, file: str, contract: Contract, base_url: str | None, keys: Iterable[str]) -> Recording:
         """
-        Read a file, or stdin where it is called ``-``; ``keys`` are looked for besides those that it holds.
+        Read a recording.
 
-        Raises `TrafficError` where it cannot be read, or asks the relay for nothing.
+        Args:
+            file: A path, or ``-`` for stdin.
+            contract: The contract of the relay; requests to other operations are skipped.
+            base_url: Skip requests to other base URLs.
+            keys: API keys to look for in addition to those in the recording.
+
+        Raises:
+            TrafficError: The file cannot be read, or has no request for a task.
         """
-        name = name_of(file)
+        name = file_label(file)
         calls: list[RecordedCall] = []
         unreadable: list[str] = []
         others: list[Exchange] = []
-        passed = 0
-        private, made_up = dict.fromkeys(keys), set[str]()
+        all_keys, wrong_keys = dict.fromkeys(keys), set[str]()
+        skipped = 0
         for entry in _entries(file, name):
-            if isinstance(entry, Unreadable):
+            if isinstance(entry, UnreadableEntry):
                 unreadable.append(f"{entry.place} {entry.reason}")
                 continue
-            found = call(entry, contract, base_url)
-            if found is None:
-                passed += 1
-                others += [entry.exchange] if passed <= _INSTANCES else []
+            call = recorded_call(entry, contract, base_url)
+            if call is None:
+                skipped += 1
+                others += [entry.exchange] if skipped <= _MAX_EXAMPLES else []
                 continue
-            calls.append(found)
-            private.update(dict.fromkeys(found.keys))
-            made_up.update(found.keys if found.kind is Kind.BAD_CREDENTIAL else ())
-            if len(private) > _MOST_KEYS:
+            calls.append(call)
+            all_keys.update(dict.fromkeys(call.keys))
+            wrong_keys.update(call.keys if call.kind is Kind.BAD_CREDENTIAL else ())
+            if len(all_keys) > _MAX_KEYS:
                 raise TrafficError(
-                    f"{name}: holds more than {_MOST_KEYS} different keys, too many to be kept out of what "
-                    "is written; export the traffic of fewer callers"
+                    f"{name}: contains more than {_MAX_KEYS} different API keys, too many to redact; "
+                    "export the traffic of fewer clients"
                 )
-        others_of = dict.fromkeys(
+        found = dict.fromkeys(
             value for one in calls for value in private_values(contract, one.entry.exchange)
         )
-        everywhere = (*private, *[value for value in others_of if value not in private][:_MOST_PRIVATE])
-        redactor = Redactor(*everywhere)
+        private = (*all_keys, *[value for value in found if value not in all_keys][:_MAX_PRIVATE])
+        redactor = Redactor(*private)
         if not calls:
             where = "" if base_url is None else f" at {base_url}"
-            seen = "; ".join(dict.fromkeys(_shown(other, redactor) for other in others))
+            examples = "; ".join(dict.fromkeys(_summary(other, redactor) for other in others))
             raise TrafficError(
-                f"{name}: none of its {passed} exchanges"
-                + (f", and {len(unreadable)} that cannot be read," if unreadable else "")
-                + f" asks {contract.name}{where} for a task ({contract.method} …{contract.path}); it holds"
-                + (f", for instance: {seen}" if seen else " no exchange")
-                + ". Record a fetch, or name the relay that was asked"
+                f"{name}: none of its {skipped} exchanges"
+                + (f" ({len(unreadable)} more are unreadable)" if unreadable else "")
+                + f" is a request for a task of {contract.name}{where} ({contract.method} …{contract.path}); "
+                + (f"it contains, for example: {examples}" if examples else "it contains no exchange")
+                + ". Record a request for a task, or name the relay that was used"
             )
-        told = [f"skipped: {line}" for line in unreadable[:TOLD]]
-        if len(unreadable) > TOLD:
-            told.append(f"skipped: {len(unreadable) - TOLD} more entries that cannot be read")
-        if passed:
-            told.append(f"skipped: {passed} exchanges that ask {contract.name} for no task")
-        sought = tuple(key for key in private if len(key) >= SHORTEST and key not in made_up)
-        return cls(_ordered(calls), told, sought, everywhere, redactor)
+        notices = [f"skipped: {line}" for line in unreadable[:MAX_LISTED]]
+        if len(unreadable) > MAX_LISTED:
+            notices.append(f"skipped: {len(unreadable) - MAX_LISTED} more unreadable entries")
+        if skipped:
+            notices.append(
+                f"skipped: {skipped} exchanges that are not requests for a task of {contract.name}"
+            )
+        searched = tuple(key for key in all_keys if len(key) >= SHORTEST and key not in wrong_keys)
+        return cls(_in_time_order(calls), notices, searched, private, redactor)
 
 
-def name_of(file: str) -> str:
-    """What a file is called in what is told."""
+def file_label(file: str) -> str:
+    """Return the name of a file in messages."""
     return "stdin" if file == "-" else file
 
 
-def _entries(file: str, name: str) -> Iterable[Entry | Unreadable]:
+def _entries(file: str, name: str) -> Iterable[Entry | UnreadableEntry]:
     if file == "-":
         return read_traffic(sys.stdin.buffer, name)
     try:
@@ -126,8 +134,8 @@ def _entries(file: str, name: str) -> Iterable[Entry | Unreadable]:
         raise TrafficError(f"{name}: cannot be read ({error.strerror}); check the path") from error
 
 
-def _ordered(calls: Iterable[RecordedCall]) -> list[RecordedCall]:
-    """The calls in the order of time; one without a time stays behind the one before it."""
+def _in_time_order(calls: Iterable[RecordedCall]) -> list[RecordedCall]:
+    """Sort calls by time; a call without a time stays behind its predecessor."""
     moment, keyed = float("-inf"), []
     for one in calls:
         moment = moment if one.entry.started is None else one.entry.started
@@ -135,8 +143,8 @@ def _ordered(calls: Iterable[RecordedCall]) -> list[RecordedCall]:
     return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def _shown(exchange: Exchange, redactor: Redactor) -> str:
-    """Method and path of an exchange, without what may be a secret."""
+def _summary(exchange: Exchange, redactor: Redactor) -> str:
+    """Return the method and path of an exchange without possible secrets."""
     try:
         path = redactor.text(urlsplit(exchange.url).path)
     except ValueError:
@@ -151,11 +159,11 @@ _PORTS = {"http": 80, "https": 443}
 @define
 class RecordedCall:
     """
-    One recorded exchange of an operation that is judged.
+    A recorded exchange of a supported operation.
 
-    ``base`` is what stands before the operation's path, ``ids`` are empty but for a batch. ``keys`` are those
-    that it was sent with, ``credential`` is the way in which. ``kind`` is what it was for, None where the
-    recording does not say; ``reason`` is why it cannot be judged, if so.
+    ``base`` is the part of the URL before the operation's path. ``ids`` are the task ids of a batch.
+    ``keys`` are the API keys of the request, ``credential`` is the name of its security scheme. ``kind`` is
+    the purpose of the request, or None if unknown. ``skip_reason`` is why the call cannot be judged, if so.
     """
 
     entry: Entry
@@ -165,19 +173,19 @@ class RecordedCall:
     keys: tuple[str, ...] = field(repr=False)
     credential: str | None
     kind: Kind | None = None
-    reason: str | None = None
+    skip_reason: str | None = None
 
     @property
     def task(self) -> tuple[str, str]:
-        """The task that it asks for; ids mean something at one relay only."""
+        """The requested task: base URL and id, because an id is unique at one relay only."""
         return self.base, self.task_id
 
 
-def call(entry: Entry, contract: Contract, base_url: str | None) -> RecordedCall | None:
+def recorded_call(entry: Entry, contract: Contract, base_url: str | None) -> RecordedCall | None:
     """
-    The call that an entry is; None for what asks this relay for no task.
+    Return the call that an entry records, or None if it is not a request for a task of this relay.
 
-    With ``base_url`` only what was asked there counts, and what does not say where it was asked was so there.
+    With ``base_url``, only requests to it count. A request without a recorded host is assumed to be one.
     """
     if entry.relay not in {None, contract.name} or not _is_url(entry.exchange.url):
         return None
@@ -189,8 +197,8 @@ def call(entry: Entry, contract: Contract, base_url: str | None) -> RecordedCall
     base, task_id = "", entry.task_id or ""
     ids: tuple[str, ...] = ()
     if kind is None:
-        asked = (one.asked(exchange, base_url) for one in _operations(contract))
-        found = next(filter(None, asked), None)
+        matches = (one.match(exchange, base_url) for one in _operations(contract))
+        found = next(filter(None, matches), None)
         if found is None:
             return None
         base, ids, kind = found
@@ -198,16 +206,16 @@ def call(entry: Entry, contract: Contract, base_url: str | None) -> RecordedCall
     elif kind is Kind.BATCH:
         ids = next((one.ids(exchange) for one in _operations(contract) if one.kind is kind), ())
     return RecordedCall(
-        entry, base, task_id, ids, tuple(keys(contract, exchange)), scheme(contract, exchange), kind
+        entry, base, task_id, ids, tuple(sent_keys(contract, exchange)), used_scheme(contract, exchange), kind
     )
 
 
 @frozen
 class _Operation:
     """
-    A way of asking: a method, what a path ends with, and a runtime expression that says where ids are.
+    An operation that returns tasks: its method, the end of its path, and the expression for its task ids.
 
-    ``kind`` is what all that asks so was for, where that is plain.
+    ``kind`` is the purpose of all its requests, or None if it varies.
     """
 
     method: str
@@ -224,10 +232,10 @@ class _Operation:
         )
         return cls(method.upper(), Pattern.compile(rf"{ending}\Z"), expression, kind)
 
-    def asked(
+    def match(
         self, exchange: Exchange, base_url: str | None
     ) -> tuple[str, tuple[str, ...], Kind | None] | None:
-        """What stands before the operation's path, and the ids; None for what is another operation."""
+        """Return the base URL, the ids and the kind of a request, or None for another operation."""
         if exchange.method.upper() != self.method:
             return None
         scheme, host, path = _address(exchange.url)
@@ -240,7 +248,7 @@ class _Operation:
         return base, self.ids(exchange, match), self.kind
 
     def ids(self, exchange: Exchange, match: re.Match[str] | None = None) -> tuple[str, ...]:
-        """The ids that a request asks for, ``match`` being what was found of its path."""
+        """Return the task ids of a request; ``match`` is the match of its path."""
         place, name = parse_expression(self.expression)
         match place:
             case "path":
@@ -256,7 +264,7 @@ class _Operation:
 
 @cache
 def _operations(contract: Contract) -> tuple[_Operation, ...]:
-    """The operations that ask for tasks, that for several first: its path may fit the other's template."""
+    """Return the operations that return tasks, the batch first: the fetch template may match its path."""
     reader = contract.reader
     fetch = _Operation.of(contract.method, contract.path, reader.ask)
     if contract.batch is None or reader.batch is None:
@@ -289,7 +297,7 @@ def _is_url(url: str) -> bool:
 
 
 def _address(url: str) -> tuple[str, str, str]:
-    """Scheme, host with a port that is not the scheme's own, and path."""
+    """Return the scheme, the host (with its port if not the default one) and the path of a URL."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host

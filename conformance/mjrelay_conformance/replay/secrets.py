@@ -1,4 +1,4 @@
-"""The secrets that a recorded request was sent with: finding them, and taking them out."""
+"""Find and redact the secrets in recorded exchanges."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 
 _KEY = r"authorization|api[-_]?key|secret"
 _KEY_NAME = re.compile(_KEY, re.IGNORECASE)
-"""Fields that hold a key, whatever the contract says."""
+"""Names of headers and query parameters that contain an API key, in any contract."""
 _PRIVATE_NAME = re.compile(
     rf"{_KEY}|auth|bearer|cookie|credential|key|passw|session|signature|token|^(?:sid|sign)$", re.IGNORECASE
 )
-"""Fields whose values nobody else should see."""
+"""Names of headers and query parameters with private values."""
 _PLACEHOLDER = re.compile(r"(?i:.*redacted)|[*xX•.\s-]*\Z", re.DOTALL)
 _SHORTEST_KEY = 4
 _SHORTEST_PRIVATE = 16
-"""Characters of a private value below which it may well be a word of the answer."""
+"""Length below which a private value is redacted in its own field only: it may be an ordinary word."""
 _LONGEST = 2048
 
 
-def keys(contract: Contract, exchange: Exchange) -> Iterator[str]:
-    """The keys that a request was sent with, wherever it held them; a placeholder is none."""
-    for found in _found(contract, exchange):
+def sent_keys(contract: Contract, exchange: Exchange) -> Iterator[str]:
+    """Yield the API keys of a request, from any place; placeholders are skipped."""
+    for found in _credential_values(contract, exchange):
         if _SHORTEST_KEY <= len(found) <= _LONGEST and not _PLACEHOLDER.match(found):
             yield found
 
 
-def scheme(contract: Contract, exchange: Exchange) -> str | None:
-    """The name of the contract's way of authenticating that a request used, if any."""
+def used_scheme(contract: Contract, exchange: Exchange) -> str | None:
+    """Return the name of the security scheme that a request used, if any."""
     return next((one.scheme for one in contract.credentials if any(_presented(one, exchange))), None)
 
 
 def private_values(contract: Contract, exchange: Exchange) -> Iterator[str]:
     """
-    The values that are nobody else's business and long enough to be told from other text.
+    Yield private values that are long enough to be redacted everywhere.
 
-    They are those of cookies, of fields whose names say so, and of query parameters that are not documented.
+    They come from cookies, from fields with a private name and from undocumented query parameters.
     """
     found = [value for _, value in _cookie_pairs(exchange.request_headers)]
     found += [
@@ -59,8 +59,8 @@ def private_values(contract: Contract, exchange: Exchange) -> Iterator[str]:
     ]
     for name, value in exchange.request_headers:
         if _is_private(name) and name.lower() != "cookie":
-            word, space, rest = value.strip().partition(" ")
-            found.append(rest.strip() if space and word.isalpha() else value.strip())
+            scheme, space, rest = value.strip().partition(" ")
+            found.append(rest.strip() if space and scheme.isalpha() else value.strip())
     found += [
         value
         for name, value in parse_qsl(urlsplit(exchange.url).query)
@@ -69,17 +69,17 @@ def private_values(contract: Contract, exchange: Exchange) -> Iterator[str]:
     return (one for one in found if _SHORTEST_PRIVATE <= len(one) <= _LONGEST and not _PLACEHOLDER.match(one))
 
 
-def without_secrets(exchange: Exchange, contract: Contract, redactor: Redactor) -> Exchange:
-    """The exchange as a judge may keep it: what was sent is without secrets, what came is as it came."""
+def redact_exchange(exchange: Exchange, contract: Contract, redactor: Redactor) -> Exchange:
+    """Redact the request of an exchange and the cookies that the response sets; the rest stays as it is."""
     fields = {one.field.lower() for one in contract.credentials}
 
     def value(name: str, text: str) -> str:
         if name.lower() == "referer":
-            text = text.partition("?")[0]  # whose query is another site's
+            text = text.partition("?")[0]  # the query belongs to another site
         if not (name.lower() in fields or _is_private(name)):
             return redactor.text(text)
-        word, space, rest = text.strip().partition(" ")
-        return f"{word} {REDACTED}" if space and rest and word.isalpha() else REDACTED
+        scheme, space, rest = text.strip().partition(" ")
+        return f"{scheme} {REDACTED}" if space and rest and scheme.isalpha() else REDACTED
 
     parts = urlsplit(exchange.url)
     query = "&".join(
@@ -97,19 +97,19 @@ def without_secrets(exchange: Exchange, contract: Contract, redactor: Redactor) 
         url=url,
         request_headers=tuple((name, value(name, text)) for name, text in exchange.request_headers),
         request_body=redactor.bytes(exchange.request_body),
-        headers=tuple((name, _without_cookie(name, text, redactor)) for name, text in exchange.headers),
+        headers=tuple((name, _redact_cookie(name, text, redactor)) for name, text in exchange.headers),
         failure=None if exchange.failure is None else redactor.text(exchange.failure),
     )
 
 
-def _found(contract: Contract, exchange: Exchange) -> Iterator[str]:
+def _credential_values(contract: Contract, exchange: Exchange) -> Iterator[str]:
     for credential in contract.credentials:
         yield from _presented(credential, exchange)
     for name, value in exchange.request_headers:
         if _is_key(name):
-            word, _, rest = value.strip().partition(" ")
-            yield rest.strip() or word
-            if word.lower() == "basic":
+            scheme, _, rest = value.strip().partition(" ")
+            yield rest.strip() or scheme
+            if scheme.lower() == "basic":
                 yield from _basic(rest.strip())
     parts = urlsplit(exchange.url)
     yield from (value for name, value in parse_qsl(parts.query) if _is_key(name))
@@ -118,7 +118,7 @@ def _found(contract: Contract, exchange: Exchange) -> Iterator[str]:
 
 
 def _basic(text: str) -> Iterator[str]:
-    """User and password, and the password alone; the user where there is no password, which is then a key."""
+    """Yield the user with the password, and the password alone, or the user if the password is empty."""
     with suppress(ValueError):
         pair = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("utf-8", "replace")
         user, _, password = pair.partition(":")
@@ -127,7 +127,7 @@ def _basic(text: str) -> Iterator[str]:
 
 
 def _presented(credential: Credential, exchange: Exchange) -> Iterator[str]:
-    """What a request holds where a credential belongs."""
+    """Yield the secrets in the place of a documented credential."""
     match credential.place:
         case "header":
             pairs = list(exchange.request_headers)
@@ -155,7 +155,7 @@ def _is_private(name: str) -> bool:
 
 
 def _is_private_parameter(contract: Contract, exchange: Exchange, name: str, value: str) -> bool:
-    """Whether a parameter of a query is private: by its name, or as a long one that is nothing known."""
+    """Whether a query parameter is private: by its name, or because it is long and undocumented."""
     if name in _documented(contract):
         return False
     is_id = value in unquote(urlsplit(exchange.url).path).split("/")
@@ -164,7 +164,7 @@ def _is_private_parameter(contract: Contract, exchange: Exchange, name: str, val
 
 @cache
 def _documented(contract: Contract) -> frozenset[str]:
-    """The parameters of a query that the operations document, ids among them; no credential is one."""
+    """Return the documented query parameters of the operations, except credentials."""
     asked = {contract.location: contract.reader.ask}
     if contract.batch is not None and contract.reader.batch is not None:
         asked[contract.batch] = contract.reader.batch.ids
@@ -187,8 +187,8 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _without_cookie(name: str, text: str, redactor: Redactor) -> str:
-    """A field of the answer; a cookie's value is left out, unless a secret came back in it."""
+def _redact_cookie(name: str, text: str, redactor: Redactor) -> str:
+    """Redact the value of a Set-Cookie header, unless it contains a secret: that is a finding."""
     if name.lower() != "set-cookie" or redactor.text(text) != text:
         return text
     pair, mark, attributes = text.partition(";")

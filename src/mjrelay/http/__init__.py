@@ -1,5 +1,6 @@
 """HTTP as plain data: exchanges, requests, URLs, strict JSON and the redaction of secrets; no sockets."""
 
+from mjrelay.http.compression import CompressionError, Decompressor, TruncatedError, decompress
 from mjrelay.http.exchange import OVERSIZE, Exchange, Headers, is_overloaded, retry_after
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
@@ -25,7 +26,9 @@ __all__ = [
     "REDACTED",
     "UNSENT",
     "Address",
+    "CompressionError",
     "Credential",
+    "Decompressor",
     "Exchange",
     "HalfPairError",
     "Headers",
@@ -34,8 +37,10 @@ __all__ = [
     "OversizeError",
     "Redactor",
     "Request",
+    "TruncatedError",
     "check_json_bounds",
     "checked_url",
+    "decompress",
     "is_loopback_url",
     "is_overloaded",
     "is_public_address",

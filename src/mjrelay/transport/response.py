@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mjrelay.base import SettingError
-from mjrelay.http import OVERSIZE, Exchange
+from mjrelay.http import OVERSIZE, CompressionError, Decompressor, Exchange
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 CLOSED = "this relay was closed; make another one"
 """What `SettingError` says where a wire is used after its `close`."""
 
-_GZIP = 16 + zlib.MAX_WBITS
 _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
@@ -71,7 +69,7 @@ class ResponseBuilder:
         self.headers: Headers = ()
         self._body: bytes | bytearray = b""
         self._size = 0
-        self._unpacking: Any = None
+        self._unpacking: Decompressor | None = None
 
     def left(self) -> float:
         """Seconds until the deadline; raises `ExchangeError` when there are none."""
@@ -101,19 +99,17 @@ class ResponseBuilder:
         if codings not in (["gzip"], ["x-gzip"]):
             raise ExchangeError(f"the body is encoded as {', '.join(codings)}; only gzip was asked for")
         if not unpacked:
-            self._unpacking = zlib.decompressobj(_GZIP)
+            self._unpacking = Decompressor(self._largest)
 
     def take(self, piece: bytes) -> None:
         """A piece of the body has come; raises `ExchangeError` where it is too large, too late or garbled."""
         self.left()
         self._size += len(piece)
-        if self._unpacking is not None and not self._unpacking.eof:
+        if self._unpacking is not None:
             try:
-                piece = self._unpacking.decompress(piece, self._largest + 1 - len(self._body))
-            except zlib.error as error:
+                piece = self._unpacking.feed(piece)
+            except CompressionError as error:
                 raise ExchangeError(f"the body is not gzip as its header says ({error})") from error
-        elif self._unpacking is not None:
-            piece = b""
         if not self._body:
             self._body = piece  # and mostly there is no other, so that it need not be copied
         elif isinstance(self._body, bytearray):
@@ -125,7 +121,7 @@ class ResponseBuilder:
 
     def end(self) -> Exchange:
         """The body has come to its end."""
-        if self._unpacking is not None and self._size and not self._unpacking.eof:
+        if self._unpacking is not None and self._size and not self._unpacking.complete:
             return self.failed("the compressed body breaks off")
         return self._exchange(None)
 

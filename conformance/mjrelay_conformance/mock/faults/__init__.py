@@ -1,8 +1,8 @@
 """
-Named faults: the ways in which a mock relay can be wrong on purpose, one module for each family of checks.
+Faults: named violations of a contract that a mock relay can have, one module per family of checks.
 
-A fault finds its places through the contract, its schema and its `x-mj-task`, and touches no more than its
-summary says. Unless that says otherwise it hits every task that is there, in every state.
+A fault locates the values to change through the contract, its schema and its `x-mj-task`, and changes only
+what its summary describes. Unless the summary limits it, it applies to every existing task in every state.
 """
 
 from mjrelay_conformance.mock.faults.fault import Fault, Phase

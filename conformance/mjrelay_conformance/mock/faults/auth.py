@@ -1,4 +1,4 @@
-"""Faults of the answer to callers with the wrong credential, with none, or with a misplaced one."""
+"""Faults of the response to requests with a wrong, missing or misplaced credential."""
 
 from __future__ import annotations
 
@@ -7,161 +7,167 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
-from mjrelay_conformance.mock.faults.fault import REFUSED, Fault, refuses, wrong_when
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_field, with_type
+from mjrelay_conformance.mock.faults.fault import REFUSED, Fault, makes_undocumented, requires_credential
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mjrelay_conformance.mock.change import Finish
+    from mjrelay_conformance.mock.behaviour import ResponseChange
 
 
-def _wrong_credential(call: MockRequest) -> MockRequest:
-    return call.admitted if call.route is Route.REFUSED and call.secrets else call
+def _wrong_credential(request: MockRequest) -> MockRequest:
+    return request.with_access if request.route is Route.REFUSED and request.secrets else request
 
 
-def _no_credential(call: MockRequest) -> MockRequest:
-    return call.admitted if call.route is Route.REFUSED and not any(_fields(call)) else call
+def _no_credential(request: MockRequest) -> MockRequest:
+    return request.with_access if request.route is Route.REFUSED and not any(_fields(request)) else request
 
 
-def _other_header(call: MockRequest) -> MockRequest:
-    return call.admitted if _misplaced(call) else call
+def _other_header(request: MockRequest) -> MockRequest:
+    return request.with_access if _misplaced(request) else request
 
 
-def _misplaced(call: MockRequest) -> bool:
-    """Whether a caller is refused who has the right credential, but in another place or form."""
-    words = [value.split()[-1:] for _, value in call.request.headers]
-    return call.route is Route.REFUSED and [call.key] in words
+def _misplaced(request: MockRequest) -> bool:
+    """Whether a request is refused that has the right credential in another place or form."""
+    last_words = [value.split()[-1:] for _, value in request.received.headers]
+    return request.route is Route.REFUSED and [request.key] in last_words
 
 
-def _any_credential(call: MockRequest) -> MockRequest:
-    return call.admitted if call.route is Route.REFUSED and call.task_id in call.tasks else call
-
-
-def _refusal_with_task(call: MockRequest, answer: MockResponse) -> MockResponse:
-    return answer if call.entitled else evolve(answer, status=401)
-
-
-def _first_way_only(call: MockRequest) -> MockRequest:
-    first = call.contract.credentials[0]
-    return call if call.key in call.request.presented(first) else _refused(call)
-
-
-def _scheme_to_the_letter(call: MockRequest) -> MockRequest:
-    exact = any(
-        value.startswith(one.prefix) and value.removeprefix(one.prefix).strip() == call.key
-        for one in call.contract.credentials
-        for value in call.request.values(one.place, one.field)
+def _any_credential(request: MockRequest) -> MockRequest:
+    return (
+        request.with_access
+        if request.route is Route.REFUSED and request.task_id in request.tasks
+        else request
     )
-    return call if exact else _refused(call)
 
 
-def _login(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_field(with_type(answer, None), "location", "/login"), status=302, body=b"")
+def _refusal_with_task(request: MockRequest, response: MockResponse) -> MockResponse:
+    return response if request.has_access else evolve(response, status=401)
 
 
-def _refused(call: MockRequest) -> MockRequest:
-    asks = call.route in {Route.TASK, Route.BATCH, Route.MISSING}
-    return evolve(call, route=Route.REFUSED) if asks else call
+def _first_credential_only(request: MockRequest) -> MockRequest:
+    first = request.contract.credentials[0]
+    return request if request.key in request.received.presented(first) else _refused(request)
 
 
-def _fields(call: MockRequest) -> Iterator[str]:
-    """What stands in the places of credentials."""
-    for one in call.contract.credentials:
-        yield from call.request.values(one.place, one.field)
+def _case_sensitive_scheme(request: MockRequest) -> MockRequest:
+    exact = any(
+        value.startswith(one.prefix) and value.removeprefix(one.prefix).strip() == request.key
+        for one in request.contract.credentials
+        for value in request.received.values(one.place, one.field)
+    )
+    return request if exact else _refused(request)
 
 
-def _where_misplaced(finish: Finish) -> Finish:
-    return lambda call, answer: finish(call, answer) if _misplaced(call) else answer
+def _login(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(with_header(with_type(response, None), "location", "/login"), status=302, body=b"")
 
 
-def _refusal(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
-    """A fault of the answer to a caller without the right credential."""
-    needs = wrong_when(Route.REFUSED, finish, breaks)
-    return Fault(name, summary, breaks, finish=finish, routes=REFUSED, needs=needs)
+def _refused(request: MockRequest) -> MockRequest:
+    asks = request.route in {Route.TASK, Route.BATCH, Route.MISSING}
+    return evolve(request, route=Route.REFUSED) if asks else request
+
+
+def _fields(request: MockRequest) -> Iterator[str]:
+    """Yield the values in the documented places of credentials."""
+    for one in request.contract.credentials:
+        yield from request.received.values(one.place, one.field)
+
+
+def _where_misplaced(on_response: ResponseChange) -> ResponseChange:
+    return lambda request, response: on_response(request, response) if _misplaced(request) else response
+
+
+def _refusal(name: str, summary: str, on_response: ResponseChange, *breaks: str) -> Fault:
+    """Build a fault of the response to requests without the right credential."""
+    needs = makes_undocumented(Route.REFUSED, on_response, breaks)
+    return Fault(name, summary, breaks, on_response=on_response, routes=REFUSED, needs=needs)
 
 
 FAULTS = (
     Fault(
         "wrong-auth-accepted",
-        "A wrong credential gets the task.",
+        "A wrong credential is accepted.",
         ("auth/wrong/refused",),
-        decide=_wrong_credential,
-        needs=refuses,
+        on_request=_wrong_credential,
+        needs=requires_credential,
     ),
     Fault(
         "no-auth-accepted",
-        "A caller that gives no credential where one belongs gets the task.",
+        "Requests without a credential in the documented place are accepted.",
         ("auth/none/refused",),
-        decide=_no_credential,
-        needs=refuses,
+        on_request=_no_credential,
+        needs=requires_credential,
     ),
     Fault(
         "other-header-accepted",
-        "The right credential gets the task in whatever header it stands.",
+        "The right credential is accepted in any header.",
         ("auth/misplaced/refused",),
-        decide=_other_header,
-        needs=refuses,
+        on_request=_other_header,
+        needs=requires_credential,
     ),
     Fault(
         "other-header-500",
-        "The right credential in another header leads to 500.",
+        "The right credential in an undocumented header returns 500.",
         ("auth/misplaced/no-server-error",),
-        finish=_where_misplaced(effects.status(500)),
+        on_response=_where_misplaced(effects.status(500)),
         routes=REFUSED,
-        needs=refuses,
+        needs=requires_credential,
     ),
     Fault(
         "other-header-html",
-        "The right credential in another header brings a web page.",
+        "The right credential in an undocumented header returns an HTML page.",
         ("auth/misplaced/answer",),
-        finish=_where_misplaced(effects.page(200)),
+        on_response=_where_misplaced(effects.page(200)),
         routes=REFUSED,
-        needs=refuses,
+        needs=requires_credential,
     ),
     Fault(
         "refused-with-task",
-        "A caller without the right credential gets 401, and the task with it.",
+        "Requests without the right credential return 401 together with the task.",
         ("auth/wrong/refused",),
-        decide=_any_credential,
-        finish=_refusal_with_task,
-        needs=refuses,
+        on_request=_any_credential,
+        on_response=_refusal_with_task,
+        needs=requires_credential,
     ),
     Fault(
         "alternative-refused",
-        "Of the ways of giving a credential only the first works.",
+        "Only the first of the documented credentials is accepted.",
         ("auth/alternative/works",),
-        decide=_first_way_only,
-        needs=lambda contract: refuses(contract) and len(contract.credentials) > 1,
+        on_request=_first_credential_only,
+        needs=lambda contract: requires_credential(contract) and len(contract.credentials) > 1,
     ),
     Fault(
         "scheme-case-sensitive",
-        "The word before a credential counts only as the contract spells it.",
+        "The authentication scheme is compared case-sensitively.",
         ("auth/scheme/case", "auth/alternative/works"),
-        decide=_scheme_to_the_letter,
-        needs=lambda contract: refuses(contract) and any(one.prefix for one in contract.credentials),
+        on_request=_case_sensitive_scheme,
+        needs=lambda contract: (
+            requires_credential(contract) and any(one.prefix for one in contract.credentials)
+        ),
     ),
     _refusal(
         "auth-error-200",
-        "A caller without the right credential is refused with status 200.",
+        "Requests without the right credential return the error with status 200.",
         effects.status(200),
         "auth/wrong/answer",
     ),
     _refusal(
         "auth-error-500",
-        "A caller without the right credential is refused with status 500.",
+        "Requests without the right credential return 500.",
         effects.status(500),
         "auth/wrong/no-server-error",
     ),
     _refusal(
         "auth-error-html",
-        "A caller without the right credential gets a web page.",
+        "Requests without the right credential return an HTML page.",
         effects.page(200),
         "auth/wrong/answer",
     ),
     _refusal(
         "auth-error-redirect",
-        "A caller without the right credential is sent to a page where people log in.",
+        "Requests without the right credential are redirected to a login page.",
         _login,
         "auth/wrong/answer",
     ),

@@ -1,4 +1,4 @@
-"""Faults of lists of tasks."""
+"""Faults of batch responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
-from mjrelay_conformance.mock.response import MockRequest, Route
+from mjrelay_conformance.mock.responses import MockRequest, Route
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 _BATCH = frozenset({Route.BATCH})
 
 
-def _differs_in_batch(call: MockRequest, document: Any) -> Any:
-    return effects.changes_when_read(call, document) if call.ids else document
+def _differs_in_batch(request: MockRequest, document: Any) -> Any:
+    return effects.changes_when_read(request, document) if request.ids else document
 
 
-def _one_more(call: MockRequest) -> MockRequest:
-    other = next((id_ for id_ in call.tasks if id_ not in (call.ids or ())), None)
-    if call.route is not Route.BATCH or other is None:
-        return call
-    return evolve(call, ids=(*(call.ids or ()), other))
+def _one_more(request: MockRequest) -> MockRequest:
+    other = next((id_ for id_ in request.tasks if id_ not in (request.ids or ())), None)
+    if request.route is not Route.BATCH or other is None:
+        return request
+    return evolve(request, ids=(*(request.ids or ()), other))
 
 
 def _lists(contract: Contract) -> bool:
@@ -35,61 +35,66 @@ def _lists(contract: Contract) -> bool:
 FAULTS = (
     Fault(
         "batch-other-task",
-        "A list of tasks holds one that nobody asked for.",
+        "A batch response contains a task that was not requested.",
         ("batch/only-asked",),
-        decide=_one_more,
+        on_request=_one_more,
         needs=_lists,
     ),
     Fault(
         "batch-differs",
-        "A succeeded task is another one in a list than when it is fetched.",
+        "A succeeded task differs between a batch response and a single response.",
         ("batch/like-single",),
-        alter=_differs_in_batch,
+        on_document=_differs_in_batch,
         states=SUCCEEDED,
         needs=_lists,
     ),
     Fault(
         "batch-null-for-missing",
-        "A list of tasks holds null for each one that is missing.",
+        "A batch response contains null for each missing task.",
         ("batch/missing-omitted", "batch/schema"),
-        gather=lambda call, documents: [*documents, *[None] * len({*(call.ids or ())} - {*call.tasks})],
+        on_list=lambda request, documents: [
+            *documents,
+            *[None] * len({*(request.ids or ())} - {*request.tasks}),
+        ],
         needs=_lists,
     ),
     Fault(
         "batch-incomplete",
-        "A list of tasks lacks the first of those that are there.",
+        "A batch response omits the first existing task.",
         ("batch/complete",),
-        gather=lambda _, documents: documents[1:],
+        on_list=lambda _, documents: documents[1:],
         needs=_lists,
     ),
     Fault(
         "batch-twice",
-        "A list of tasks holds each of them twice.",
+        "A batch response contains each task twice.",
         ("batch/complete",),
-        gather=lambda _, documents: documents * 2,
+        on_list=lambda _, documents: documents * 2,
         needs=_lists,
     ),
     Fault(
         "batch-500",
-        "A list of tasks is answered with 500.",
+        "Batch requests return 500.",
         ("batch/status",),
-        finish=effects.status(500),
+        on_response=effects.status(500),
         routes=_BATCH,
         needs=_lists,
     ),
     Fault(
         "batch-html",
-        "A web page comes instead of a list of tasks.",
+        "Batch requests return an HTML page.",
         ("batch/json", "batch/status"),
-        finish=effects.page(200),
+        on_response=effects.page(200),
         routes=_BATCH,
         needs=_lists,
     ),
     Fault(
         "batch-wrong-type",
-        "In a list of tasks a documented value has a JSON type that the schema refuses.",
+        "A documented value in a batch response has a JSON type that violates the schema.",
         ("batch/schema",),
-        alter=lambda call, document: effects.wrong_type(call, document) if call.ids else document,
+        on_document=lambda request, document: (
+            effects.wrong_type(request, document) if request.ids else document
+        ),
         needs=_lists,
     ),
 )

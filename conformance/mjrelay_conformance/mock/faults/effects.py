@@ -1,4 +1,4 @@
-"""What the faults of several families do to an answer or to a task's document."""
+"""Hooks that several fault families use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mjrelay_conformance.mock import places, response, writer
-from mjrelay_conformance.mock.places import kind, permits
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, with_field, with_type
+from mjrelay_conformance.mock import responses, slots, writer
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, with_header, with_type
+from mjrelay_conformance.mock.slots import json_type, schema_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,55 +17,57 @@ if TYPE_CHECKING:
 
 
 def status(code: int) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that gives answers another status."""
-    return lambda _, answer: evolve(answer, status=code)
+    """Return a hook that sets the status code."""
+    return lambda _, response: evolve(response, status=code)
 
 
-def field(name: str, value: str | None) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that sets a header field, or leaves it out."""
-    return lambda _, answer: with_field(answer, name, value)
+def header(name: str, value: str | None) -> Callable[[MockRequest, MockResponse], MockResponse]:
+    """Return a hook that sets a header, or removes it if ``value`` is None."""
+    return lambda _, response: with_header(response, name, value)
 
 
 def page(
-    code: int, content_type: str | None = response.HTML
+    code: int, content_type: str | None = responses.HTML
 ) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts a web page in place of a body; without a type it keeps the answer's own."""
-    return lambda _, answer: evolve(
-        with_type(answer, content_type or answer.content_type or response.JSON),
+    """Return a hook that replaces the body by an HTML page; without a type, Content-Type stays."""
+    return lambda _, response: evolve(
+        with_type(response, content_type or response.content_type or responses.JSON),
         status=code,
-        body=response.PAGE,
+        body=responses.PAGE,
     )
 
 
-def appended(text: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts more behind a body."""
-    return lambda _, answer: evolve(answer, body=answer.body + text)
+def append(text: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
+    """Return a hook that appends bytes to the body."""
+    return lambda _, response: evolve(response, body=response.body + text)
 
 
-def wrong_type(call: MockRequest, document: Any) -> Any:
+def wrong_type(request: MockRequest, document: Any) -> Any:
     def wrong(location: Location, value: Any) -> list[Any]:
-        if kind(value) not in places.SCALARS - {"null"}:
+        if json_type(value) not in slots.SCALARS - {"null"}:
             return []
         text = value if isinstance(value, str) else str(value).lower()
         candidates: tuple[Any, ...] = (17, text, True, [], {})
-        return [other for other in candidates if not permits(call.contract, location, kind(other))]
+        return [
+            other for other in candidates if not schema_allows(request.contract, location, json_type(other))
+        ]
 
-    for location, value in places.unkept(call.contract, document):
+    for location, value in slots.all_editable_slots(request.contract, document):
         if others := wrong(location, value):
-            writer.put(document, location, others[0])
+            writer.set_value(document, location, others[0])
             break
     return document
 
 
-def changes_when_read(call: MockRequest, document: Any) -> Any:
-    prompt = call.contract.reader.prompt_path
+def changes_when_read(request: MockRequest, document: Any) -> Any:
+    prompt = request.contract.reader.prompt_path
     preferred = [] if prompt is None else prompt.locate(document)
-    unnamed, _ = places.places(call.contract, document)
+    unnamed, _ = slots.editable_slots(request.contract, document)
     others = [location for location, value in unnamed if "://" not in str(value)]
     for location in (*preferred, *others):
-        text = places.at(document, location)
+        text = slots.value_at(document, location)
         if isinstance(text, str) and text:
-            mark = "listed" if call.ids else call.reads + 1
-            writer.put(document, location, f"{text} ({mark})")
+            mark = "listed" if request.ids else request.reads + 1
+            writer.set_value(document, location, f"{text} ({mark})")
             break
     return document

@@ -1,4 +1,4 @@
-"""What a fault is, and what faults of several families ask of a contract."""
+"""The class of faults, and conditions that several fault families have."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from attrs import field, frozen
 
 from mjrelay.http import Exchange
 from mjrelay.semantics import State
-from mjrelay_conformance.mock import response
-from mjrelay_conformance.mock.change import Behaviour
-from mjrelay_conformance.mock.response import MockRequest, Route
+from mjrelay_conformance.mock import responses
+from mjrelay_conformance.mock.behaviour import Behaviour
+from mjrelay_conformance.mock.responses import MockRequest, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mjrelay.contract import Contract
-    from mjrelay_conformance.mock.change import Finish
+    from mjrelay_conformance.mock.behaviour import ResponseChange
 
 
 SUCCEEDED = frozenset({State.SUCCEEDED})
@@ -30,7 +30,7 @@ REFUSED = frozenset({Route.REFUSED})
 
 
 class Phase(StrEnum):
-    """Which part of a run can see a fault: the fixed requests, or only the generated ones."""
+    """The part of a run that can detect a fault: the planned requests, or only the generated ones."""
 
     PLAN = "plan"
     FUZZ = "fuzz"
@@ -39,34 +39,37 @@ class Phase(StrEnum):
 @frozen
 class Fault(Behaviour):
     """
-    One way of being wrong.
+    A behaviour that violates the contract.
 
-    ``breaks`` are the ids of checks, of which one at least finds it; several where contracts differ.
+    ``breaks`` are check ids; at least one of these checks detects the fault. Which one may depend on the
+    contract. ``phase`` is the part of a run that can detect it.
     """
 
     breaks: tuple[str, ...]
     phase: Phase = field(default=Phase.PLAN, kw_only=True)
 
 
-def refuses(contract: Contract) -> bool:
-    """Whether the contract wants a credential."""
+def requires_credential(contract: Contract) -> bool:
+    """Whether the contract requires a credential."""
     return bool(contract.credentials) and not contract.open
 
 
-def wrong_when(route: Route, finish: Finish, breaks: tuple[str, ...]) -> Callable[[Contract], bool]:
-    """Whether an answer that was changed is none that the contract describes any more."""
+def makes_undocumented(
+    route: Route, on_response: ResponseChange, breaks: tuple[str, ...]
+) -> Callable[[Contract], bool]:
+    """Return a condition: whether a response ceases to match the contract if the hook changes it."""
     described = any(id_.endswith("/answer") for id_ in breaks)
 
     def wrong(contract: Contract) -> bool:
-        if route is Route.REFUSED and not refuses(contract):
+        if route is Route.REFUSED and not requires_credential(contract):
             return False
-        right = response.missing(contract) if route is Route.MISSING else response.refused(contract)
-        answer = finish(MockRequest(contract, route), right)
-        exchange = Exchange("GET", "", status=answer.status, headers=answer.headers, body=answer.body)
+        right = responses.missing(contract) if route is Route.MISSING else responses.refused(contract)
+        response = on_response(MockRequest(contract, route), right)
+        exchange = Exchange("GET", "", status=response.status, headers=response.headers, body=response.body)
         reader = contract.reader
         matchers = reader.missing if route is Route.MISSING else reader.unauthorized
         if described and not matchers:
             return False
-        return answer != right and not any(matcher.matches(exchange) for matcher in matchers)
+        return response != right and not any(matcher.matches(exchange) for matcher in matchers)
 
     return wrong

@@ -1,4 +1,4 @@
-"""Every fault by its name, in the order in which faults are listed."""
+"""Every fault by name, in the order in which faults are listed."""
 
 from __future__ import annotations
 
@@ -40,34 +40,35 @@ FAULTS: dict[str, Fault] = {
 
 
 class UnknownFaultError(MjrelayError):
-    """No fault has this name; ``near`` holds the likely ones."""
+    """No fault has this name; ``near`` holds similar names."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.near = nearest_names(name, FAULTS)
         near = f"{did_you_mean(self.near)} " if self.near else ""
         super().__init__(
-            f"no fault is called {name!r}; {near}list them with: mjrelay mock RELAY --list-faults"
+            f"unknown fault {name!r}; {near}list the faults with: mjrelay mock RELAY --list-faults"
         )
 
 
 class InapplicableFaultError(MjrelayError):
-    """The contract gives a fault no place; ``name`` is the fault's, ``relay`` the contract's."""
+    """A contract does not support a fault; ``name`` is the fault, ``relay`` the contract."""
 
     def __init__(self, name: str, relay: str) -> None:
         self.name, self.relay = name, relay
         super().__init__(
-            f"fault {name} has no place in the contract of {relay}: {FAULTS[name].summary} "
-            "Leave it out, or choose another one."
+            f"fault {name} does not apply to the contract of {relay}: {FAULTS[name].summary} "
+            "Omit it, or choose another fault."
         )
 
 
 def select_faults(names: Iterable[str], contract: Contract) -> tuple[Fault, ...]:
     """
-    The faults of these names, in order.
+    Return the faults with these names, in order.
 
-    Raises `UnknownFaultError` for a name that is none, `InapplicableFaultError` for a fault that the contract
-    gives no place.
+    Raises:
+        UnknownFaultError: No fault has this name.
+        InapplicableFaultError: The contract does not support the fault.
     """
     faults = []
     for name in names:

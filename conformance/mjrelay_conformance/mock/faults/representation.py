@@ -1,4 +1,4 @@
-"""Faults of the answer's JSON, and of what a task is wrapped in."""
+"""Faults of a response's Content-Type, JSON and envelope."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mjrelay.http import Exchange, NotJSONError, parse_json
-from mjrelay_conformance.mock import places, response, writer
+from mjrelay_conformance.mock import responses, slots, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
-from mjrelay_conformance.mock.places import kind
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, with_type
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, with_type
+from mjrelay_conformance.mock.slots import json_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,89 +24,93 @@ _MEDIA_TYPE = ("fetch/200/media-type",)
 _JSON = ("fetch/200/json",)
 
 
-def _other_charset(_: MockRequest, answer: MockResponse) -> MockResponse:
-    media_type = (answer.content_type or response.JSON).partition(";")[0]
-    return with_type(answer, f"{media_type}; charset=gbk")
+def _other_charset(_: MockRequest, response: MockResponse) -> MockResponse:
+    media_type = (response.content_type or responses.JSON).partition(";")[0]
+    return with_type(response, f"{media_type}; charset=gbk")
 
 
-def _nothing(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, body=b"")
+def _nothing(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, body=b"")
 
 
-def _truncated(_: MockRequest, answer: MockResponse) -> MockResponse:
-    half = answer.body[: len(answer.body) // 2]
-    return evolve(answer, body=half.decode("utf-8", "ignore").encode())  # between two characters
+def _truncated(_: MockRequest, response: MockResponse) -> MockResponse:
+    half = response.body[: len(response.body) // 2]
+    return evolve(response, body=half.decode("utf-8", "ignore").encode())  # at a character boundary
 
 
-_garbage = effects.appended(b"\n<!-- served from the cache -->\n")
+_garbage = effects.append(b"\n<!-- served from the cache -->\n")
 
 
-def _marked(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, body=b"\xef\xbb\xbf" + answer.body)
+def _marked(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, body=b"\xef\xbb\xbf" + response.body)
 
 
 def _in_text(sign: bytes) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that puts bytes at the beginning of a body's last text."""
+    """Return a hook that inserts bytes at the beginning of the last string in the body."""
 
-    def put(_: MockRequest, answer: MockResponse) -> MockResponse:
-        text = answer.body.rfind(b':"')
-        place = len(answer.body) if text < 0 else text + 2
-        return evolve(answer, body=answer.body[:place] + sign + answer.body[place:])
+    def put(_: MockRequest, response: MockResponse) -> MockResponse:
+        text = response.body.rfind(b':"')
+        place = len(response.body) if text < 0 else text + 2
+        return evolve(response, body=response.body[:place] + sign + response.body[place:])
 
     return put
 
 
-def _nan(call: MockRequest, document: Any) -> Any:
-    for found in places.places(call.contract, document):
-        numbers = [location for location, value in found if kind(value) in places.NUMBERS]
+def _nan(request: MockRequest, document: Any) -> Any:
+    for found in slots.editable_slots(request.contract, document):
+        numbers = [location for location, value in found if json_type(value) in slots.NUMBERS]
         if numbers:
-            writer.put(document, numbers[-1], float("nan"))
+            writer.set_value(document, numbers[-1], float("nan"))
             return document
     if isinstance(document, dict):
         document["x-number"] = float("nan")
     return document
 
 
-def _repeated_name(_: MockRequest, answer: MockResponse) -> MockResponse:
+def _repeated_name(_: MockRequest, response: MockResponse) -> MockResponse:
     try:
-        document = parse_json(answer.body)
+        document = parse_json(response.body)
     except NotJSONError:
-        return answer
+        return response
     if not isinstance(document, dict) or not document:
-        return answer
+        return response
     name, value = next(iter(document.items()))
-    member = json.dumps(name, ensure_ascii=False).encode() + b":" + response.encode(value)
-    return evolve(answer, body=b"{" + member + b"," + answer.body.lstrip()[1:])
+    member = json.dumps(name, ensure_ascii=False).encode() + b":" + responses.encode(value)
+    return evolve(response, body=b"{" + member + b"," + response.body.lstrip()[1:])
 
 
-def _encoded_twice(call: MockRequest, document: Any) -> Any:
-    path = call.contract.reader.prompt_path
+def _encoded_twice(request: MockRequest, document: Any) -> Any:
+    path = request.contract.reader.prompt_path
     for location in () if path is None else path.locate(document):
-        text = places.at(document, location)
+        text = slots.value_at(document, location)
         if isinstance(text, str):
-            whole = text if not text.isascii() else f"{text} 画一只猫"
-            writer.put(document, location, whole.encode(errors="replace").decode("latin-1"))
+            prompt = text if not text.isascii() else f"{text} 画一只猫"
+            writer.set_value(document, location, prompt.encode(errors="replace").decode("latin-1"))
     return document
 
 
-def _error_envelope(call: MockRequest, answer: MockResponse) -> MockResponse:
-    error = response.error(call.contract)
-    return evolve(with_type(answer, error.content_type), status=200, body=error.body)
+def _error_envelope(request: MockRequest, response: MockResponse) -> MockResponse:
+    error = responses.error(request.contract)
+    return evolve(with_type(response, error.content_type), status=200, body=error.body)
 
 
-def _envelope_disagrees(call: MockRequest, document: Any) -> Any:
-    for text in call.contract.operation["x-mj-task"].get("accept", {}):
-        for location in places.compiled(text).locate(document):
-            word = places.at(document, location)
+def _envelope_disagrees(request: MockRequest, document: Any) -> Any:
+    for text in request.contract.operation["x-mj-task"].get("accept", {}):
+        for location in slots.json_path(text).locate(document):
+            value = slots.value_at(document, location)
             other: Any = (
-                not word if isinstance(word, bool) else 7919 if kind(word) in places.NUMBERS else "ERROR"
+                not value
+                if isinstance(value, bool)
+                else 7919
+                if json_type(value) in slots.NUMBERS
+                else "ERROR"
             )
-            writer.put(document, location, other)
+            writer.set_value(document, location, other)
     return document
 
 
 def _never_empty(contract: Contract) -> bool:
-    """Whether a 200 without a body is none of the contract's answers, such as that the task is missing."""
+    """Whether no documented response is a 200 with an empty body."""
     empty = Exchange("GET", "", status=200)
     return not any(matcher.matches(empty) for matcher in contract.reader.missing)
 
@@ -114,69 +118,91 @@ def _never_empty(contract: Contract) -> bool:
 FAULTS = (
     Fault(
         "wrong-content-type",
-        "The task's answer calls itself text/plain.",
+        "Content-Type of a task response is text/plain.",
         _MEDIA_TYPE,
-        finish=effects.field("content-type", "text/plain"),
+        on_response=effects.header("content-type", "text/plain"),
     ),
     Fault(
         "no-content-type",
-        "The task's answer does not say of which type it is.",
+        "Task responses have no Content-Type header.",
         _MEDIA_TYPE,
-        finish=effects.field("content-type", None),
+        on_response=effects.header("content-type", None),
     ),
     Fault(
         "wrong-charset",
-        "The task's answer is in UTF-8 and calls itself GBK.",
+        "Content-Type of a task response declares GBK, but the body is UTF-8.",
         ("fetch/200/charset",),
-        finish=_other_charset,
+        on_response=_other_charset,
     ),
-    Fault("html-200", "A web page comes instead of the task.", _MEDIA_TYPE, finish=effects.page(200)),
+    Fault(
+        "html-200", "Task requests return 200 with an HTML page.", _MEDIA_TYPE, on_response=effects.page(200)
+    ),
     Fault(
         "html-labelled-json",
-        "A web page that calls itself JSON comes instead of the task.",
+        "Task requests return an HTML page with the Content-Type of JSON.",
         _JSON,
-        finish=effects.page(200, None),
+        on_response=effects.page(200, None),
     ),
     Fault(
         "empty-200",
-        "The task's answer has an empty body.",
+        "Task requests return 200 with an empty body.",
         _JSON,
-        finish=_nothing,
+        on_response=_nothing,
         needs=_never_empty,
     ),
-    Fault("truncated-json", "The JSON ends in the middle, the answer does not.", _JSON, finish=_truncated),
-    Fault("trailing-garbage", "A remark follows the JSON.", _JSON, finish=_garbage),
-    Fault("byte-order-mark", "A byte order mark stands before the JSON.", _JSON, finish=_marked),
-    Fault("invalid-utf8", "A byte in the task's answer is not UTF-8.", _JSON, finish=_in_text(b"\xff")),
+    Fault(
+        "truncated-json",
+        "The JSON of a task response is truncated, although the body is complete.",
+        _JSON,
+        on_response=_truncated,
+    ),
+    Fault(
+        "trailing-garbage",
+        "An HTML comment follows the JSON of a task response.",
+        _JSON,
+        on_response=_garbage,
+    ),
+    Fault(
+        "byte-order-mark",
+        "The JSON of a task response starts with a byte order mark.",
+        _JSON,
+        on_response=_marked,
+    ),
+    Fault(
+        "invalid-utf8",
+        "A task response contains a byte that is not valid UTF-8.",
+        _JSON,
+        on_response=_in_text(b"\xff"),
+    ),
     Fault(
         "half-surrogate",
-        "A text of the task holds half a surrogate pair, as if cut in two there.",
+        "A string of the task contains an unpaired surrogate.",
         _JSON,
-        finish=_in_text(b"\\ud83d"),
+        on_response=_in_text(b"\\ud83d"),
     ),
-    Fault("nan", "A number of the task is NaN, which JSON does not have.", _JSON, alter=_nan),
+    Fault("nan", "A number of the task is NaN, which is not valid JSON.", _JSON, on_document=_nan),
     Fault(
         "duplicate-names",
-        "A name stands twice in the task's document.",
+        "A key is repeated in the task document.",
         ("fetch/200/duplicate-names",),
-        finish=_repeated_name,
+        on_response=_repeated_name,
     ),
     Fault(
         "encoded-twice",
-        "The prompt was encoded twice, and is unreadable.",
+        "The prompt is UTF-8 encoded twice (mojibake).",
         ("fetch/200/encoded-twice",),
-        alter=_encoded_twice,
+        on_document=_encoded_twice,
     ),
     Fault(
         "error-envelope-200",
-        "An error's document comes with status 200 instead of the task.",
+        "Task requests return 200 with an error document.",
         ("fetch/200/accept",),
-        finish=_error_envelope,
+        on_response=_error_envelope,
     ),
     Fault(
         "envelope-disagrees",
-        "What the task is wrapped in says that it is an error.",
+        "The envelope of a task signals an error.",
         ("fetch/200/accept",),
-        alter=_envelope_disagrees,
+        on_document=_envelope_disagrees,
     ),
 )

@@ -1,4 +1,4 @@
-"""Faults of a document that does not fit the contract's schema."""
+"""Faults of documents that violate the schema."""
 
 from __future__ import annotations
 
@@ -7,95 +7,104 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.semantics import State
-from mjrelay_conformance.mock import places, writer
+from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
-from mjrelay_conformance.mock.places import ABSENT, permits
+from mjrelay_conformance.mock.slots import ABSENT, schema_allows
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.mock.response import MockRequest
+    from mjrelay_conformance.mock.responses import MockRequest
 
 
 _SCHEMA = ("fetch/200/schema",)
 _UNDOCUMENTED = "a_field_of_no_contract"
 
 
-def _missing_required(call: MockRequest, document: Any) -> Any:
+def _missing_required(request: MockRequest, document: Any) -> Any:
     found = next(
         (
             location
-            for location, _ in places.unkept(call.contract, document)
-            if isinstance(location[-1], str) and not permits(call.contract, location, ABSENT)
+            for location, _ in slots.all_editable_slots(request.contract, document)
+            if isinstance(location[-1], str) and not schema_allows(request.contract, location, ABSENT)
         ),
         None,
     )
-    for location in places.status(call.contract, document) if found is None else [found]:
-        del places.at(document, location[:-1])[location[-1]]
+    for location in slots.state_locations(request.contract, document) if found is None else [found]:
+        del slots.value_at(document, location[:-1])[location[-1]]
     return document
 
 
-def _null_field(call: MockRequest, document: Any) -> Any:
-    for location, value in places.unkept(call.contract, document):
-        if value is not None and not permits(call.contract, location, "null"):
-            writer.put(document, location, None)
+def _null_field(request: MockRequest, document: Any) -> Any:
+    for location, value in slots.all_editable_slots(request.contract, document):
+        if value is not None and not schema_allows(request.contract, location, "null"):
+            writer.set_value(document, location, None)
             break
     return document
 
 
-def _id_as_number(call: MockRequest, document: Any) -> Any:
-    for location in call.contract.reader.id_path.locate(document):
-        text = places.at(document, location)
-        if isinstance(text, str) and not permits(call.contract, location, "integer"):
+def _id_as_number(request: MockRequest, document: Any) -> Any:
+    for location in request.contract.reader.id_path.locate(document):
+        text = slots.value_at(document, location)
+        if isinstance(text, str) and not schema_allows(request.contract, location, "integer"):
             digits = text.isascii() and text.isdecimal() and len(text) <= 4000
-            writer.put(document, location, int(text) if digits else zlib.crc32(text.encode(errors="replace")))
+            writer.set_value(
+                document, location, int(text) if digits else zlib.crc32(text.encode(errors="replace"))
+            )
     return document
 
 
-def _unknown_enum(call: MockRequest, document: Any) -> Any:
+def _unknown_enum(request: MockRequest, document: Any) -> Any:
     changed = copy.deepcopy(document)
-    for location in places.status(call.contract, document):
-        word = places.at(document, location)
-        number = isinstance(word, int | float) and not isinstance(word, bool)
-        lower = isinstance(word, str) and word.islower()
+    for location in slots.state_locations(request.contract, document):
+        value = slots.value_at(document, location)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        lower = isinstance(value, str) and value.islower()
         unknown: Any = 7919 if number else "word_of_no_relay" if lower else "WORD_OF_NO_RELAY"
-        writer.put(changed, location, unknown)
-    return changed if call.contract.reader.state(changed) is State.UNKNOWN else document
+        writer.set_value(changed, location, unknown)
+    return changed if request.contract.reader.state(changed) is State.UNKNOWN else document
 
 
-def _undocumented(call: MockRequest, document: Any) -> Any:
-    for location in call.contract.reader.id_path.locate(document):
-        task = places.at(document, location[:-1])
+def _undocumented(request: MockRequest, document: Any) -> Any:
+    for location in request.contract.reader.id_path.locate(document):
+        task = slots.value_at(document, location[:-1])
         if isinstance(task, dict):
             task[_UNDOCUMENTED] = "new"
     return document
 
 
 FAULTS = (
-    Fault("body-is-array", "The task stands in an array.", _SCHEMA, alter=lambda _, document: [document]),
+    Fault(
+        "body-is-array",
+        "The task is wrapped in an array.",
+        _SCHEMA,
+        on_document=lambda _, document: [document],
+    ),
     Fault(
         "wrong-type",
-        "A documented value has a JSON type that the schema refuses.",
+        "A documented value has a JSON type that violates the schema.",
         _SCHEMA,
-        alter=effects.wrong_type,
+        on_document=effects.wrong_type,
     ),
     Fault(
         "missing-required",
-        "A required property is not there, or the status where none is required.",
+        "A required property is missing, or the status if none is required.",
         (*_SCHEMA, "fetch/200/presence"),
-        alter=_missing_required,
+        on_document=_missing_required,
     ),
-    Fault("null-field", "A value is null where the schema forbids it.", _SCHEMA, alter=_null_field),
-    Fault("id-as-number", "The id is a JSON number.", (*_SCHEMA, "fetch/200/id"), alter=_id_as_number),
+    Fault("null-field", "A value is null although the schema forbids it.", _SCHEMA, on_document=_null_field),
+    Fault(
+        "id-as-number", "The task id is a JSON number.", (*_SCHEMA, "fetch/200/id"), on_document=_id_as_number
+    ),
     Fault(
         "unknown-enum",
-        "The status is a word that nobody knows.",
+        "The status of the task is an undocumented value.",
         ("fetch/200/enum", "fetch/200/status-word"),
-        alter=_unknown_enum,
+        on_document=_unknown_enum,
     ),
     Fault(
         "extra-field",
-        "The task has a property that the contract does not know.",
+        "The task has an undocumented property.",
         ("fetch/200/undocumented",),
-        alter=_undocumented,
+        on_document=_undocumented,
     ),
 )

@@ -1,4 +1,4 @@
-"""Faults of an answer's status, and of methods that lead to nothing."""
+"""Faults of status codes, request methods and unusual requests."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 
-from mjrelay_conformance.mock import response
-from mjrelay_conformance.mock.change import TASK, examples
+from mjrelay_conformance.mock import responses
+from mjrelay_conformance.mock.behaviour import TASK, examples
 from mjrelay_conformance.mock.faults import effects
-from mjrelay_conformance.mock.faults.fault import MISSING, Fault, Phase, wrong_when
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_type
+from mjrelay_conformance.mock.faults.fault import MISSING, Fault, Phase, makes_undocumented
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_type
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract
-    from mjrelay_conformance.mock.change import Finish
+    from mjrelay_conformance.mock.behaviour import ResponseChange
 
 
 _ELSEWHERE = frozenset({Route.ELSEWHERE})
@@ -28,67 +28,67 @@ _UNKNOWN_TASK = ("fetch/unknown/no-task",)
 _LONGEST_ID = 200
 
 
-def _every_second(call: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, status=500) if call.reads % 2 else answer
+def _every_second(request: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, status=500) if request.reads % 2 else response
 
 
-def _forgotten(call: MockRequest) -> MockRequest:
-    return evolve(call, route=Route.MISSING) if call.route is Route.TASK and call.reads else call
+def _forgotten(request: MockRequest) -> MockRequest:
+    return evolve(request, route=Route.MISSING) if request.route is Route.TASK and request.reads else request
 
 
-def _null(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_type(answer, response.JSON), status=200, body=b"null")
+def _null(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(with_type(response, responses.JSON), status=200, body=b"null")
 
 
-def _emptied(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_type(answer, None), status=200, body=b"")
+def _emptied(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(with_type(response, None), status=200, body=b"")
 
 
-def _other_missing_status(call: MockRequest, answer: MockResponse) -> MockResponse:
-    described = {matcher.status for matcher in call.contract.reader.missing}
-    return evolve(answer, status=next(code for code in (410, 404, 422) if code not in described))
+def _other_missing_status(request: MockRequest, response: MockResponse) -> MockResponse:
+    described = {matcher.status for matcher in request.contract.reader.missing}
+    return evolve(response, status=next(code for code in (410, 404, 422) if code not in described))
 
 
-def _somebody_elses(call: MockRequest) -> MockRequest:
-    if call.route is not Route.MISSING or not call.tasks:
-        return call
-    return evolve(call, route=Route.TASK, task_id=call.tasks[0])
+def _unrelated_task(request: MockRequest) -> MockRequest:
+    if request.route is not Route.MISSING or not request.tasks:
+        return request
+    return evolve(request, route=Route.TASK, task_id=request.tasks[0])
 
 
-def _non_ascii_id(call: MockRequest, answer: MockResponse) -> MockResponse:
-    return answer if call.task_id.isascii() else MockResponse(500)
+def _non_ascii_id(request: MockRequest, response: MockResponse) -> MockResponse:
+    return response if request.task_id.isascii() else MockResponse(500)
 
 
-def _long_id(call: MockRequest, answer: MockResponse) -> MockResponse:
-    return answer if len(call.task_id) <= _LONGEST_ID else MockResponse(500)
+def _long_id(request: MockRequest, response: MockResponse) -> MockResponse:
+    return response if len(request.task_id) <= _LONGEST_ID else MockResponse(500)
 
 
-def _quoted(call: MockRequest) -> MockRequest:
-    return _somebody_elses(call) if "'" in call.task_id else call
+def _quoted(request: MockRequest) -> MockRequest:
+    return _unrelated_task(request) if "'" in request.task_id else request
 
 
-def _any_method(call: MockRequest) -> MockRequest:
-    if call.route is not Route.ELSEWHERE:
-        return call
-    return call.admitted if call.entitled else evolve(call, route=Route.REFUSED)
+def _any_method(request: MockRequest) -> MockRequest:
+    if request.route is not Route.ELSEWHERE:
+        return request
+    return request.with_access if request.has_access else evolve(request, route=Route.REFUSED)
 
 
-def _unknown_query(call: MockRequest, answer: MockResponse) -> MockResponse:
-    parameters = call.contract.operation.get("parameters", [])
-    known = {call.contract.resolve(one).get("name") for one in parameters}
-    known |= {one.field for one in call.contract.credentials if one.place == "query"}
-    return answer if {name for name, _ in call.request.query} <= known else MockResponse(500)
+def _unknown_query(request: MockRequest, response: MockResponse) -> MockResponse:
+    parameters = request.contract.operation.get("parameters", [])
+    known = {request.contract.resolve(one).get("name") for one in parameters}
+    known |= {one.field for one in request.contract.credentials if one.place == "query"}
+    return response if {name for name, _ in request.received.query} <= known else MockResponse(500)
 
 
-def _for_browsers(call: MockRequest, answer: MockResponse) -> MockResponse:
-    accepted = ",".join(call.request.values("header", "accept"))
-    browser = "text/html" in accepted or any(call.request.values("header", "accept-language"))
-    return effects.page(200)(call, answer) if browser else answer
+def _for_browsers(request: MockRequest, response: MockResponse) -> MockResponse:
+    accepted = ",".join(request.received.values("header", "accept"))
+    browser = "text/html" in accepted or any(request.received.values("header", "accept-language"))
+    return effects.page(200)(request, response) if browser else response
 
 
-def _as_it_is_spelt(call: MockRequest) -> MockRequest:
-    respelt = any(quote(unquote(raw), safe="") != raw for raw in call.request.path.values())
-    return evolve(call, route=Route.MISSING) if call.route is Route.TASK and respelt else call
+def _literal_id(request: MockRequest) -> MockRequest:
+    respelled = any(quote(unquote(raw), safe="") != raw for raw in request.received.path.values())
+    return evolve(request, route=Route.MISSING) if request.route is Route.TASK and respelled else request
 
 
 def _has_tasks(contract: Contract) -> bool:
@@ -103,136 +103,142 @@ def _in_path(contract: Contract) -> bool:
     return contract.reader.ask.startswith("$request.path.")
 
 
-def _missing(name: str, summary: str, finish: Finish, *breaks: str) -> Fault:
-    """A fault of the answer to a task that is not there."""
-    needs = wrong_when(Route.MISSING, finish, breaks)
-    return Fault(name, summary, breaks, finish=finish, routes=MISSING, needs=needs)
+def _missing(name: str, summary: str, on_response: ResponseChange, *breaks: str) -> Fault:
+    """Build a fault of the response for a missing task."""
+    needs = makes_undocumented(Route.MISSING, on_response, breaks)
+    return Fault(name, summary, breaks, on_response=on_response, routes=MISSING, needs=needs)
 
 
 FAULTS = (
     Fault(
-        "status-500", "A task that is there is answered with 500.", _KNOWN_STATUS, finish=effects.status(500)
+        "status-500",
+        "Requests for an existing task return 500.",
+        _KNOWN_STATUS,
+        on_response=effects.status(500),
     ),
     Fault(
         "status-502-html",
-        "A task that is there is answered with 502 and a web page.",
+        "Requests for an existing task return 502 with an HTML page.",
         _KNOWN_STATUS,
-        finish=effects.page(502),
+        on_response=effects.page(502),
     ),
     Fault(
-        "status-418", "A task that is there is answered with 418.", _KNOWN_STATUS, finish=effects.status(418)
+        "status-418",
+        "Requests for an existing task return 418.",
+        _KNOWN_STATUS,
+        on_response=effects.status(418),
     ),
     Fault(
         "flaky-500",
-        "Every second reading of a task is answered with 500.",
+        "Every second request for a task returns 500.",
         _KNOWN_STATUS,
-        finish=_every_second,
+        on_response=_every_second,
     ),
     Fault(
         "forgets",
-        "A task is there once, and is missing when it is read again.",
+        "A task is returned once and is missing from then on.",
         _KNOWN_STATUS,
-        decide=_forgotten,
+        on_request=_forgotten,
     ),
     _missing(
         "missing-task-500",
-        "A task that is not there is answered with 500.",
+        "Requests for a missing task return 500.",
         effects.status(500),
         *_UNKNOWN_500,
     ),
     _missing(
         "missing-task-null",
-        "A task that is not there is answered with 200 and null.",
+        "Requests for a missing task return 200 with null.",
         _null,
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-empty",
-        "A task that is not there is answered with 200 and an empty body.",
+        "Requests for a missing task return 200 with an empty body.",
         _emptied,
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-html",
-        "A task that is not there is answered with 200 and a web page.",
+        "Requests for a missing task return 200 with an HTML page.",
         effects.page(200),
         _MISSING_ANSWER,
     ),
     _missing(
         "missing-task-wrong-status",
-        "A task that is not there is answered with another status than the contract says.",
+        "Requests for a missing task return an undocumented status code.",
         _other_missing_status,
         _MISSING_ANSWER,
     ),
     Fault(
         "missing-task-other",
-        "A task that is not there is answered with somebody else's.",
+        "Requests for a missing task return another task.",
         _UNKNOWN_TASK,
-        decide=_somebody_elses,
+        on_request=_unrelated_task,
         needs=_has_tasks,
     ),
     Fault(
         "non-ascii-id-500",
-        "An id with other characters than ASCII is answered with 500.",
+        "Task ids with non-ASCII characters return 500.",
         _UNKNOWN_500,
-        finish=_non_ascii_id,
+        on_response=_non_ascii_id,
         routes=_FOUND_OR_NOT,
     ),
     Fault(
         "odd-id-500",
-        "An id of more than 200 characters is answered with 500.",
+        "Task ids of more than 200 characters return 500.",
         _UNKNOWN_500,
-        finish=_long_id,
+        on_response=_long_id,
         routes=_FOUND_OR_NOT,
     ),
     Fault(
         "odd-id-task",
-        "An id with a quotation mark in it yields somebody's task.",
+        "Task ids with a quotation mark return an unrelated task.",
         _UNKNOWN_TASK,
-        decide=_quoted,
+        on_request=_quoted,
         needs=_has_tasks,
     ),
     Fault(
         "any-method-acts",
-        "A request gets the task whatever its method is.",
+        "Every request method returns the task.",
         ("method/no-task",),
-        decide=_any_method,
+        on_request=_any_method,
     ),
     Fault(
         "method-500",
-        "A method that leads to nothing is answered with 500.",
+        "Unsupported request methods return 500.",
         ("method/no-server-error",),
-        finish=effects.status(500),
+        on_response=effects.status(500),
         routes=_ELSEWHERE,
     ),
     Fault(
         "method-405-without-allow",
-        "A method that leads to nothing is answered with 405, without the methods that lead to something.",
+        "Unsupported request methods return 405 without an Allow header.",
         ("method/allow",),
-        finish=effects.field("allow", None),
+        on_response=effects.header("allow", None),
         routes=_ELSEWHERE,
         needs=_no_elsewhere,
     ),
     Fault(
         "query-500",
-        "A query parameter that the contract does not know is answered with 500.",
+        "Undocumented query parameters lead to 500.",
         (*_KNOWN_STATUS, *_UNKNOWN_500),
-        finish=_unknown_query,
+        on_response=_unknown_query,
         routes=_FOUND_OR_NOT,
         phase=Phase.FUZZ,
     ),
     Fault(
         "language-html",
-        "A caller that reads web pages, or names a language, gets a web page instead of the task.",
+        "Requests with Accept-Language or an Accept of text/html return an HTML page.",
         _MEDIA_TYPE,
-        finish=_for_browsers,
+        on_response=_for_browsers,
         phase=Phase.FUZZ,
     ),
     Fault(
         "encoded-id-missing",
-        "An id of which a character is percent-encoded without need is missing.",
+        "A task is reported missing if its id is percent-encoded more than necessary.",
         _KNOWN_STATUS,
-        decide=_as_it_is_spelt,
+        on_request=_literal_id,
         needs=_in_path,
         phase=Phase.FUZZ,
     ),

@@ -1,4 +1,4 @@
-"""Faults of the answer's way: what the transport checks find."""
+"""Faults below JSON: connection, framing, size, compression, redirects, overload and secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
-from mjrelay_conformance.mock.response import MockRequest, MockResponse, Route, with_field, with_type
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,115 +24,117 @@ if TYPE_CHECKING:
 _TRANSFER = ("fetch/transfer",)
 _ALL_ROUTES = frozenset(Route)
 _ECHO = "x-caller"
-"""The field in which a relay gives a caller's secret away."""
+"""The header and property in which a secret is echoed."""
 _ELSEWHERE = "http://127.0.0.2:9"
-"""Another host, where nothing listens."""
+"""Another host, on which nothing listens."""
 _ALLOWED = 5
-"""Requests that a relay answers before it limits them."""
+"""Number of requests that are served before the rate limit."""
 _STALL = 60.0
-"""Seconds after which a relay that says no more hangs up."""
+"""Seconds after which a stalled connection is closed."""
 _HUGE = 1_200_000
-"""Bytes of white space that make a body huge."""
+"""Bytes of white space that are appended to a huge body."""
 _BOMB = 16
-"""Mebibytes of white space that a body unpacks to."""
+"""MiB of white space that a body decompresses to."""
 _MISSING_BYTES = 24
 _OVERLOAD = (
     b'{"error":{"message":"system cpu overloaded (current: 100.0%, threshold: 90%)","type":"new_api_error",'
     b'"param":"","code":"system_cpu_overloaded"}}'
 )
-"""What the code of new-api answers on a machine without a free processor."""
+"""The response of new-api on a machine with a CPU load above its threshold."""
 
 
-def _cut(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, cut=len(answer.body) // 2)
+def _cut(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, cut=len(response.body) // 2)
 
 
-def _stalled(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, cut=len(answer.body) // 2, stall=_STALL)
+def _stalled(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, cut=len(response.body) // 2, stall=_STALL)
 
 
-def _short(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(answer, body=answer.body + b" " * _MISSING_BYTES, cut=len(answer.body))
+def _short(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(response, body=response.body + b" " * _MISSING_BYTES, cut=len(response.body))
 
 
 def _overloaded(requests: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that turns away so many requests, before anything of them is looked at."""
+    """Return a hook that replaces the response to the first ``requests`` requests by 503."""
 
-    def turn_away(call: MockRequest, answer: MockResponse) -> MockResponse:
-        if call.number >= requests:
-            return answer
+    def turn_away(request: MockRequest, response: MockResponse) -> MockResponse:
+        if request.number >= requests:
+            return response
         return MockResponse(503, (("content-type", "application/json"),), _OVERLOAD)
 
     return turn_away
 
 
 def _late(seconds: float) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that keeps callers waiting."""
-    return lambda _, answer: evolve(answer, delay=answer.delay + seconds)
+    """Return a hook that delays the response."""
+    return lambda _, response: evolve(response, delay=response.delay + seconds)
 
 
-_huge = effects.appended(b" " * _HUGE)
+_huge = effects.append(b" " * _HUGE)
 
 
-def _zipped(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_field(answer, "content-encoding", "gzip"), body=gzip.compress(answer.body, mtime=0))
+def _zipped(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(
+        with_header(response, "content-encoding", "gzip"), body=gzip.compress(response.body, mtime=0)
+    )
 
 
-def _bomb(_: MockRequest, answer: MockResponse) -> MockResponse:
-    return evolve(with_field(answer, "content-encoding", "gzip"), body=_bombed(answer.body))
+def _bomb(_: MockRequest, response: MockResponse) -> MockResponse:
+    return evolve(with_header(response, "content-encoding", "gzip"), body=_bombed(response.body))
 
 
-def _redirect(call: MockRequest, answer: MockResponse) -> MockResponse:
-    untyped = with_type(answer, None)
-    location = ("location", _ELSEWHERE + call.contract.request(call.task_id).target)
+def _redirect(request: MockRequest, response: MockResponse) -> MockResponse:
+    untyped = with_type(response, None)
+    location = ("location", _ELSEWHERE + request.contract.request(request.task_id).target)
     return evolve(untyped, status=302, headers=(*untyped.headers, location), body=b"")
 
 
 def _limited(after: str) -> Callable[[MockRequest, MockResponse], MockResponse]:
-    """The change that answers no more than so many requests."""
+    """Return a hook that limits the number of requests and sends this Retry-After."""
 
-    def limit(call: MockRequest, answer: MockResponse) -> MockResponse:
-        return answer if call.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
+    def limit(request: MockRequest, response: MockResponse) -> MockResponse:
+        return response if request.number < _ALLOWED else MockResponse(429, (("retry-after", after),))
 
     return limit
 
 
-def _echo_in_body(call: MockRequest, document: Any) -> Any:
-    if isinstance(document, dict) and call.secrets:
-        document[_ECHO] = call.secrets[0]
+def _echo_in_body(request: MockRequest, document: Any) -> Any:
+    if isinstance(document, dict) and request.secrets:
+        document[_ECHO] = request.secrets[0]
     return document
 
 
-def _echo(call: MockRequest, answer: MockResponse) -> MockResponse:
-    if not call.secrets:
-        return answer
-    secret = quote(call.secrets[0], safe=string.punctuation, errors="replace")  # a header field bears no more
-    return evolve(answer, headers=(*answer.headers, (_ECHO, secret)))
+def _echo(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.secrets:
+        return response
+    secret = quote(request.secrets[0], safe=string.punctuation, errors="replace")  # header values are ASCII
+    return evolve(response, headers=(*response.headers, (_ECHO, secret)))
 
 
-def _echo_encoded(call: MockRequest, document: Any) -> Any:
-    if isinstance(document, dict) and call.secrets:
-        document[_ECHO] = "".join(f"%{byte:02X}" for byte in call.secrets[0].encode(errors="replace"))
+def _echo_encoded(request: MockRequest, document: Any) -> Any:
+    if isinstance(document, dict) and request.secrets:
+        document[_ECHO] = "".join(f"%{byte:02X}" for byte in request.secrets[0].encode(errors="replace"))
     return document
 
 
-def _echo_in_base64(call: MockRequest, answer: MockResponse) -> MockResponse:
-    if not call.secrets:
-        return answer
-    secret = base64.b64encode(call.secrets[0].encode(errors="replace")).decode()
-    return evolve(answer, headers=(*answer.headers, (_ECHO, secret)))
+def _echo_in_base64(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.secrets:
+        return response
+    secret = base64.b64encode(request.secrets[0].encode(errors="replace")).decode()
+    return evolve(response, headers=(*response.headers, (_ECHO, secret)))
 
 
 @lru_cache(maxsize=32)
 def _bombed(body: bytes) -> bytes:
-    """A body with much white space behind it, in gzip (RFC 1952): small on the way, large once unpacked."""
+    """Compress a body and much white space with gzip (RFC 1952), at a high ratio."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packed = packer.compress(body) + packer.flush(zlib.Z_FULL_FLUSH)
     blanks = packer.compress(_mebibyte()) + packer.flush(zlib.Z_FULL_FLUSH)
     check = zlib.crc32(body)
     for _ in range(_BOMB):
         check = zlib.crc32(_mebibyte(), check)
-    # Behind a full flush the same bytes are packed in the same way, so that once is enough.
+    # After a full flush equal bytes compress to equal bytes, so one block can be repeated.
     end = packer.flush(zlib.Z_FINISH) + struct.pack("<II", check, (len(body) + (_BOMB << 20)) % (1 << 32))
     return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff" + packed + blanks * _BOMB + end
 
@@ -145,97 +147,102 @@ def _mebibyte() -> bytes:
 FAULTS = (
     Fault(
         "connection-reset",
-        "The connection ends in the middle of the task's answer.",
+        "The connection closes halfway through the body of a task response.",
         _TRANSFER,
-        finish=_cut,
+        on_response=_cut,
     ),
     Fault(
         "stalls-mid-body",
-        "Half of the task's answer comes, and then nothing until the caller leaves.",
+        "Half of the body of a task response is sent; the rest never follows.",
         _TRANSFER,
-        finish=_stalled,
+        on_response=_stalled,
     ),
-    Fault("wrong-length", "The task's answer announces more bytes than it has.", _TRANSFER, finish=_short),
+    Fault(
+        "wrong-length",
+        "Content-Length of a task response is larger than its body.",
+        _TRANSFER,
+        on_response=_short,
+    ),
     Fault(
         "slow",
-        "A succeeded task takes two seconds to come.",
+        "The response for a succeeded task is delayed by 2 seconds.",
         ("fetch/latency",),
-        finish=_late(2.0),
+        on_response=_late(2.0),
         states=SUCCEEDED,
     ),
     Fault(
         "very-slow",
-        "A succeeded task takes twelve seconds to come.",
+        "The response for a succeeded task is delayed by 12 seconds.",
         ("fetch/latency",),
-        finish=_late(12.0),
+        on_response=_late(12.0),
         states=SUCCEEDED,
     ),
     Fault(
         "huge-body",
-        "White space makes the task's answer larger than a megabyte.",
+        "Trailing white space makes a task response larger than 1 MB.",
         ("fetch/size",),
-        finish=_huge,
+        on_response=_huge,
     ),
     Fault(
         "gzip-unasked",
-        "The task's answer is compressed, whether the caller reads that or not.",
+        "Task responses are compressed with gzip regardless of Accept-Encoding.",
         ("fetch/content-encoding",),
-        finish=_zipped,
+        on_response=_zipped,
     ),
     Fault(
         "gzip-bomb",
-        "The task's answer is small and unpacks to 16 megabytes.",
+        "A small gzip body decompresses to 16 MiB.",
         ("fetch/size", "fetch/transfer", "fetch/content-encoding"),
-        finish=_bomb,
+        on_response=_bomb,
     ),
     Fault(
         "redirect-to-other-host",
-        "The task's answer is a redirect to another host.",
+        "Task requests are redirected to another host.",
         ("fetch/redirect",),
-        finish=_redirect,
+        on_response=_redirect,
     ),
     Fault(
         "rate-limited",
-        "After five requests every other one is answered with 429.",
+        "Requests after the first five return 429 with Retry-After.",
         ("fetch/rate-limit",),
-        finish=_limited("30"),
+        on_response=_limited("30"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "retry-after-nonsense",
-        "After five requests every other one is answered with 429, and is to be repeated at no time at all.",
+        "Requests after the first five return 429 with an invalid Retry-After.",
         ("fetch/retry-after",),
-        finish=_limited("in a while"),
+        on_response=_limited("in a while"),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded",
-        "The first five requests are answered with 503, before their credential is looked at.",
+        "The first five requests return 503 before the credential is checked.",
         ("fetch/rate-limit", "fetch/retry-after"),
-        finish=_overloaded(5),
+        on_response=_overloaded(5),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "overloaded-always",
-        "Every request is answered with 503, before its credential is looked at.",
+        "Every request returns 503 before the credential is checked.",
         ("fetch/rate-limit", "fetch/retry-after"),
-        finish=_overloaded(float("inf")),
+        on_response=_overloaded(float("inf")),
         routes=_ALL_ROUTES,
     ),
     Fault(
         "secret-echoed",
-        "The caller's credential stands in the task's answer.",
+        "A task response contains the caller's credential.",
         ("fetch/secret",),
-        alter=_echo_in_body,
-        finish=_echo,
+        on_document=_echo_in_body,
+        on_response=_echo,
         needs=lambda contract: bool(contract.credentials),
     ),
     Fault(
         "secret-echoed-encoded",
-        "The caller's credential stands in the task's answer, in Base64 and percent-encoded.",
+        "A task response contains the caller's credential in Base64 and percent-encoded.",
         ("fetch/secret",),
-        alter=_echo_encoded,
-        finish=_echo_in_base64,
+        on_document=_echo_encoded,
+        on_response=_echo_in_base64,
         needs=lambda contract: bool(contract.credentials),
     ),
 )

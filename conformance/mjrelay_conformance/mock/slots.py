@@ -1,7 +1,7 @@
 """
-Places in a task's document, found through the contract, its schema and its `x-mj-task`.
+Values in a task's document, located through the contract, its schema and its `x-mj-task`.
 
-No field's name is known here.
+This module contains no field names. A slot is a location in a document together with its value.
 """
 
 from __future__ import annotations
@@ -23,101 +23,103 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.contract import Contract
 
-    _Place = tuple[Location, Any]
+    Slot = tuple[Location, Any]
 
 
 SCALARS = {"null", "boolean", "integer", "number", "string"}
-"""The kinds of values that hold no others."""
+"""The JSON types of values that contain no other values."""
 NUMBERS = {"integer", "number"}
 
 
-def places(contract: Contract, document: Any) -> tuple[list[_Place], list[_Place]]:
+def editable_slots(contract: Contract, document: Any) -> tuple[list[Slot], list[Slot]]:
     """
-    Where a value may be broken without the document ceasing to be that task in that state.
+    Return the slots that can be changed without changing the task's id or state.
 
-    First the places that `x-mj-task` does not name, then those that it names and what is in them, each in
-    document order.
+    The first list has the slots that `x-mj-task` does not refer to, the second list those that it does,
+    including the values inside them. Both are in document order.
     """
     form = contract.operation["x-mj-task"]
-    telling = {form["id"], *form.get("accept", {}), *state_paths(contract)}
-    kept = {location for text in telling for location in compiled(text).locate(document)}
-    kept |= {location[:depth] for location in kept for depth in range(len(location))}
-    named = {location for text in _paths(form) for location in compiled(text).locate(document)}
-    unnamed: list[_Place] = []
-    others: list[_Place] = []
+    essential = {form["id"], *form.get("accept", {}), *state_paths(contract)}
+    fixed = {location for text in essential for location in json_path(text).locate(document)}
+    fixed |= {location[:depth] for location in fixed for depth in range(len(location))}
+    named = {location for text in _paths(form) for location in json_path(text).locate(document)}
+    unnamed: list[Slot] = []
+    others: list[Slot] = []
     for location, value in walk(document):
-        if location not in kept:
+        if location not in fixed:
             inside = any(location[:depth] in named for depth in range(1, len(location) + 1))
             (others if inside else unnamed).append((location, value))
     return unnamed, others
 
 
-def unkept(contract: Contract, document: Any) -> list[_Place]:
-    """All `places` in one list, those first that `x-mj-task` does not name."""
-    unnamed, named = places(contract, document)
+def all_editable_slots(contract: Contract, document: Any) -> list[Slot]:
+    """Return `editable_slots` in one list, values that `x-mj-task` does not refer to first."""
+    unnamed, named = editable_slots(contract, document)
     return unnamed + named
 
 
 def state_paths(contract: Contract) -> list[str]:
-    """The paths that say which state a task is in."""
+    """Return the paths that determine a task's state."""
     form = contract.operation["x-mj-task"]
     entries = [entry for entries in form["states"].values() for entry in entries if isinstance(entry, dict)]
     status = [form["status"]] if "status" in form else []
     return list(dict.fromkeys([*status, *(path for entry in entries for path in entry["where"])]))
 
 
-def status(contract: Contract, document: Any) -> list[Location]:
-    """Where the document says which state the task is in."""
-    found = [place for path in state_paths(contract) for place in compiled(path).locate(document)]
-    return [place for place in dict.fromkeys(found) if place and kind(at(document, place)) in SCALARS]
+def state_locations(contract: Contract, document: Any) -> list[Location]:
+    """Return the locations of the scalars that determine the task's state."""
+    found = [place for path in state_paths(contract) for place in json_path(path).locate(document)]
+    return [
+        place for place in dict.fromkeys(found) if place and json_type(value_at(document, place)) in SCALARS
+    ]
 
 
-def signed_at(contract: Contract, document: Any, finished: datetime) -> Any:
-    """The document; its links that would have ended by then are signed anew, as the chat service does."""
-    for location, url in urls(contract, document):
+def extend_signed_urls(contract: Contract, document: Any, finished: datetime) -> Any:
+    """Extend the signatures of media URLs that would expire before the task finishes."""
+    for location, url in media_slots(contract, document):
         end = url_expiry(url)
         if end is not None and end < finished.timestamp():
             later = f"{int(finished.timestamp()) + _SIGNED:x}"
-            writer.put(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
+            writer.set_value(document, location, re.sub("(?<=[?&]ex=)[^&]*", later, url))
     return document
 
 
 _SIGNED = 24 * 60 * 60
-"""Seconds for which the chat service, whose bot draws, signs a link."""
+"""Seconds for which Discord signs a URL."""
 
 
-def urls(contract: Contract, document: Any) -> list[_Place]:
-    """The URLs of what the task made."""
+def media_slots(contract: Contract, document: Any) -> list[Slot]:
+    """Return the media URLs of a task."""
     return [
         (location, url)
         for media in (*contract.reader.image_media, *contract.reader.video_media)
         if media.urls(document)
         for location in media.path.locate(document)
-        if isinstance(url := at(document, location), str) and "://" in url
+        if isinstance(url := value_at(document, location), str) and "://" in url
     ]
 
 
-def moments(contract: Contract, document: Any) -> dict[str, Any]:
-    """The times that are set in a document."""
-    stamps = writer.stamps(contract)
+def read_times(contract: Contract, document: Any) -> dict[str, Any]:
+    """Return the times that are set in a document."""
+    stamps = writer.timestamps(contract)
     return {name: moment for name, stamp in stamps.items() if (moment := stamp.read(document)) is not None}
 
 
-def unset(contract: Contract, location: Location, words: Sequence[Any] = ()) -> Any:
-    """What stands at a place when nothing is set: as other examples have it, else as the schema allows."""
+def unset_value(contract: Contract, location: Location, unset: Sequence[Any] = ()) -> Any:
+    """Return an unset value for a location: one from another example, or one that the schema allows."""
     shown = [
         value
         for state in State
         if state.value in contract.examples
         for place, value in walk(contract.examples[state.value])
-        if place == location and any(same_value(value, word) for word in (None, "", *words))
+        if place == location and any(same_value(value, one) for one in (None, "", *unset))
     ]
-    candidates = (*shown, *words, None, "")
-    return next((value for value in candidates if permits(contract, location, kind(value))), None)
+    candidates = (*shown, *unset, None, "")
+    return next((value for value in candidates if schema_allows(contract, location, json_type(value))), None)
 
 
 def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
-    """Every value in a document but the document itself, the outer before the inner."""
+    """Yield every value in a document except the root, outer values first."""
     steps: Iterable[tuple[str | int, Any]] = ()
     if isinstance(node, dict):
         steps = node.items()
@@ -128,15 +130,15 @@ def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
         yield from walk(value, (*location, step))
 
 
-def at(document: Any, location: Location) -> Any:
-    """What stands at a place."""
+def value_at(document: Any, location: Location) -> Any:
+    """Return the value at a location."""
     for step in location:
         document = document[step]
     return document
 
 
 def _paths(form: Any) -> Iterator[str]:
-    """Every JSONPath in an `x-mj-task`; what is none of them is passed over."""
+    """Yield every JSONPath in an `x-mj-task`."""
     if isinstance(form, dict):
         for name, value in form.items():
             yield from _paths(name)
@@ -149,13 +151,13 @@ def _paths(form: Any) -> Iterator[str]:
 
 
 @cache
-def compiled(text: str) -> JSONPath:
-    """The JSONPath that a text is."""
+def json_path(text: str) -> JSONPath:
+    """Compile a JSONPath; cached."""
     return JSONPath.compile(text)
 
 
 ABSENT = "absent"
-"""The kind of what is not there."""
+"""Stands for a missing value in `schema_allows`."""
 
 
 _KINDS: dict[type, str] = {
@@ -171,58 +173,58 @@ _KINDS: dict[type, str] = {
 
 @frozen
 class Exactly:
-    """The kind of one value alone: where a schema lists values, it has to be one of them."""
+    """Stands for one exact value in `schema_allows`: an ``enum`` or ``const`` has to include it."""
 
     value: Any
 
 
-def kind(value: Any) -> str:
-    """The JSON type of a value, as JSON Schema calls it."""
+def json_type(value: Any) -> str:
+    """Return the JSON Schema type of a value."""
     return _KINDS[type(value)]
 
 
-def permits(contract: Contract, location: Location, wanted: str | Exactly) -> bool:
+def schema_allows(contract: Contract, location: Location, wanted: str | Exactly) -> bool:
     """
-    Whether a task's document may have a value of a kind at a location, or none there.
+    Return whether the schema may allow a JSON type, an exact value or no value at a location.
 
-    A no is certain: the schema refuses every such document. A yes is not, for values are not looked at but
-    where a schema lists them.
+    False is certain: the schema rejects every such document. True is not certain, because only types,
+    presence and enumerations are evaluated.
     """
     schemas = [media["schema"] for media in contract.content(200).values() if "schema" in media]
-    return not schemas or any(_permits(contract, schema, location, wanted) for schema in schemas)
+    return not schemas or any(_schema_allows(contract, schema, location, wanted) for schema in schemas)
 
 
-def _permits(contract: Contract, schema: Any, location: Location, wanted: str | Exactly) -> bool:
+def _schema_allows(contract: Contract, schema: Any, location: Location, wanted: str | Exactly) -> bool:
     schema = contract.resolve(schema)
     if not isinstance(schema, dict):
         return schema is not False
     return _own(contract, schema, location, wanted) and all(
-        combine(_permits(contract, option, location, wanted) for option in schema[keyword])
+        combine(_schema_allows(contract, option, location, wanted) for option in schema[keyword])
         for keyword, combine in (("allOf", all), ("anyOf", any), ("oneOf", any))
         if keyword in schema
     )
 
 
 def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted: str | Exactly) -> bool:
-    """What a schema says itself, without those that it is combined from."""
+    """Evaluate a schema without its ``allOf``, ``anyOf`` and ``oneOf``."""
     if not location:
         return _typed(schema, wanted)
     step, rest = location[0], location[1:]
     if isinstance(step, int):
         prefix = schema.get("prefixItems", [])
         child = prefix[step] if step < len(prefix) else schema.get("items", True)
-        return _typed(schema, "array") and _permits(contract, child, rest, wanted)
+        return _typed(schema, "array") and _schema_allows(contract, child, rest, wanted)
     if not _typed(schema, "object"):
         return False
     if not rest and wanted == ABSENT:
         return step not in schema.get("required", ())
     properties = schema.get("properties", {})
     other = True if "patternProperties" in schema else schema.get("additionalProperties", True)
-    return _permits(contract, properties.get(step, other), rest, wanted)
+    return _schema_allows(contract, properties.get(step, other), rest, wanted)
 
 
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
-    name = kind(wanted.value) if isinstance(wanted, Exactly) else wanted
+    name = json_type(wanted.value) if isinstance(wanted, Exactly) else wanted
     same = {name, "number"} if name == "integer" else {name}
     if "type" in schema:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
@@ -232,5 +234,5 @@ def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
     if values is None:
         return True
     if isinstance(wanted, Exactly):
-        return any(kind(value) in same and value == wanted.value for value in values)
-    return any(kind(value) in same for value in values)
+        return any(json_type(value) in same and value == wanted.value for value in values)
+    return any(json_type(value) in same for value in values)

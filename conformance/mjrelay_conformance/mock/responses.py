@@ -1,4 +1,4 @@
-"""What the mock relay makes of a request, and the answers that a contract describes."""
+"""Routed requests, and the responses that a contract describes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from mjrelay.semantics import compile_predicate
-from mjrelay_conformance.mock import places, writer
-from mjrelay_conformance.mock.received import Received
+from mjrelay_conformance.mock import slots, writer
+from mjrelay_conformance.mock.received import ReceivedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ PAGE = (
     b"<body><h1>Welcome</h1><p>There is nothing to see at this address.</p></body>\n"
     b"</html>\n"
 )
-"""The small web page of a site that a relay stands behind."""
+"""The home page of a web site on the same host as a relay."""
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -39,13 +39,13 @@ _FRESH = ("cache-control", "no-store")
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_NOTHING = Received({}, (), (), b"")
+_NOTHING = ReceivedRequest({}, (), (), b"")
 BODILESS = {204, 304}
-"""Statuses of answers that never have a body, nor a length."""
+"""Status codes of responses without a body or a Content-Length."""
 
 
 class Route(StrEnum):
-    """What becomes of a request."""
+    """How a request is handled."""
 
     TASK = "task"
     BATCH = "batch"
@@ -57,12 +57,11 @@ class Route(StrEnum):
 @frozen
 class MockRequest:
     """
-    One request as the relay understands it.
+    A routed request.
 
-    ``state`` is that of the task, where there is one. ``secrets`` are the credentials that the request holds,
-    right or wrong, and ``key`` is the right one. ``reads`` says how often the task was read before and
-    ``number`` how many requests came before; ``tasks`` are the ids of all tasks, and ``ids`` those that were
-    asked for where it is several.
+    ``state`` is the state of the task, if any. ``secrets`` are the credentials of the request, right or
+    wrong, and ``key`` is the right one. ``reads`` counts earlier requests for the task, ``number`` all
+    earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for.
     """
 
     contract: Contract
@@ -76,16 +75,16 @@ class MockRequest:
     key: str = field(default="", repr=False)
     number: int = 0
     now: datetime = _EPOCH
-    request: Received = field(default=_NOTHING, repr=False)
+    received: ReceivedRequest = field(default=_NOTHING, repr=False)
 
     @property
-    def entitled(self) -> bool:
-        """Whether the request holds the right credential where the contract wants it, or needs none."""
+    def has_access(self) -> bool:
+        """Whether the request has the right credential, or needs none."""
         return self.contract.open or not self.contract.credentials or self.key in self.secrets
 
     @property
-    def admitted(self) -> MockRequest:
-        """The same call, which gets what it asks for whatever its credential and its method."""
+    def with_access(self) -> MockRequest:
+        """The same request, routed as if its credential and method were right."""
         if self.ids is not None:
             return evolve(self, route=Route.BATCH)
         return evolve(self, route=Route.TASK if self.task_id in self.tasks else Route.MISSING)
@@ -94,9 +93,15 @@ class MockRequest:
 @frozen
 class MockResponse:
     """
-    What goes back: after ``delay`` seconds, and no more than ``cut`` bytes of the body where it is given.
+    A response of the mock relay.
 
-    After ``stall`` more seconds a connection whose answer was cut is closed.
+    Attributes:
+        status: The status code.
+        headers: The headers, without Content-Length.
+        body: The whole body.
+        delay: Seconds before the response is sent.
+        cut: Number of bytes of the body that are sent; None for all.
+        stall: Seconds between the last byte of a truncated body and the end of the connection.
     """
 
     status: int
@@ -108,128 +113,130 @@ class MockResponse:
 
     @property
     def content_type(self) -> str | None:
-        """The value of Content-Type, None where there is none."""
+        """The value of Content-Type, or None."""
         return next((value for name, value in self.headers if name == "content-type"), None)
 
     @property
     def broken(self) -> bool:
-        """Whether less of the body comes than is announced."""
+        """Whether the body is truncated."""
         return self.cut is not None and self.cut < len(self.body)
 
     @property
     def framed(self) -> Headers:
-        """The header fields, with the body's length among them unless they say how it is framed."""
+        """The headers, including Content-Length unless the body is framed otherwise."""
         framing = {"content-length", "transfer-encoding"}
         if self.status in BODILESS or any(name in framing for name, _ in self.headers):
             return self.headers
         return (*self.headers, ("content-length", str(len(self.body))))
 
 
-def with_field(answer: MockResponse, name: str, value: str | None) -> MockResponse:
-    """The answer with one value in a header field, or without the field."""
-    kept = tuple((key, one) for key, one in answer.headers if key != name)
-    return evolve(answer, headers=kept if value is None else ((name, value), *kept))
+def with_header(response: MockResponse, name: str, value: str | None) -> MockResponse:
+    """Return the response with a header set, or removed if ``value`` is None."""
+    kept = tuple((key, one) for key, one in response.headers if key != name)
+    return evolve(response, headers=kept if value is None else ((name, value), *kept))
 
 
-def with_type(answer: MockResponse, content_type: str | None) -> MockResponse:
-    """The answer with another Content-Type, or with none."""
-    return with_field(answer, "content-type", content_type)
+def with_type(response: MockResponse, content_type: str | None) -> MockResponse:
+    """Return the response with another Content-Type, or without one."""
+    return with_header(response, "content-type", content_type)
 
 
-def typed(content_type: str | None) -> Headers:
-    """The header fields that say of which type a body is."""
+def type_header(content_type: str | None) -> Headers:
+    """Return the Content-Type header, if any."""
     return () if content_type is None else (("content-type", content_type),)
 
 
 def encode(document: Any) -> bytes:
-    """A document as relays write it: compact, in UTF-8."""
+    """Serialise a document as relays do: compact JSON in UTF-8."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 
 
 def task(contract: Contract, document: Any) -> MockResponse:
-    """The answer that holds a task."""
+    """Build the response for a task."""
     media_type = next((key for key in contract.content(200) if "*" not in key), JSON)
-    return MockResponse(200, (*typed(media_type), _FRESH), encode(document))
+    return MockResponse(200, (*type_header(media_type), _FRESH), encode(document))
 
 
 def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> MockResponse:
-    """The answer that holds several tasks, around them what the contract's example has there."""
-    for media_type, shown in _documents(contract, 200, contract.batch):
-        if found := batch.items.locate(shown):
-            lists = () if batch.array is None else batch.array.locate(shown)
-            depth = len(lists[0] if lists else found[0][:-1])  # below the list is what each task comes in
-            around, place, inner = copy.deepcopy(shown), found[0][:depth], found[0][depth + 1 :]
-            wrapper = places.at(shown, found[0][: depth + 1]) if inner else None
+    """Build the response for a batch, in the envelope that the contract's example has."""
+    for media_type, example in _documents(contract, 200, contract.batch):
+        if found := batch.items.locate(example):
+            lists = () if batch.array is None else batch.array.locate(example)
+            depth = len(lists[0] if lists else found[0][:-1])  # each task may have a wrapper of its own
+            around, place, inner = copy.deepcopy(example), found[0][:depth], found[0][depth + 1 :]
+            wrapper = slots.value_at(example, found[0][: depth + 1]) if inner else None
             items = [_wrapped(batch.item(document), wrapper, inner) for document in documents]
-            writer.put(around, place, items)
-            return MockResponse(200, (*typed(media_type), _FRESH), encode(around if place else items))
-    return MockResponse(200, (*typed(JSON), _FRESH), encode([batch.item(document) for document in documents]))
+            writer.set_value(around, place, items)
+            return MockResponse(200, (*type_header(media_type), _FRESH), encode(around if place else items))
+    return MockResponse(
+        200, (*type_header(JSON), _FRESH), encode([batch.item(document) for document in documents])
+    )
 
 
 def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
-    """A task in what the contract's example has around each one of a list."""
+    """Wrap a task as the contract's example wraps each task of a batch."""
     if not place:
         return item
     around = copy.deepcopy(wrapper)
-    writer.put(around, place, item)
+    writer.set_value(around, place, item)
     return around
 
 
 def malformed(contract: Contract) -> MockResponse:
-    """The answer to ids that are none: the contract's own 400 where it has one."""
-    for media_type, shown in _documents(contract, 400, contract.batch):
-        return MockResponse(400, typed(media_type), _body(media_type, shown))
+    """Build the response to invalid ids: the documented 400, if any."""
+    for media_type, example in _documents(contract, 400, contract.batch):
+        return MockResponse(400, type_header(media_type), _body(media_type, example))
     return MockResponse(400)
 
 
 def seed(contract: Contract, form: Seed, task_id: str) -> MockResponse:
-    """The answer that tells the seed of a task's image, the same each time; 404 where no example has it."""
+    """Build the response with the seed of a task's image, derived from the id; 404 without an example."""
     digits = str(zlib.crc32(task_id.encode(errors="replace")))
-    for media_type, shown in _documents(contract, 200, contract.seed):
-        document = copy.deepcopy(shown)
-        value = writer.id_like(form.value.first(shown), digits)
-        writer.put_all(document, form.value.locate(shown), value)
-        return MockResponse(200, typed(media_type), _body(media_type, document))
+    for media_type, example in _documents(contract, 200, contract.seed):
+        document = copy.deepcopy(example)
+        value = writer.id_like(form.value.first(example), digits)
+        writer.set_values(document, form.value.locate(example), value)
+        return MockResponse(200, type_header(media_type), _body(media_type, document))
     return MockResponse(404)
 
 
 def missing(contract: Contract, operation: Location | None = None, *, first: int = 0) -> MockResponse:
     """
-    The answer for a task that is not there, as an operation words it: the fetch operation or another.
+    Build the response for a missing task, with the example of an operation (by default of the fetch).
 
-    It is the ``first`` one of those described, counted from 0.
+    ``first`` is the index of the first documented response to consider.
     """
     return _described(contract, contract.reader.missing[first:], "missing", operation) or MockResponse(404)
 
 
 def refused(contract: Contract, *, first: int = 0) -> MockResponse:
-    """The answer for a caller without the right credential; ``first`` is as in `missing`."""
+    """Build the response for a request without the right credential; ``first`` is as in `missing`."""
     return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or MockResponse(401)
 
 
 def elsewhere(contract: Contract) -> MockResponse | None:
-    """The answer for a path or a method that the contract does not have, where it describes one."""
+    """Build the documented response for an unknown path or method, or return None."""
     return _described(contract, contract.reader.elsewhere, "elsewhere")
 
 
 def error(contract: Contract) -> MockResponse:
-    """An answer with an error's document: the contract's own where it has one."""
+    """Build an error response: a documented one, if any."""
     for name, matchers in (
         ("missing", contract.reader.missing),
         ("unauthorized", contract.reader.unauthorized),
         ("forbidden", contract.reader.forbidden),
     ):
-        answer = _described(contract, matchers, name)
-        if answer is not None and answer.body and "json" in (answer.content_type or ""):
-            return answer
+        response = _described(contract, matchers, name)
+        if response is not None and response.body and "json" in (response.content_type or ""):
+            return response
     message = "the service is busy, try again later"
     document = {"code": 500, "message": message, "error": {"type": "server_error", "message": message}}
-    return MockResponse(500, typed(JSON), encode(document))
+    return MockResponse(500, type_header(JSON), encode(document))
 
 
 def _documents(contract: Contract, status: int, operation: Location | None) -> Iterator[tuple[str, Any]]:
-    """The example documents of an operation's answer, each with its media type."""
+    """Yield the examples of an operation's response, each with its media type."""
     for media_type, media in contract.content(status, operation).items():
         for value in _values(contract, media).values():
             yield media_type, value
@@ -239,37 +246,39 @@ def _described(
     contract: Contract, matchers: Iterable[Matcher], name: str, operation: Location | None = None
 ) -> MockResponse | None:
     """
-    The first answer that is wholly described: by an empty body, or by an example that the matcher fits.
+    Build the first response that is fully documented: an empty body, or an example that a matcher accepts.
 
-    Where there is none, the first matcher's with as much as is known of it; None without any matcher.
+    If none is, build one from the first matcher; without matchers, return None.
     """
     partial = None
     for matcher in matchers:
         if matcher.empty:
-            return MockResponse(matcher.status, typed(matcher.content))
+            return MockResponse(matcher.status, type_header(matcher.content))
         wanted = matcher.content and matcher.content.lower()
         for media_type, media in contract.content(matcher.status, operation).items():
             if wanted not in {None, media_type.partition(";")[0].strip().lower()}:
                 continue
             example = _example(contract, matcher, media, name)
             if example is not None:
-                return MockResponse(matcher.status, typed(media_type), _body(media_type, example[0]))
+                return MockResponse(matcher.status, type_header(media_type), _body(media_type, example[0]))
         if matcher.where is None and not contract.content(matcher.status, operation):
-            return MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
-        partial = partial or MockResponse(matcher.status, typed(matcher.content), _blank(matcher.content))
+            return MockResponse(matcher.status, type_header(matcher.content), _blank(matcher.content))
+        partial = partial or MockResponse(
+            matcher.status, type_header(matcher.content), _blank(matcher.content)
+        )
     return partial
 
 
 def _example(contract: Contract, matcher: Matcher, media: dict[str, Any], name: str) -> tuple[Any] | None:
-    """The example that stands for a matcher, in a tuple of its own since any value can be one."""
+    """Return the example that a matcher accepts, in a tuple because an example can be None."""
     values = _values(contract, media)
-    fits = compile_predicate(matcher.where or {})
+    accepts = compile_predicate(matcher.where or {})
     named = [values[name]] if name in values else []
-    return next(((value,) for value in (*named, *values.values()) if fits(value)), None)
+    return next(((value,) for value in (*named, *values.values()) if accepts(value)), None)
 
 
 def _values(contract: Contract, media: dict[str, Any]) -> dict[str, Any]:
-    """The example documents of a Media Type Object by name."""
+    """Return the examples of a Media Type Object by name."""
     examples = {key: contract.resolve(example) for key, example in media.get("examples", {}).items()}
     values = {key: example["value"] for key, example in examples.items() if "value" in example}
     if "example" in media:
@@ -283,7 +292,7 @@ def _body(media_type: str, example: Any) -> bytes:
 
 
 def _blank(content: str | None) -> bytes:
-    """The least that a media type allows; with none said, nothing."""
+    """Return the minimal body for a media type; empty if there is none."""
     if content is None:
         return b""
     if "html" in content:
