@@ -967,7 +967,7 @@ def test_no_response_crashes_it(data: st.DataObject, keyed: bool, named: str | N
 @settings(max_examples=30)
 @given(document=_JSON)
 def test_any_document_is_compared(document: Any) -> None:
-    """Likeness and example_similarity are parts of one, whatever is compared."""
+    """Similarity and example_similarity are parts of one, whatever is compared."""
     for one in CONTRACTS:
         alike = similarity(one, document)
         assert alike is not None
