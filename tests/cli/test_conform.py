@@ -267,7 +267,7 @@ def test_two_runs_may_write_to_one_directory(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 def test_a_report_is_not_written_through_a_link(tmp_path: Path) -> None:
-    """Where somebody else laid links into the directory, what they lead to stays as it is."""
+    """Links in the directory are replaced; their targets stay unchanged."""
     precious, reports = tmp_path / "precious", tmp_path / "reports"
     precious.write_text("mine", encoding="utf-8")
     reports.mkdir()

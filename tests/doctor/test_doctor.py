@@ -1,4 +1,4 @@
-"""The doctor names what a URL speaks and what is wrong there, with few requests, and shows no secret."""
+"""The doctor identifies the contract of a URL and its problems, with few requests and without leaks."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ LIMITED = b'{"error":{"code":"","message":"This token has no access to model","t
 
 
 @frozen
-class Asked:
-    """A request as a relay of these tests sees it."""
+class Received:
+    """A request that a test relay received."""
 
     method: str
     target: str
@@ -71,8 +71,8 @@ class Asked:
 
 
 @frozen
-class Told:
-    """What it answers."""
+class Reply:
+    """The response of a test relay."""
 
     status: int
     body: bytes = b""
@@ -80,11 +80,11 @@ class Told:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Odd:
-    """A relay that answers as a function says, and keeps what it was asked."""
+class ScriptedRelay:
+    """A relay that responds by a function and records its requests."""
 
-    def __init__(self, answer: Callable[[Asked], Told]) -> None:
-        self.answer, self.asked = answer, list[Asked]()
+    def __init__(self, answer: Callable[[Received], Reply]) -> None:
+        self.answer, self.asked = answer, list[Received]()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -96,24 +96,24 @@ class Odd:
         query = scope["query_string"].decode()
         target = scope["raw_path"].decode() + (f"?{query}" if query else "")
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
-        asked = Asked(scope["method"], target, headers, body)
+        asked = Received(scope["method"], target, headers, body)
         self.asked.append(asked)
-        told = self.answer(asked)
-        fields = [(name.encode(), value.encode()) for name, value in told.headers]
-        if told.media_type:
-            fields.append((b"content-type", told.media_type.encode()))
-        await send({"type": "http.response.start", "status": told.status, "headers": fields})
-        await send({"type": "http.response.body", "body": told.body})
+        problem = self.answer(asked)
+        fields = [(name.encode(), value.encode()) for name, value in problem.headers]
+        if problem.media_type:
+            fields.append((b"content-type", problem.media_type.encode()))
+        await send({"type": "http.response.start", "status": problem.status, "headers": fields})
+        await send({"type": "http.response.body", "body": problem.body})
 
 
 def body(**changes: Any) -> bytes:
-    """The finished task of these tests, changed; ... leaves a field out."""
+    """Return the finished task with changed fields; ... removes a field."""
     document = {name: value for name, value in {**SHOWN, **changes}.items() if value is not ...}
     return json.dumps(document).encode()
 
 
 def fresh(**changes: Any) -> bytes:
-    """The same without a link that has expired."""
+    """Return the task without an expired link."""
     return body(**{"imageUrl": "https://cdn.example.com/a.png", **changes})
 
 
@@ -123,26 +123,26 @@ def served(
     prefix: str = "",
     header: str = "authorization",
     value: str = f"Bearer {KEY}",
-    elsewhere: Told = Told(200, PAGE, "text/html"),
-) -> Odd:
-    """A relay of the most common family, which has one task."""
+    elsewhere: Reply = Reply(200, PAGE, "text/html"),
+) -> ScriptedRelay:
+    """Return a relay of the most common family with one task."""
 
-    def answer(asked: Asked) -> Told:
+    def answer(asked: Received) -> Reply:
         if not asked.target.startswith(f"{prefix}/mj/task/"):
             return elsewhere
         if asked.headers.get(header) != value:
-            return Told(401, REFUSED)
+            return Reply(401, REFUSED)
         if asked.target == prefix + PATH:
-            return Told(200, task or fresh())
+            return Reply(200, task or fresh())
         if asked.target.endswith("/list-by-condition"):
-            return Told(200, b"[" + (task or fresh()) + b"]")
-        return Told(400, MISSING) if asked.target.endswith("/fetch") else elsewhere
+            return Reply(200, b"[" + (task or fresh()) + b"]")
+        return Reply(400, MISSING) if asked.target.endswith("/fetch") else elsewhere
 
-    return Odd(answer)
+    return ScriptedRelay(answer)
 
 
 def ask(url: str, task_id: str | None = None, key: str | None = KEY, **options: Any) -> Diagnosis:
-    """A diagnosis, in the shape that is promised."""
+    """Examine a URL and check the format of the diagnosis."""
     redactor = Redactor(*([] if key is None else [key]))
     found = examine(url, CONTRACTS, redactor=redactor, key=key, task_id=task_id, **options)
     check(found)
@@ -150,7 +150,7 @@ def ask(url: str, task_id: str | None = None, key: str | None = KEY, **options: 
 
 
 def check(found: Diagnosis) -> None:
-    """What holds of each diagnosis."""
+    """Check the schema and the request limits of a diagnosis."""
     SHAPE.validate(json.loads(json.dumps(found.data())))
     seen = found.observations.attempts
     assert len(seen) <= REQUEST_LIMIT
@@ -161,24 +161,24 @@ def check(found: Diagnosis) -> None:
 
 
 def names(found: Diagnosis, *, wrong: bool | None = None) -> set[str]:
-    """The complaints by name."""
+    """Return the names of the problems."""
     return {one.name for one in found.problems if wrong is None or one.wrong is wrong}
 
 
 @contextmanager
 def at(app: Any) -> Iterator[str]:
-    """The URL of an application."""
+    """Serve an application and yield its URL."""
     with Server(app) as base_url:
         yield base_url
 
 
 def mounted(app: Any, prefix: str) -> Any:
-    """The application beneath a prefix; elsewhere there is a web page."""
+    """Return the application below a prefix, with a web page elsewhere."""
 
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         raw: str = scope["raw_path"].decode()
         if not raw.startswith(prefix):
-            await Odd(lambda _: Told(404, PAGE, "text/html"))(scope, receive, send)
+            await ScriptedRelay(lambda _: Reply(404, PAGE, "text/html"))(scope, receive, send)
             return
         inner = {"raw_path": raw.removeprefix(prefix).encode(), "path": scope["path"].removeprefix(prefix)}
         await app({**scope, **inner}, receive, send)
@@ -186,7 +186,7 @@ def mounted(app: Any, prefix: str) -> Any:
     return asgi
 
 
-# Which dialect.
+# Identification.
 
 
 def test_it_identifies_each_mock() -> None:
@@ -252,7 +252,7 @@ def test_it_finds_each_header() -> None:
 
 
 def test_twins_are_both_named() -> None:
-    """Two contracts that say the same of the wire are both named, and the text says so."""
+    """Two contracts with the same requests and responses are both named."""
     twin = Contract("twin", RELAY.document, RELAY.source)
     with at(served()) as base_url:
         found = examine(base_url, [RELAY, twin], redactor=Redactor(KEY), key=KEY, task_id=ID)
@@ -260,7 +260,7 @@ def test_twins_are_both_named() -> None:
 
 
 def test_the_host_of_a_contract_decides() -> None:
-    """Of two that say the same, the one whose own host it is is the relay."""
+    """Of two equal contracts, the one that names the host is chosen."""
     document = {**RELAY.document, "servers": [{"url": "http://127.0.0.1"}]}
     twin = Contract("atwin", {**RELAY.document, "servers": []}, RELAY.source)
     with at(served()) as base_url:
@@ -269,8 +269,8 @@ def test_the_host_of_a_contract_decides() -> None:
     assert found.alike == ("local",)
 
 
-def test_the_style_of_what_is_unset_is_told() -> None:
-    """It tells what of a task is null, empty, zero or left out, and names no other field."""
+def test_unset_fields_are_reported() -> None:
+    """Fields that are null, empty, zero or absent are reported, and no others."""
     task = fresh(status="IN_PROGRESS", finishTime=0, failReason="", buttons=None, maskBase64=..., prompt=None)
     with at(served(task)) as base_url:
         unset = ask(base_url, ID).unset
@@ -281,7 +281,7 @@ def test_the_style_of_what_is_unset_is_told() -> None:
     assert unset["absent"] == ["$.maskBase64"]
 
 
-# Where.
+# Addresses.
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_the_style_of_what_is_unset_is_told() -> None:
     ],
 )
 def test_a_pasted_url_is_taken_apart(pasted: str, task_id: str | None, first: str) -> None:
-    """The URL of a task gives prefix and id, a base URL is one; what is tried first is what was pasted."""
+    """A task URL yields prefix and id; the URL as given is tried first."""
     address = Address.of(f"https://relay.example.com{pasted}", CONTRACTS)
     assert address.task_id == task_id
     assert address.endpoints[0].request(task_id or "ID").target == first
@@ -311,7 +311,7 @@ def test_a_pasted_url_is_taken_apart(pasted: str, task_id: str | None, first: st
 
 
 def test_the_url_of_another_operation_has_the_prefix_too() -> None:
-    """What stands before the words that a contract's path begins with is tried as a prefix."""
+    """The part before the first segment of a contract's path is tried as a prefix."""
     address = Address.of("https://relay.example.com/x/mj/submit/imagine", CONTRACTS)
     assert "/x/mj/task/7/fetch" in [one.request("7").target for one in address.endpoints[:3]]
 
@@ -330,7 +330,7 @@ def test_the_prefix_is_found(prefix: str) -> None:
 
 @given(url=st.text() | st.from_regex(r"https?://[\w.:@\[\]-]{0,20}(/[^/]{0,9}){0,6}", fullmatch=True))
 def test_no_url_crashes(url: str) -> None:
-    """What is no URL is a SettingError, everything else is an address whose requests can be made."""
+    """An invalid URL raises SettingError; any other yields valid requests."""
     try:
         address = Address.of(url, CONTRACTS)
     except SettingError:
@@ -340,30 +340,30 @@ def test_no_url_crashes(url: str) -> None:
         assert endpoint.request("7").target.startswith("/")
 
 
-# What is wrong: the complaints of users.
+# Problems.
 
 
 def test_a_web_page_under_the_wrong_prefix() -> None:
-    """A page at a path without its beginning: it says that it is one, and where JSON is found."""
+    """A web page at an incomplete path is reported, with the endpoint that returns JSON."""
     with at(served()) as base_url:
         found = ask(f"{base_url}/task/{ID}/fetch")
-    (told,) = (one for one in found.problems if one.name == "web-page")
-    assert f"JSON was found at {found.observations.origin}/mj/task/{{id}}/fetch" in told.what
+    (problem,) = (one for one in found.problems if one.name == "web-page")
+    assert f"JSON was found at {found.observations.origin}/mj/task/{{id}}/fetch" in problem.what
     assert found.relay is not None
     assert found.exit_code == 1
 
 
 def test_a_404_page_under_the_wrong_base() -> None:
-    """The same where the page comes with a 404, from a base URL that is one of another service."""
-    with at(served(elsewhere=Told(404, PAGE, "text/html"))) as base_url:
+    """A web page with status 404 below a wrong base URL is reported too."""
+    with at(served(elsewhere=Reply(404, PAGE, "text/html"))) as base_url:
         found = ask(f"{base_url}/v1", ID)
     assert "web-page" in names(found, wrong=True)
     assert found.base_url == found.observations.origin
 
 
 def test_web_pages_alone() -> None:
-    """Where there are but pages, no relay is named, and the next step is told."""
-    with at(Odd(lambda _: Told(200, PAGE, "text/html"))) as base_url:
+    """If all responses are web pages, no relay is named and no code is shown."""
+    with at(ScriptedRelay(lambda _: Reply(200, PAGE, "text/html"))) as base_url:
         found = ask(base_url, ID)
     assert names(found, wrong=True) == {"web-page"}
     assert found.relay is None
@@ -373,9 +373,9 @@ def test_web_pages_alone() -> None:
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_challenge(status: int) -> None:
-    """A page for browsers is told from a wrong path, and nothing more is sent."""
+    """A browser challenge differs from a wrong path and ends the examination."""
     page = b"<html><title>Just a moment...</title></html>"
-    relay = Odd(lambda _: Told(status, page, "text/html"))
+    relay = ScriptedRelay(lambda _: Reply(status, page, "text/html"))
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert "challenge" in names(found, wrong=True)
@@ -383,29 +383,29 @@ def test_a_challenge(status: int) -> None:
 
 
 def test_a_gateways_404_in_json() -> None:
-    """JSON that says 404 at the pasted path is no missing task: the path is wrong."""
-    gateway = Told(404, b'{"error":{"message":"Invalid URL","type":"invalid_request_error"}}')
+    """A 404 in JSON at the given path is a wrong path, not a missing task."""
+    gateway = Reply(404, b'{"error":{"message":"Invalid URL","type":"invalid_request_error"}}')
     with at(served(elsewhere=gateway)) as base_url:
         found = ask(f"{base_url}/v1", ID)
         assert "wrong-path" in names(found, wrong=True)
         assert found.relay is not None
         assert found.base_url == base_url
-    with at(Odd(lambda _: gateway)) as base_url:
+    with at(ScriptedRelay(lambda _: gateway)) as base_url:
         found = ask(base_url, ID)
     assert found.relay is None
     assert "wrong-path" in names(found, wrong=True)
 
 
 def test_a_closing_slash() -> None:
-    """A pasted slash that leads to a redirect is told, and the path without it is found."""
+    """A trailing slash that causes a redirect is reported, and the path without it is found."""
     inner = served()
 
-    def answer(asked: Asked) -> Told:
+    def answer(asked: Received) -> Reply:
         if asked.target.endswith("/"):
-            return Told(301, b"", None, (("location", asked.target.rstrip("/")),))
+            return Reply(301, b"", None, (("location", asked.target.rstrip("/")),))
         return inner.answer(asked)
 
-    relay = Odd(answer)
+    relay = ScriptedRelay(answer)
     with at(relay) as base_url:
         found = ask(f"{base_url}{PATH}/")
     assert names(found, wrong=True) == {"trailing-slash"}
@@ -414,8 +414,8 @@ def test_a_closing_slash() -> None:
 
 
 def test_redirects_are_not_followed() -> None:
-    """A redirect to another host ends the examination, and no request nor key goes there."""
-    relay = Odd(lambda _: Told(302, b"", None, (("location", "http://127.0.0.1:9/stolen?key=x"),)))
+    """A redirect to another host ends the examination; nothing is sent there."""
+    relay = ScriptedRelay(lambda _: Reply(302, b"", None, (("location", "http://127.0.0.1:9/stolen?key=x"),)))
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert names(found, wrong=True) == {"redirect"}
@@ -424,26 +424,26 @@ def test_redirects_are_not_followed() -> None:
 
 
 def test_an_empty_body_for_an_unknown_id() -> None:
-    """A known id that is answered with nothing is unknown there; that it comes empty is told too."""
-    with at(Odd(lambda _: Told(200, b"", None))) as base_url:
+    """An empty response means an unknown task, and its emptiness is noted."""
+    with at(ScriptedRelay(lambda _: Reply(200, b"", None))) as base_url:
         found = ask(base_url, ID)
     assert "unknown-task" in names(found, wrong=True)
     assert "empty-missing" in names(found, wrong=False)
 
 
 def test_a_task_that_was_lost() -> None:
-    """An id that the relay does not know, in the words of its contract, with what it says."""
+    """A missing task is reported with the relay's message."""
     with at(served()) as base_url:
         found = ask(base_url, "1730621826000000")
-    (told,) = (one for one in found.problems if one.wrong)
-    assert told.name == "unknown-task"
-    assert "task_no_found" in told.what
+    (problem,) = (one for one in found.problems if one.wrong)
+    assert problem.name == "unknown-task"
+    assert "task_no_found" in problem.what
     assert found.exit_code == 1
 
 
 @pytest.mark.parametrize(("status", "progress"), [("SUBMITTED", "0%"), ("IN_PROGRESS", "85%")])
 def test_a_task_that_is_stuck(status: str, progress: str) -> None:
-    """A task that is hours old and not done is stuck; one that is young is not."""
+    """An unfinished task is stuck after hours, not after minutes."""
     for age, stuck in ((timedelta(hours=5), True), (timedelta(minutes=2), False)):
         submitted = int((datetime.now(UTC) - age).timestamp() * 1000)
         task = fresh(
@@ -457,35 +457,35 @@ def test_a_task_that_is_stuck(status: str, progress: str) -> None:
 
 
 def test_a_failed_task_with_a_picture() -> None:
-    """A failure is told with its reason, and that there is a picture all the same; the relay is well."""
+    """A failed task is a note with its reason and its picture."""
     with at(served(fresh(status="FAILURE", failReason="任务超时"))) as base_url:
         found = ask(base_url, ID)
-    (told,) = found.problems
-    assert told.name == "failed"
-    assert "任务超时" in told.what
-    assert "picture" in told.what
+    (problem,) = found.problems
+    assert problem.name == "failed"
+    assert "任务超时" in problem.what
+    assert "picture" in problem.what
     assert found.exit_code == 0
 
 
 def test_a_video_that_is_missing() -> None:
-    """A task that has succeeded without any link is told."""
+    """A succeeded task without links is reported."""
     with at(served(fresh(imageUrl=""))) as base_url:
         assert names(ask(base_url, ID), wrong=True) == {"no-media"}
 
 
 def test_a_key_in_the_wrong_header() -> None:
-    """Where the likeliest header is refused and another one is not, both are told, and the scheme."""
+    """A refused and an accepted header are both reported, with the scheme."""
     with at(served(header="mj-api-secret", value=KEY)) as base_url:
         found = ask(base_url, ID)
-    (told,) = found.problems
-    assert told.name == "wrong-header"
-    assert "mj-api-secret" in told.then
+    (problem,) = found.problems
+    assert problem.name == "wrong-header"
+    assert "mj-api-secret" in problem.then
     assert found.scheme == "secret"
     assert found.exit_code == 0
 
 
 def test_a_refused_key() -> None:
-    """A key that is accepted nowhere is told with all places where it was sent, which are three at most."""
+    """A refused key is reported with the headers that were tried, at most three."""
     relay = served(value="another key")
     with at(relay) as base_url:
         found = ask(base_url, ID)
@@ -496,51 +496,53 @@ def test_a_refused_key() -> None:
 
 
 def test_without_a_key() -> None:
-    """Where a key is wanted and none was given, it says so, and where it would go."""
+    """A missing key is reported with its likely header."""
     relay = served()
     with at(relay) as base_url:
         found = ask(base_url, ID, key=None)
-    (told,) = found.problems
-    assert told.name == "no-key"
-    assert "Authorization" in told.then
+    (problem,) = found.problems
+    assert problem.name == "no-key"
+    assert "Authorization" in problem.then
     assert not any("authorization" in one.headers for one in relay.asked)
 
 
 def test_a_limited_key() -> None:
-    """A 403 on a mere fetch is told as what it is: a key with limits."""
-    relay = Odd(lambda asked: Told(403, LIMITED) if asked.target == PATH else Told(200, PAGE, "text/html"))
+    """A 403 for a fetch is reported as a restricted key."""
+    relay = ScriptedRelay(
+        lambda asked: Reply(403, LIMITED) if asked.target == PATH else Reply(200, PAGE, "text/html")
+    )
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert names(found, wrong=True) == {"forbidden"}
     assert found.exit_code == 1
 
 
-def test_a_stranger_who_is_told_403() -> None:
-    """A 403 to those without a key says nothing against the key that is accepted."""
+def test_a_403_without_a_key() -> None:
+    """A 403 without a key is no problem of an accepted key."""
     inner = served()
 
-    def answer(asked: Asked) -> Told:
-        return inner.answer(asked) if "authorization" in asked.headers else Told(403, LIMITED)
+    def answer(asked: Received) -> Reply:
+        return inner.answer(asked) if "authorization" in asked.headers else Reply(403, LIMITED)
 
-    with at(Odd(answer)) as base_url:
+    with at(ScriptedRelay(answer)) as base_url:
         assert names(ask(base_url, ID)) == set()
         assert names(ask(base_url, ID, key=None)) == {"no-key"}
 
 
-def test_what_comes_elsewhere_is_not_held_against_the_relay() -> None:
-    """Trouble at a path that is not the relay's is none of its own; trouble with an unknown id is."""
-    elsewhere = Told(502, b"{}")
+def test_errors_at_other_paths_are_ignored() -> None:
+    """A 5xx at another path is ignored; a 5xx for an unknown id is reported."""
+    elsewhere = Reply(502, b"{}")
     with at(served(prefix="/x", elsewhere=elsewhere)) as base_url:
         assert names(ask(f"{base_url}/x/mj/submit/imagine", ID)) == {"unavailable"}  # as it was pasted
         assert names(ask(f"{base_url}/x", ID)) == set()
     inner = served()
-    failing = Odd(lambda asked: inner.answer(asked) if PATH in asked.target else Told(500, b"{}"))
+    failing = ScriptedRelay(lambda asked: inner.answer(asked) if PATH in asked.target else Reply(500, b"{}"))
     with at(failing) as base_url:
         assert names(ask(base_url, ID)) == {"unavailable"}
 
 
 def test_the_key_goes_into_three_headers_at_most() -> None:
-    """However many contracts there are, each with a path and a header of its own."""
+    """The limit holds if each contract has its own path and header."""
     several = []
     for number in range(5):
         item = {"get": {**RELAY.operation, "security": [{"own": []}]}}
@@ -552,7 +554,7 @@ def test_the_key_goes_into_three_headers_at_most() -> None:
             "components": {**RELAY.document["components"], "securitySchemes": schemes},
         }
         several.append(Contract(f"way{number}", document, RELAY.source))
-    relay = Odd(lambda _: Told(404, b"{}"))
+    relay = ScriptedRelay(lambda _: Reply(404, b"{}"))
     with at(relay) as base_url:
         examine(base_url, several, redactor=Redactor(KEY), key=KEY, task_id=ID)
     sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
@@ -561,9 +563,9 @@ def test_the_key_goes_into_three_headers_at_most() -> None:
 
 
 def test_an_open_relay() -> None:
-    """A relay that serves strangers is told, for then nothing is known of the key."""
+    """A relay that serves requests without a key is reported."""
     with at(
-        Odd(lambda asked: Told(200, fresh()) if asked.target == PATH else Told(400, MISSING))
+        ScriptedRelay(lambda asked: Reply(200, fresh()) if asked.target == PATH else Reply(400, MISSING))
     ) as base_url:
         found = ask(base_url, ID)
     assert "open" in names(found, wrong=False)
@@ -572,7 +574,7 @@ def test_an_open_relay() -> None:
 
 @pytest.mark.parametrize("host", ["localhost:3000", "10.0.0.7", "[::1]:8080"])
 def test_links_to_localhost(host: str) -> None:
-    """Links that lead to a machine of the relay's own are told; a link on the relay itself is none."""
+    """Links to private addresses are reported; a link to the relay itself is not."""
     with at(served(body(imageUrl=f"http://{host}/mj/image/{ID}"))) as base_url:
         assert names(ask(base_url, ID), wrong=True) == {"local-links"}
     relay = served()
@@ -583,7 +585,7 @@ def test_links_to_localhost(host: str) -> None:
 
 
 def test_expired_links() -> None:
-    """A link that is signed until yesterday is dead, one until tomorrow is not; its query is not shown."""
+    """A link is expired if its signature ended yesterday; its query is never shown."""
     for days, expected in ((-1, {"expired-links"}), (1, set())):
         end = int(time.time()) + days * 86_400
         with at(
@@ -596,32 +598,32 @@ def test_expired_links() -> None:
 
 @pytest.mark.parametrize(("unit", "per_second"), [("seconds", 1), ("microseconds", 1_000_000)])
 def test_seconds_for_milliseconds(unit: str, per_second: int) -> None:
-    """Times in another unit than the family's are told, in words."""
+    """Times in another unit than the contract's are reported."""
     times = {name: SHOWN[name] * per_second // 1000 for name in ("submitTime", "startTime", "finishTime")}
     with at(served(fresh(**times))) as base_url:
         assert names(ask(base_url, ID), wrong=True) == {f"{unit}-for-milliseconds"}
 
 
 def test_odd_words() -> None:
-    """A progress in words, a status that nobody knows and an id that is a number are told."""
+    """A textual progress, an unknown status and a numeric id are reported."""
     task = fresh(status="DREAMING", progress="nearly", id=int(ID))
     with at(served(task)) as base_url:
         found = ask(base_url, ID)
     assert {"odd-progress", "unknown-status", "number-id"} <= names(found)
 
 
-def test_somebody_elses_task() -> None:
-    """A task with another id than the one asked for is told."""
+def test_another_task() -> None:
+    """A task with another id than the requested one is reported."""
     with at(served(fresh(id="1730621826099999"))) as base_url:
         found = ask(base_url, ID)
     assert "wrong-task" in names(found, wrong=True)
 
 
-def test_a_relay_in_trouble() -> None:
-    """A 503 is told; a 429 ends the examination, and says how long to wait."""
-    with at(Odd(lambda _: Told(503, b"{}"))) as base_url:
+def test_an_unavailable_relay() -> None:
+    """A 503 is reported; a 429 ends the examination and is reported with its delay."""
+    with at(ScriptedRelay(lambda _: Reply(503, b"{}"))) as base_url:
         assert "unavailable" in names(ask(base_url, ID), wrong=True)
-    relay = Odd(lambda _: Told(429, b"{}", headers=(("retry-after", "17"),)))
+    relay = ScriptedRelay(lambda _: Reply(429, b"{}", headers=(("retry-after", "17"),)))
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert names(found) == {"rate-limited"}
@@ -637,8 +639,8 @@ OVERLOADED = (
 
 @pytest.mark.parametrize("status", [503, 521, 530])
 def test_an_overloaded_relay(status: int) -> None:
-    """Nothing more is sent, the key least of all, and the relay's own message is quoted."""
-    relay = Odd(lambda _: Told(status, OVERLOADED))
+    """An overload ends the examination, and the relay's message is quoted."""
+    relay = ScriptedRelay(lambda _: Reply(status, OVERLOADED))
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert names(found, wrong=True) == {"unavailable"}
@@ -647,8 +649,10 @@ def test_an_overloaded_relay(status: int) -> None:
 
 
 def test_a_relay_that_becomes_overloaded_is_not_asked_on() -> None:
-    """A 503 in the middle ends an examination too."""
-    relay = Odd(lambda asked: Told(401, REFUSED) if len(relay.asked) == 1 else Told(503, OVERLOADED))
+    """A later 503 ends the examination too."""
+    relay = ScriptedRelay(
+        lambda asked: Reply(401, REFUSED) if len(relay.asked) == 1 else Reply(503, OVERLOADED)
+    )
     with at(relay) as base_url:
         found = ask(base_url, ID)
     assert "unavailable" in names(found, wrong=True)
@@ -656,9 +660,9 @@ def test_a_relay_that_becomes_overloaded_is_not_asked_on() -> None:
 
 
 def test_a_path_that_no_contract_has() -> None:
-    """Where the answers are a family's and the path is nobody's, that is said, and no Python is promised."""
+    """Known responses at an unknown path are reported, without Python code."""
     inner = served()
-    relay = Odd(lambda asked: inner.answer(evolve(asked, target=f"/mj{asked.target}")))
+    relay = ScriptedRelay(lambda asked: inner.answer(evolve(asked, target=f"/mj{asked.target}")))
     with at(relay) as base_url:
         found = ask(f"{base_url}/task/{ID}/fetch")
     assert {"own-path", "no-contract"} <= names(found, wrong=True)
@@ -668,8 +672,8 @@ def test_a_path_that_no_contract_has() -> None:
 # No answer.
 
 
-def test_nobody_listens() -> None:
-    """A port where nobody listens is told from a name that does not resolve; both are unreachable."""
+def test_a_failed_connection() -> None:
+    """A closed port and an unknown host have different names and exit code 4."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     found = ask(f"http://127.0.0.1:{port}", ID)
@@ -680,8 +684,8 @@ def test_nobody_listens() -> None:
     assert found.exit_code == 4
 
 
-def test_tls_that_is_none() -> None:
-    """A host that speaks plain HTTP where TLS is expected is told."""
+def test_plain_http_instead_of_tls() -> None:
+    """Plain HTTP instead of TLS is reported."""
     with at(served()) as base_url:
         found = ask(base_url.replace("http:", "https:"), ID)
     assert names(found) == {"tls"}
@@ -689,7 +693,7 @@ def test_tls_that_is_none() -> None:
 
 
 def test_plain_http_is_warned_about() -> None:
-    """A key over http:// to a host that is not this machine is told."""
+    """A key over http:// to another machine is noted."""
     found = ask("http://relay.invalid", ID)
     assert "plain-http" in names(found, wrong=False)
     assert "plain-http" not in names(ask("http://relay.invalid", ID, key=None))
@@ -700,7 +704,7 @@ def test_plain_http_is_warned_about() -> None:
 
 @contextmanager
 def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does with each connection as it likes."""
+    """A server that handles each connection by a function."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stopped = threading.Event()
 
@@ -730,7 +734,7 @@ def raw(talk: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def test_a_relay_that_does_not_answer_in_time() -> None:
-    """One that says nothing costs one request's time; the rest is not sent."""
+    """A timeout ends the examination after one request."""
     with raw(lambda _: time.sleep(1)) as url:
         began = time.monotonic()
         found = ask(url, ID, timeout=0.3)
@@ -740,11 +744,11 @@ def test_a_relay_that_does_not_answer_in_time() -> None:
 
 
 def test_all_requests_together_are_bounded() -> None:
-    """However slow each answer is, all of them together take no longer than they may."""
+    """All requests together stay within the time limit."""
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.3)
-        await Odd(lambda _: Told(404, b"{}"))(scope, receive, send)
+        await ScriptedRelay(lambda _: Reply(404, b"{}"))(scope, receive, send)
 
     with at(slow) as base_url:
         began = time.monotonic()
@@ -767,7 +771,7 @@ def test_all_requests_together_are_bounded() -> None:
     ids=range(7),
 )
 def test_garbage(answer: bytes) -> None:
-    """Whatever comes, there is a diagnosis, and it names no relay."""
+    """Malformed responses lead to a diagnosis without a relay."""
     with raw(lambda connection: connection.sendall(answer)) as url:
         found = ask(url, ID, timeout=2)
     assert found.relay is None
@@ -775,9 +779,9 @@ def test_garbage(answer: bytes) -> None:
 
 
 def test_a_huge_body() -> None:
-    """A body of many megabytes is not looked into, and none of it is shown."""
+    """A huge body is neither parsed nor shown."""
     huge = b'{"id":"' + b"7" * (3 << 20) + b'"}'
-    with at(Odd(lambda _: Told(200, huge))) as base_url:
+    with at(ScriptedRelay(lambda _: Reply(200, huge))) as base_url:
         found = ask(base_url, ID)
     assert found.relay is None
     assert "no-json" in names(found)
@@ -788,8 +792,8 @@ def test_a_huge_body() -> None:
 
 
 def test_each_request_is_announced_before_it_is_sent() -> None:
-    """What is announced is what is sent, in this order, and holds no key."""
-    relay, told = served(), list[tuple[ProbeRequest, int]]()
+    """Requests are announced in order, before they are sent, and without the key."""
+    relay, problem = served(), list[tuple[ProbeRequest, int]]()
     with at(relay) as base_url:
         examine(
             base_url,
@@ -797,15 +801,15 @@ def test_each_request_is_announced_before_it_is_sent() -> None:
             redactor=Redactor(KEY),
             key=KEY,
             task_id=ID,
-            announce=lambda step: told.append((step, len(relay.asked))),
+            announce=lambda step: problem.append((step, len(relay.asked))),
         )
-    assert [number for _, number in told] == list(range(len(relay.asked)))
-    assert [step.request.target for step, _ in told] == [one.target for one in relay.asked]
-    assert KEY not in "".join(str(step) + repr(step.request.headers) for step, _ in told)
+    assert [number for _, number in problem] == list(range(len(relay.asked)))
+    assert [step.request.target for step, _ in problem] == [one.target for one in relay.asked]
+    assert KEY not in "".join(str(step) + repr(step.request.headers) for step, _ in problem)
 
 
 def test_the_batch_endpoint_is_asked_once_and_last() -> None:
-    """The one POST is the batch operation's, with the known id, and comes last."""
+    """The only POST is the batch operation with the known id, and it is last."""
     relay = served()
     with at(relay) as base_url:
         found = ask(base_url, ID)
@@ -815,7 +819,7 @@ def test_the_batch_endpoint_is_asked_once_and_last() -> None:
 
 
 def test_no_request_is_sent_twice() -> None:
-    """A relay that closes each connection without an answer gets one request."""
+    """A relay that closes the connection receives one request."""
     seen = list[int]()
     with raw(lambda _: seen.append(1)) as url:
         ask(url, ID)
@@ -827,22 +831,22 @@ def environment(key: str | None = KEY) -> dict[str, str]:
     return {"PATH": "", "COLUMNS": "100"} | ({} if key is None else {"MJRELAY_API_KEY": key})
 
 
-def echoing(asked: Asked) -> Told:
-    """A relay that repeats the key in every form, in header, body and link."""
+def echoing(asked: Received) -> Reply:
+    """Respond with the key in every form, in header, body and link."""
     secret = asked.headers.get("authorization", "").removeprefix("Bearer ")
     if not secret:
-        return Told(401, REFUSED)
+        return Reply(401, REFUSED)
     forms = f"{secret} {quote(secret)} {base64.b64encode(secret.encode()).decode()}"
     task = body(
         imageUrl=f"http://localhost:3000/{secret}", status=f"S {forms}", failReason=forms, **{secret: 1}
     )
-    return Told(200, task, headers=(("x-echo", secret), ("location", f"/{secret}")))
+    return Reply(200, task, headers=(("x-echo", secret), ("location", f"/{secret}")))
 
 
 @pytest.mark.parametrize("form", ["pretty", "json"])
 def test_no_output_holds_the_key(form: str) -> None:
-    """Whatever the relay echoes, neither stdout nor stderr holds the key."""
-    with at(Odd(echoing)) as base_url:
+    """An echoed key appears neither on stdout nor on stderr."""
+    with at(ScriptedRelay(echoing)) as base_url:
         done = forked.run(["doctor", base_url, "--task", ID, "--format", form], environment())
     shown = done.stdout + done.stderr
     assert done.returncode == 1, done.stderr
@@ -852,13 +856,13 @@ def test_no_output_holds_the_key(form: str) -> None:
     assert "local-links" in done.stdout
 
 
-def test_the_command_tells_all_of_it() -> None:
-    """The text holds what was found, the three lines of Python and the command; the JSON is as promised."""
+def test_the_command_prints_text_and_json() -> None:
+    """The text contains the Python code and the command; the JSON fits its schema."""
     with at(served()) as base_url:
         pretty = forked.run(["doctor", f"{base_url}{PATH}", "--format", "pretty"], environment())
-        told = forked.run(["doctor", base_url, "--task", ID, "--json"], environment())
-    assert pretty.returncode == told.returncode == 0, pretty.stderr + told.stderr
-    data = json.loads(told.stdout)
+        problem = forked.run(["doctor", base_url, "--task", ID, "--json"], environment())
+    assert pretty.returncode == problem.returncode == 0, pretty.stderr + problem.stderr
+    data = json.loads(problem.stdout)
     SHAPE.validate(data)
     assert data["python"] == [
         "from mjrelay import Relay",
@@ -873,7 +877,7 @@ def test_the_command_tells_all_of_it() -> None:
 
 
 def test_exit_codes() -> None:
-    """0 understood and well, 1 something is wrong, 2 wrong usage, 4 no answer: as the help says."""
+    """The exit codes are those of the help: 0, 1, 2 and 4."""
     with at(served()) as base_url:
         assert forked.run(["doctor", base_url, "--task", ID], environment()).returncode == 0
         assert forked.run(["doctor", base_url, "--task", "1"], environment()).returncode == 1
@@ -888,12 +892,14 @@ def test_exit_codes() -> None:
     assert "0 identified and healthy, 1 a problem was found" in " ".join(shown.split())
 
 
-def test_a_contract_of_ones_own_is_compared(tmp_path: Any) -> None:
-    """A contract that is not packaged is scored like the others, and named where it fits."""
+def test_a_users_contract_is_compared(tmp_path: Any) -> None:
+    """A user's contract is scored like the others, and named if it fits."""
     text = RELAY.source.read_text(encoding="utf-8").replace("/mj/task/{id}/fetch", "/my/jobs/{id}")
     file = tmp_path / "mine.yaml"
     file.write_text(text, encoding="utf-8")
-    relay = Odd(lambda asked: Told(200, fresh()) if asked.target == f"/my/jobs/{ID}" else Told(404, b"{}"))
+    relay = ScriptedRelay(
+        lambda asked: Reply(200, fresh()) if asked.target == f"/my/jobs/{ID}" else Reply(404, b"{}")
+    )
     with at(relay) as base_url:
         done = forked.run(
             ["doctor", base_url, "--task", ID, "--json", "--contract", str(file)], environment()
@@ -913,7 +919,7 @@ _EXAMPLES = [example for one in CONTRACTS for example in one.examples.values()]
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """A body of a relay's: JSON of any kind, an example with some values changed, or bytes."""
+    """Draw a body: JSON, an example with changed values, or bytes."""
     document: Any = draw(_JSON)
     if draw(st.booleans()):
         document = dict(draw(st.sampled_from(_EXAMPLES)))
@@ -929,7 +935,7 @@ _LOCATIONS = st.sampled_from(["/", "//x", "http://127.0.0.1", "https://other/x",
 
 @st.composite
 def exchanges(draw: st.DrawFn) -> Exchange:
-    """Any answer, or none."""
+    """Draw an exchange, with or without a response."""
     status = draw(st.none() | st.integers(100, 999) | st.sampled_from([200, 301, 400, 401, 403, 404, 503]))
     headers = (("content-type", draw(_TYPES)), ("location", draw(_LOCATIONS)))
     failure = "no answer" if status is None else draw(_FAILURES)
@@ -938,8 +944,8 @@ def exchanges(draw: st.DrawFn) -> Exchange:
 
 @settings(max_examples=60)
 @given(data=st.data(), keyed=st.booleans(), named=st.sampled_from([None, ID]))
-def test_no_answers_crash_it(data: st.DataObject, keyed: bool, named: str | None) -> None:
-    """Whatever a relay answers, the plan keeps its bounds and ends in a diagnosis of the promised shape."""
+def test_no_response_crashes_it(data: st.DataObject, keyed: bool, named: str | None) -> None:
+    """Any responses lead to a valid diagnosis within the request limits."""
     plan = Plan(Address.of("http://127.0.0.1/x", CONTRACTS), CONTRACTS, named, keyed)
     steps, sent = plan.steps(), list[ProbeRequest]()
     step = next(steps, None)
@@ -961,7 +967,7 @@ def test_no_answers_crash_it(data: st.DataObject, keyed: bool, named: str | None
 @settings(max_examples=30)
 @given(document=_JSON)
 def test_any_document_is_compared(document: Any) -> None:
-    """Likeness and example_similarity are parts of one, whatever is compared."""
+    """Similarity and example_similarity are parts of one, whatever is compared."""
     for one in CONTRACTS:
         alike = similarity(one, document)
         assert alike is not None
@@ -983,21 +989,21 @@ def test_examples_fit_their_own_contract() -> None:
 
 
 def test_nothing_is_ranked_by_nothing() -> None:
-    """Where no relay was found every contract has 0, in the order of their names at last."""
+    """Without a relay every contract has the score 0."""
     plan = Plan(Address.of("http://127.0.0.1", CONTRACTS), CONTRACTS, None, keyed=False)
     assert {one.value for one in rank(plan.observations, CONTRACTS)} == {0.0}
 
 
 @given(st.text(max_size=40))
 def test_a_random_id_id_is_another_one(pattern: str) -> None:
-    """It is never the one that it is made after, the same each time, and long enough."""
+    """A random id differs from its pattern, is repeatable, and is long enough."""
     assert random_id(pattern) != pattern
     assert random_id(pattern) == random_id(pattern)
     assert len(random_id(pattern)) >= 12
 
 
-def test_outcomes_of_statuses() -> None:
-    """How much an outcome says for a path: a task most, a page nothing."""
+def test_the_strength_of_response_kinds() -> None:
+    """A task is the strongest evidence for a path; a web page is none."""
     ordered = sorted(ResponseKind, key=lambda one: -one.strength)
     assert ordered[0] is ResponseKind.TASK
     assert ResponseKind.PAGE.strength == ResponseKind.NO_RESPONSE.strength == 0

@@ -1,4 +1,4 @@
-"""A file of results that outlives the run: one JSON object on each line, written by one process at a time."""
+"""A JSON Lines file of results, written by one process at a time, from which a run can be resumed."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ _WORDS = frozenset(State)
 
 
 class ResultsError(MjrelayError):
-    """A file cannot take results."""
+    """A results file cannot be used."""
 
 
 class Results:
     """
-    The results in a file, and those that are added to it. Threads may share it.
+    A results file, open for appending. Thread-safe.
 
-    ``ended`` holds the state of each task of ``relay`` that stands in it as ended; with ``files`` only where
-    its line holds what was downloaded. Of several lines of a task the last one is its result. A line that was
-    broken off when a run was killed is cut off, for ``torn`` bytes. Raises `ResultsError`, and leaves the
-    file as it is, where it holds anything else or another process writes to it.
+    ``ended`` maps the ended tasks of ``relay`` in the file to their states; with ``files``, only those with
+    downloaded files. The last line of a task counts. An incomplete last line, left by a killed run, is
+    removed; ``torn`` is its size in bytes.
+
+    Raises:
+        ResultsError: The file contains other data, or another process writes to it. It is not changed.
+
     """
 
     def __init__(self, path: Path, relay: str, *, files: bool = False) -> None:
@@ -64,13 +67,13 @@ class Results:
             raise
 
     def add(self, result: dict[str, Any]) -> None:
-        """Add a result, in one piece; raises `ResultsError` where it does not fit on the disk."""
+        """Append a result atomically; raises `ResultsError` if the disk is full."""
         line = json_text(result).encode("utf-8", "backslashreplace") + b"\n"
         with self._lock:
             self._append(line)
 
     def close(self) -> None:
-        """Let another process write, once what is being written is."""
+        """Close the file after the current write, so that another process may write."""
         with self._lock:
             if self._file >= 0:
                 os.close(self._file)
@@ -119,26 +122,26 @@ class Results:
         return next((pid for pid in held if int(pid) > 0), None)
 
     def _read(self) -> None:
-        """Take what stands in the file, and mend its end."""
+        """Read the file, and repair an incomplete last line."""
         tail, good = b"", 0
         with open(self._file, "rb", closefd=False) as lines:
             for number, line in enumerate(lines, 1):
                 if line.endswith(b"\n"):
                     good += len(line)
                     if line.strip() and not self._note(line):
-                        raise self._error(f"line {number} is no task; name a file that this command wrote")
+                        raise self._error(f"line {number} is not a task; name a file that this command wrote")
                 else:
                     tail = line
-        if tail and self._note(tail):  # all of it, but for the line's end
+        if tail and self._note(tail):  # complete, except for the line break
             self._append(b"\n")
         elif tail:
-            if not _broken_off(tail):
-                raise self._error("it ends in what is no task; name a file that this command wrote")
+            if not _is_incomplete(tail):
+                raise self._error("its last line is not a task; name a file that this command wrote")
             os.ftruncate(self._file, good)
             self.torn = len(tail)
 
     def _note(self, line: bytes) -> bool:
-        """Take a line; whether it is a task."""
+        """Record a line. Return whether it is a task."""
         try:
             result = json.loads(line)
         except (ValueError, RecursionError):
@@ -155,8 +158,8 @@ class Results:
         return ResultsError(f"{self._path}: {message}")
 
 
-def _broken_off(tail: bytes) -> bool:
-    """Whether it is the beginning of a line of ours, and not all of something else."""
+def _is_incomplete(tail: bytes) -> bool:
+    """Return whether it is the beginning of a result, and not a complete JSON value."""
     if not (tail.startswith(_BEGINNING) or _BEGINNING.startswith(tail)):
         return False
     try:
