@@ -105,6 +105,10 @@ def test_the_package_is_complete() -> None:
         for name in ("mjrelay", "mjrelay_clients", "mjrelay_codegen", "mjrelay_conformance")
     }
     wanted |= {
+        f"mjrelay_conformance/report/page/{name}"
+        for name in ("page.html", "page.css", "record.js", "elements.js", "sections.js", "page.js")
+    }
+    wanted |= {
         "mjrelay_codegen/templates/model.py.jinja",
         "mjrelay_codegen/templates/LICENSE-openapi-python-client",
     }

@@ -24,8 +24,8 @@ from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.replay.driver import ReplayOptions, replay_traffic
 from mjrelay_conformance.replay.files import TrafficError
-from mjrelay_conformance.report.document import judged as judgements
-from mjrelay_conformance.report.document import read_record
+from mjrelay_conformance.report.document import RunReport
+from mjrelay_conformance.report.reading import read_record
 from rich.console import Console
 from sampled import sampled
 
@@ -348,7 +348,7 @@ def test_a_long_recording_makes_a_record_that_can_be_read(
     left = len(recording.entries) - len(exchanges)
     assert f"judged, but not in the record, which is full: {left} exchanges" in "\n".join(document["told"])
     assert (tmp_path / "out" / "results.json").stat().st_size < 155_000
-    assert [one.name for one in judgements(read_record(tmp_path / "out"))] == ["apiai"]
+    assert [one.name for one in RunReport.of(read_record(tmp_path / "out")).relays] == ["apiai"]
 
 
 def test_an_exchange_too_large_for_a_record_leaves_its_findings(

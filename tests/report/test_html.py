@@ -199,7 +199,7 @@ def test_accepted_findings_stand_apart(opened: Callable[..., Opened]) -> None:
     view = opened(document)
     assert view.shown("findings").filter(has_text="fetch/200/times").count() == 0
     said = view.page.locator("#accepted").inner_text()
-    for text in (*line.values(), *gone.values(), "GONE"):
+    for text in (*line.values(), *gone.values(), "PASSES"):
         assert text in said
     assert view.page.locator("#relays [hidden]").count() == 1  # nothing but the line for no relay at all
 
@@ -231,7 +231,7 @@ def test_filters(opened: Callable[..., Opened]) -> None:
     view.choose("relay", "apiai")
     view.choose("outcome", "fail")
     assert view.shown("findings").count() == 0
-    assert "fits the filters" in view.page.locator("#findings").inner_text()
+    assert "matches the filters" in view.page.locator("#findings").inner_text()
 
 
 def test_a_cell_of_the_matrix_filters(opened: Callable[..., Opened]) -> None:
@@ -267,9 +267,9 @@ def test_an_exchange_opens(opened: Callable[..., Opened]) -> None:
     ):
         assert text in said
     task = json.loads(exchange["body"]["text"])
-    body = item.get_by_role("region", name="Answer").locator("pre")
+    body = item.get_by_role("region", name="Response").locator("pre")
     assert json.loads(body.inner_text()) == task
-    item.get_by_role("region", name="Answer").get_by_role("button", name="as sent").click()
+    item.get_by_role("region", name="Response").get_by_role("button", name="as sent").click()
     assert body.inner_text() == exchange["body"]["text"]
 
 
@@ -359,7 +359,7 @@ def test_hostile_answers_do_no_harm(opened: Callable[..., Opened]) -> None:
         assert text in said
     long = view.page.locator("#exchange-2").get_by_role("button", name="show all (1,000,004 characters)")
     long.click()
-    assert view.page.locator("#exchange-2").get_by_role("region", name="Answer").inner_text().count(mega) == 1
+    assert view.page.locator("#exchange-2").get_by_role("region", name="Response").inner_text().count(mega) == 1
     view.choose("q", "onerror")
     made = view.page.evaluate(
         "[document.images.length, document.scripts.length, "
@@ -407,7 +407,7 @@ def test_chinese_is_shown(opened: Callable[..., Opened]) -> None:
     assert view.shown("exchanges").count() == 1
     view.page.locator("#exchange-1 summary").click()
     assert view.page.locator("#exchange-1").get_by_text("任务已完成").count() == 1
-    body = view.page.locator("#exchange-1").get_by_role("region", name="Answer").locator("pre")
+    body = view.page.locator("#exchange-1").get_by_role("region", name="Response").locator("pre")
     assert "一只小猫" in body.inner_text()
     assert body.get_by_text("水彩画").get_attribute("lang") == "zh-Hans"
     assert view.page.get_by_text("任务", exact=True).first.get_attribute("lang") == "zh-Hans"
