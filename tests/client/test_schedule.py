@@ -69,7 +69,7 @@ def test_batches_take_a_fiftieth_of_the_requests(law: str, relay: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "relay", [Refreshing(15, 15.2), Refreshing(15, 15.4), Refreshing(15, 15, wavers=0.5)]
+    "relay", [Refreshing(15, 15.2), Refreshing(15, 15.4), Refreshing(15, 15, variation=0.5)]
 )
 @pytest.mark.parametrize("law", ["linear", "none"])
 def test_drifting_intervals_are_followed(law: str, relay: Refreshing) -> None:
@@ -80,7 +80,7 @@ def test_drifting_intervals_are_followed(law: str, relay: Refreshing) -> None:
     assert measured["p95"] <= measured["fixed_p95"]
 
 
-@pytest.mark.parametrize("relay", [Refreshing(15), Refreshing(15, 18), Refreshing(15, 15, wavers=3)])
+@pytest.mark.parametrize("relay", [Refreshing(15), Refreshing(15, 18), Refreshing(15, 15, variation=3)])
 @pytest.mark.parametrize("law", ["linear", "jumps", "stalls"])
 def test_a_contract_that_errs_about_the_interval_costs_little(law: str, relay: Refreshing) -> None:
     """A relay that refreshes at other times than its contract says is asked less often and hardly later."""
