@@ -62,8 +62,8 @@ def shapes(size: int) -> dict[str, bytes]:
         "long numbers": several(b"7" * 4300),
         "whitespace": b" " * (size - 2) + b"[]",
         "whitespace between values": several(b"0" + b" " * 100),
-        "a truncated string": b'"' + b"a" * (size - 1),
-        "a truncated list": several(b'"' + b"a" * 98 + b'"')[:-1],
+        "a string that breaks off": b'"' + b"a" * (size - 1),
+        "a list that breaks off": several(b'"' + b"a" * 98 + b'"')[:-1],
     }
 
 

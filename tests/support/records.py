@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BODY = {"size": 2, "sha256": "0" * 64, "text": "{}"}
 FAILS = {"outcome": "fail", "expected": "a time in milliseconds", "actual": "1730621826"}
 BREAKOUTS = [
-    "`", "``", "```", "~~~~", "|", "\\|", "\\", "\n", "\n\n", "\r\n", "# ", "- ", "> ", "    ", "@somebody",
+    "`", "``", "```", "~~~~", "|", "\\|", "\\", "\n", "\n\n", "\r\n", "# ", "- ", "> ", "    ", "@user",
     "#1", "[a](http://b)", "![a](//b)", "<script>alert(1)</script>", "<!--", "-->",
     "</code></summary></details>",
     "]]>", "&lt;", "&#64;", '"', "'", "http://b.test", "www.b.test", "\x1b[31m", "\x00", "\x9b", "\u202e",
