@@ -107,3 +107,10 @@ def bench(session: nox.Session) -> None:
     """Measure the face against what its users would use instead; prints ratios, judges nothing."""
     session.install(".[all]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Make the pictures in docs/ from runs against mocks; needs Chromium."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("python", "tests/make_pictures.py", *session.posargs)
