@@ -84,8 +84,8 @@ def _compare_base_install(effort: Effort) -> dict[str, Timing]:
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout)
-    return {timing["name"]: Timing(timing["name"], tuple(timing["rounds"])) for timing in told}
+    timings_json = json.loads(done.stdout)
+    return {timing["name"]: Timing(timing["name"], tuple(timing["rounds"])) for timing in timings_json}
 
 
 def _reading(relay: Relay, sent: bytes, fields: tuple[str, ...]) -> Callable[[], object]:

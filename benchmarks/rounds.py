@@ -87,7 +87,7 @@ def interleave(
         for contender in (*contenders[first:], *contenders[:first]):
             gc.collect()
             started = timer()
-            told = contender.run()
-            taken = timer() - started if told is None else told
+            seconds = contender.run()
+            taken = timer() - started if seconds is None else seconds
             seconds[contender.name].append(taken / contender.operations)
     return {name: Timing(name, tuple(taken)) for name, taken in seconds.items()}

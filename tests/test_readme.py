@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from importlib import metadata
 from pathlib import Path
 
+import forked
 import pytest
 from mjrelay_conformance.drivers.plan import PROFILES
 from mjrelay_conformance.judging.verdicts import Verdict
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
-from typer.main import get_command
 
-from mjrelay.cli import app
 from mjrelay.contract.loading import load_contract, relay_names
 
 ROOT = Path(__file__).parent.parent
@@ -69,8 +69,8 @@ def test_the_tables_match_the_code() -> None:
     profiles = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", conformance, re.MULTILINE)
     assert {name: int(maximum) for name, maximum in profiles} == PROFILES
     commands = re.findall(r"^\| `mjrelay (\w+)` \|", PAGES["docs/cli.md"], re.MULTILINE)
-    command = get_command(app)
-    assert commands == command.list_commands(command.make_context("mjrelay", ["relays"]))
+    listed = forked.run(["--help"], {**os.environ, "COLUMNS": "80"}).stdout.partition("Commands")[2]
+    assert commands == re.findall(r"^[\u2502 ]{1,3}([a-z]+)  +\S", listed, re.MULTILINE)
 
 
 def test_links_exist() -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WORD = "nobody"
+WORD, INSTEAD = next(
+    iter(tomllib.loads((ROOT / "words.toml").read_text(encoding="utf-8"))["instead"].items())
+)
+PHRASE = ("is", "told")
 
 
 @pytest.fixture
@@ -47,12 +50,12 @@ def check(folder: Path, *arguments: str) -> tuple[int, str]:
 def test_a_listed_word_is_found(copy: Path) -> None:
     """Each word is reported with file, line and replacement, across line breaks and comment signs too."""
     assert check(copy) == (0, "")
-    (copy / "new.py").write_text(f"# one\n# {WORD.title()} is\n# told\n", encoding="utf-8")
+    (copy / "new.py").write_text(f"# one\n# {WORD.title()}\n# {PHRASE[0]}\n# {PHRASE[1]}\n", encoding="utf-8")
     code, output = check(copy)
     assert code == 1
     assert output.splitlines() == [
-        f"new.py:2: {WORD.title()}: write no user, no caller; or say what is missing instead",
-        "new.py:2: is told: write reported, shown, printed instead",
+        f"new.py:2: {WORD.title()}: write {INSTEAD} instead",
+        f"new.py:3: {' '.join(PHRASE)}: write reported, shown, printed instead",
     ]
 
 
