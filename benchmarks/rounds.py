@@ -87,7 +87,7 @@ def interleave(
         for contender in (*contenders[first:], *contenders[:first]):
             gc.collect()
             started = timer()
-            seconds = contender.run()
-            taken = timer() - started if seconds is None else seconds
+            returned = contender.run()
+            taken = timer() - started if returned is None else returned
             seconds[contender.name].append(taken / contender.operations)
     return {name: Timing(name, tuple(taken)) for name, taken in seconds.items()}
