@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import fields, frozen
 
-from mjrelay_conformance.judging import CHECKS
+from mjrelay_conformance.checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
