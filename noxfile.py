@@ -52,10 +52,11 @@ def drift(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the contracts, the overlays, the import directions, and the style of the code."""
+    """Check contracts, overlays, import directions, code style and wording."""
     session.install("-e", ".[codegen]", *group("lint"))
     session.run("python", "-m", "mjrelay_codegen", "lint", *session.posargs)
     session.run("lint-imports", "--no-logo")
+    session.run("python", ".ci/check_words.py")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -106,3 +107,10 @@ def bench(session: nox.Session) -> None:
     """Measure the face against what its users would use instead; prints ratios, judges nothing."""
     session.install(".[all]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Make the pictures in docs/ from runs against mocks; needs Chromium."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("python", "tests/make_pictures.py", *session.posargs)

@@ -1,1 +1,1 @@
-"""Measurements of what mjrelay promises; each module runs on its own and gives its rows as plain data."""
+"""Benchmarks. Each module has `measure`, which returns its rows as plain data."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME…] [--quick] [--output FILE.json]``; no figure makes it fail."""
+"""``python -m benchmarks [NAME…] [--quick] [--output FILE.json]``; no result makes it fail."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NAMES = ("fetch", "flight", "decode", "start", "memory", "bodies", "monitor", "s
 
 
 def main() -> None:
-    """Measure what is asked for, print the table, and write the JSON."""
+    """Run the named benchmarks, print a table, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure mjrelay.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="the file for the JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
-        parser.error(f"nothing is called {min(unknown)}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown benchmark {min(unknown)}; choose from {', '.join(NAMES)}")
     progress = Console(stderr=True)
     rows = []
     for name in arguments.names or NAMES:

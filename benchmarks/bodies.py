@@ -1,4 +1,4 @@
-"""Hostile bodies: the processor time and the memory that each reader of one takes."""
+"""Hostile bodies: the CPU time and memory of each reader."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 SECONDS, BYTES = 0.5, 100_000_000
 FILE = "a recording"
-"""A whole file, which is larger than a body by its nature: up to five million values are decoded."""
+"""A whole file may be larger than a body: up to five million values are decoded."""
 JSON = (("Content-Type", "application/json"),)
 
 Reader = Callable[[bytes], object]
 
 
 def shapes(size: int) -> dict[str, bytes]:
-    """Bodies of ``size`` bytes and at most a few more, by what they consist of."""
+    """Return bodies of about ``size`` bytes, by description."""
 
     def several(item: bytes, opening: bytes = b"[", closing: bytes = b"]") -> bytes:
         return opening + b",".join([item] * (size // (len(item) + 1))) + closing
@@ -68,9 +68,9 @@ def shapes(size: int) -> dict[str, bytes]:
 
 
 def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
-    """What reads foreign bodies, by name; each takes one and may raise an error of the package."""
+    """Return the readers of foreign bodies, by name. Each takes a body and may raise `MjrelayError`."""
     found = load_contract(RELAY)
-    answers = ResponseReader(found, Redactor(KEY), found.credentials[0], largest)
+    responses = ResponseReader(found, Redactor(KEY), found.credentials[0], largest)
     known, checks = [load_contract(name) for name in relay_names()], select_checks(())
     monitor = Monitor(RELAY, api_key=KEY, on_finding=lambda _: None)
 
@@ -95,8 +95,8 @@ def readers(largest: int = LARGEST_BODY) -> dict[str, Reader]:
 
     return {
         "fetch": fetch,
-        "a batch": lambda body: answers.tasks(exchange(body), [ID, "2"]),
-        "a callback": answers.read,
+        "a batch": lambda body: responses.tasks(exchange(body), [ID, "2"]),
+        "a callback": responses.read,
         "the suite": judge,
         "the doctor": lambda body: classify(exchange(body), ID, known),
         "the monitor": watch,
@@ -114,18 +114,18 @@ def fetch(body: bytes) -> object:
     packed = gzip.compress(body, 1)
     fields = [*JSON, ("Content-Encoding", "gzip")]
 
-    def answer(_: httpx.Request) -> httpx.Response:
+    def respond(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers=fields, stream=httpx.ByteStream(packed))
 
     with (
-        httpx.Client(transport=httpx.MockTransport(answer)) as client,
+        httpx.Client(transport=httpx.MockTransport(respond)) as client,
         Relay(RELAY, KEY, base_url="http://127.0.0.1:9", client=client) as relay,
     ):
         return relay.fetch(ID)
 
 
 def measure(_: Effort) -> list[Row]:
-    """The rows of the dearest shape for each reader."""
+    """Return the most expensive body for each reader."""
     return list(_rows())
 
 
@@ -137,22 +137,22 @@ def _rows() -> Iterator[Row]:
                 continue
             costs = {shape: cost(reader, body) for shape, body in kinds.items()}
             what = f"{name}, a hostile body of {size >> 20} MiB"
-            for place, unit, bound, figure in (
-                (0, "s", SECONDS, "processor time"),
+            for index, unit, bound, figure in (
+                (0, "s", SECONDS, "CPU time"),
                 (1, "B", BYTES, "memory"),
             ):
-                worst = max(costs, key=lambda shape: costs[shape][place])
+                worst = max(costs, key=lambda shape: costs[shape][index])
                 yield Row(
                     what=f"{what}: {figure}",
-                    ours=costs[worst][place],
+                    ours=costs[worst][index],
                     unit=unit,
                     target=None if name == FILE else at_most(bound),
-                    note=f"the dearest of {len(costs)} shapes: {worst}",
+                    note=f"the most expensive of {len(costs)} shapes: {worst}",
                 )
 
 
 def cost(reader: Reader, body: bytes) -> tuple[float, float]:
-    """Seconds of processor time, and bytes beyond the body at the peak, as tracemalloc counts them."""
+    """Return seconds of CPU time, and the peak memory beyond the body in bytes (tracemalloc)."""
     started = time.process_time()
     _try(reader, body)
     seconds = time.process_time() - started

@@ -1,4 +1,4 @@
-"""What other generators make of the same contract, as it is: no template, no overlay."""
+"""Clients that other generators make from the same contract, without templates and overlays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class AbsentError(Exception):
-    """A client cannot be had here, for the reason given."""
+    """A client is not available on this machine."""
 
 
 @frozen
@@ -39,15 +39,15 @@ class Stock:
 @cache
 def stock() -> Stock:
     """
-    The client that openapi-python-client makes of the contract.
+    Return the client that openapi-python-client generates from the contract.
 
-    Only the post-hooks are left out, which format the code and change nothing of what it does.
+    Post-hooks are omitted: they only format the code.
     """
-    import openapi_python_client  # noqa: PLC0415 - slow to import, and not every part asks for it
+    import openapi_python_client  # noqa: PLC0415 - slow to import, and not always needed
     from openapi_python_client.config import Config, ConfigFile, MetaType  # noqa: PLC0415 - same
     from openapi_python_client.parser.errors import ErrorLevel  # noqa: PLC0415 - same
 
-    with _workshop() as folder:
+    with _import_folder() as folder:
         config = Config.from_sources(
             ConfigFile(post_hooks=[]),
             MetaType.NONE,
@@ -57,9 +57,9 @@ def stock() -> Stock:
             output_path=folder / "stock_client",
         )
         with redirect_stdout(io.StringIO()):
-            refusals = openapi_python_client.generate(config=config)
-        # It warns of parts that it leaves out; the operation asked for below is none of them.
-        if errors := [refusal for refusal in refusals if refusal.level is ErrorLevel.ERROR]:
+            warnings = openapi_python_client.generate(config=config)
+        # Warnings concern omitted operations; the operation below is not among them.
+        if errors := [warning for warning in warnings if warning.level is ErrorLevel.ERROR]:
             raise AbsentError(f"openapi-python-client refuses: {errors}")
         package = importlib.import_module("stock_client")
         operation = importlib.import_module("stock_client.api.task.fetch_task")
@@ -70,9 +70,10 @@ def stock() -> Stock:
 @cache
 def pydantic() -> Any:
     """
-    The package that openapi-generator makes of the contract with ``-g python``; its models are pydantic's.
+    Return the package that openapi-generator makes from the contract, with pydantic models.
 
-    Raises `AbsentError` where Java, the generator or what its client imports is not installed.
+    Raises:
+        AbsentError: Java, the generator or a dependency of its client is not installed.
     """
     java = shutil.which("java")
     if java is None:
@@ -81,7 +82,7 @@ def pydantic() -> Any:
         jar = resources.files("openapi_generator_cli") / "openapi-generator.jar"
     except ModuleNotFoundError as error:
         raise AbsentError("openapi-generator-cli is not installed") from error
-    with _workshop() as folder:
+    with _import_folder() as folder:
         contract, package = folder / "openapi.json", "openapi_generator_client"
         command = [java, "-jar", str(jar), "generate", "-g", "python", "--package-name", package]
         done = subprocess.run(
@@ -99,8 +100,8 @@ def pydantic() -> Any:
 
 
 @contextmanager
-def _workshop() -> Iterator[Path]:
-    """A folder with the contract, from which modules can be imported until it goes."""
+def _import_folder() -> Iterator[Path]:
+    """Create a temporary folder with the contract, from which modules can be imported."""
     with tempfile.TemporaryDirectory(prefix="mjrelay-bench-") as name:
         folder = Path(name)
         (folder / "openapi.json").write_text(json.dumps(contract()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From a body to a task, without a network."""
+"""Decoding: from a body to a task, without a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 IN_A_ROUND = 1000
 FIVE = ("id", "state", "progress", "images", "videos", "previews", "failure")
 EVERY = (*FIVE, "status", "inputs", "buttons", "prompt", "kind", "submitted", "started", "finished", "relay")
-"""All but the raw model, which is what the stock client makes, and what is there already."""
+"""All fields except `raw`, which is the stock client's model, and those that need no decoding."""
 FIVE_READ = "bytes to Task, five fields read"
 EVERY_READ = "bytes to Task, every field read"
 STOCK = "the stock client's json() and from_dict"
@@ -32,12 +32,12 @@ BASE_INSTALL = """
 import sys
 sys.modules["orjson"] = sys.modules["msgspec"] = None
 from benchmarks import decode
-decode.tell(int(sys.argv[1]), float(sys.argv[2]))
+decode.print_timings(int(sys.argv[1]), float(sys.argv[2]))
 """
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of what is decoded, with the extra `fast` and in a process without it."""
+    """Return the rows of decoding, with the extra `fast` and in a process without it."""
     rows = []
     for how, timings, five, every in (
         ("", compare(effort), 4.0, 1.7),
@@ -53,7 +53,7 @@ def measure(effort: Effort) -> list[Row]:
 
 
 def compare(effort: Effort) -> dict[str, Timing]:
-    """The timings of decoding, in this process."""
+    """Return the timings of decoding in this process."""
     sent = body()
     response = httpx.Response(200, content=sent)
     from_dict = clients.stock().task.from_dict
@@ -70,8 +70,8 @@ def compare(effort: Effort) -> dict[str, Timing]:
         )
 
 
-def tell(rounds: int, share: float) -> None:
-    """Write what `compare` gives to stdout, for another process."""
+def print_timings(rounds: int, share: float) -> None:
+    """Write the result of `compare` to stdout, for another process."""
     timings = compare(Effort(rounds, share))
     sys.stdout.write(json.dumps([asdict(timing) for timing in timings.values()]))
 
@@ -84,15 +84,15 @@ def _compare_base_install(effort: Effort) -> dict[str, Timing]:
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout)
-    return {timing["name"]: Timing(timing["name"], tuple(timing["rounds"])) for timing in told}
+    timings_json = json.loads(done.stdout)
+    return {timing["name"]: Timing(timing["name"], tuple(timing["rounds"])) for timing in timings_json}
 
 
 def _reading(relay: Relay, sent: bytes, fields: tuple[str, ...]) -> Callable[[], object]:
-    """Decode the body and read the fields, as written out by hand."""
+    """Return a function that decodes the body and reads the fields, without a loop."""
     read = relay.read
     source = ", ".join(f"task.{field}" for field in fields)
-    used: Callable[[object], object] = eval(f"lambda task: ({source})")  # noqa: S307 - our own fields
+    used: Callable[[object], object] = eval(f"lambda task: ({source})")  # noqa: S307 - trusted field names
     return lambda: used(read(sent))
 
 

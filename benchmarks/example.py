@@ -1,4 +1,4 @@
-"""What is fetched: a relay's own examples of tasks, and the contract they stand in."""
+"""The fetched tasks: the examples of a relay's contract."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 
 RELAY = "zhongzhuan"
 ALONE = "apiai"
-"""A relay of the same paths that takes one id at a time."""
+"""A relay with the same paths, without a batch endpoint."""
 KEY = "sk-0123456789abcdef0123456789abcdef0123456789abcdef"
 PATH = "/mj/task/{id}/fetch"
 
 
 @cache
 def contract(relay: str = RELAY) -> Any:
-    """The relay's contract, as its generated client holds it."""
+    """Return the relay's contract, as its generated client contains it."""
     text = (resources.files("mjrelay_clients") / relay / "contract.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
 @cache
 def examples(relay: str = RELAY) -> dict[str, Any]:
-    """The documents of tasks in the contract, by name."""
+    """Return the example tasks of the contract, by name."""
     media = contract(relay)["paths"][PATH]["get"]["responses"]["200"]["content"]["application/json"]
     return {name: example["value"] for name, example in media["examples"].items()}
 
 
 def body(name: str = "succeeded", relay: str = RELAY, **changes: Any) -> bytes:
-    """An example as compact JSON, with some members changed."""
+    """Return an example as compact JSON, with changes."""
     document = {**examples(relay)[name], **changes}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -1,4 +1,4 @@
-"""One task after another: `Relay.fetch` beside what people use instead."""
+"""Sequential fetches: `Relay.fetch` compared with alternatives."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from benchmarks import peers
 from benchmarks.clients import AbsentError
 from benchmarks.example import ID, KEY, RELAY, body
+from benchmarks.proxies import proxy_environment
 from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.server import serving
-from benchmarks.surroundings import surroundings
 from benchmarks.table import Row, at_least
 from mjrelay import Relay
 
@@ -27,15 +27,15 @@ PYDANTIC = "openapi-generator's client"
 
 
 def used(task: Task) -> str:
-    """Read of a task what a program wants of it."""
+    """Read the fields that a program typically needs."""
     task.state, task.progress, task.images, task.videos, task.previews, task.failure  # noqa: B018 - read lazily
     return task.id
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of what is fetched one after another."""
+    """Return the rows of sequential fetches."""
     note = ""
-    with surroundings(), serving(ID, [body()]) as server, ExitStack() as stack:
+    with proxy_environment(), serving(ID, [body()]) as server, ExitStack() as stack:
         url = server.url
         fetches: dict[str, Fetch] = {
             DEFAULT: _ours(url, stack, fast=False),

@@ -1,4 +1,4 @@
-"""A hundred requests in flight: `AsyncRelay.fetch` beside what people use instead."""
+"""A hundred requests in flight: `AsyncRelay.fetch` compared with alternatives."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from benchmarks import peers
 from benchmarks.example import ID, KEY, RELAY, TARGET, body
 from benchmarks.fetch import used
+from benchmarks.proxies import proxy_environment
 from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.server import serving
-from benchmarks.surroundings import surroundings
 from benchmarks.table import Row, at_least
 from mjrelay import AsyncRelay
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 100
 EACH = 5
-"""How many each of them fetches in a round where that takes long; elsewhere `MORE` times as many."""
+"""Fetches of each request loop per round for slow contenders; others make `MORE` times as many."""
 MORE = 8
 DEFAULT, FAST = "AsyncRelay.fetch", "AsyncRelay.fetch, fast"
 STOCK, LIMIT = "the stock client", "pyreqwest and msgspec, the limit"
@@ -33,8 +33,8 @@ SLOW = {STOCK, DEFAULT, "raw httpx and json"}
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of what is fetched a hundred at a time."""
-    with surroundings(), serving(ID, [body()]) as server, asyncio.Runner() as runner:
+    """Return the rows of concurrent fetches."""
+    with proxy_environment(), serving(ID, [body()]) as server, asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
             fetches = runner.run(_open(server.url, stack))
@@ -53,9 +53,9 @@ def measure(effort: Effort) -> list[Row]:
         *(Row.faster(f"{DEFAULT} against {name}", default, timings[name]) for name in peers.ASYNC),
         *(Row.faster(f"{FAST} against {name}", fast, timings[name]) for name in peers.ASYNC),
         Row(
-            what="the server by itself, bare sockets asking it",
+            what="the server alone, with bare sockets",
             theirs=timings[CEILING].median,
-            note=f"it works {cost * 1e6:.0f} µs for an answer, beside whoever asks",
+            note=f"{cost * 1e6:.0f} µs of CPU time per response",
         ),
     ]
 
@@ -98,7 +98,7 @@ CEILING = "bare sockets"
 
 
 def _ceiling(server: Server, effort: Effort) -> Contender:
-    """What asks as fast as Python can: it sends, and counts the bytes that come."""
+    """Return the fastest possible client in Python: it sends requests and discards the responses."""
     each = effort.times(EACH * MORE)
     request = f"GET {TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
@@ -106,21 +106,21 @@ def _ceiling(server: Server, effort: Effort) -> Contender:
         with selectors.DefaultSelector() as selector:
             left: dict[socket.socket, int] = {}
             for _ in range(IN_FLIGHT):
-                link = socket.create_connection(("127.0.0.1", server.port))
-                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                selector.register(link, selectors.EVENT_READ, link)
-                left[link] = each
-                link.sendall(request)
+                connection = socket.create_connection(("127.0.0.1", server.port))
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(connection, selectors.EVENT_READ, connection)
+                left[connection] = each
+                connection.sendall(request)
             while left:
                 for key, _ in selector.select():
-                    link = key.data
-                    link.recv(65536)
-                    left[link] -= 1
-                    if left[link]:
-                        link.sendall(request)
+                    connection = key.data
+                    connection.recv(65536)
+                    left[connection] -= 1
+                    if left[connection]:
+                        connection.sendall(request)
                     else:
-                        selector.unregister(link)
-                        del left[link]
-                        link.close()
+                        selector.unregister(connection)
+                        del left[connection]
+                        connection.close()
 
     return Contender(CEILING, run, each * IN_FLIGHT)

@@ -1,4 +1,4 @@
-"""The suite beside a plain run of schemathesis: what each finds, what it costs the relay, and time."""
+"""The suite compared with plain Schemathesis: faults found, requests, and time."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RELAY = "apiai"
-"""The one whose contract schemathesis says least against where it is kept."""
+"""The relay for whose correct mock Schemathesis reports the fewest findings."""
 KEY = "the-key-of-the-mock"
 SAMPLE = 6
-"""Faults that are tried when it is to be quick."""
+"""Faults that a quick run tries."""
 LONGEST = 120.0
-"""Seconds that either tool may take for one fault; one that is cut short has found nothing."""
+"""Timeout of a tool for one fault in seconds; a tool that times out has found nothing."""
 SUITE, THEIRS = "mjrelay conform", "schemathesis run"
 _FINDING = re.compile(r"❌ (ST\d+ .+): \d+$", re.MULTILINE)
 
 
 @define
 class Counted:
-    """A mock relay as an application that counts what it is asked."""
+    """A mock relay that counts requests and wrong credentials."""
 
     mock: MockRelay
     requests: int = 0
     bad: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Count, and let the mock answer."""
+        """Count a request and pass it to the mock."""
         if scope["type"] == "http":
             self.requests += 1
             fields = {one.field.lower().encode(): one.value(KEY) for one in self.mock.contract.credentials}
@@ -62,8 +62,8 @@ class Counted:
 
 
 @frozen
-class Told:
-    """What one tool found in one relay, and what that took."""
+class ToolResult:
+    """The findings of one tool for one relay, with requests and time."""
 
     findings: frozenset[str]
     requests: int
@@ -72,7 +72,7 @@ class Told:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of what is found, of judging an exchange, and of a whole run."""
+    """Return the rows of faults found, of judging an exchange, and of a whole run."""
     return [*_found(effort), *judged(effort), *_whole(effort)]
 
 
@@ -81,28 +81,28 @@ def _found(effort: Effort) -> Iterator[Row]:
     if effort.share < 1:
         wanted = effort.times(SAMPLE * 5)
         names = names[:: max(1, len(names) // wanted)][:wanted]
-    told: dict[str, list[Told]] = {SUITE: [], THEIRS: []}
+    results: dict[str, list[ToolResult]] = {SUITE: [], THEIRS: []}
     missed: dict[str, list[str]] = {SUITE: [], THEIRS: []}
-    clean = {name: _told(run) for name, run in _TOOLS.items()}
+    clean = {name: _measured(run) for name, run in _TOOLS.items()}
     for fault in names:
         for tool, run in _TOOLS.items():
-            one = _told(run, fault)
-            told[tool].append(one)
+            one = _measured(run, fault)
+            results[tool].append(one)
             if one.findings <= clean[tool].findings:
                 missed[tool].append(fault)
-    ours, theirs = told[SUITE], told[THEIRS]
-    caught = {tool: len(names) - len(missed[tool]) for tool in told}
+    ours, theirs = results[SUITE], results[THEIRS]
+    caught = {tool: len(names) - len(missed[tool]) for tool in results}
     yield Row(
         what=f"faults found, of {len(names)}: plan and checks, against {THEIRS} with the same ids",
         ours=float(caught[SUITE]),
         theirs=float(caught[THEIRS]),
         unit="faults",
-        note=f"missed by the plan: {', '.join(missed[SUITE]) or 'none'}; said of a correct relay: "
+        note=f"missed by the plan: {', '.join(missed[SUITE]) or 'none'}; findings for a correct relay: "
         f"{', '.join(sorted(clean[SUITE].findings)) or 'nothing'}, and by {THEIRS} "
         f"{', '.join(sorted(clean[THEIRS].findings)) or 'nothing'}",
     )
-    figures: tuple[tuple[str, str, Callable[[Told], float]], ...] = (
-        ("requests that the relay had", "requests", lambda one: one.requests),
+    figures: tuple[tuple[str, str, Callable[[ToolResult], float]], ...] = (
+        ("requests to the relay", "requests", lambda one: one.requests),
         ("bad credentials among them", "requests", lambda one: one.bad),
         ("process start to exit", "s", lambda one: one.seconds),
     )
@@ -116,7 +116,7 @@ def _found(effort: Effort) -> Iterator[Row]:
 
 
 def judged(effort: Effort) -> Iterator[Row]:
-    """The row of one exchange of the plan, without a network."""
+    """Yield the row of one exchange of the plan, without a network."""
     mock = MockRelay(load_contract(RELAY), key=KEY)
     steps = plan(load_contract(RELAY), _known(mock), KEY, profile="all")
 
@@ -126,7 +126,7 @@ def judged(effort: Effort) -> Iterator[Row]:
 
     timing = interleave([Contender("judge", run, len(steps))], effort.rounds)["judge"]
     yield Row(
-        what="one exchange of the plan: answered by the mock, judged by all checks, and recorded",
+        what="one exchange of the plan: sent to the mock, judged by all checks, and recorded",
         ours=timing.median,
         target=at_most(0.002),
     )
@@ -151,13 +151,13 @@ def _conform(*arguments: str) -> Callable[[], None]:
     return run
 
 
-def _told(run: Callable[[MockRelay, str], frozenset[str]], *faults: str) -> Told:
+def _measured(run: Callable[[MockRelay, str], frozenset[str]], *faults: str) -> ToolResult:
     counted = Counted(MockRelay(load_contract(RELAY), key=KEY, faults=faults))
     with Server(counted) as url:
         started = time.perf_counter()
         findings = run(counted.mock, url)
         seconds = time.perf_counter() - started
-    return Told(findings, counted.requests, counted.bad, seconds)
+    return ToolResult(findings, counted.requests, counted.bad, seconds)
 
 
 def _suite(mock: MockRelay, url: str) -> frozenset[str]:
@@ -182,7 +182,7 @@ def _plain(mock: MockRelay, url: str) -> frozenset[str]:
 
 
 def _with_known_ids(mock: MockRelay) -> dict[str, Any]:
-    """The contract with its fetch operation alone, the examples of whose ids are tasks that are there."""
+    """Return the contract with only its fetch operation, and existing tasks as examples of the id."""
     _, path, method = mock.contract.location
     parameters = []
     for one in mock.contract.operation.get("parameters", ()):
@@ -199,7 +199,7 @@ def _known(mock: MockRelay) -> list[KnownTask]:
 
 
 def _run(*arguments: str, folder: str | None = None) -> str:
-    """What a process says; that it ends with something else than 0 is what is looked for."""
+    """Return the output of a process; an exit code other than 0 is expected."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MJRELAY_")}
     try:
         done = subprocess.run(
@@ -213,7 +213,7 @@ def _run(*arguments: str, folder: str | None = None) -> str:
             check=False,
             timeout=LONGEST,
         )
-    except subprocess.TimeoutExpired:  # against a relay that is slow, and nobody waits so long
+    except subprocess.TimeoutExpired:  # a fault that delays responses
         return ""
     return done.stdout
 

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine on which the benchmarks ran."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIBRARIES = (
 
 
 def facts() -> dict[str, Any]:
-    """The machine, the interpreter, and the libraries that are installed."""
+    """Return the processor, the interpreter, and the versions of libraries."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Thousands of tasks waited for at once: the memory that each takes, and the time."""
+"""Waiting for thousands of tasks: memory and time per task."""
 
 from __future__ import annotations
 
@@ -23,88 +23,86 @@ if TYPE_CHECKING:
 FEW, MANY = 100, 10_000
 IN_FLIGHT = 100
 LARGEST = 4096
-WAYS = {ALONE: "one by one", RELAY: "a hundred in one request"}
+MODES = {ALONE: "one by one", RELAY: "a hundred in one request"}
 _serial = itertools.count(1_000_000_000_000_000)
 
 
-class Leap(Clock):
-    """A clock that leaps over every pause, a second at least, and calls before it does."""
+class SkippingClock(Clock):
+    """A clock that skips every pause, at least one second, after calling a function."""
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
         self._passed, self._before = 0.0, before
 
     def now(self) -> float:
-        """Seconds leapt over."""
+        """Return the skipped seconds."""
         return self._passed
 
     def time(self) -> float:
-        """Some moment, and the seconds leapt over."""
+        """Return a fixed time plus the skipped seconds."""
         return 1_730_621_830.0 + self._passed
 
     async def asleep(self, seconds: float) -> None:
-        """Leap."""
+        """Skip the pause."""
         if self._before is not None:
             self._before()
-        self._passed += max(
-            seconds, 1.0
-        )  # so that many are due at once, as they are where time goes by itself
+        self._passed += max(seconds, 1.0)  # so that several tasks are due together, as in real time
         await asyncio.sleep(0)
 
 
 class EnoughError(Exception):
-    """What was to be seen has been seen."""
+    """Every task has been seen."""
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of tasks waited for by the thousand."""
+    """Return the rows of waiting for thousands of tasks."""
     many = effort.times(MANY) if effort.rounds == 1 else MANY
-    return [row for relay in WAYS for row in (_memory(relay, many), _time(relay, many, effort))]
+    return [row for relay in MODES for row in (_memory(relay, many), _time(relay, many, effort))]
 
 
 def _memory(relay: str, many: int) -> Row:
-    """Waits for tasks that run, and looks once each was seen and nothing is in flight."""
+    """Wait for running tasks, and measure when each was seen and no request is in flight."""
     with serving(ID, [body("running", relay, id=ID)]) as server:
-        taken = asyncio.run(_held(relay, server.url, many))
+        taken = asyncio.run(_memory_use(relay, server.url, many))
     return Row(
-        what=f"memory for each of {many:,} tasks waited for, {WAYS[relay]}",
+        what=f"memory for each of {many:,} tasks waited for, {MODES[relay]}",
         ours=taken / many,
         unit="B",
         target=at_most(LARGEST),
-        note="as tracemalloc counts it",
+        note="as measured by tracemalloc",
     )
 
 
-async def _held(relay: str, url: str, many: int) -> int:
-    seen = before = held = 0
+async def _memory_use(relay: str, url: str, many: int) -> int:
+    seen = before = used = 0
 
-    def look() -> None:
-        nonlocal held
+    def measure_use() -> None:
+        nonlocal used
         if seen == many:
             gc.collect()
-            held = tracemalloc.get_traced_memory()[0] - before
+            used = tracemalloc.get_traced_memory()[0] - before
             raise EnoughError
 
-    def see(_: Task) -> None:  # each once, for none of them changes
+    def count(_: Task) -> None:  # called once per task, because no task changes
         nonlocal seen
         seen += 1
 
     ids = _ids(many)
-    async with AsyncRelay(relay, KEY, base_url=url, fast=True, clock=Leap(look)) as ours:
+    async with AsyncRelay(relay, KEY, base_url=url, fast=True, clock=SkippingClock(measure_use)) as ours:
         await asyncio.gather(*(ours.fetch(ID) for _ in range(IN_FLIGHT)))
         tracemalloc.start()
         try:
             before = tracemalloc.get_traced_memory()[0]
-            async for _ in ours.wait_all(ids, concurrency=IN_FLIGHT, rate=None, on_progress=see):
-                raise ValueError("a task ended that runs for ever")
+            async for _ in ours.wait_all(ids, concurrency=IN_FLIGHT, rate=None, on_progress=count):
+                raise ValueError("a task ended, but the server never ends one")
         except EnoughError:
-            return held
+            return used
         finally:
             tracemalloc.stop()
-    raise ValueError("the tasks were given up")
+    raise ValueError("waiting ended early")
 
 
 def _time(relay: str, many: int, effort: Effort) -> Row:
-    """Waits for tasks that are seen to run twice and then have succeeded, all of them or a few at a time."""
+    """Wait for tasks that succeed in the third response, all together or a few at a time."""
     bodies = [body("running", relay, id=ID, progress=progress) for progress in ("31%", "62%")]
     with serving(ID, [*bodies, body("succeeded", relay, id=ID)]) as server, asyncio.Runner() as runner:
         ours = runner.run(_open(relay, server.url))
@@ -121,7 +119,7 @@ def _time(relay: str, many: int, effort: Effort) -> Row:
         timings = interleave(contenders, max(1, effort.rounds // 3))
         runner.run(ours.aclose())
     return Row.longer(
-        f"time for each of {many:,} tasks, against each of {few:,}, {WAYS[relay]}",
+        f"time for each of {many:,} tasks, against each of {few:,}, {MODES[relay]}",
         timings["many"],
         timings["few"],
         at_most(1.3),
@@ -129,7 +127,7 @@ def _time(relay: str, many: int, effort: Effort) -> Row:
 
 
 async def _open(relay: str, url: str) -> AsyncRelay:
-    return AsyncRelay(relay, KEY, base_url=url, fast=True, clock=Leap())
+    return AsyncRelay(relay, KEY, base_url=url, fast=True, clock=SkippingClock())
 
 
 async def _wait(ours: AsyncRelay, tasks: int) -> None:
@@ -139,5 +137,5 @@ async def _wait(ours: AsyncRelay, tasks: int) -> None:
 
 
 def _ids(number: int) -> list[str]:
-    """Ids that nobody has asked for."""
+    """Return new ids."""
     return [str(next(_serial)) for _ in range(number)]

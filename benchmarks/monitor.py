@@ -1,4 +1,4 @@
-"""What it costs to have answers judged while a program runs."""
+"""The cost of a monitor in a running program."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.example import ID, KEY, RELAY, body
 from benchmarks.fetch import DEFAULT, IN_A_ROUND, used
+from benchmarks.proxies import proxy_environment
 from benchmarks.rounds import Contender, Effort, interleave
 from benchmarks.server import serving
-from benchmarks.surroundings import surroundings
 from benchmarks.table import Row, at_most
 from mjrelay import Relay
 from mjrelay.monitor import Monitor
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from mjrelay import Exchange
 
-TENTH, EVERY, JUDGED = "one answer in ten judged", "every answer judged", "a finished task, judged"
+TENTH, EVERY, JUDGED = "one response in ten judged", "every response judged", "a finished task, judged"
 _LONG = 60.0
-"""Seconds that a round may take until all of it is judged."""
+"""Timeout for judging a round, in seconds."""
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of judging in production; what waits to be judged is judged within the time that is taken."""
+    """Return the rows of monitoring. The measured time includes judging the queue."""
     logging.getLogger("mjrelay.monitor").addHandler(logging.NullHandler())
-    with surroundings(), serving(ID, [body()]) as server, ExitStack() as stack:
+    with proxy_environment(), serving(ID, [body()]) as server, ExitStack() as stack:
         times = effort.times(IN_A_ROUND)
         seen: list[Exchange] = []
         relay = stack.enter_context(Relay(RELAY, KEY, base_url=server.url))
@@ -57,7 +57,7 @@ def measure(effort: Effort) -> list[Row]:
     return [
         Row.longer(f"{DEFAULT}, {TENTH}, against none", timings[TENTH], plain, at_most(1.05)),
         Row.longer(f"{DEFAULT}, {EVERY}, against none", timings[EVERY], plain),
-        Row(what=JUDGED, ours=timings[JUDGED].median, target=at_most(200e-6), besides=not found, note=note),
+        Row(what=JUDGED, ours=timings[JUDGED].median, target=at_most(200e-6), valid=not found, note=note),
     ]
 
 
@@ -75,4 +75,4 @@ def _fetching(relay: Relay, times: int, monitor: Monitor | None = None) -> Calla
 
 def _finish(monitor: Monitor) -> None:
     if not monitor.flush(_LONG) or monitor.dropped:
-        raise ValueError("not all answers were judged")
+        raise ValueError("some responses were not judged")

@@ -1,4 +1,4 @@
-"""What people use instead, each fetching one task: libraries by themselves, and what generators make."""
+"""Alternatives that fetch one task: HTTP libraries, and clients of other generators."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack, ExitStack
 
     Fetch = Callable[[str], str]
-    """Fetches the task of an id; returns the id that the answer holds."""
+    """Fetch a task by its id; return the id in the response."""
 
     AsyncFetch = Callable[[str], Awaitable[str]]
 
@@ -26,9 +26,9 @@ AUTHORIZATION = {"Authorization": f"Bearer {KEY}"}
 
 
 class Button(msgspec.Struct):
-    """A button, as `msgspec` decodes it."""
+    """A button, decoded by `msgspec`."""
 
-    customId: str  # noqa: N815 - the relay's own name
+    customId: str  # noqa: N815 - the relay's field name
     emoji: str
     label: str
     type: int
@@ -36,13 +36,13 @@ class Button(msgspec.Struct):
 
 
 class Task(msgspec.Struct):
-    """What somebody in a hurry would have decoded of a task."""
+    """The fields that a minimal program decodes."""
 
     id: str
     status: str
     progress: str
     prompt: str
-    submitTime: int  # noqa: N815 - the relay's own name
+    submitTime: int  # noqa: N815 - the relay's field name
     startTime: int  # noqa: N815 - same
     finishTime: int  # noqa: N815 - same
     imageUrl: str  # noqa: N815 - same
@@ -65,7 +65,7 @@ def raw_httpx(url: str, stack: ExitStack) -> Fetch:
 
 
 def stock(url: str, stack: ExitStack) -> Fetch:
-    """The client of openapi-python-client, as its users call it."""
+    """The client of openapi-python-client, used as documented."""
     made = clients.stock()
     client = stack.enter_context(made.client(base_url=url, token=KEY))
     sync = made.operation.sync
@@ -77,7 +77,7 @@ def stock(url: str, stack: ExitStack) -> Fetch:
 
 
 def pydantic(url: str, stack: ExitStack) -> Fetch:
-    """The client of openapi-generator; raises `clients.AbsentError` where it cannot be had."""
+    """The client of openapi-generator; raises `clients.AbsentError` if it is not available."""
     made = clients.pydantic()
     settings = made.Configuration(host=url, access_token=KEY)
     tasks = made.TaskApi(stack.enter_context(made.ApiClient(settings)))
@@ -111,7 +111,7 @@ async def async_httpx(url: str, stack: AsyncExitStack) -> AsyncFetch:
 
 
 async def async_stock(url: str, stack: AsyncExitStack) -> AsyncFetch:
-    """The twin of `stock`."""
+    """The async counterpart of `stock`."""
     made = clients.stock()
     client = await stack.enter_async_context(made.client(base_url=url, token=KEY))
     asyncio = made.operation.asyncio

@@ -1,8 +1,8 @@
 """
-The one way in which things are timed here: side by side.
+Time contenders side by side.
 
-The contenders take turns, in rounds whose order rotates, so that a machine that slows down slows them all. A
-ratio is taken within each round, and the median of the rounds is what is told.
+Contenders take turns in rounds with rotating order, so that a slow phase of the machine affects all of them.
+Ratios are computed within each round; the result is their median.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @frozen
 class Effort:
-    """How much is done for a figure: the rounds, and the share of a full round's operations."""
+    """The number of rounds, and the share of a full round's operations."""
 
     rounds: int = 15
     share: float = 1.0
 
     def times(self, operations: int) -> int:
-        """What is done in a round instead of so many operations."""
+        """Scale the number of operations in a round."""
         return max(1, round(operations * self.share))
 
 
@@ -36,9 +36,9 @@ FULL, QUICK, LEAST = Effort(), Effort(rounds=5, share=0.2), Effort(rounds=1, sha
 @frozen
 class Contender:
     """
-    Something to be timed. ``run`` does ``operations`` of it.
+    A function to time. ``run`` performs ``operations`` operations.
 
-    Where ``run`` returns seconds, those are taken for its time.
+    If ``run`` returns seconds, they are used as its time.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Contender:
 
 @frozen
 class Timing:
-    """Seconds per operation, one figure for each round."""
+    """Seconds per operation, for each round."""
 
     name: str
     rounds: tuple[float, ...]
@@ -61,7 +61,7 @@ class Timing:
 
 @frozen
 class Ratio:
-    """The median of the rounds' ratios, and the quartiles between which half of them lie."""
+    """The median and the quartiles of the rounds' ratios."""
 
     median: float
     low: float
@@ -69,7 +69,7 @@ class Ratio:
 
     @classmethod
     def of(cls, one: Timing, other: Timing) -> Ratio:
-        """How many times the other the one takes."""
+        """Return the ratio of two timings."""
         ratios = [a / b for a, b in zip(one.rounds, other.rounds, strict=True)]
         low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         return cls(median, low, high)
@@ -78,7 +78,7 @@ class Ratio:
 def interleave(
     contenders: Sequence[Contender], rounds: int, timer: Callable[[], float] = time.perf_counter
 ) -> dict[str, Timing]:
-    """The timings of the contenders by name; each runs once before, uncounted."""
+    """Time the contenders, after one warm-up run each."""
     for contender in contenders:
         contender.run()
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
@@ -87,7 +87,7 @@ def interleave(
         for contender in (*contenders[first:], *contenders[:first]):
             gc.collect()
             started = timer()
-            told = contender.run()
-            taken = timer() - started if told is None else told
+            returned = contender.run()
+            taken = timer() - started if returned is None else returned
             seconds[contender.name].append(taken / contender.operations)
     return {name: Timing(name, tuple(taken)) for name, taken in seconds.items()}

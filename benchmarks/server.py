@@ -1,8 +1,8 @@
 """
-A relay on loopback that costs next to nothing, in a process of its own.
+A minimal relay on loopback, in a separate process.
 
-Its answers are bytes that were made before. Where it has several, a task gets one after the other and then
-the last one for good; a request that is not for the example's own task gets the answer with the id asked for.
+Its responses are prepared bytes. Each task gets the responses in order, and then the last one repeatedly. The
+id of the example task is replaced by the requested id.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ COST = b"GET /cost "
 
 
 class Server:
-    """A server that runs, at ``url``."""
+    """A running server at ``url``."""
 
     def __init__(self, port: int) -> None:
         self.port, self.url = port, f"http://127.0.0.1:{port}"
 
     def cost(self) -> tuple[float, int]:
-        """The processor's time that the server has used so far, in seconds, and the requests answered."""
-        with socket.create_connection(("127.0.0.1", self.port)) as link:
-            link.sendall(COST + b"HTTP/1.1\r\n\r\n")
-            seconds, answers = json.loads(link.recv(65536).rpartition(b"\r\n\r\n")[2])
-        return float(seconds), int(answers)
+        """Return the server's CPU time in seconds, and the number of responses."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(COST + b"HTTP/1.1\r\n\r\n")
+            seconds, responses = json.loads(connection.recv(65536).rpartition(b"\r\n\r\n")[2])
+        return float(seconds), int(responses)
 
 
 @contextmanager
 def serving(task_id: str, bodies: Sequence[bytes]) -> Iterator[Server]:
-    """A server with these answers for the task, until it is left; raises OSError where it does not start."""
+    """Start a server with these responses; raises OSError if it does not start."""
     script = json.dumps([task_id, [body.decode() for body in bodies]])
     with subprocess.Popen(
         [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -60,48 +60,48 @@ def serving(task_id: str, bodies: Sequence[bytes]) -> Iterator[Server]:
             process.stdin.flush()
             port = process.stdout.readline().strip()
             if not port:
-                raise OSError("the server did not start; what it said is above")
+                raise OSError("the server did not start; see its output above")
             yield Server(int(port))
         finally:
             process.terminate()
 
 
 class Script:
-    """What is answered to whom."""
+    """The responses, in order."""
 
     def __init__(self, task_id: bytes, bodies: Sequence[bytes]) -> None:
         self.task_id, self.bodies = task_id, bodies
         self.ready = [HEAD % len(body) + body for body in bodies]
-        self.asked: Counter[bytes] = Counter()
-        self.answers = 0
+        self.turns: Counter[bytes] = Counter()
+        self.responses = 0
 
     def one(self, task_id: bytes) -> bytes:
-        """The answer to a request for one task."""
-        answer = self.ready[self._turn(task_id)]
-        return answer if task_id == self.task_id else answer.replace(self.task_id, task_id)
+        """Return the response to a request for one task."""
+        response = self.ready[self._turn(task_id)]
+        return response if task_id == self.task_id else response.replace(self.task_id, task_id)
 
     def several(self, document: Any) -> bytes:
-        """The answer to a request for several tasks."""
+        """Return the response to a batch request."""
         ids = [task_id.encode() for task_id in document["ids"]]
         body = b",".join(self.bodies[self._turn(task_id)].replace(self.task_id, task_id) for task_id in ids)
         return HEAD % (len(body) + 2) + b"[" + body + b"]"
 
     def cost(self) -> bytes:
-        """What answering has cost so far."""
-        body = json.dumps([time.process_time(), self.answers]).encode()
+        """Return CPU time and number of responses as a response."""
+        body = json.dumps([time.process_time(), self.responses]).encode()
         return HEAD % len(body) + body
 
     def _turn(self, task_id: bytes) -> int:
         last = len(self.bodies) - 1
         if not last:
             return 0
-        turn = self.asked[task_id]
-        self.asked[task_id] += 1
+        turn = self.turns[task_id]
+        self.turns[task_id] += 1
         return min(turn, last)
 
 
-class Link(asyncio.Protocol):
-    """One connection."""
+class Connection(asyncio.Protocol):
+    """A connection."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -115,7 +115,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         script = self._script
         if not self._pending and len(script.ready) == 1 and self._usual in data and data[-4:] == b"\r\n\r\n":
-            script.answers += 1
+            script.responses += 1
             self._transport.write(script.ready[0])
             return
         self._pending += data
@@ -126,24 +126,24 @@ class Link(asyncio.Protocol):
             if len(self._pending) < whole:
                 return
             request, self._pending = self._pending[:whole], self._pending[whole:]
-            self._transport.write(self._answer(request, end))
+            self._transport.write(self._respond(request, end))
 
-    def _answer(self, request: bytes, end: int) -> bytes:
+    def _respond(self, request: bytes, end: int) -> bytes:
         script = self._script
         if request.startswith(COST):
             return script.cost()
-        script.answers += 1
+        script.responses += 1
         task = TASK.match(request)
         return script.several(json.loads(request[end:])) if task is None else script.one(task[1])
 
 
 async def serve() -> None:
-    """Read the script from stdin, write the port to stdout, and answer until stdin ends."""
+    """Read the script from stdin, write the port to stdout, and serve until stdin ends."""
     task_id, bodies = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     script = Script(task_id.encode(), [body.encode() for body in bodies])
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Link(script), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: Connection(script), "127.0.0.1", 0, backlog=1024)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
@@ -151,7 +151,7 @@ async def serve() -> None:
 
 def _end_with_stdin() -> None:
     sys.stdin.read()
-    os._exit(0)  # whoever started this has gone, however that came about
+    os._exit(0)  # the parent process has ended
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long it takes to begin: importing the package, and the command from nothing to its answer."""
+"""Start-up time: the import, and the command from start to output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FETCH, THEIRS, NOTHING = "mjrelay fetch", "a three-line httpx script", "python -
 
 
 def measure(effort: Effort) -> list[Row]:
-    """The rows of what starts from nothing, in processes of their own that find bytecode ready."""
+    """Return the rows of start-up, in separate processes with compiled bytecode."""
     rounds = max(effort.rounds, LEAST_ROUNDS) if effort.rounds > 1 else 1
     with tempfile.TemporaryDirectory(prefix="mjrelay-bench-") as cache, serving(ID, [body()]) as server:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -42,8 +42,8 @@ def measure(effort: Effort) -> list[Row]:
         command = ("-m", "mjrelay", "fetch", RELAY, ID, "--base-url", server.url)
         timings = interleave(
             [
-                Contender(OURS, _told(environment, "-c", IMPORT.format("mjrelay"))),
-                Contender(HTTPX, _told(environment, "-c", IMPORT.format("httpx"))),
+                Contender(OURS, _self_timed(environment, "-c", IMPORT.format("mjrelay"))),
+                Contender(HTTPX, _self_timed(environment, "-c", IMPORT.format("httpx"))),
                 Contender(FETCH, _timed(environment, *command)),
                 Contender(THEIRS, _timed(environment, "-c", script)),
                 Contender(NOTHING, _timed(environment, "-c", "pass")),
@@ -53,17 +53,17 @@ def measure(effort: Effort) -> list[Row]:
     return [
         Row.longer(f"{OURS}, against {HTTPX}", timings[OURS], timings[HTTPX], at_most(1.2)),
         Row.longer(f"{FETCH}, cold, against {THEIRS}", timings[FETCH], timings[THEIRS], at_most(1.5)),
-        Row(what="the interpreter by itself, in both of the latter", theirs=timings[NOTHING].median),
+        Row(what="the interpreter alone, contained in both", theirs=timings[NOTHING].median),
     ]
 
 
-def _told(environment: Mapping[str, str], *arguments: str) -> Callable[[], float]:
-    """A process that tells the seconds itself."""
+def _self_timed(environment: Mapping[str, str], *arguments: str) -> Callable[[], float]:
+    """Return a run of a process that prints its own time."""
     return lambda: float(_run(environment, *arguments))
 
 
 def _timed(environment: Mapping[str, str], *arguments: str) -> Callable[[], None]:
-    """A process that is timed from outside."""
+    """Return a run of a process that is timed from outside."""
 
     def run() -> None:
         _run(environment, *arguments)
@@ -72,7 +72,7 @@ def _timed(environment: Mapping[str, str], *arguments: str) -> Callable[[], None
 
 
 def _run(environment: Mapping[str, str], *arguments: str) -> str:
-    # The folder it runs in is empty, so that nothing is imported from where we happen to be.
+    # The working directory is empty, so that nothing is imported from the current one.
     done = subprocess.run(
         [sys.executable, *arguments],
         env=environment,

@@ -1,4 +1,4 @@
-"""What was measured: rows for people, and the same as JSON."""
+"""The results, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
 
 @frozen
 class Target:
-    """What a row's figure is meant to be: its ratio, or ours where it has none."""
+    """The target for a row's ratio, or for its own value without a ratio."""
 
     bound: float
     at_least: bool = True
 
-    def met(self, figure: float) -> bool:
-        """Whether the figure reaches it, as measured and not as rounded."""
-        return figure >= self.bound if self.at_least else figure <= self.bound
+    def met(self, value: float) -> bool:
+        """Return whether the unrounded value reaches the target."""
+        return value >= self.bound if self.at_least else value <= self.bound
 
 
 def at_least(bound: float) -> Target:
-    """The more, the better."""
+    """Return a target with a lower bound."""
     return Target(bound)
 
 
 def at_most(bound: float) -> Target:
-    """The less, the better."""
+    """Return a target with an upper bound."""
     return Target(bound, at_least=False)
 
 
 @frozen(kw_only=True)
 class Row:
     """
-    One comparison. ``unit`` is that of ours and theirs: ``s``, ``B`` or a word.
+    One comparison. ``unit`` is ``s``, ``B`` or a noun.
 
-    ``besides`` is whether all else holds that the target asks for; ``note`` says what the figures do not, or
-    why there are none.
+    ``valid`` is False if another condition of the target is not met. ``note`` adds details, or why values
+    are missing.
     """
 
     what: str
@@ -55,31 +55,31 @@ class Row:
     unit: str = "s"
     ratio: Ratio | None = None
     target: Target | None = None
-    besides: bool = True
+    valid: bool = True
     note: str = ""
 
     @classmethod
     def faster(cls, what: str, ours: Timing, theirs: Timing, target: Target | None = None) -> Self:
-        """How many times as fast we are: their time by ours."""
+        """Return the speed-up: their time divided by mjrelay's."""
         return cls(
             what=what, ours=ours.median, theirs=theirs.median, ratio=Ratio.of(theirs, ours), target=target
         )
 
     @classmethod
     def longer(cls, what: str, ours: Timing, theirs: Timing, target: Target | None = None) -> Self:
-        """How many times as long we take: our time by theirs."""
+        """Return the slow-down: mjrelay's time divided by theirs."""
         return cls(
             what=what, ours=ours.median, theirs=theirs.median, ratio=Ratio.of(ours, theirs), target=target
         )
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none, or no figure."""
-        figure = self.ours if self.ratio is None else self.ratio.median
-        return None if self.target is None or figure is None else self.besides and self.target.met(figure)
+        """Whether the target is met; None without a target or a value."""
+        value = self.ours if self.ratio is None else self.ratio.median
+        return None if self.target is None or value is None else self.valid and self.target.met(value)
 
     def cells(self) -> tuple[str, ...]:
-        """The row as people read it."""
+        """Return the cells of the table."""
         target = ""
         if self.target is not None:
             bound = self.target.bound
@@ -97,8 +97,8 @@ class Row:
 
 
 def show(rows: Iterable[Row], machine: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the rows and the machine they were measured on."""
-    table = Table(caption="Medians of rounds in which all took turns; a ratio is taken within each round.")
+    """Print the rows and the machine."""
+    table = Table(caption="Medians of interleaved rounds; ratios are computed within each round.")
     table.add_column("what", overflow="fold", ratio=1)
     for name in ("ours", "theirs", "ratio", "target", "met"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -116,13 +116,13 @@ def show(rows: Iterable[Row], machine: Mapping[str, Any], console: Console | Non
 
 
 def _console() -> Console:
-    """A terminal as wide as it is, else wide enough for a line to be one."""
+    """Return the terminal, or a console of 140 columns for a file."""
     console = Console()
     return console if console.is_terminal else Console(width=140)
 
 
 def write(rows: Iterable[Row], machine: Mapping[str, Any], path: Path) -> None:
-    """Write the rows and the machine to a file, unrounded."""
+    """Write the unrounded rows and the machine to a file."""
     document = {"machine": dict(machine), "rows": [{**asdict(row), "met": row.met} for row in rows]}
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

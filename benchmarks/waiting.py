@@ -1,7 +1,7 @@
 """
-How many requests waiting takes, and how late it notices the end, against asking every five seconds.
+The number of requests and the lag of waiting, compared with polling every five seconds.
 
-Nothing is sent and nothing sleeps: tasks, relay and clock are simulated. Run it with
+Tasks, relay and clock are simulated; nothing is sent. Run it with
 ``python -m benchmarks.waiting [--seed N] [--tasks N]``.
 """
 
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from mjrelay.client.task import Task
     from mjrelay.errors import RelayError
 
-INTERVAL = 5.0  # seconds between two requests of what is compared with
+INTERVAL = 5.0  # seconds between two requests of fixed polling
 ARRIVING = 600.0  # seconds over which the tasks arrive
 BATCH = 100  # ids in one request
 
-# A law of progress is the corners of a line: fractions of a task's duration, and the percentages shown there.
-# Two corners above each other are a jump; no corners are a relay that tells nothing.
+# A law of progress is a polyline: fractions of a task's duration, and the percentages shown at them.
+# Two points at the same fraction are a jump; without points the relay reports no progress.
 Law = tuple[tuple[float, float], ...]
 
 
 def _stairs(steps: Iterable[int]) -> Law:
-    """Progress that jumps to each of these percentages when it is true."""
-    corners, shown = [(0.0, 0.0)], 0
+    """Return progress that jumps to each of these percentages in time."""
+    points, shown = [(0.0, 0.0)], 0
     for step in steps:
-        corners += [(step / 100, shown), (step / 100, step)]
+        points += [(step / 100, shown), (step / 100, step)]
         shown = step
-    return (*corners, (1.0, shown))
+    return (*points, (1.0, shown))
 
 
 LAWS: Mapping[str, Callable[[Random], Law]] = {
@@ -61,14 +61,14 @@ LAWS: Mapping[str, Callable[[Random], Law]] = {
 
 @frozen
 class Refreshing:
-    """How a relay refreshes its data: what its contract says, what is true, and by how much that wavers."""
+    """How a relay refreshes its data: the documented interval, the real interval, and its variation."""
 
-    says: float | None = None
-    takes: float | None = None
-    wavers: float = 0.0
+    documented: float | None = None
+    actual: float | None = None
+    variation: float = 0.0
 
 
-RELAYS: Mapping[str, Refreshing] = {"at once": Refreshing(), "every 15 s": Refreshing(15.0, 15.0)}
+RELAYS: Mapping[str, Refreshing] = {"immediately": Refreshing(), "every 15 s": Refreshing(15.0, 15.0)}
 
 
 @frozen
@@ -79,50 +79,50 @@ class _Task:
 
     @property
     def end(self) -> float:
-        """When it is done."""
+        """The end of the task."""
         return self.arrival + self.duration
 
     def progress(self, age: float) -> int | None:
-        """The percentage shown at an age."""
+        """Return the percentage shown at an age."""
         if not self.law:
             return None
         fraction = age / self.duration
-        after = bisect_right(self.law, fraction, key=lambda corner: corner[0])
+        after = bisect_right(self.law, fraction, key=lambda point: point[0])
         (left, low), (right, high) = self.law[after - 1], self.law[min(after, len(self.law) - 1)]
         return int(low + (high - low) * (fraction - left) / (right - left) if right > left else low)
 
 
 @frozen
 class _Relay:
-    """When a simulated relay's data is made; without ticks it is made when it is asked for."""
+    """The refresh times of a simulated relay; without ticks data is always current."""
 
     ticks: list[float]
 
     @classmethod
     def draw(cls, refreshing: Refreshing, random: Random, until: float) -> _Relay:
         ticks: list[float] = []
-        if refreshing.takes is not None:
-            ticks.append(-random.uniform(0, refreshing.takes))
+        if refreshing.actual is not None:
+            ticks.append(-random.uniform(0, refreshing.actual))
             while ticks[-1] < until:
-                ticks.append(ticks[-1] + refreshing.takes + random.uniform(0, refreshing.wavers))
+                ticks.append(ticks[-1] + refreshing.actual + random.uniform(0, refreshing.variation))
         return cls(ticks)
 
-    def made(self, moment: float) -> float:
-        """When the data was made that an answer at a moment holds."""
+    def refreshed(self, moment: float) -> float:
+        """Return the refresh time of the data in a response."""
         return self.ticks[bisect_right(self.ticks, moment) - 1] if self.ticks else moment
 
-    def knows(self, moment: float) -> float:
-        """When the data first tells of what happened at a moment."""
+    def visible(self, moment: float) -> float:
+        """Return when an event first appears in the data."""
         return self.ticks[bisect_left(self.ticks, moment)] if self.ticks else moment
 
-    def answer(self, task_id: str, task: _Task, now: float) -> _Answer:
-        """What is told of a task at a moment."""
-        made = self.made(now)
-        if now >= self.knows(task.end):
+    def response(self, task_id: str, task: _Task, now: float) -> _TaskSnapshot:
+        """Return the response about a task."""
+        made = self.refreshed(now)
+        if now >= self.visible(task.end):
             state = State.SUCCEEDED
         else:
             state = State.RUNNING if made >= task.arrival else State.QUEUED
-        return _Answer(
+        return _TaskSnapshot(
             id=task_id,
             state=state,
             progress=task.progress(max(made - task.arrival, 0.0)),
@@ -132,8 +132,8 @@ class _Relay:
 
 
 @define
-class _Answer:
-    """What waiting reads of a task."""
+class _TaskSnapshot:
+    """The attributes of a task that waiting reads."""
 
     status: ClassVar[str | None] = None
     images: ClassVar[tuple[str, ...]] = ()
@@ -157,10 +157,10 @@ def simulate(
     size: int = 1,
 ) -> list[dict[str, Any]]:
     """
-    One row for each law on each relay, with requests and lag of the schedule and of the fixed interval.
+    Return a row for each law and relay, with requests and lag of the schedule and of fixed polling.
 
-    Lag is the seconds from when the relay knows of a task's end until its caller does. With a ``size`` above
-    one, schedules ask in batches of at most so many ids; the fixed interval asks one by one regardless.
+    Lag is the time in seconds from the first response that could show a task's end until its caller has it.
+    With a ``size`` above one, the schedule polls batches of up to ``size`` ids; fixed polling never does.
     """
     return [
         {"law": law, "relay": name, "size": size, **_compare(seed, tasks, laws[law], relays[name], size)}
@@ -179,7 +179,7 @@ def _compare(
     )
     end = max(task.end for task in tasks)
     relay = _Relay.draw(refreshing, random, end)
-    requests, lags = _wait(tasks, relay, RefreshModel(refreshing.says), random, size)
+    requests, lags = _wait(tasks, relay, RefreshModel(refreshing.documented), random, size)
     fixed_requests, fixed_lags = _poll(tasks, relay)
     return {
         "requests": requests,
@@ -196,11 +196,12 @@ def _duration(random: Random) -> float:
 
 
 def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
-    """Requests and lags of asking for each task at a fixed interval, at once first."""
+    """Return requests and lags of fixed polling, which starts immediately."""
     requests, lags = 0, []
     for task in tasks:
-        known = relay.knows(task.end)
-        waits = math.ceil((known - task.arrival) / INTERVAL - 1e-9)  # an end at the very moment is noticed
+        known = relay.visible(task.end)
+        # The tolerance: an end at the time of a request is noticed.
+        waits = math.ceil((known - task.arrival) / INTERVAL - 1e-9)
         requests += waits + 1
         lags.append(max(task.arrival + waits * INTERVAL - known, 0.0))
     return requests, lags
@@ -209,13 +210,13 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
 def _wait(
     tasks: Iterable[_Task], relay: _Relay, rhythm: RefreshModel, random: Random, size: int
 ) -> tuple[int, list[float]]:
-    """Requests and lags of asking as `Polling` says, which hears of each task when it arrives."""
+    """Return requests and lags of `Polling`, to which each task is added on arrival."""
     known = {str(number): task for number, task in enumerate(tasks)}
     waiting = Polling(
         relay="simulated",
         rhythm=rhythm,
         redactor=Redactor(),
-        restore=lambda _: cast("Task", None),  # is for tasks that are lost, and none is without a deadline
+        restore=lambda _: cast("Task", None),  # only used for tasks that time out
         started=0.0,
         epoch=0.0,
         concurrency=len(known),
@@ -228,10 +229,10 @@ def _wait(
         step = waiting.next(now)
         if isinstance(step, PollRequest):
             requests += 1
-            answers = {task_id: relay.answer(task_id, known[task_id], now) for task_id in step.ids}
-            waiting.answered(step, cast("dict[str, Task | RelayError]", answers), now)
+            responses = {task_id: relay.response(task_id, known[task_id], now) for task_id in step.ids}
+            waiting.answered(step, cast("dict[str, Task | RelayError]", responses), now)
             ended = [event.task.id for event in waiting.events() if isinstance(event, TaskEnded)]
-            lags += [now - relay.knows(known[task_id].end) for task_id in ended]
+            lags += [now - relay.visible(known[task_id].end) for task_id in ended]
             continue
         now = min(step, coming[0][1].arrival) if coming else step
         while coming and coming[0][1].arrival <= now:

@@ -1,4 +1,4 @@
-"""The benchmarks run, count as they say, and write what they found; how fast anything is, is not asserted."""
+"""The benchmarks run, compute ratios and targets correctly, and write their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_contenders_take_turns_and_the_order_rotates() -> None:
-    """Nobody is first in every round, and the run that warms up is not counted."""
+    """The order rotates each round, and the warm-up run is not counted."""
     order: list[str] = []
 
     def takes(name: str) -> Callable[[], None]:
@@ -34,19 +34,19 @@ def test_contenders_take_turns_and_the_order_rotates() -> None:
     assert [len(timing.rounds) for timing in timings.values()] == [3, 3, 3]
 
 
-def test_a_timing_is_per_operation_or_what_the_run_tells() -> None:
-    """A run is divided by what it does; one that measures itself is believed."""
+def test_a_timing_is_per_operation() -> None:
+    """A run's time is divided by its operations; a run that returns seconds is not timed."""
     clock = itertools.count(0.0, 6.0)
-    contenders = [Contender("timed", lambda: None, 3), Contender("told", lambda: 0.5)]
+    contenders = [Contender("timed", lambda: None, 3), Contender("self-timed", lambda: 0.5)]
 
     timings = interleave(contenders, 2, timer=lambda: next(clock))
 
     assert timings["timed"].rounds == (2.0, 2.0)
-    assert timings["told"].rounds == (0.5, 0.5)
+    assert timings["self-timed"].rounds == (0.5, 0.5)
 
 
-def test_a_ratio_is_taken_within_rounds() -> None:
-    """A machine that slows down half way changes no ratio, as it would that of the medians."""
+def test_a_ratio_is_computed_within_rounds() -> None:
+    """A machine that slows down half way does not change the ratio."""
     ours, theirs = Timing("ours", (1.0, 10.0, 1.0)), Timing("theirs", (3.0, 30.0, 30.0))
 
     assert Ratio.of(theirs, ours).median == 3.0
@@ -63,18 +63,18 @@ def test_a_ratio_is_taken_within_rounds() -> None:
         (Row.longer("", Timing("", (1.31,)), Timing("", (1.0,)), at_most(1.3)), False),
         (Row(what="", ours=4097.0, unit="B", target=at_most(4096)), False),
         (Row(what="", ours=4096.0, unit="B", target=at_most(4096)), True),
-        (Row(what="", ours=1.0, target=at_most(2), besides=False), False),
+        (Row(what="", ours=1.0, target=at_most(2), valid=False), False),
         (Row(what="", target=at_most(4096), note="skipped"), None),
         (Row(what="", ours=1.0), None),
     ],
 )
-def test_a_target_is_met_by_the_figure_as_measured(row: Row, met: bool | None) -> None:
-    """Nothing is rounded up to a target, and what was not measured meets none."""
+def test_a_target_uses_the_unrounded_value(row: Row, met: bool | None) -> None:
+    """Values are not rounded to meet a target; a missing value meets none."""
     assert row.met is met
 
 
-def test_the_table_and_the_json_say_the_same(tmp_path: Path) -> None:
-    """People and programs are told the same rows, with the machine they are from."""
+def test_the_table_and_the_json_agree(tmp_path: Path) -> None:
+    """The table and the JSON show the same rows, with the machine."""
     rows = [
         Row.faster("one against other", Timing("", (2e-6,)), Timing("", (5e-6,)), at_least(3.0)),
         Row(what="memory", ours=2048.0, unit="B", target=at_most(4096)),
@@ -87,8 +87,8 @@ def test_the_table_and_the_json_say_the_same(tmp_path: Path) -> None:
     table.write(rows, facts, tmp_path / "bench.json")
 
     text = printed.getvalue()
-    for said in ("2 µs", "5 µs", "2.5 ×", "≥ 3 ×", "not met", "2 KiB", "≤ 4 KiB", "skipped: not installed"):
-        assert said in text
+    for shown in ("2 µs", "5 µs", "2.5 ×", "≥ 3 ×", "not met", "2 KiB", "≤ 4 KiB", "skipped: not installed"):
+        assert shown in text
     written = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert [row["met"] for row in written["rows"]] == [False, True, None]
     assert written["rows"][0]["ratio"]["median"] == pytest.approx(2.5)
@@ -97,7 +97,7 @@ def test_the_table_and_the_json_say_the_same(tmp_path: Path) -> None:
 
 
 def test_decoding_is_compared_with_a_stock_client(tmp_path: Path) -> None:
-    """The stock client is generated, both decode the same body, and all of it can be written down."""
+    """The stock client is generated, both decode the same body, and the rows can be written."""
     rows = decode.measure(LEAST)
     table.write(rows, {}, tmp_path / "bench.json")
 
@@ -106,8 +106,8 @@ def test_decoding_is_compared_with_a_stock_client(tmp_path: Path) -> None:
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["ratio"]["median"] > 0 for row in written)
 
 
-def test_a_simulation_of_waiting_is_told_with_its_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each law on each relay is a row with a target, alone and in batches, and its note tells the lag."""
+def test_a_simulation_of_waiting_has_rows_with_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each law and relay is a row with a target, with and without batches; its note shows the lag."""
     monkeypatch.setattr(simulated, "TASKS", 30)
     rows = simulated.measure(Effort(1, 0.02))
 
@@ -117,32 +117,32 @@ def test_a_simulation_of_waiting_is_told_with_its_lag(monkeypatch: pytest.Monkey
     )
 
 
-def test_effort_never_does_nothing() -> None:
+def test_effort_is_at_least_one_operation() -> None:
     """The smallest share of a round is one operation."""
     assert Effort(1, 0.001).times(10) == 1
     assert Effort(15, 0.2).times(10) == 2
 
 
-def test_the_server_answers_in_turn_whoever_is_asked_for() -> None:
-    """A task gets each answer once and the last for good, under its own id, alone or with others."""
+def test_the_server_responds_in_order() -> None:
+    """Each task gets the responses in order, under its own id, in single and batch requests."""
     bodies = [example.body(name, id=example.ID) for name in ("running", "succeeded")]
-    asked = example.ID, "1730621826059999"
-    ids = json.dumps({"ids": asked}).encode()
+    task_ids = example.ID, "1730621826059999"
+    ids = json.dumps({"ids": task_ids}).encode()
     with serving(example.ID, bodies) as server:
         address = "127.0.0.1", server.port
-        alone = [_answer(address, _get(asked[1])) for _ in range(2)]
-        both = _answer(address, b"POST /list HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(ids) + ids)
-        cost, answers = server.cost()
+        alone = [_response(address, _get(task_ids[1])) for _ in range(2)]
+        both = _response(address, b"POST /list HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(ids) + ids)
+        cost, responses = server.cost()
 
     assert [(task["id"], task["status"]) for task in alone] == [
-        (asked[1], "IN_PROGRESS"),
-        (asked[1], "SUCCESS"),
+        (task_ids[1], "IN_PROGRESS"),
+        (task_ids[1], "SUCCESS"),
     ]
     assert [(task["id"], task["status"]) for task in both] == [
-        (asked[0], "IN_PROGRESS"),
-        (asked[1], "SUCCESS"),
+        (task_ids[0], "IN_PROGRESS"),
+        (task_ids[1], "SUCCESS"),
     ]
-    assert answers == 3
+    assert responses == 3
     assert cost > 0
 
 
@@ -150,18 +150,18 @@ def _get(task_id: str) -> bytes:
     return f"GET {example.PATH.replace('{id}', task_id)} HTTP/1.1\r\n\r\n".encode()
 
 
-def _answer(address: tuple[str, int], request: bytes) -> Any:
-    with socket.create_connection(address) as link:
-        link.sendall(request)
-        head, _, body = link.recv(65536).partition(b"\r\n\r\n")
+def _response(address: tuple[str, int], request: bytes) -> Any:
+    with socket.create_connection(address) as connection:
+        connection.sendall(request)
+        head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         while len(body) < length:
-            body += link.recv(65536)
+            body += connection.recv(65536)
     return json.loads(body)
 
 
 def test_judging_an_exchange_is_timed() -> None:
-    """One run of the plan over a correct mock gives the time of one exchange, with a target."""
+    """A run of the plan against a correct mock gives the time of one exchange, with a target."""
     (row,) = judge.judged(LEAST)
 
     assert row.ours

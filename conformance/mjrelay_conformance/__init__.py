@@ -1,5 +1,5 @@
 """
-The conformance suite: it judges whether a relay keeps its contract.
+The conformance suite: judge whether a relay keeps its contract.
 
-Its packages may import mjrelay's contracts and what these import, but no client, no doctor and no command.
+Its packages import `mjrelay.contract` and the packages below it, never the client, the doctor or the command.
 """

@@ -52,7 +52,7 @@ TARGETS = {"linear": 0.5, "jumps": 0.5, "random jumps": 0.5, "stalls": 0.75, "no
 def test_fewer_requests_and_no_more_lag_than_a_fixed_interval(law: str, relay: str) -> None:
     """Each law of progress, on a relay that refreshes at once and on one that does not, keeps the target."""
     # Ticks decide the lag on the other relay, and fewer tasks show it.
-    measured = row(law, RELAYS[relay], tasks=700 if RELAYS[relay].says is None else 400)
+    measured = row(law, RELAYS[relay], tasks=700 if RELAYS[relay].documented is None else 400)
     assert measured["ratio"] <= TARGETS[law]
     assert measured["median"] <= measured["fixed_median"]
     assert measured["p95"] <= measured["fixed_p95"]
@@ -69,7 +69,7 @@ def test_batches_take_a_fiftieth_of_the_requests(law: str, relay: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "relay", [Refreshing(15, 15.2), Refreshing(15, 15.4), Refreshing(15, 15, wavers=0.5)]
+    "relay", [Refreshing(15, 15.2), Refreshing(15, 15.4), Refreshing(15, 15, variation=0.5)]
 )
 @pytest.mark.parametrize("law", ["linear", "none"])
 def test_drifting_intervals_are_followed(law: str, relay: Refreshing) -> None:
@@ -80,7 +80,7 @@ def test_drifting_intervals_are_followed(law: str, relay: Refreshing) -> None:
     assert measured["p95"] <= measured["fixed_p95"]
 
 
-@pytest.mark.parametrize("relay", [Refreshing(15), Refreshing(15, 18), Refreshing(15, 15, wavers=3)])
+@pytest.mark.parametrize("relay", [Refreshing(15), Refreshing(15, 18), Refreshing(15, 15, variation=3)])
 @pytest.mark.parametrize("law", ["linear", "jumps", "stalls"])
 def test_a_contract_that_errs_about_the_interval_costs_little(law: str, relay: Refreshing) -> None:
     """A relay that refreshes at other times than its contract says is asked less often and hardly later."""

@@ -18,8 +18,8 @@ from mjrelay_conformance.judging import record as record_module
 from mjrelay_conformance.judging.observation import Kind
 from mjrelay_conformance.mock import MockRelay, MockResponse, Server
 from mjrelay_conformance.replay import TrafficError
-from mjrelay_conformance.report.document import judged as judgements
-from mjrelay_conformance.report.document import read_record
+from mjrelay_conformance.report.document import RunReport
+from mjrelay_conformance.report.reading import read_record
 from rich.console import Console
 
 from mjrelay import State
@@ -145,7 +145,7 @@ def test_the_record_of_a_long_recording_is_bounded(tmp_path: Path, monkeypatch: 
     notice = f"judged, but omitted from the full record: {left} exchanges without new findings"
     assert notice in document["notices"]
     assert (tmp_path / "out" / "results.json").stat().st_size < 155_000
-    assert [one.name for one in judgements(read_record(tmp_path / "out"))] == ["apiai"]
+    assert [one.name for one in RunReport.of(read_record(tmp_path / "out")).relays] == ["apiai"]
 
 
 def test_the_finding_of_a_huge_exchange_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

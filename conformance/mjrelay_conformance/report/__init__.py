@@ -1,7 +1,7 @@
 """
-Views of a record: for a terminal, a page, a comment, a badge, CI, and against other records.
+Reports of a run: terminal, HTML, Markdown, JUnit, badge, comparison and index.
 
-It may import judging and checks, and reads nothing but records; each form of a report belongs here.
+Each view reads only the record, and imports only `judging` and `checks`.
 """
 
 from mjrelay_conformance.report.badge import render as render_badge
@@ -9,13 +9,13 @@ from mjrelay_conformance.report.diff import diff as compare_records
 from mjrelay_conformance.report.diff import document as plain_diff
 from mjrelay_conformance.report.diff import markdown as render_markdown_diff
 from mjrelay_conformance.report.diff import terminal as print_diff
-from mjrelay_conformance.report.document import ReportError, read_record
 from mjrelay_conformance.report.document import complete as is_complete
 from mjrelay_conformance.report.html import render as render_html
 from mjrelay_conformance.report.index import collect as collect_records
 from mjrelay_conformance.report.index import render as render_index
 from mjrelay_conformance.report.junit import render as render_junit
 from mjrelay_conformance.report.markdown import render as render_markdown
+from mjrelay_conformance.report.reading import ReportError, read_record
 from mjrelay_conformance.report.terminal import render as print_record
 
 __all__ = [

@@ -1,47 +1,93 @@
-"""The record of a run as its views read it: refused unless it is whole, then sorted into what it says."""
+"""The record of a run as typed data: what each view shows, grouped by relay and by finding."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import jsonschema_rs
-from attrs import frozen
+from attrs import fields, frozen
 
-from mjrelay.base import MjrelayError, open_file
 from mjrelay_conformance.checks import CHECKS
-from mjrelay_conformance.judging import FORMAT, schema_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 
-NAME = "results.json"
-"""What a run calls its record."""
-LARGEST = 67_108_864
-"""Bytes of a record; a larger one is not read, and none of a run's is: see `LARGEST_RECORD`."""
 LEVELS = ("must", "should", "info")
-"""From the heaviest."""
+"""The levels of a check, most severe first."""
 INCOMPLETE = "incomplete"
-"""Stands for the verdict on a relay that a run, cut short, did not judge to the end."""
-CUT_SHORT = "The run was cut short: what is missing here was not tried, and no verdict may be drawn from it."
-_SHOWN = 200
-"""Characters of a foreign value that an error quotes."""
+"""Replaces the verdict on a relay if the run was cut short."""
+CUT_SHORT = "The run was cut short: checks are missing, and there is no verdict."
+
+_T = TypeVar("_T")
 
 
-class ReportError(MjrelayError):
-    """A record cannot be read, or a report not be made of it."""
+@frozen
+class RowEntry:
+    """The outcome of one check, for one exchange or for none."""
+
+    relay: str
+    check: str
+    level: str
+    outcome: str
+    clause: str | None
+    exchange: int | None
+    expected: str | None
+    actual: str | None
+
+    @property
+    def is_finding(self) -> bool:
+        """Whether the check failed or crashed."""
+        return self.outcome in {"fail", "error"}
+
+
+@frozen
+class ExchangeEntry:
+    """A request, as far as findings show it."""
+
+    number: int
+    driver: str
+    kind: str
+    label: str
+    method: str
+    target: str
+    curl: str
+
+
+@frozen
+class BaselineEntry:
+    """A line of the baseline."""
+
+    check: str
+    reason: str
+    date: str
+
+
+@frozen
+class FeatureEntry:
+    """Something that a run can exercise, and how."""
+
+    name: str
+    core: bool
+    exercised: bool
+    hint: str
+
+
+@frozen
+class FuzzEntry:
+    """The size of the property-based phase."""
+
+    cases: int
+    reached_200: int
 
 
 @frozen
 class ReportFinding:
     """
-    One thing that a check says against a relay, or one mistake of a check's own, with all rows that say so.
+    A failed or crashed check, with all exchanges that show the same expected and received value.
 
-    ``accepted`` is the baseline's line on it, or None where the baseline does not know it.
+    ``accepted`` is the line of the baseline that accepts the finding.
     """
 
     relay: str
@@ -51,269 +97,256 @@ class ReportFinding:
     expected: str | None
     actual: str | None
     clause: str | None
-    exchanges: tuple[dict[str, Any], ...]
-    accepted: dict[str, Any] | None
+    exchanges: tuple[ExchangeEntry, ...]
+    accepted: BaselineEntry | None
 
     @property
     def label(self) -> str:
-        """How it weighs, in a word: its level, or ``error`` where the mistake is ours."""
+        """The level, or ``error`` if the check crashed."""
         return "error" if self.outcome == "error" else self.level
 
     @property
-    def weight(self) -> int:
-        """The place among others when the heaviest comes first."""
+    def severity(self) -> int:
+        """The sort key: most severe first."""
         return ("error", *LEVELS).index(self.label)
 
     @property
-    def exchange(self) -> dict[str, Any] | None:
-        """The first exchange that shows it."""
+    def sentence(self) -> str:
+        """What the check requires; empty for a check of another version."""
+        return sentence(self.check)
+
+    @property
+    def exchange(self) -> ExchangeEntry | None:
+        """The first exchange that shows the finding."""
         return self.exchanges[0] if self.exchanges else None
 
     @property
-    def asked(self) -> str:
-        """What was sent when it was first found, and how often it was found."""
+    def request(self) -> str:
+        """The first request that shows the finding, and the number of other requests."""
         if self.exchange is None:
             return ""
         more = f" (and {len(self.exchanges) - 1} more)" if len(self.exchanges) > 1 else ""
-        what = self.exchange["label"] or self.exchange["kind"]
-        return f"{self.exchange['method']} {self.exchange['target']}, {what}{more}"
+        purpose = self.exchange.label or self.exchange.kind
+        return f"{self.exchange.method} {self.exchange.target}, {purpose}{more}"
 
     @property
-    def driver(self) -> str:
-        """Where it comes from, for people; empty where the plan found it."""
-        drivers = {exchange["driver"] for exchange in self.exchanges}
+    def source(self) -> str:
+        """The driver that found it; empty for the plan."""
+        drivers = {exchange.driver for exchange in self.exchanges}
         if drivers == {"fuzz"}:
             return "found by the property-based phase"
         return "found in recorded traffic" if drivers == {"replay"} else ""
 
     @property
     def place(self) -> str | None:
-        """The clause without its pointer: file and line, or a section."""
+        """The clause without its JSON Pointer: file and line, or the section of a standard."""
         return None if self.clause is None else self.clause.partition("#")[0]
 
 
 @frozen
-class Judged:
-    """What a record says of one relay; ``entry`` is None where the run ended before the relay was judged."""
+class RelayReport:
+    """
+    The part of a record that concerns one relay.
+
+    ``findings`` are those that affect the verdict, most severe first; ``accepted`` those that the baseline
+    accepts; ``gone`` the lines of the baseline whose check passes again.
+    """
 
     name: str
-    entry: dict[str, Any] | None
-    rows: tuple[dict[str, Any], ...]
+    verdict: str
+    rows: tuple[RowEntry, ...]
     findings: tuple[ReportFinding, ...]
-    """Those that count, the heaviest first."""
     accepted: tuple[ReportFinding, ...]
-    """Those that the baseline accepts."""
-
-    @property
-    def verdict(self) -> str:
-        """The word for this relay."""
-        return INCOMPLETE if self.entry is None else str(self.entry["verdict"])
-
-    @property
-    def gone(self) -> tuple[dict[str, Any], ...]:
-        """Lines of the baseline whose findings are no more."""
-        return (
-            () if self.entry is None or self.entry["baseline"] is None else (*self.entry["baseline"]["gone"],)
-        )
+    gone: tuple[BaselineEntry, ...] = ()
+    contract: str = ""
+    version: str = ""
+    requests: int | None = None
+    features: tuple[FeatureEntry, ...] = ()
+    fuzz: FuzzEntry | None = None
+    stopped: str | None = None
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many checks found something, by level; a mistake of ours counts as ``error``."""
+        """The number of checks with a finding, by level; crashed checks as ``error``."""
         found: dict[str, set[str]] = {label: set() for label in (*LEVELS, "error")}
         for finding in self.findings:
             found[finding.label].add(finding.check)
         return {label: len(checks) for label, checks in found.items()}
 
-    def count(self, outcome: str) -> int:
-        """How many rows have this outcome."""
-        return sum(row["outcome"] == outcome for row in self.rows)
+    @property
+    def accepted_checks(self) -> dict[str, BaselineEntry]:
+        """The checks with an accepted finding, and the line that accepts it."""
+        return {finding.check: finding.accepted for finding in self.accepted if finding.accepted}
 
-    def checks(self) -> dict[str, list[dict[str, Any]]]:
-        """The rows of each check, in the order of the suite."""
-        grouped: dict[str, list[dict[str, Any]]] = {}
+    def count(self, outcome: str) -> int:
+        """Return the number of rows with an outcome."""
+        return sum(row.outcome == outcome for row in self.rows)
+
+    def checks(self) -> dict[str, list[RowEntry]]:
+        """Group the rows by check, in the order of the suite."""
+        grouped: dict[str, list[RowEntry]] = {}
         for row in self.rows:
-            grouped.setdefault(row["check"], []).append(row)
-        return dict(sorted(grouped.items(), key=lambda one: _order(one[0])))
+            grouped.setdefault(row.check, []).append(row)
+        return dict(sorted(grouped.items(), key=lambda item: _order(item[0])))
 
     def unproven(self) -> dict[str, str]:
-        """Checks that neither passed nor failed, and why."""
-        return {check: why(rows) for check, rows in self.checks().items() if not proven(rows)}
+        """Return the checks that neither passed nor failed, with the reason."""
+        return {check: skip_reason(rows) for check, rows in self.checks().items() if not proven(rows)}
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """
-    The record in a file, or in the `results.json` of a directory.
+@frozen
+class RunReport:
+    """A record: how the run was started, and its result for each relay."""
 
-    Raises `ReportError` where there is none, or where it is not whole, not a record or not valid. A record
-    without a footer is valid: its run was cut short, see `complete`.
-    """
-    try:
-        if path.is_dir():
-            path /= NAME
-        if path.exists() and not path.is_file():
-            _refuse(path, "is not a file")
-        with open_file(path) as file:
-            data = file.read(LARGEST + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ReportError(
-            f"{path}: {reason}; make a record with: mjrelay conform --report-dir DIR"
-        ) from error
-    if len(data) > LARGEST:
-        raise ReportError(f"{path} is larger than {LARGEST // 1_048_576} MiB; judge less at once")
-    return _valid(path, _parsed(path, data))
+    tool: str
+    started: str
+    reproduce: str
+    mode: str
+    profile: str
+    seed: int
+    strict: bool
+    complete: bool
+    verdict: str
+    relays: tuple[RelayReport, ...]
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Self:
+        """Read a valid record."""
+        header, options, footer = document["header"], document["header"]["options"], document["footer"]
+        exchanges = {data["number"]: _entry(ExchangeEntry, data) for data in document["exchanges"]}
+        judged = {data["relay"]: data for data in document["relays"]}
+        rows: dict[str, list[RowEntry]] = {name: [] for name in judged}
+        for data in document["rows"]:
+            rows.setdefault(data["relay"], []).append(_entry(RowEntry, data))
+        return cls(
+            tool=header["tool"],
+            started=header["started"],
+            reproduce=header["reproduce"],
+            mode=options["mode"],
+            profile=options["profile"],
+            seed=options["seed"],
+            strict=options["strict"],
+            complete=footer is not None,
+            verdict=INCOMPLETE if footer is None else footer["verdict"],
+            relays=tuple(_relay(name, judged.get(name), own, exchanges) for name, own in rows.items()),
+        )
+
+    @property
+    def start_time(self) -> datetime:
+        """The start of the run in UTC; the year 1 if Python cannot represent it."""
+        try:
+            return datetime.fromisoformat(self.started).astimezone(UTC)
+        except (ValueError, OverflowError):  # the schema allows leap seconds and the year 1
+            return datetime.min.replace(tzinfo=UTC)
 
 
 def complete(document: dict[str, Any]) -> bool:
-    """Whether the run came to its end."""
+    """Return False for the record of a run that was cut short."""
     return document["footer"] is not None
 
 
-def judged(document: dict[str, Any]) -> list[Judged]:
-    """What a record says, relay by relay, those that were not judged to the end included."""
-    numbered = {exchange["number"]: exchange for exchange in document["exchanges"]}
-    entries: dict[str, Any] = {relay["relay"]: relay for relay in document["relays"]}
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in entries}
-    for row in document["rows"]:
-        rows.setdefault(row["relay"], []).append(row)
-    return [_judged(name, entries.get(name), rows[name], numbered) for name in rows]
+def proven(rows: Iterable[RowEntry]) -> bool:
+    """Return whether a check passed or failed at least once."""
+    return any(row.outcome in {"pass", "fail"} for row in rows)
 
 
-def proven(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether a check said anything of the relay: that it passed, or that it failed."""
-    return any(row["outcome"] in {"pass", "fail"} for row in rows)
-
-
-def why(rows: Iterable[dict[str, Any]]) -> str:
-    """Why a check said nothing, the strongest reason first."""
-    reasons = {row["outcome"]: row["actual"] for row in rows}
+def skip_reason(rows: Iterable[RowEntry]) -> str:
+    """Return why a check neither passed nor failed, the most important reason first."""
+    reasons = {row.outcome: row.actual for row in rows}
     for outcome in ("error", "inconclusive", "blocked", "not-applicable", "not-exercised"):
         if outcome in reasons:
-            said = outcome.replace("-", " ")
-            return f"{said}: {reasons[outcome]}" if reasons[outcome] else said
+            name = outcome.replace("-", " ")
+            return f"{name}: {reasons[outcome]}" if reasons[outcome] else name
     return "not exercised"
 
 
 def family(check: str) -> str:
-    """What a check belongs to: the first two parts of a long id, the first of a short one."""
+    """Return the family of a check: the first two parts of a long id, the first part of a short one."""
     parts = check.split("/")
     return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
 
 
 def sentence(check: str) -> str:
-    """What a check says; empty where this version does not have it."""
+    """Return what a check requires; empty for a check of another version."""
     return CHECKS[check].sentence if check in CHECKS else ""
 
 
-def started(document: dict[str, Any]) -> datetime:
-    """When the run began, in UTC; long ago where that cannot be told."""
-    try:
-        return datetime.fromisoformat(document["header"]["started"]).astimezone(UTC)
-    except (ValueError, OverflowError):  # a leap second is valid too, and so is the year 1
-        return datetime.min.replace(tzinfo=UTC)
+def explanation(check: str) -> str:
+    """Return why a check matters; empty for a check of another version."""
+    return CHECKS[check].why if check in CHECKS else ""
 
 
-def overall(document: dict[str, Any]) -> str:
-    """The word for the whole run."""
-    return str(document["footer"]["verdict"]) if complete(document) else INCOMPLETE
+def known(check: str) -> bool:
+    """Return whether this version has the check."""
+    return check in CHECKS
 
 
-def clean(text: str) -> str:
-    """Foreign text without what would steer a reader of it; its lines stay."""
-    return "".join(
-        character if character == "\n" or character.isprintable() else _replaced(character)
-        for character in text.replace("\r\n", "\n")
+def in_order(checks: Iterable[str]) -> list[str]:
+    """Sort checks in the order of the suite; checks of another version come last."""
+    return sorted(checks, key=_order)
+
+
+def _entry(cls: type[_T], data: dict[str, Any]) -> _T:
+    return cls(**{attribute.name: data[attribute.name] for attribute in fields(cls)})  # type: ignore[arg-type]  # an attrs class
+
+
+def _relay(
+    name: str, judged: dict[str, Any] | None, rows: list[RowEntry], exchanges: dict[int, ExchangeEntry]
+) -> RelayReport:
+    if judged is None:  # the run ended before this relay was judged
+        return RelayReport(name, INCOMPLETE, tuple(rows), _findings(name, rows, exchanges, {}), ())
+    baseline = judged["baseline"] or {"accepted": [], "gone": []}
+    accepted = {data["check"]: _entry(BaselineEntry, data) for data in baseline["accepted"]}
+    findings = _findings(name, rows, exchanges, accepted)
+    return RelayReport(
+        name=name,
+        verdict=judged["verdict"],
+        rows=tuple(rows),
+        findings=tuple(finding for finding in findings if finding.accepted is None),
+        accepted=tuple(finding for finding in findings if finding.accepted is not None),
+        gone=tuple(_entry(BaselineEntry, data) for data in baseline["gone"]),
+        contract=judged["contract"],
+        version=judged["version"],
+        requests=judged["requests"],
+        features=tuple(_entry(FeatureEntry, data) for data in judged["features"]),
+        fuzz=None if judged["fuzz"] is None else _entry(FuzzEntry, judged["fuzz"]),
+        stopped=judged["stopped"],
     )
 
 
-def line(text: str, longest: int | None = None) -> str:
-    """The same on one line, and cut where it is longer than that."""
-    text = " ".join(filter(None, map(str.strip, clean(text).split("\n"))))
-    if longest is None or len(text) <= longest:
-        return text
-    return f"{text[:longest]} … ({len(text) - longest} characters more)"
-
-
-@cache
-def _validator() -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(json.loads(schema_text()), validate_formats=True)
-
-
-def _parsed(path: Path, data: bytes) -> Any:
-    try:
-        document = json.loads(data.decode("utf-8"), parse_constant=_no_number)
-        if b"\\u" in data:  # half a character may be written so, but is no text
-            json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeError as error:
-        _refuse(path, "is not UTF-8, or was cut off", error)
-    except json.JSONDecodeError as error:
-        _refuse(path, f"is not JSON, or was cut off: {error}", error)
-    except (ValueError, RecursionError) as error:
-        _refuse(path, f"cannot be read as JSON: {error}", error)
-    return document
-
-
-def _valid(path: Path, document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        _refuse(path, f"is no record of a run: it is not of format {FORMAT}")
-    try:
-        error = next(_validator().iter_errors(document), None)
-    except ValueError as deep:
-        _refuse(path, f"is no valid record: {deep}", deep)
-    if error is not None:
-        pointer = "".join(f"/{part}" for part in error.instance_path)
-        _refuse(path, f"is no valid record, at {line(pointer, _SHOWN) or '/'}: {line(error.message, _SHOWN)}")
-    return document
-
-
-def _refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
-    raise ReportError(f"{path} {reason}; make it anew with: mjrelay conform --report-dir DIR") from cause
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _judged(
-    name: str,
-    entry: dict[str, Any] | None,
-    rows: list[dict[str, Any]],
-    numbered: dict[int, dict[str, Any]],
-) -> Judged:
-    baseline = (entry or {}).get("baseline") or {"accepted": []}
-    accepted = {item["check"]: item for item in baseline["accepted"]}
-    groups: dict[tuple[str | None, ...], list[dict[str, Any]]] = {}
-    said = ("check", "level", "outcome", "expected", "actual", "clause")
+def _findings(
+    relay: str,
+    rows: list[RowEntry],
+    exchanges: dict[int, ExchangeEntry],
+    accepted: dict[str, BaselineEntry],
+) -> tuple[ReportFinding, ...]:
+    groups: dict[tuple[str | None, ...], list[RowEntry]] = {}
     for row in rows:
-        if row["outcome"] in {"fail", "error"}:
-            groups.setdefault(tuple(row[part] for part in said), []).append(row)
-    found = [
+        if row.is_finding:
+            key = (row.check, row.level, row.outcome, row.expected, row.actual, row.clause)
+            groups.setdefault(key, []).append(row)
+    findings = [
         ReportFinding(
-            relay=name,
-            exchanges=tuple(numbered[row["exchange"]] for row in group if row["exchange"] in numbered),
-            accepted=accepted.get(group[0]["check"]) if group[0]["outcome"] == "fail" else None,
-            **{part: group[0][part] for part in said},
+            relay=relay,
+            check=row.check,
+            level=row.level,
+            outcome=row.outcome,
+            expected=row.expected,
+            actual=row.actual,
+            clause=row.clause,
+            exchanges=tuple(exchanges[one.exchange] for one in group if one.exchange in exchanges),
+            accepted=accepted.get(row.check) if row.outcome == "fail" else None,
         )
         for group in groups.values()
+        for row in group[:1]
     ]
-    found.sort(key=lambda finding: (finding.weight, _order(finding.check)))
-    return Judged(
-        name,
-        entry,
-        tuple(rows),
-        tuple(finding for finding in found if finding.accepted is None),
-        tuple(finding for finding in found if finding.accepted is not None),
-    )
+    return tuple(sorted(findings, key=lambda finding: (finding.severity, _order(finding.check))))
 
 
 @cache
-def _places() -> dict[str, int]:
-    return {check: place for place, check in enumerate(CHECKS)}
+def _positions() -> dict[str, int]:
+    return {check: position for position, check in enumerate(CHECKS)}
 
 
 def _order(check: str) -> tuple[int, str]:
-    return _places().get(check, len(CHECKS)), check
-
-
-def _replaced(character: str) -> str:
-    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
+    return _positions().get(check, len(CHECKS)), check

@@ -1,4 +1,4 @@
-"""One page over the records of many runs: what each relay's verdict is, and how it came to be."""
+"""One page about the records of many runs: the verdicts of each relay, and their trend."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ import os
 from collections import Counter
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from attrs import field, frozen
 
-from mjrelay_conformance.report.document import (
-    CUT_SHORT,
-    INCOMPLETE,
-    LEVELS,
-    NAME,
-    ReportError,
-    judged,
-    line,
-    read_record,
-    started,
-)
+from mjrelay_conformance.report.document import CUT_SHORT, INCOMPLETE, LEVELS, RunReport
+from mjrelay_conformance.report.reading import NAME, ReportError, read_record
+from mjrelay_conformance.report.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,18 +23,18 @@ if TYPE_CHECKING:
 
 
 _PAGE_OF_RUN = "report.html"
-"""What the page of a single run is called, beside its record."""
+"""The HTML report of a run, in the directory of its record."""
 _POINTS = 60
-"""Runs that a trend shows; the latest ones."""
+"""Runs in a trend: the latest ones."""
 _ROWS = 10
-"""Runs of a relay that are listed at once; the earlier ones are folded."""
+"""Runs of a relay that are listed; earlier runs are collapsed."""
 _WIDTH, _HEIGHT, _STEP = 240, 40, 12
 _WORST_FIRST = ("error", "non-conformant", "unreachable", INCOMPLETE, "partial", "conformant")
 
 
 @frozen
-class Run:
-    """What one run says of one relay."""
+class IndexedRun:
+    """The result of one run for one relay."""
 
     relay: str
     mode: str
@@ -55,56 +47,66 @@ class Run:
 
     @property
     def found(self) -> int:
-        """How many checks found something."""
+        """The number of checks with a finding."""
         return sum(self.counts.values())
 
 
 @frozen
 class Index:
-    """The runs below a directory, and the records that could not be read, with the reason."""
+    """The runs in a directory, and why the other records could not be read."""
 
     directory: Path
-    runs: tuple[Run, ...]
+    runs: tuple[IndexedRun, ...]
     unreadable: dict[Path, str] = field(factory=dict)
 
 
 def collect(directory: Path) -> Index:
     """
-    All records below a directory; links are not followed.
+    Read all records in a directory and its subdirectories, without following symbolic links.
 
-    Raises `ReportError` where it is no directory or holds no record at all.
+    Args:
+        directory: The directory.
+
+    Raises:
+        ReportError: The directory does not exist or contains no record.
     """
     if not directory.is_dir():
-        raise ReportError(f"{directory} is no directory; name the one that the runs' --report-dir are in")
-    runs: list[Run] = []
+        raise ReportError(f"{directory} is not a directory; pass the parent of the --report-dir of your runs")
+    runs: list[IndexedRun] = []
     unreadable: dict[Path, str] = {}
     for path in _records(directory):
         try:
-            runs += _runs(path, read_record(path))
+            runs += _runs(path, RunReport.of(read_record(path)))
         except ReportError as error:
             unreadable[path] = str(error)
     if not runs and not unreadable:
         raise ReportError(
-            f"{directory}: holds no {NAME}; make one with: mjrelay conform --report-dir {directory / 'NAME'}"
+            f"{directory} contains no {NAME}; make one with: mjrelay conform --report-dir {directory}/NAME"
         )
     runs.sort(key=lambda run: run.moment)
     return Index(directory, tuple(runs), unreadable)
 
 
 def render(index: Index, base: Path | None = None) -> str:
-    """The page; its links are relative to ``base``, the directory that it is put into."""
+    """
+    Return the page.
+
+    Args:
+        index: The runs.
+        base: The directory that the page is written to; links are relative to it.
+    """
     base = index.directory if base is None else base
-    trends: dict[tuple[str, str], list[Run]] = {}
+    trends: dict[tuple[str, str], list[IndexedRun]] = {}
     for run in index.runs:
-        # The runs on a mock say nothing of the relay itself, so they are no part of its trend.
+        # A run against a mock is not part of the trend of the relay itself.
         trends.setdefault((run.relay, run.mode), []).append(run)
     ordered = sorted(trends.values(), key=lambda runs: (_WORST_FIRST.index(runs[-1].verdict), runs[-1].relay))
     relays = {run.relay for run in index.runs}
     latest = Counter(runs[-1].verdict for runs in ordered)
-    told = ", ".join(f"{latest[verdict]} {verdict}" for verdict in _WORST_FIRST if latest[verdict])
+    summary = ", ".join(f"{latest[verdict]} {verdict}" for verdict in _WORST_FIRST if latest[verdict])
     title = f"Conformance of {len(relays)} {'relay' if len(relays) == 1 else 'relays'}"
     body = [
-        f"<h1>{title}</h1>\n<p>Latest: {told or 'no record could be read'}.</p>\n",
+        f"<h1>{title}</h1>\n<p>Latest: {summary or 'no record could be read'}.</p>\n",
         *(_relay(runs, base) for runs in ordered),
         _unreadable(index, base),
     ]
@@ -120,33 +122,32 @@ def _records(directory: Path) -> Iterator[Path]:
             yield Path(folder) / NAME
 
 
-def _runs(path: Path, document: dict[str, Any]) -> Iterator[Run]:
-    options = document["header"]["options"]
-    for relay in judged(document):
-        yield Run(
+def _runs(path: Path, run: RunReport) -> Iterator[IndexedRun]:
+    for relay in run.relays:
+        yield IndexedRun(
             relay=relay.name,
-            mode=options["mode"],
-            profile=options["profile"],
-            moment=started(document),
-            version="" if relay.entry is None else relay.entry["version"],
+            mode=run.mode,
+            profile=run.profile,
+            moment=run.start_time,
+            version=relay.version,
             verdict=relay.verdict,
             counts=relay.counts,
             path=path,
         )
 
 
-def _relay(runs: list[Run], base: Path) -> str:
+def _relay(runs: list[IndexedRun], base: Path) -> str:
     last = runs[-1]
     ordered = runs[::-1]
     latest, earlier = ordered[:_ROWS], ordered[_ROWS:]
-    folded = f"<details><summary>{len(earlier)} earlier</summary>\n{_table(earlier, base)}</details>\n"
+    collapsed = f"<details><summary>{len(earlier)} earlier</summary>\n{_table(earlier, base)}</details>\n"
     return (
         f"<section><h2>{_text(last.relay)} <small>{_text(last.mode)}</small> {_verdict(last.verdict)}</h2>\n"
-        f"{_trend(runs[-_POINTS:])}\n{_table(latest, base)}{folded if earlier else ''}</section>\n"
+        f"{_trend(runs[-_POINTS:])}\n{_table(latest, base)}{collapsed if earlier else ''}</section>\n"
     )
 
 
-def _table(runs: list[Run], base: Path) -> str:
+def _table(runs: list[IndexedRun], base: Path) -> str:
     return (
         f'<div class="wide"><table><thead><tr><th>run</th><th>verdict</th>'
         f"{''.join(f'<th>{level}</th>' for level in (*LEVELS, 'error'))}"
@@ -155,9 +156,9 @@ def _table(runs: list[Run], base: Path) -> str:
     )
 
 
-def _row(run: Run, base: Path) -> str:
+def _row(run: IndexedRun, base: Path) -> str:
     page, moment = run.path.with_name(_PAGE_OF_RUN), _moment(run.moment)
-    # In the first column, which is in sight on a telephone too.
+    # In the first column, which is visible on a phone too.
     when = _link(page, moment, base) if page.is_file() else moment
     record = _link(run.path, "record", base)
     numbers = "".join(f'<td class="number">{run.counts[level]}</td>' for level in (*LEVELS, "error"))
@@ -167,13 +168,13 @@ def _row(run: Run, base: Path) -> str:
     )
 
 
-def _trend(runs: list[Run]) -> str:
-    """The number of findings over the runs, each a dot in the colour of its verdict."""
-    most = max(1, *(run.found for run in runs))
+def _trend(runs: list[IndexedRun]) -> str:
+    """Return a line of the number of findings, with a dot per run in the colour of its verdict."""
+    largest = max(1, *(run.found for run in runs))
     step = min(_STEP, (_WIDTH - _STEP) / max(1, len(runs) - 1))
     points = [
-        (_STEP / 2 + place * step, _HEIGHT - 6 - run.found / most * (_HEIGHT - 12))
-        for place, run in enumerate(runs)
+        (_STEP / 2 + position * step, _HEIGHT - 6 - run.found / largest * (_HEIGHT - 12))
+        for position, run in enumerate(runs)
     ]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dots = "".join(
@@ -195,7 +196,7 @@ def _unreadable(index: Index, base: Path) -> str:
         f"<li>{_link(path, str(path), base)}: {_text(reason)}</li>\n"
         for path, reason in index.unreadable.items()
     )
-    return f"<section><h2>Not readable</h2><ul>{items}</ul></section>\n"
+    return f"<section><h2>Unreadable records</h2><ul>{items}</ul></section>\n"
 
 
 def _verdict(verdict: str) -> str:
@@ -208,13 +209,13 @@ def _moment(moment: datetime) -> str:
 
 
 def _link(path: Path, shown: str, base: Path) -> str:
-    # Absolute first, for there is no way from a directory to another that is told relative to a third.
+    # relpath needs both paths to be absolute if they are relative to different directories.
     relative = os.path.relpath(path.absolute(), base.absolute())
     return f'<a href="{quote(os.fsencode(Path(relative).as_posix()))}">{_text(shown)}</a>'
 
 
 def _text(text: str) -> str:
-    return escape(line(text, 500))
+    return escape(one_line(text, 500))
 
 
 _STYLE = """

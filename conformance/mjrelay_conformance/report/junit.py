@@ -1,10 +1,9 @@
 """
-The record of a run as JUnit XML: a suite for each relay, a test case for each check.
+The record of a run as JUnit XML: a test suite for each relay, a test case for each check.
 
-A failure is what makes the verdict non-conformant, so that a job which reads this file and one which reads
-the exit code agree: a broken MUST, with ``strict`` every finding, and a baseline's line whose finding is
-gone. Other findings, and accepted ones, stand in the case's output. A mistake of our own is an error, and so
-is a relay that did not answer or a run that was cut short. What proved nothing is skipped, with the reason.
+A failure is what makes `mjrelay conform` exit with 1: a broken MUST, any finding with ``strict``, and a line
+of the baseline whose check passes again. Other findings and accepted findings are in ``system-out``. An
+error is a crashed check, an unreachable relay, or a run that was cut short. Unproven checks are skipped.
 """
 
 from __future__ import annotations
@@ -12,32 +11,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from mjrelay_conformance.report.document import (
-    CUT_SHORT,
-    clean,
-    complete,
-    family,
-    judged,
-    line,
-    proven,
-    sentence,
-    why,
-)
+from mjrelay_conformance.report.document import CUT_SHORT, RunReport, family, proven, skip_reason
+from mjrelay_conformance.report.text import one_line, printable
 
 if TYPE_CHECKING:
-    from mjrelay_conformance.report.document import Judged, ReportFinding
+    from mjrelay_conformance.report.document import BaselineEntry, RelayReport, ReportFinding
 
 
 _MESSAGE = 300
-"""Characters of a message; the whole stands below it."""
+"""Characters of the ``message`` attribute; the element's text is not cut."""
 
 
 def render(document: dict[str, Any]) -> str:
-    """The XML document."""
+    """Return the XML document."""
+    run = RunReport.of(document)
     root = ET.Element("testsuites", name="mjrelay conform")
-    for relay in judged(document):
-        _suite(root, document, relay)
-    if not complete(document):
+    for relay in run.relays:
+        _suite(root, run, relay)
+    if not run.complete:
         _error(ET.SubElement(root, "testsuite", name="run"), "run", CUT_SHORT)
     for suite in (*root, root):
         suite.set("tests", str(len(list(suite.iter("testcase")))))
@@ -48,80 +39,78 @@ def render(document: dict[str, Any]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: ET.Element, document: dict[str, Any], relay: Judged) -> None:
-    header = document["header"]
-    suite = ET.SubElement(root, "testsuite", name=line(relay.name), timestamp=line(header["started"]))
+def _suite(root: ET.Element, run: RunReport, relay: RelayReport) -> None:
+    suite = ET.SubElement(root, "testsuite", name=one_line(relay.name), timestamp=one_line(run.started))
     properties = ET.SubElement(suite, "properties")
-    entry = relay.entry or {"contract": "", "version": "", "stopped": None}
-    said = {
+    values = {
         "verdict": relay.verdict,
-        "contract": entry["contract"],
-        "version": entry["version"],
-        "tool": header["tool"],
-        "mode": header["options"]["mode"],
-        "profile": header["options"]["profile"],
-        "seed": str(header["options"]["seed"]),
-        "stopped": entry["stopped"] or "",
-        "reproduce": header["reproduce"],
+        "contract": relay.contract,
+        "version": relay.version,
+        "tool": run.tool,
+        "mode": run.mode,
+        "profile": run.profile,
+        "seed": str(run.seed),
+        "stopped": relay.stopped or "",
+        "reproduce": run.reproduce,
     }
-    for name, value in said.items():
-        ET.SubElement(properties, "property", name=name, value=line(value))
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=name, value=one_line(value))
     if relay.verdict == "unreachable":
-        _error(suite, relay.name, "the relay did not answer")
-    gone = {item["check"]: item for item in relay.gone}
+        _error(suite, relay.name, "no response from the relay")
+    gone = {line.check: line for line in relay.gone}
     checks = relay.checks()
     for check in (*checks, *(check for check in gone if check not in checks)):
-        _check(suite, relay, check, gone.get(check), strict=header["options"]["strict"])
+        _check(suite, relay, check, gone.get(check), strict=run.strict)
 
 
 def _check(
-    suite: ET.Element, relay: Judged, check: str, gone: dict[str, Any] | None, *, strict: bool
+    suite: ET.Element, relay: RelayReport, check: str, gone: BaselineEntry | None, *, strict: bool
 ) -> None:
     findings = [finding for finding in relay.findings if finding.check == check]
     errors = [finding for finding in findings if finding.label == "error"]
-    counted = [
+    failures = [
         finding for finding in findings if finding.label == "must" or (strict and finding not in errors)
     ]
-    others = [finding for finding in findings if finding not in errors + counted]
+    others = [finding for finding in findings if finding not in errors + failures]
     others += [finding for finding in relay.accepted if finding.check == check]
     rows = relay.checks().get(check, ())
-    case = ET.SubElement(suite, "testcase", classname=line(f"{relay.name}.{family(check)}"), name=line(check))
+    name = one_line(f"{relay.name}.{family(check)}")
+    case = ET.SubElement(suite, "testcase", classname=name, name=one_line(check))
     if errors:
-        _told(case, "error", errors)
-    elif counted:
-        _told(case, "failure", counted)
+        _result(case, "error", errors)
+    elif failures:
+        _result(case, "failure", failures)
     elif gone is not None:
-        text = (
-            f"accepted since {gone['date']} ({gone['reason']}), but gone: take the line out of the baseline"
-        )
-        ET.SubElement(case, "failure", message=line(text, _MESSAGE), type="baseline").text = clean(text)
+        text = f"accepted since {gone.date} ({gone.reason}), but it passes; remove the line from the baseline"
+        failure = ET.SubElement(case, "failure", message=one_line(text, _MESSAGE), type="baseline")
+        failure.text = printable(text)
     elif not proven(rows):
-        ET.SubElement(case, "skipped", message=line(why(rows), _MESSAGE))
+        ET.SubElement(case, "skipped", message=one_line(skip_reason(rows), _MESSAGE))
     if others:
         ET.SubElement(case, "system-out").text = "\n\n".join(map(_text, others))
 
 
-def _told(case: ET.Element, kind: str, findings: list[ReportFinding]) -> None:
-    message = line(findings[0].actual or sentence(findings[0].check), _MESSAGE)
-    told = ET.SubElement(case, kind, message=message, type=findings[0].label)
-    told.text = "\n\n".join(map(_text, findings))
+def _result(case: ET.Element, kind: str, findings: list[ReportFinding]) -> None:
+    message = one_line(findings[0].actual or findings[0].sentence, _MESSAGE)
+    result = ET.SubElement(case, kind, message=message, type=findings[0].label)
+    result.text = "\n\n".join(map(_text, findings))
 
 
 def _text(finding: ReportFinding) -> str:
     accepted, exchange = finding.accepted, finding.exchange
     lines = [
-        f"{finding.label.upper()} {sentence(finding.check)}".rstrip(),
-        accepted and f"accepted since {accepted['date']}: {accepted['reason']}",
+        f"{finding.label.upper()} {finding.sentence}".rstrip(),
+        accepted and f"accepted since {accepted.date}: {accepted.reason}",
         finding.expected and f"expected: {finding.expected}",
-        finding.actual and f"came: {finding.actual}",
+        finding.actual and f"received: {finding.actual}",
         finding.clause and f"clause: {finding.clause}",
-        finding.driver,
-        f"exchanges: {', '.join(str(one['number']) for one in finding.exchanges)}" if exchange else "",
-        exchange and f"again: {exchange['curl']}",
+        finding.source,
+        f"exchanges: {', '.join(str(one.number) for one in finding.exchanges)}" if exchange else "",
+        exchange and f"reproduce: {exchange.curl}",
     ]
-    return clean("\n".join(one for one in lines if one))
+    return printable("\n".join(line for line in lines if line))
 
 
-def _error(suite: ET.Element, of: str, message: str) -> None:
-    case = ET.SubElement(suite, "testcase", classname=line(of), name="verdict")
+def _error(suite: ET.Element, name: str, message: str) -> None:
+    case = ET.SubElement(suite, "testcase", classname=one_line(name), name="verdict")
     ET.SubElement(case, "error", message=message, type="verdict")

@@ -6,28 +6,20 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
-from mjrelay_conformance.report.document import (
-    CUT_SHORT,
-    INCOMPLETE,
-    LEVELS,
-    clean,
-    complete,
-    judged,
-    line,
-    sentence,
-)
+from mjrelay_conformance.report.document import CUT_SHORT, INCOMPLETE, LEVELS, RunReport
+from mjrelay_conformance.report.text import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mjrelay_conformance.report.document import Judged, ReportFinding
+    from mjrelay_conformance.report.document import RelayReport, ReportFinding
 
 
 LONGEST = 65_536
-"""Characters that GitHub takes for a comment."""
+"""The largest comment that GitHub accepts, in characters."""
 _VALUE = 1000
 """Characters of a foreign value that are shown."""
-_NOTE = "\n*Cut here: {} more parts of this report are too long for a comment; see the full report.*\n"
+_NOTE = "\n*Cut here: the comment is too long for {} more parts; see the full report.*\n"
 _MARKS = {
     "conformant": "✅",
     "non-conformant": "❌",
@@ -40,110 +32,105 @@ _MARKS = {
 
 def render(document: dict[str, Any]) -> str:
     """
-    The verdicts as a table, then the findings, each to be unfolded; never more than `LONGEST`.
+    Return a table of verdicts, then the findings as collapsed sections, in at most `LONGEST` characters.
 
-    All that a relay may have sent stands in code, out of which nothing leads.
+    Text from a relay appears only as code, so it cannot add markup, links or mentions.
     """
-    relays = judged(document)
-    options = document["header"]["options"]
-    parts = [f"### Conformance: {options['mode']}, profile {options['profile']}\n\n"]
-    if not complete(document):
+    run = RunReport.of(document)
+    parts = [f"### Conformance: {run.mode}, profile {run.profile}\n\n"]
+    if not run.complete:
         parts.append(f"> **{_MARKS[INCOMPLETE]} Incomplete.** {CUT_SHORT}\n\n")
     parts.append(
-        "| relay | verdict | must | should | info | accepted | sent |\n|---|---|--:|--:|--:|--:|--:|\n"
+        "| relay | verdict | must | should | info | accepted | requests |\n|---|---|--:|--:|--:|--:|--:|\n"
     )
-    parts += [_row(relay) for relay in relays]
+    parts += [_row(relay) for relay in run.relays]
     parts.append("\n")
-    findings = [finding for relay in relays for finding in relay.findings]
-    parts += [_finding(finding) for finding in sorted(findings, key=lambda finding: finding.weight)]
-    parts += [text for relay in relays for text in _notes(relay)]
-    parts.append(f"\nAgain with:\n\n{_fenced(document['header']['reproduce'])}")
+    findings = [finding for relay in run.relays for finding in relay.findings]
+    parts += [_finding(finding) for finding in sorted(findings, key=lambda finding: finding.severity)]
+    parts += [text for relay in run.relays for text in _notes(relay)]
+    parts.append(f"\nReproduce:\n\n{_fenced(run.reproduce)}")
     return bounded(parts)
 
 
 def code(text: str | None) -> str:
-    """A foreign text as one span of code, for anywhere but a table."""
-    text = line(text or "", _VALUE) or "(empty)"
+    """Return foreign text as a code span. In a table, use `cell`."""
+    text = one_line(text or "", _VALUE) or "(empty)"
     fence = "`" * (_backticks(text) + 1)
     return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
 
 
 def cell(text: str) -> str:
-    """A foreign text as code in a table's cell, where neither a bar nor what would escape it can stand."""
-    return code(line(text, _VALUE).translate({ord("|"): "¦", ord("\\"): "/"}))
+    """Return foreign text as a code span for a table, without bars and backslashes."""
+    return code(one_line(text, _VALUE).translate({ord("|"): "¦", ord("\\"): "/"}))
 
 
 def bounded(parts: Iterable[str], longest: int = LONGEST) -> str:
-    """The parts as one text; from the first on that does not fit they are counted only."""
+    """Join the parts that fit, and append the number of parts that do not."""
     parts = list(parts)
     text, room = "", longest - len(_NOTE) - 20
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         if _length(text) + _length(part) > room:
-            return text + _NOTE.format(len(parts) - place)
+            return text + _NOTE.format(len(parts) - index)
         text += part
     return text
 
 
-def summary(title: str, text: str, body: str) -> str:
-    """A part that is folded, with a foreign text in its title."""
-    shown = html.escape(line(text, 200))
+def _section(title: str, text: str, body: str) -> str:
+    """Return a collapsed section with a foreign text in its title."""
+    shown = html.escape(one_line(text, 200))
     return f"<details><summary>{title} <code>{shown}</code></summary>\n\n{body}\n</details>\n\n"
 
 
-def _row(relay: Judged) -> str:
-    counts = relay.counts
-    numbers = (*(counts[level] for level in LEVELS), len({finding.check for finding in relay.accepted}))
-    sent = "-" if relay.entry is None else relay.entry["requests"]
+def _row(relay: RelayReport) -> str:
+    numbers = (*(relay.counts[level] for level in LEVELS), len(relay.accepted_checks))
+    requests = "-" if relay.requests is None else relay.requests
     verdict = f"{_MARKS[relay.verdict]} {relay.verdict}"
-    return f"| {cell(relay.name)} | {verdict} | {' | '.join(map(str, numbers))} | {sent} |\n"
+    return f"| {cell(relay.name)} | {verdict} | {' | '.join(map(str, numbers))} | {requests} |\n"
 
 
 def _finding(finding: ReportFinding) -> str:
-    lines = [f"{sentence(finding.check)}\n"]
-    told = {
+    lines = [f"{finding.sentence}\n"]
+    values = {
         "expected": finding.expected,
-        "came": finding.actual,
-        "asked": finding.asked,
+        "received": finding.actual,
+        "request": finding.request,
         "clause": finding.place,
     }
-    lines += [f"- {label}: {code(text)}" for label, text in told.items() if text]
-    if finding.driver:
-        lines.append(f"- {finding.driver}")
+    lines += [f"- {label}: {code(text)}" for label, text in values.items() if text]
+    if finding.source:
+        lines.append(f"- {finding.source}")
     if finding.exchange is not None:
-        lines.append(f"\n{_fenced(finding.exchange['curl'])}")
+        lines.append(f"\n{_fenced(finding.exchange.curl)}")
     title = f"<b>{finding.label.upper()}</b>"
-    return summary(title, f"{finding.relay} {finding.check}", "\n".join(lines))
+    return _section(title, f"{finding.relay} {finding.check}", "\n".join(lines))
 
 
-def _notes(relay: Judged) -> list[str]:
-    accepted = {finding.check: finding.accepted for finding in relay.accepted if finding.accepted}
+def _notes(relay: RelayReport) -> list[str]:
+    name = code(relay.name)
     notes = [
-        f"- {code(relay.name)}: gone is {code(gone['check'])}, accepted since {code(gone['date'])}; "
-        "take its line out of the baseline\n"
-        for gone in relay.gone
+        f"- {name}: {code(line.check)} passes, but was accepted since {code(line.date)}; "
+        "remove the line from the baseline\n"
+        for line in relay.gone
     ]
     notes += [
-        f"- {code(relay.name)}: accepted since {code(item['date'])}: {code(check)}: {code(item['reason'])}\n"
-        for check, item in accepted.items()
+        f"- {name}: accepted since {code(line.date)}: {code(check)}: {code(line.reason)}\n"
+        for check, line in relay.accepted_checks.items()
     ]
-    entry = relay.entry or {"stopped": None, "features": []}
-    if entry["stopped"]:
-        notes.append(f"- {code(relay.name)}: stopped: {code(entry['stopped'])}\n")
+    if relay.stopped:
+        notes.append(f"- {name}: stopped: {code(relay.stopped)}\n")
     notes += [
-        f"- {code(relay.name)}: not exercised: {code(feature['name'])}; {code(feature['hint'])}\n"
-        for feature in entry["features"]
-        if not feature["exercised"]
+        f"- {name}: not exercised: {code(feature.name)}; {code(feature.hint)}\n"
+        for feature in relay.features
+        if not feature.exercised
     ]
     unproven = [f"- {code(check)}: {code(reason)}" for check, reason in relay.unproven().items()]
     if unproven:
-        notes.append(
-            "\n" + summary(f"{len(unproven)} checks said nothing of", relay.name, "\n".join(unproven))
-        )
+        notes.append("\n" + _section(f"{len(unproven)} unproven checks:", relay.name, "\n".join(unproven)))
     return notes
 
 
 def _fenced(text: str) -> str:
-    text = clean(text)[: 4 * _VALUE]
+    text = printable(text)[: 4 * _VALUE]
     fence = "`" * max(3, _backticks(text) + 1)
     return f"{fence}sh\n{text}\n{fence}\n"
 
@@ -153,5 +140,5 @@ def _backticks(text: str) -> int:
 
 
 def _length(text: str) -> int:
-    # As UTF-16 counts, which is the most that any counting of characters comes to.
+    # UTF-16 code units: the largest number that any definition of "characters" gives.
     return len(text.encode("utf-16-le")) // 2

@@ -1,4 +1,4 @@
-"""The record of a run for people at a terminal: findings first."""
+"""The record of a run for a terminal: findings first."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mjrelay.http import printable_text
-from mjrelay_conformance.checks import CHECKS
-from mjrelay_conformance.report.document import (
-    CUT_SHORT,
-    INCOMPLETE,
-    LEVELS,
-    complete,
-    family,
-    judged,
-    sentence,
-)
+from mjrelay_conformance.report.document import CUT_SHORT, INCOMPLETE, LEVELS, RunReport, family, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
-    from mjrelay_conformance.report.document import Judged, ReportFinding
+    from mjrelay_conformance.report.document import RelayReport, ReportFinding
 
 
 COLOURS = {
@@ -42,32 +33,31 @@ COLOURS = {
 _LONGEST = 1000
 """Characters of a foreign value that are shown."""
 _NARROW = 76
-"""Columns below which a table would lose some of its own."""
+"""Terminal width below which the summary is printed as lines, not as a table."""
 
 
 def render(document: dict[str, Any], console: Console) -> None:
     """
-    Print a record: what is wrong with each relay, what was not proven, then one line for each, or several
-    where the terminal is narrow.
+    Print the findings, then the unproven checks, then a summary of each relay.
 
-    Nothing of it is markup to the terminal: a relay's answer may hold anything.
+    Text from a relay is printed without control characters and without rich markup.
     """
-    relays = judged(document)
-    for relay in relays:
+    run = RunReport.of(document)
+    for relay in run.relays:
         for finding in relay.findings:
             _finding(finding, console)
-    for relay in relays:
+    for relay in run.relays:
         _unproven(relay, console)
         _baseline(relay, console)
     if console.width < _NARROW:
-        for relay in relays:
+        for relay in run.relays:
             numbers = ", ".join(f"{name} {number}" for name, number in _numbers(relay).items())
             verdict = (relay.verdict, COLOURS[relay.verdict])
             console.print(Text.assemble(_shown(relay.name), ": ", verdict, f"; {numbers}", overflow="fold"))
     else:
-        console.print(_summary(relays))
-    _next(relays, console)
-    if not complete(document):
+        console.print(_summary(run.relays))
+    _next_step(run.relays, console)
+    if not run.complete:
         console.print(Text(f"INCOMPLETE: {CUT_SHORT}", style=COLOURS[INCOMPLETE]))
 
 
@@ -75,12 +65,12 @@ def _finding(finding: ReportFinding, console: Console) -> None:
     title = (f"{finding.label.upper():7}", COLOURS[finding.label])
     console.print(Text.assemble(title, (_shown(f"{finding.relay} {finding.check}"), "bold")))
     lines = {
-        "says": sentence(finding.check),
+        "rule": finding.sentence,
         "expected": finding.expected,
-        "came": finding.actual,
-        "asked": finding.asked,
+        "received": finding.actual,
+        "request": finding.request,
         "clause": finding.place,
-        "found": finding.driver.removeprefix("found "),
+        "found": finding.source.removeprefix("found "),
     }
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=15, justify="right", style="dim", no_wrap=True)
@@ -90,63 +80,61 @@ def _finding(finding: ReportFinding, console: Console) -> None:
             grid.add_row(label, Text(_shown(text)))
     console.print(grid)
     if finding.exchange is not None:
-        # Not in the grid, which would break it into lines: what is copied is to run.
-        for one in finding.exchange["curl"].split("\n"):
-            console.print(Text(f"    {printable_text(one)}", style="dim"), soft_wrap=True)
+        # Outside the grid, which would wrap it: a copied command has to run.
+        for line in finding.exchange.curl.split("\n"):
+            console.print(Text(f"    {printable_text(line)}", style="dim"), soft_wrap=True)
     console.print()
 
 
-def _unproven(relay: Judged, console: Console) -> None:
-    entry = relay.entry or {"stopped": None, "features": []}
-    if entry["stopped"]:
-        _say(relay, f"stopped: {entry['stopped']}", console, "yellow")
-    if relay.verdict == "unreachable":  # all else follows from that
-        _say(relay, "no answer came, so nothing was judged; check the base URL", console, "yellow")
+def _unproven(relay: RelayReport, console: Console) -> None:
+    if relay.stopped:
+        _note(relay, f"stopped: {relay.stopped}", console, "yellow")
+    if relay.verdict == "unreachable":  # the reason for everything else
+        _note(relay, "no response, so nothing was judged; check the base URL", console, "yellow")
         return
-    lacking = [feature for feature in entry["features"] if not feature["exercised"]]
+    lacking = [feature for feature in relay.features if not feature.exercised]
     for feature in lacking:
-        if feature["core"]:
-            _say(relay, f"not exercised: {feature['name']}; {feature['hint']}", console, "yellow")
-    extended = [feature["name"] for feature in lacking if not feature["core"]]
+        if feature.core:
+            _note(relay, f"not exercised: {feature.name}; {feature.hint}", console, "yellow")
+    extended = [feature.name for feature in lacking if not feature.core]
     if extended:
-        _say(relay, f"not exercised either: {', '.join(extended)}", console)
-    silent = _families(check for check, why in relay.unproven().items() if why == "not exercised")
-    if silent:
-        _say(relay, f"checks that nothing exercised: {silent}", console)
-    blocked = _families(check for check, why in relay.unproven().items() if why.startswith("blocked"))
+        _note(relay, f"also not exercised: {', '.join(extended)}", console)
+    reasons = relay.unproven()
+    idle = _families(check for check, reason in reasons.items() if reason == "not exercised")
+    if idle:
+        _note(relay, f"checks not exercised: {idle}", console)
+    blocked = _families(check for check, reason in reasons.items() if reason.startswith("blocked"))
     if blocked:
-        _say(relay, f"checks that other findings block: {blocked}", console)
-    for reason in sorted({row["actual"] or "" for row in relay.rows if row["outcome"] == "inconclusive"}):
-        _say(relay, f"inconclusive: {reason}", console, "yellow")
+        _note(relay, f"checks blocked by other findings: {blocked}", console)
+    for reason in sorted({row.actual or "" for row in relay.rows if row.outcome == "inconclusive"}):
+        _note(relay, f"inconclusive: {reason}", console, "yellow")
 
 
 def _families(checks: Iterable[str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in Counter(map(family, checks)).items())
 
 
-def _baseline(relay: Judged, console: Console) -> None:
-    lines = {finding.check: finding.accepted for finding in relay.accepted}
-    for check, accepted in lines.items():
-        if accepted is not None:
-            _say(relay, f"accepted since {accepted['date']}: {check}: {accepted['reason']}", console)
-    for gone in relay.gone:
-        text = f"gone: {gone['check']}, accepted since {gone['date']}; take its line out of the baseline"
-        _say(relay, text, console, "red")
+def _baseline(relay: RelayReport, console: Console) -> None:
+    for check, line in relay.accepted_checks.items():
+        _note(relay, f"accepted since {line.date}: {check}: {line.reason}", console)
+    for line in relay.gone:
+        text = f"passes: {line.check}, accepted since {line.date}; remove the line from the baseline"
+        _note(relay, text, console, "red")
 
 
-def _say(relay: Judged, text: str, console: Console, style: str = "dim") -> None:
+def _note(relay: RelayReport, text: str, console: Console, style: str = "dim") -> None:
     console.print(Text(_shown(f"{relay.name}: {text}"), style=style, overflow="fold"))
 
 
-def _summary(relays: list[Judged]) -> Table:
+def _summary(relays: Iterable[RelayReport]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("relay", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    rows = [_numbers(relay) for relay in relays]
-    columns = list(dict.fromkeys(name for numbers in rows for name in numbers))
+    rows = [(relay, _numbers(relay)) for relay in relays]
+    columns = list(dict.fromkeys(name for _, numbers in rows for name in numbers))
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    for relay, numbers in zip(relays, rows, strict=True):
+    for relay, numbers in rows:
         verdict = Text(relay.verdict, style=COLOURS[relay.verdict])
         cells = [_cell(column, numbers.get(column, "-")) for column in columns]
         table.add_row(Text(_shown(relay.name)), verdict, *cells)
@@ -159,25 +147,24 @@ def _cell(column: str, number: int | str) -> Text:
     return Text(str(number), style=COLOURS[column] if number else "dim")
 
 
-def _numbers(relay: Judged) -> dict[str, int | str]:
-    """What is counted of a relay, by the words that the summary has for it."""
-    entry = relay.entry or {"requests": "-", "fuzz": None}
-    numbers = {
+def _numbers(relay: RelayReport) -> dict[str, int | str]:
+    """Return the counts of a relay, by column of the summary."""
+    numbers: dict[str, int | str] = {
         "passed": relay.count("pass"),
         **{level: relay.counts[level] for level in LEVELS},
         "blocked": relay.count("blocked"),
-        "sent": entry["requests"],
+        "sent": "-" if relay.requests is None else relay.requests,
     }
-    if entry["fuzz"]:
-        numbers |= {"cases": entry["fuzz"]["cases"], "200s": entry["fuzz"]["reached_200"]}
+    if relay.fuzz is not None:
+        numbers |= {"cases": relay.fuzz.cases, "200s": relay.fuzz.reached_200}
     return numbers
 
 
-def _next(relays: list[Judged], console: Console) -> None:
-    """Say what the counts count, and where more is told of the first finding."""
-    findings = [finding for relay in relays for finding in relay.findings if finding.check in CHECKS]
+def _next_step(relays: Iterable[RelayReport], console: Console) -> None:
+    """Print the command that explains the first finding."""
+    findings = [finding for relay in relays for finding in relay.findings if known(finding.check)]
     if findings:
-        text = "must, should and info are the checks that found something; why one matters:"
+        text = "must, should and info count checks with findings. To explain the first one:"
         console.print(Text(text, style="dim", overflow="fold"))
         console.print(Text(f"    mjrelay conform --explain {findings[0].check}", style="dim"), soft_wrap=True)
 
@@ -185,4 +172,4 @@ def _next(relays: list[Judged], console: Console) -> None:
 def _shown(text: str) -> str:
     text = printable_text(text)
     cut = len(text) - _LONGEST
-    return text if cut <= 0 else f"{text[:_LONGEST]} … ({cut} characters more)"
+    return text if cut <= 0 else f"{text[:_LONGEST]} … ({cut} more characters)"

@@ -1,4 +1,4 @@
-"""What a program finds around it in a company: proxies that are not for this host, and certificates."""
+"""The environment of a company network: a proxy that excludes loopback, and certificates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VARIABLES = {
     "NO_PROXY": "127.0.0.1,localhost",
     "SSL_CERT_FILE": certifi.where(),
 }
-"""A request that went to the proxy would fail, for nobody listens there."""
+"""A request to the proxy would fail: no process listens there."""
 
 
 @contextmanager
-def surroundings() -> Iterator[None]:
-    """Put the variables into the environment while it lasts."""
+def proxy_environment() -> Iterator[None]:
+    """Set the variables temporarily."""
     before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(VARIABLES)
     try:
