@@ -221,7 +221,7 @@ QUIRKS: dict[str, Callable[[Relay, Any], bytes]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "quirk"), zip(itertools.cycle(RELAYS), QUIRKS))
+@pytest.mark.parametrize(("name", "quirk"), list(zip(itertools.cycle(RELAYS), QUIRKS)))
 def test_an_unusual_relay_is_conformant(judged: Any, name: str, quirk: str) -> None:
     """Behaviour of servers and proxies that no contract forbids is no finding."""
     assert judged(Relay(name, shown=QUIRKS[quirk])) == (0, set())
