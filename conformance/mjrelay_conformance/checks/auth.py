@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mjrelay_conformance.checks.helpers import (
-    alike,
     as_described,
     below_500,
     evidence,
@@ -15,6 +14,7 @@ from mjrelay_conformance.checks.helpers import (
     received,
     scheme,
     security,
+    similar_responses,
     standard,
     task_inside,
 )
@@ -104,7 +104,7 @@ def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgemen
     judgement = judge(o)
     if judgement.outcome is Outcome.FAIL and o.kind is not Kind.BAD_CREDENTIAL:
         for before in o.earlier:
-            if before.kind in REFUSED - {o.kind} and alike(before, o):
+            if before.kind in REFUSED - {o.kind} and similar_responses(before, o):
                 return not_applicable(f"the response equals that to a request with {_NAMED[before.kind]}")
     return judgement
 

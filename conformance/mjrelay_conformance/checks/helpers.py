@@ -87,7 +87,7 @@ def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
     return failed(" or ".join(map(str, matchers)), received(o), level=_described_level(o.contract, matchers))
 
 
-def alike(one: Observation, other: Observation) -> bool:
+def similar_responses(one: Observation, other: Observation) -> bool:
     """Whether two responses have the same status, media type and JSON structure."""
     first, second = one.exchange, other.exchange
     if (first.status, first.media_type) != (second.status, second.media_type):
