@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mjrelay.contract import origins as _origin
+from mjrelay.contract import read_contract
 from mjrelay.contract.document import Clause, Contract, data_folder
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.contract.overlay import Overlay
@@ -85,7 +86,7 @@ def edited(file: Path, before: str, after: str) -> Contract:
     """The contract after one edit."""
     assert before in CONTRACT
     file.write_text(CONTRACT.replace(before, after), encoding="utf-8")
-    return Contract.load(file)
+    return read_contract(file)
 
 
 # --- loading ---
@@ -93,7 +94,7 @@ def edited(file: Path, before: str, after: str) -> Contract:
 
 def test_a_contract_from_a_file(file: Path) -> None:
     """It is named after its file, and says where the fetch operation stands."""
-    mine = Contract.load(file)
+    mine = read_contract(file)
     assert (mine.name, mine.method, mine.path) == ("mine", "GET", "/mj/task/{id}/fetch")
     assert mine.location == ("paths", "/mj/task/{id}/fetch", "get")
     assert mine.operation["operationId"] == "fetchTask"
@@ -104,8 +105,8 @@ def test_a_contract_from_a_file(file: Path) -> None:
 def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
     """JSON is YAML."""
     path = tmp_path / "other.json"
-    path.write_text(json.dumps(Contract.load(file).document), encoding="utf-8")
-    assert Contract.load(path).document == Contract.load(file).document
+    path.write_text(json.dumps(read_contract(file).document), encoding="utf-8")
+    assert read_contract(path).document == read_contract(file).document
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int 
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match=message) as raised:
-        Contract.load(path)
+        read_contract(path)
     assert (raised.value.source, raised.value.line) == (str(path), line)
 
 
@@ -135,7 +136,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
     for name in ("none.yaml", ".", "latin.yaml"):
         with pytest.raises(ContractError, match=r"no such file|cannot be read"):
-            Contract.load(tmp_path / name)
+            read_contract(tmp_path / name)
 
 
 @pytest.mark.parametrize("operation", ["x-other", "X-MJ-TASK"])
@@ -224,7 +225,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
         "  - target: $.info\n    update:\n      x-new: 2\n",
         encoding="utf-8",
     )
-    one = _origin.apply_overlay(Contract.load(source), Overlay.load(changes))
+    one = _origin.apply_overlay(read_contract(source), Overlay.load(changes))
     assert one.document["info"] == {"title": "two", "version": "1", "x-new": 2}
     assert one.clause("info", "title") == Clause(str(changes), 7, "/actions/0/update/info/title")
     assert one.clause("info", "x-new") == Clause(str(changes), 15, "/actions/3/update/x-new")
@@ -268,7 +269,7 @@ def test_an_unknown_name(name: str) -> None:
 )
 def test_clauses(file: Path, location: tuple[str | int, ...], line: int, pointer: str | None) -> None:
     """A clause has the line of its node or of the nearest ancestor, unquoted statuses included."""
-    clause = Contract.load(file).clause(*location)
+    clause = read_contract(file).clause(*location)
     assert (clause.file, clause.line) == (str(file), line)
     assert pointer is None or clause.pointer == pointer
     assert str(clause) == f"{file}:{line}#{clause.pointer}"
@@ -294,7 +295,7 @@ def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
 )
 def test_responses(file: Path, status: int, key: str, description: str) -> None:
     """The exact status goes before its range, its range before the default; references are followed."""
-    mine = Contract.load(file)
+    mine = read_contract(file)
     found = mine.response(status)
     assert found is not None
     location, response = found
@@ -312,7 +313,7 @@ def test_no_response(file: Path) -> None:
 
 def test_examples(file: Path) -> None:
     """Examples are read inline and by reference; one that stands elsewhere is none."""
-    assert Contract.load(file).examples == {
+    assert read_contract(file).examples == {
         "queued": {"id": "1", "status": ""},
         "succeeded": {"id": "1", "status": "SUCCESS"},
     }
@@ -320,7 +321,7 @@ def test_examples(file: Path) -> None:
 
 def test_references(file: Path) -> None:
     """A local reference is followed as often as needed, escapes included."""
-    document = Contract.load(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
+    document = read_contract(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
     mine = Contract("mine", document, file)
     assert mine.resolve({"$ref": "#/a~1b~0/x/0"}) == 7
     assert mine.resolve({"$ref": "#/paths/~1mj~1task~1%7Bid%7D~1fetch/summary"}) == "A task."
@@ -335,7 +336,7 @@ def test_references(file: Path) -> None:
 def test_references_to_nothing(file: Path, reference: str) -> None:
     """What refers to nothing, to another file, or to itself is the contract's mistake."""
     loops = {"loop": {"$ref": "#/loop"}, "first": {"$ref": "#/second"}, "second": {"$ref": "#/first"}}
-    mine = Contract("mine", Contract.load(file).document | loops, file)
+    mine = Contract("mine", read_contract(file).document | loops, file)
     with pytest.raises(ContractError, match="refers to"):
         mine.resolve({"$ref": reference})
 
@@ -350,7 +351,7 @@ COOKIE = Credential("session", "cookie", "session", "")
 
 def test_alternatives_in_order(file: Path) -> None:
     """The ways of authenticating come in the contract's order; a relay that asks for one is not open."""
-    mine = Contract.load(file)
+    mine = read_contract(file)
     assert mine.credentials == (BEARER, SECRET)
     assert not mine.open
 
@@ -426,7 +427,7 @@ ACCEPT = ("Accept", "application/json")
 
 def test_the_id_in_the_path(file: Path) -> None:
     """The id stands in the template's place, as one segment."""
-    request = Contract.load(file).request("17/../18 ü")
+    request = read_contract(file).request("17/../18 ü")
     assert request == Request("GET", "/mj/task/17%2F..%2F18%20%C3%BC/fetch", (ACCEPT,))
 
 
@@ -540,7 +541,7 @@ def test_the_request_for_a_seed() -> None:
 
 def test_a_relay_with_neither(file: Path) -> None:
     """What the form does not name there is no request for, and the error says what is left."""
-    mine = Contract.load(file)
+    mine = read_contract(file)
     assert (mine.batch_path, mine.seed_path) == (None, None)
     with pytest.raises(ContractError, match="no batch in x-mj-task; ask for one task at a time"):
         mine.batch_request(["1"])
@@ -652,8 +653,8 @@ def test_repr_shows_no_secret(file: Path) -> None:
     base: dict[str, Any] = {"target": f"/task?token={secret}", "body": secret.encode()}
     shown = [repr(Request("GET", headers=(("X", secret),), **base))]
     shown += [
-        repr(Contract.load(file).request("1").authenticated(one, secret))
+        repr(read_contract(file).request("1").authenticated(one, secret))
         for one in (BEARER, SECRET, TOKEN, COOKIE)
     ]
-    shown += [repr(one) for one in Contract.load(file).credentials]
+    shown += [repr(one) for one in read_contract(file).credentials]
     assert secret not in "\n".join(shown)

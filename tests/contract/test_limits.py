@@ -21,9 +21,9 @@ from mjrelay_conformance.judging import Kind, Observation, Outcome, judge_observ
 
 from mjrelay import AnswerError, AsyncRelay, Relay
 from mjrelay.base import ContractError, OverlayError
-from mjrelay.contract import Contract, load_contract, origins, relay_names
+from mjrelay.contract import load_contract, origins, read_contract, relay_names
 from mjrelay.contract.limits import CHARACTERS, DEEPEST, LARGEST, NODES, SUBSCHEMAS, Size
-from mjrelay.contract.schemas import schema_faults
+from mjrelay.contract.schemas import schema_problems
 from mjrelay.http import Exchange
 
 if TYPE_CHECKING:
@@ -120,12 +120,12 @@ SHAPES: dict[str, tuple[str, str]] = {
     "a long text": (f"x-a: {'x' * 900_000}", "no paths"),
     "a key twice": ("paths: {}\npaths: {}", "is not YAML"),
     "a Python object": (f"x-a: !!python/object/apply:os.system [ls]\n{TEXT}", ""),
-    "a date": (f"x-a: 2001-01-01\n{TEXT}", "nothing in JSON"),
+    "a date": (f"x-a: 2001-01-01\n{TEXT}", "JSON does not have"),
     "a date that is none": (f"x-a: 2001-99-99\n{TEXT}", "is not YAML"),
     "sexagesimal": ("%YAML 1.1\n---\nx-a: 190:20:30\n", "no paths"),
     "an empty integer": ('x-a: !!int ""', "is not YAML"),
     "an odd boolean": ("x-a: !!bool foo", "is not YAML"),
-    "a set": (f"x-a: !!set {{a, b}}\n{TEXT}", "nothing in JSON"),
+    "a set": (f"x-a: !!set {{a, b}}\n{TEXT}", "JSON does not have"),
     "references of references": (
         _schemas(_each(300, f"{{{_REF}}}") + _END.format(300)),
         "more than 32 references",
@@ -133,7 +133,7 @@ SHAPES: dict[str, tuple[str, str]] = {
     "a circle of references": (_schemas("    A0: {$ref: '#/components/schemas/A0'}"), "refers to itself"),
     "schemas in a long row": (
         _schemas(_each(300, f"{{properties: {{a: {{{_REF}}}}}}}") + _END.format(300)),
-        "more than 200 schemas lead to one another",
+        "more than 200 schemas are nested in one another",
     ),
     "branches of branches": (
         _schemas(_each(40, f"{{anyOf: [{{{_REF}}}, {{{_REF}}}]}}") + _END.format(40)),
@@ -382,7 +382,7 @@ def test_packaged_contracts_use_a_fifth_of_each_limit(name: str) -> None:
     assert size.characters * 5 < CHARACTERS
     assert size.depth * 3 < DEEPEST
     assert contract.source.stat().st_size * 5 < LARGEST
-    assert not list(schema_faults(contract))
+    assert not list(schema_problems(contract))
 
 
 def test_recursive_schemas_are_legal(tmp_path: Path, load: Callable[..., list[Any]]) -> None:
@@ -408,4 +408,4 @@ def test_no_text_makes_the_loader_crash(tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError):
-        Contract.load(path)
+        read_contract(path)

@@ -344,7 +344,7 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("extends", "said"),
     [
-        (None, "does not say what it extends; write extends:"),
+        (None, "has no extends; add extends:"),
         ("nobody", "extends: no relay is called 'nobody'"),
         ("./none.yaml", "there is no such file"),
         ("https://relay.example/a.yaml", "nothing is downloaded"),
@@ -365,17 +365,17 @@ MISTAKES = {
     "no-task": ("      x-mj-task:\n", "      x-my-task:\n", "no operation has x-mj-task", "paths:"),
     "version": ("openapi: 3.1.0", "openapi: 2", "openapi is 2; write openapi: 3.1.0", "openapi:"),
     "key": ("        prompt: $.data.text", "        promt: $.data.text", "unknown key 'promt'", "x-mj-task:"),
-    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*it is written so: id: ", "id: data"),
+    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*for example: id: ", "id: data"),
     "format": (
         "format: fraction",
         "format: parts",
-        "'parts' is no format.*written so: progress: ",
+        "'parts' is no format.*for example: progress: ",
         "progress:",
     ),
     "shape": (
         "failure: [$.data.why]",
         "failure: {a: b}",
-        "is no list; it is written so: failure: ",
+        "is no list; for example: failure: ",
         "failure:",
     ),
     "state": ("failed: [torn]", "broken: [torn]", "'broken' is no state; the states are queued", "states:"),
@@ -395,7 +395,12 @@ MISTAKES = {
         "securitySchemes has no more",
         "security: [{studio: [], more",
     ),
-    "server": ("url: https://studio.example", "url: studio.example", "no http or https URL", "- url: studio"),
+    "server": (
+        "url: https://studio.example",
+        "url: studio.example",
+        "not an http or https URL",
+        "- url: studio",
+    ),
     "reference": (
         '{$ref: "#/components/schemas/Phase"}',
         '{$ref: "#/components/schemas/Faze"}',
@@ -423,11 +428,11 @@ MISTAKES = {
     "date": (
         'version: "2026-01-31"',
         "version: 2026-01-31",
-        "is a date in YAML and nothing in JSON; put it in quotes",
+        "is a date in YAML, which JSON does not have; put it in quotes",
         "info:",
     ),
     "yaml": ("paths:\n  /v2", "paths: [\n  /v2", "is not YAML", None),
-    "paths": ("paths:\n", "path:\n", "is no OpenAPI document: it has no paths", None),
+    "paths": ("paths:\n", "path:\n", "is not an OpenAPI document: it has no paths", None),
 }
 
 
@@ -448,7 +453,9 @@ def test_two_operations_that_fetch(folder: Path) -> None:
     path = edited(
         folder, "      operationId: listJobs\n", "      operationId: listJobs\n      x-mj-task: {}\n"
     )
-    with pytest.raises(ContractError, match=rf"operation of line {line(TEXT, '    get:')} too; delete one"):
+    with pytest.raises(
+        ContractError, match=rf"the operation in line {line(TEXT, '    get:')} has x-mj-task too; delete one"
+    ):
         _contract.load_contract(path)
 
 

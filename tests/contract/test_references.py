@@ -19,7 +19,7 @@ from mjrelay_conformance.drivers.cases import Cases
 from ruamel.yaml import YAML
 
 from mjrelay import ContractError, Relay
-from mjrelay.contract import Contract, load_contract, stray_references
+from mjrelay.contract import load_contract, read_contract, stray_references
 from mjrelay.testing import mock
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_each_reference_that_leads_out_is_refused(
         violations = lint_file(path)
         assert {violation.rule for violation in violations} == {"reference"}, violations
         with pytest.raises(ContractError, match=url):
-            _ = Cases(Contract.load(path), ("7003",), "sk-key")._operation
+            _ = Cases(read_contract(path), ("7003",), "sk-key")._operation
 
 
 @pytest.mark.parametrize(

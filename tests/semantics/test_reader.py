@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonpath_rfc9535
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from ruamel.yaml import YAML
@@ -102,7 +102,9 @@ def assert_like_the_library(text: str, document: Any) -> None:
 @given(st.lists(st.sampled_from(SIMPLE) | st.sampled_from(OTHERS), max_size=4), TREES)
 def test_a_path_selects_what_the_library_selects(steps: list[str], document: Any) -> None:
     """A path that is read without the library means what RFC 9535 says, on whatever a relay sends."""
-    assert_like_the_library("".join(["$", *steps]), document)
+    text = "".join(["$", *steps])
+    assume(text.count("..") <= 2)  # the limit
+    assert_like_the_library(text, document)
 
 
 @given(st.from_regex(_jsonpath._SIMPLE, fullmatch=True), TREES, st.data())

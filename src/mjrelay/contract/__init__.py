@@ -19,8 +19,14 @@ from mjrelay.contract.environment import (
     read_key,
     resolve_base_url,
 )
-from mjrelay.contract.limits import FILES
-from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
+from mjrelay.contract.loading import (
+    contract_arguments,
+    is_path,
+    load_contract,
+    read_contract,
+    relay_name,
+    relay_names,
+)
 from mjrelay.contract.profiles import (
     Term,
     canonical_path,
@@ -31,6 +37,8 @@ from mjrelay.contract.profiles import (
 )
 from mjrelay.contract.references import METHODS, reference_target, stray_references
 from mjrelay.contract.requests import Template, build_request
+from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
+from mjrelay.contract.structure import structural_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -52,7 +60,7 @@ else:
 
 
 __all__ = [
-    "FILES",
+    "COMBINING",
     "METHODS",
     "ORIGINS",
     "Clause",
@@ -64,6 +72,8 @@ __all__ = [
     "build_request",
     "canonical_path",
     "checked_key",
+    "child_schema",
+    "combined_schemas",
     "contract_arguments",
     "contract_profile",
     "data_folder",
@@ -78,6 +88,7 @@ __all__ = [
     "plain_yaml",
     "profile_differences",
     "profile_statements",
+    "read_contract",
     "read_key",
     "reference_target",
     "relay_name",
@@ -85,5 +96,6 @@ __all__ = [
     "resolve_base_url",
     "schema_fields",
     "stray_references",
+    "structural_problems",
     "yaml_line",
 ]

@@ -12,7 +12,7 @@ from mjrelay.base import ContractError, cached_property, json_pointer
 from mjrelay.contract.limits import REFERENCES
 from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
-from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+from mjrelay.contract.yaml import load_yaml, yaml_line
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -65,22 +65,6 @@ class Contract:
     origins: Mapping[Location, Origin] = field(factory=dict, repr=False)
     outside: Mapping[Path, Any] = field(factory=dict, repr=False)
     added: tuple[Path, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def load(cls, path: Path) -> Contract:
-        """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        return cls.of(path, load_yaml(path))
-
-    @classmethod
-    def of(cls, path: Path, written: Any) -> Contract:
-        """The contract that is written in a file, which was loaded with its lines; raises as `load` does."""
-        document = plain_yaml(written)
-        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-            raise ContractError(
-                "is no OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths",
-                source=path,
-            )
-        return cls(path.stem, document, path, outside={path: written})
 
     @cached_property
     def location(self) -> Location:
@@ -141,21 +125,22 @@ class Contract:
     def credentials(self) -> tuple[Credential, ...]:
         """The ways of authenticating at the fetch operation: alternatives, the relay's own choice first."""
         schemes = self.document.get("components", {}).get("securitySchemes", {})
-        if any(len(requirement) > 1 for requirement in self._security):
+        if any(len(requirement) > 1 for requirement in self.security):
             raise ContractError(
                 "security: two schemes at once are not served; write each as an alternative of its own",
                 source=self.source,
             )
-        names = dict.fromkeys(name for requirement in self._security for name in requirement)
+        names = dict.fromkeys(name for requirement in self.security for name in requirement)
         return tuple(Credential.compile(name, self.resolve(schemes.get(name, {}))) for name in names)
 
     @property
     def open(self) -> bool:
         """Whether the relay may answer without any credential."""
-        return not self._security or not all(self._security)
+        return not self.security or not all(self.security)
 
     @property
-    def _security(self) -> list[dict[str, Any]]:
+    def security(self) -> list[dict[str, Any]]:
+        """The Security Requirement Objects of the fetch operation."""
         return list(self.operation.get("security", self.document.get("security", [])))
 
     def request(self, task_id: str, path: str | None = None) -> Request:
@@ -251,7 +236,21 @@ class Contract:
                     yield ("paths", path, method), operation
 
     def resolve(self, node: Any) -> Any:
-        """A node, or what its local ``$ref`` refers to; raises `ContractError` where that is nothing."""
+        """
+        Return a node, or the target of its local ``$ref``.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
+        return self.follow(node)[1]
+
+    def follow(self, node: Any, location: Location = ()) -> tuple[Location, Any]:
+        """
+        Return a node with its location, or the target of its local ``$ref`` with the target's location.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
         seen: list[str] = []
         while isinstance(node, dict) and "$ref" in node:
             reference = str(node["$ref"])
@@ -260,15 +259,17 @@ class Contract:
             if len(seen) == REFERENCES:
                 raise ContractError(
                     f"{seen[0]} leads through more than {REFERENCES} references, which is the limit; "
-                    "refer to their target itself",
+                    "refer to the final target",
                     source=self.source,
                 )
             seen.append(reference)
             try:
-                _, node = reference_target(self.document, reference)
+                location, node = reference_target(self.document, reference)
             except LookupError as error:
-                raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
-        return node
+                raise ContractError(
+                    f"{reference} refers to nothing in this document; correct it", source=self.source
+                ) from error
+        return location, node
 
     def clause(self, *location: str | int) -> Clause:
         """The clause at a location: file, line of it or of its nearest ancestor there, and JSON Pointer."""

@@ -89,12 +89,18 @@ class Overlay:
     @classmethod
     def load(cls, path: Path) -> Overlay:
         """
-        The overlay in a YAML or JSON file.
+        Read the overlay in a YAML or JSON file.
 
-        Raises `OverlayError` where it is not an Overlay 1.0 or 1.1 document, and `ContractError` where it
-        cannot be read or is not YAML.
+        Raises:
+            OverlayError: The file is not an Overlay 1.0 or 1.1 document.
+            ContractError: The file cannot be read, or is not YAML.
         """
-        return _Reader(path).overlay()
+        return cls.read(path, load_yaml(path))
+
+    @classmethod
+    def read(cls, path: Path, written: Any) -> Overlay:
+        """Read the overlay in a file that `load_yaml` has loaded. Raises `OverlayError` as `load` does."""
+        return _Reader(path, written).overlay()
 
     def apply(self, document: Document) -> Document:
         """
@@ -203,11 +209,11 @@ class Overlay:
 class _Reader:
     """One overlay file on its way to an `Overlay`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, written: Any) -> None:
         self.path = path
-        self.document = load_yaml(path)
+        self.document = written
         self.version = ""
-        self.data = plain_yaml(self.document)
+        self.data = plain_yaml(written)
 
     def overlay(self) -> Overlay:
         version = self.data.get("overlay") if isinstance(self.data, dict) else None

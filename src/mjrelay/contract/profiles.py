@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay.base import ContractError
+from mjrelay.contract.schemas import COMBINING, combined_schemas
 from mjrelay.semantics import JSONPath, State, parse_expression, same_value
 
 if TYPE_CHECKING:
@@ -257,10 +257,14 @@ def schema_fields(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]
 def _below(
     contract: Contract, schemas: list[Any], path: str, above: frozenset[int]
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    plain = [one for schema in schemas for one in _alternatives(contract, schema)]
+    plain = [
+        one
+        for _, one in combined_schemas(contract, *schemas)
+        if "properties" in one or not any(one.get(keyword) for keyword in COMBINING)
+    ]
     inner: dict[str, list[Any]] = {}
     for one in plain:
-        if id(one) not in above:  # a schema that holds itself ends here
+        if id(one) not in above:  # a schema that contains itself ends here
             for name, member in one.get("properties", {}).items():
                 inner.setdefault(path + _step(name), []).append(member)
             if isinstance(one.get("items"), dict):
@@ -270,20 +274,6 @@ def _below(
     texts = [one for one in plain if "string" in _types(one)]
     if not inner or texts:
         yield path, texts if inner else plain
-
-
-def _alternatives(contract: Contract, schema: Any) -> Iterator[dict[str, Any]]:
-    try:
-        schema = contract.resolve(schema)
-    except ContractError:  # the checks of references report it
-        return
-    if not isinstance(schema, dict):  # true and false are schemas, too
-        return
-    members = [one for key in ("anyOf", "oneOf", "allOf") for one in schema.get(key, ())]
-    if not members or "properties" in schema:
-        yield schema
-    for member in members:
-        yield from _alternatives(contract, member)
 
 
 def _type(schemas: Iterable[dict[str, Any]]) -> str:
