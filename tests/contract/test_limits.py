@@ -109,7 +109,7 @@ SHAPES: dict[str, tuple[str, str]] = {
         "\n".join(f"x-{n}: &a{n} {{<<: *a{n - 1}, k{n}: 1}}" if n else "x-0: &a0 {k: 1}" for n in range(400)),
         "more than 50 levels",
     ),
-    "an anchor within itself": ("x-a: &a {b: [*a]}", "leads back to where it stands"),
+    "an anchor within itself": ("x-a: &a {b: [*a]}", "leads back to a node that contains it"),
     "nested flow": ("x-a: " + "[" * 100_000, "more than 50 levels"),
     "nested block": ("- " * 100_000 + "a", "more than 50 levels"),
     "many items": ("x-a: [" + "1," * 200_000 + "]", "more than 30,000 values and names"),
@@ -174,11 +174,11 @@ SHAPES: dict[str, tuple[str, str]] = {
         ).replace("text: a cat, phase: waiting", f"text: {'a' * 80}b, phase: waiting"),
         "takes longer than allowed",
     ),
-    "a path of descents": (TEXT.replace("$.data.text", "$..*..*..*"), "3 times .."),
+    "a path of descents": (TEXT.replace("$.data.text", "$..*..*..*"), "has .. 3 times"),
     "a path of copies": (TEXT.replace("$.data.text", "$" + "[*,*]" * 30), "a node 1,073,741,824 times"),
     "a path that searches the document for each node": (
         TEXT.replace("$.data.text", "$..[?count($..*) > 1]"),
-        "let a $ in a filter name one value",
+        "make it select a single value",
     ),
 }  # fmt: skip
 
@@ -251,7 +251,7 @@ ACTIONS = {
         [f"{{target: '$..[?@.type]', update: {{x-a: [{', '.join('1' * 3000)}]}}}}"],
         "the document has more than 30,000 values and names",
     ),
-    "a target of descents": (["{target: '$..*..*..*', remove: true}"], "3 times .."),
+    "a target of descents": (["{target: '$..*..*..*', remove: true}"], "has .. 3 times"),
     "a target that takes long": (
         [
             f"{{target: $.info, update: {{x-a: {'a' * 80}b}}}}",

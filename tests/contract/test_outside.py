@@ -269,7 +269,7 @@ def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
     options = [word for file in files for word in ("--overlay", str(file))]
     refused = command("fetch", str(OWN), "1", *options, MJRELAY_API_KEY="sk-generic")
     assert refused.returncode == 2
-    assert f"not sent to https://elsewhere.example, because only {files[1]} says" in refused.stderr
+    assert f"not sent to https://elsewhere.example, because only {files[1]} names" in refused.stderr
     for arguments in (["mock", str(OWN), "--list-faults"], ["conform", str(OWN), "--dry-run"]):
         assert command(*arguments, *options).returncode == 0
     packaged = command("mock", "apiai", "--list-faults", "--overlay", str(files[0]))
@@ -369,19 +369,24 @@ MISTAKES = {
     "format": (
         "format: fraction",
         "format: parts",
-        "'parts' is no format.*for example: progress: ",
+        "'parts' is not a format.*for example: progress: ",
         "progress:",
     ),
     "shape": (
         "failure: [$.data.why]",
         "failure: {a: b}",
-        "is no list; for example: failure: ",
+        "is not a list; for example: failure: ",
         "failure:",
     ),
-    "state": ("failed: [torn]", "broken: [torn]", "'broken' is no state; the states are queued", "states:"),
-    "ask": ("ask: $request.query.jobId", "ask: jobId", "no runtime expression", "        ask:"),
+    "state": (
+        "failed: [torn]",
+        "broken: [torn]",
+        "'broken' is not a state",
+        "states:",
+    ),
+    "ask": ("ask: $request.query.jobId", "ask: jobId", "not an OpenAPI runtime expression", "        ask:"),
     "hole": ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
-    "batch": ("operation: listJobs,", "operation: list,", "no operation is called list", "batch:"),
+    "batch": ("operation: listJobs,", "operation: list,", "no operation has the operationId list", "batch:"),
     "scheme": ("{type: apiKey,", "{type: magic,", "of a kind that no relay uses", "studio: {type"),
     "security": (
         "tags: [job]\n      security: [{studio: []}]\n      parameters",
@@ -410,7 +415,7 @@ MISTAKES = {
     "elsewhere": (
         '{$ref: "#/components/schemas/Phase"}',
         '{$ref: "./phase.yaml"}',
-        "lies elsewhere; write it into",
+        "is outside this document; write it into",
         "phase: {",
     ),
     "list": (
@@ -505,8 +510,8 @@ def test_the_generic_key_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError) as raised:
         Relay(OWN)
     said = str(raised.value)
-    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} says" in said
-    assert f"set {NAMED}, give api_key=, or repeat where it is with --base-url, base_url=" in said
+    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} names" in said
+    assert f"set {NAMED}, give api_key=, or confirm the host with --base-url, base_url=" in said
     assert "sk-generic" not in said
     done = command("fetch", str(OWN), "7003", MJRELAY_API_KEY="sk-generic")
     assert (done.returncode, f"{GENERIC} is not sent" in done.stderr) == (2, True)

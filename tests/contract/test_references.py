@@ -246,7 +246,7 @@ def test_no_command_follows_a_reference(tmp_path: Path, silent: Silent, schema_f
             ("relays", "show", path),
         ):
             code, said = command(*arguments)
-            assert (code, f"{url} lies elsewhere" in said) == (2, True), (arguments, said)
+            assert (code, f"{url} is outside this document" in said) == (2, True), (arguments, said)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,7 +1,7 @@
 """
-A relay's contract: its OpenAPI document with overlays applied, and the requests, keys and URLs that follow.
+Relay contracts: OpenAPI documents with overlays applied, and the requests, keys and URLs that they define.
 
-Nothing here uses the network.
+This package never uses the network.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        # Few programs use overlays, and the JSONPath library takes a third of the time of `import mjrelay`.
+        # Few programs use overlays, and the JSONPath library takes a third of the import time of mjrelay.
         if name == "Overlay":
             from mjrelay.contract.overlay import Overlay  # noqa: PLC0415 - see above
 
