@@ -1,4 +1,4 @@
-"""A contract as it is loaded, and the requests, credentials, places and answers that are read from it."""
+"""Contracts: loading, requests, credentials, clauses and responses."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ components:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A contract of one's own, on disk."""
+    """A contract file."""
     path = tmp_path / "mine.yaml"
     path.write_text(CONTRACT, encoding="utf-8")
     return path
 
 
 def edited(file: Path, before: str, after: str) -> Contract:
-    """The contract after one edit."""
+    """Return the contract after one edit."""
     assert before in CONTRACT
     file.write_text(CONTRACT.replace(before, after), encoding="utf-8")
     return read_contract(file)
@@ -93,7 +93,7 @@ def edited(file: Path, before: str, after: str) -> Contract:
 
 
 def test_a_contract_from_a_file(file: Path) -> None:
-    """It is named after its file, and says where the fetch operation stands."""
+    """It is named after its file, and finds the fetch operation."""
     mine = read_contract(file)
     assert (mine.name, mine.method, mine.path) == ("mine", "GET", "/mj/task/{id}/fetch")
     assert mine.location == ("paths", "/mj/task/{id}/fetch", "get")
@@ -122,8 +122,8 @@ def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
         ("paths: " + "[" * 500, "more than 50 levels", 1),
     ],
 )
-def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
-    """A file that is no OpenAPI document is refused, with its name and where it goes wrong."""
+def test_a_file_that_is_not_a_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
+    """A file that is not an OpenAPI document is an error with its name and line."""
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match=message) as raised:
@@ -131,8 +131,8 @@ def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int 
     assert (raised.value.source, raised.value.line) == (str(path), line)
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there, a folder, and bytes that are no text are refused too."""
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file, a folder and invalid UTF-8 are errors."""
     (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
     for name in ("none.yaml", ".", "latin.yaml"):
         with pytest.raises(ContractError, match=r"no such file|cannot be read"):
@@ -141,7 +141,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("operation", ["x-other", "X-MJ-TASK"])
 def test_a_contract_without_a_fetch_operation(file: Path, operation: str) -> None:
-    """Without the form nobody knows which operation fetches a task."""
+    """A contract without `x-mj-task` has no fetch operation."""
     mine = edited(file, "x-mj-task", operation)
     with pytest.raises(ContractError, match="no operation has x-mj-task"):
         _ = mine.location
@@ -149,13 +149,13 @@ def test_a_contract_without_a_fetch_operation(file: Path, operation: str) -> Non
 
 @pytest.mark.parametrize("item", ["null", "[]", "{get: null}", "{get: 7}", "x-mj-task"])
 def test_other_paths_may_be_anything(file: Path, item: str) -> None:
-    """A path item that is none is somebody else's error."""
+    """An invalid path item elsewhere does not matter here."""
     mine = edited(file, "\n    post: {responses: {}}", f" {item}")
     assert mine.path == "/mj/task/{id}/fetch"
 
 
 def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
-    """An error in the form leads to it."""
+    """An error in `x-mj-task` names the line."""
     mine = edited(file, "status: $.status", "status: status")
     with pytest.raises(ContractError, match="x-mj-task: status: 'status' is not a JSONPath") as raised:
         _ = mine.reader
@@ -168,14 +168,14 @@ def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["zhongzhuan", "Zhongzhuan", "zhong-zhuan", "ZHONG_ZHUAN"])
 def test_a_packaged_contract(name: str) -> None:
-    """Case and hyphens are forgiven; the same contract is read once."""
+    """Case and hyphens are ignored. A contract is read once."""
     assert load_contract(name).name == "zhongzhuan"
     assert load_contract("zhongzhuan") is load_contract("zhongzhuan")
 
 
 @pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
-    """A state's example has that state and an id, and that of success breaks no relation."""
+    """Each example reads as its state and has an id. The succeeded one keeps all relations."""
     known = load_contract(name)
     named = {state.value for state in State} & known.examples.keys()
     assert {"queued", "running", "succeeded", "failed"} <= named
@@ -190,7 +190,7 @@ def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
 
 @pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
-    """The file that people read ships, and the fetch operation is found in it."""
+    """The source file ships, and clauses find the fetch operation in it."""
     known = load_contract(name)
     clause = known.clause(*known.location, "x-mj-task")
     assert known.origins or clause.file == f"openapi/{name}.yaml"
@@ -200,7 +200,7 @@ def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in relay_names() if load_contract(name).origins])
 def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
-    """Of a relay that overlays made, each changed place is found where the overlay says it."""
+    """Each part that an overlay changed is cited in the overlay."""
     known = load_contract(name)
     title = known.clause("info", "title")
     assert title.file == f"overlays/relays/{name}.yaml"
@@ -214,7 +214,7 @@ def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
 
 
 def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
-    """What is new, another, or appended has its origin; what replaces it later hides it; the rest stays."""
+    """New, changed and appended parts have an origin in the overlay. Other parts keep theirs."""
     source, changes = tmp_path / "one.yaml", tmp_path / "changes.yaml"
     source.write_text("paths: {}\ninfo:\n  title: one\n  version: '1'\ntags: [{name: a}]\n", encoding="utf-8")
     changes.write_text(
@@ -236,7 +236,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
 
 
 def test_did_you_mean() -> None:
-    """A name that is not packaged is answered with the nearest that is."""
+    """The error for an unknown name suggests the nearest one."""
     with pytest.raises(UnknownRelayError, match=r"'zhongzuan'; did you mean zhongzhuan\?") as raised:
         load_contract("zhongzuan")
     assert raised.value.near == ["zhongzhuan"]
@@ -245,7 +245,7 @@ def test_did_you_mean() -> None:
 
 @pytest.mark.parametrize("name", ["qqq", "", "..", "runtime"])
 def test_an_unknown_name(name: str) -> None:
-    """A name like no other, dots, and a folder without a contract are unknown; what is known is listed."""
+    """The error for a name that resembles none lists all names."""
     with pytest.raises(UnknownRelayError, match="no relay is called") as raised:
         load_contract(name)
     assert raised.value.name == name
@@ -268,7 +268,7 @@ def test_an_unknown_name(name: str) -> None:
     ],
 )
 def test_clauses(file: Path, location: tuple[str | int, ...], line: int, pointer: str | None) -> None:
-    """A clause has the line of its node or of the nearest ancestor, unquoted statuses included."""
+    """A clause has the line of its node or of the nearest ancestor, also for unquoted statuses."""
     clause = read_contract(file).clause(*location)
     assert (clause.file, clause.line) == (str(file), line)
     assert pointer is None or clause.pointer == pointer
@@ -276,7 +276,7 @@ def test_clauses(file: Path, location: tuple[str | int, ...], line: int, pointer
 
 
 def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
-    """A clause still says which file it was."""
+    """A clause still names the file."""
     path = tmp_path / "gone.yaml"
     assert Contract("gone", {"paths": {}}, path).clause("paths") == Clause(str(path), 1, "/paths")
 
@@ -294,7 +294,7 @@ def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
     ],
 )
 def test_responses(file: Path, status: int, key: str, description: str) -> None:
-    """The exact status goes before its range, its range before the default; references are followed."""
+    """The exact status comes before its range, and its range before the default."""
     mine = read_contract(file)
     found = mine.response(status)
     assert found is not None
@@ -312,7 +312,7 @@ def test_no_response(file: Path) -> None:
 
 
 def test_examples(file: Path) -> None:
-    """Examples are read inline and by reference; one that stands elsewhere is none."""
+    """Examples are read inline and by reference. External ones are ignored."""
     assert read_contract(file).examples == {
         "queued": {"id": "1", "status": ""},
         "succeeded": {"id": "1", "status": "SUCCESS"},
@@ -320,7 +320,7 @@ def test_examples(file: Path) -> None:
 
 
 def test_references(file: Path) -> None:
-    """A local reference is followed as often as needed, escapes included."""
+    """Chains of local references are followed, escapes included."""
     document = read_contract(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
     mine = Contract("mine", document, file)
     assert mine.resolve({"$ref": "#/a~1b~0/x/0"}) == 7
@@ -334,7 +334,7 @@ def test_references(file: Path) -> None:
     ["#/none", "#/info/title/0", "#/servers/9", "#/servers/x", "other.yaml#/info", "#/loop", "#/first"],
 )
 def test_references_to_nothing(file: Path, reference: str) -> None:
-    """What refers to nothing, to another file, or to itself is the contract's mistake."""
+    """A reference to nothing, to another file or to itself is an error."""
     loops = {"loop": {"$ref": "#/loop"}, "first": {"$ref": "#/second"}, "second": {"$ref": "#/first"}}
     mine = Contract("mine", read_contract(file).document | loops, file)
     with pytest.raises(ContractError, match="refers to"):
@@ -350,7 +350,7 @@ COOKIE = Credential("session", "cookie", "session", "")
 
 
 def test_alternatives_in_order(file: Path) -> None:
-    """The ways of authenticating come in the contract's order; a relay that asks for one is not open."""
+    """Credentials come in the contract's order. A relay that requires one is not open."""
     mine = read_contract(file)
     assert mine.credentials == (BEARER, SECRET)
     assert not mine.open
@@ -393,7 +393,7 @@ def test_a_contract_that_says_nothing_of_security(file: Path) -> None:
     ],
 )
 def test_credentials_that_are_not_served(file: Path, before: str, after: str) -> None:
-    """Other schemes, undeclared ones, and two at once are refused rather than guessed."""
+    """Other schemes, undeclared ones, and two in one request are errors."""
     with pytest.raises(ContractError, match="secur"):
         _ = edited(file, before, after).credentials
 
@@ -426,7 +426,7 @@ ACCEPT = ("Accept", "application/json")
 
 
 def test_the_id_in_the_path(file: Path) -> None:
-    """The id stands in the template's place, as one segment."""
+    """The id fills the template as one segment."""
     request = read_contract(file).request("17/../18 ü")
     assert request == Request("GET", "/mj/task/17%2F..%2F18%20%C3%BC/fetch", (ACCEPT,))
 
@@ -448,7 +448,7 @@ def test_the_id_in_a_header() -> None:
 
 
 def test_the_id_in_the_body() -> None:
-    """The id stands in the smallest document that holds its place."""
+    """The id is in the smallest document with its location."""
     request = build_request("POST", "/fetch", "$request.body#/data/task~1id", "17")
     assert request.headers == (ACCEPT, ("Content-Type", "application/json"))
     assert (request.method, request.target) == ("POST", "/fetch")
@@ -619,7 +619,7 @@ def test_answers_of_another_operation() -> None:
     ],
 )
 def test_join(base_url: str, target: str, url: str) -> None:
-    """A prefix stays, what stands on both sides stands once, and the target is not touched."""
+    """A prefix is kept, a part on both sides is kept once, and the target is unchanged."""
     assert join_url(base_url, target) == url
 
 
