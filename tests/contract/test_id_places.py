@@ -138,7 +138,7 @@ def test_doctor_recognizes_it_or_says_why_not(place: str, tmp_path: Path) -> Non
     if place in {"path", "query", "header"}:
         assert (done.returncode, json.loads(done.stdout)["relay"]) == (0, place), done.stderr
     else:
-        assert (done.returncode, "use mjrelay conform instead" in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, "use mjrelay conform" in done.stderr) == (2, True), done.stderr
 
 
 @EACH
@@ -289,7 +289,7 @@ def phase(contract: Contract, mode: str, *, cases: int = 25) -> None:
         seed=4,
         mode=mode,
         pace=lambda: None,
-        spent=lambda: False,
+        stopped=lambda: False,
     )
     assert sent == len(reached) > cases // 2
     assert {200, 404} <= set(reached)
