@@ -280,7 +280,7 @@ def phase(contract: Contract, mode: str, *, cases: int = 25) -> None:
 
     sent = run_fuzz(
         contract,
-        Direct(relay),
+        Direct(relay).send,
         judge,
         ids=sorted(relay.known.values()),
         credential=credential,
