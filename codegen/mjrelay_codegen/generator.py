@@ -142,10 +142,9 @@ def _write_repository(root: Path, tree: Path) -> None:
 
 
 def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay]) -> None:
-    resolved = relay.resolve()
-    document = resolved.document
+    document = relay.contract.document
     try:
-        shipped = document | relay.origins(resolved)
+        shipped = document | relay.origins()
         contract = json.dumps(shipped, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ContractError(

@@ -50,7 +50,7 @@ def write(contract: Contract, output: Path) -> Written:
         raise LintError(violations)
     target = output / f"{contract.name}_client"
     source = contract.file or contract.source
-    relay = RelaySource(contract.name, source.name, output, (source,), contract.document, ())
+    relay = RelaySource(contract.name, source.name, output, (source,), contract)
     overlays = sorted((data_folder("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder) / target.name

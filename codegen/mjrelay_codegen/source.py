@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mjrelay.base import ContractError
-from mjrelay.contract import FILES, METHODS, ORIGINS, Contract, Overlay, apply_overlay, load_yaml, plain_yaml
+from mjrelay.contract import METHODS, ORIGINS, Contract, read_contract
 from mjrelay.http import Credential
 
 
@@ -27,8 +27,7 @@ class RelaySource:
     shown: str
     root: Path
     files: tuple[Path, ...]
-    document: Any = field(repr=False)
-    overlays: tuple[Overlay, ...] = field(repr=False)
+    contract: Contract
 
     @classmethod
     def load(cls, path: Path, shown: str, contracts: Path) -> RelaySource:
@@ -42,40 +41,19 @@ class RelaySource:
                 "a relay is named in small letters and digits, a letter first, and not runtime; rename it",
                 source=path,
             )
-        files = [path]
-        overlays: list[Overlay] = []
-        while isinstance(document := load_yaml(files[-1]), dict) and "overlay" in document:
-            overlays.append(Overlay.load(files[-1]))
-            if len(files) == FILES:
-                raise ContractError(
-                    f"more than {FILES} files extend one another, which is the limit; merge some of them",
-                    source=path,
-                )
-            files.append(_extended(overlays[-1], contracts))
-            if files[-1].resolve() in {file.resolve() for file in files[:-1]}:
-                raise ContractError("extends itself in a circle; end it at a contract", source=path)
-        return cls(path.stem, shown, contracts.parent, tuple(files), document, tuple(overlays))
+        contract = read_contract(path, lambda name: contracts / f"{name}.yaml")
+        return cls(path.stem, shown, contracts.parent, tuple(contract.outside)[::-1], contract)
 
-    def resolve(self) -> Contract:
-        """The contract with the relay's overlays applied, as plain JSON values; raises `ContractError`."""
-        contract = Contract(self.name, plain_yaml(self.document), self.files[-1])
-        for overlay in reversed(self.overlays):
-            contract = apply_overlay(contract, overlay)
-        document: Any = contract.document
-        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-            raise ContractError("is no OpenAPI document: it has no paths", source=self.files[-1])
-        return contract
-
-    def origins(self, contract: Contract) -> dict[str, Any]:
+    def origins(self) -> dict[str, Any]:
         """The files that a contract made by overlays is written in, seen from the root; else nothing."""
-        if not self.overlays:
+        if len(self.files) == 1:
             return {}
         shown = {file: Path(os.path.relpath(file, self.root)).as_posix() for file in self.files}
         changes = [
             {"at": location, "file": shown[origin.file], "from": origin.location}
-            for location, origin in contract.origins.items()
+            for location, origin in self.contract.origins.items()
         ]
-        return {ORIGINS: {"source": shown[contract.source], "changes": changes}}
+        return {ORIGINS: {"source": shown[self.contract.source], "changes": changes}}
 
 
 @frozen
@@ -104,16 +82,6 @@ class Overlooked:
                 if method in METHODS
             },
         )
-
-
-def _extended(overlay: Overlay, contracts: Path) -> Path:
-    if overlay.extends is None:
-        raise ContractError(
-            "does not say what it extends; name a relay or a contract there", source=overlay.source
-        )
-    if re.fullmatch(r"\w+", overlay.extends):
-        return contracts / f"{overlay.extends}.yaml"
-    return overlay.source.parent / overlay.extends
 
 
 def _scheme(name: str, scheme: dict[str, Any], source: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from mjrelay_clients.zhongzhuan.errors import DecodeError
 from mjrelay_clients.zhongzhuan.models import Task as Model
 
 from mjrelay.client.task import Task
-from mjrelay.contract.document import Contract
+from mjrelay.contract import read_contract
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.errors import AnswerError, MjrelayError
 from mjrelay.http.exchange import Exchange
@@ -59,7 +59,7 @@ def own(folder: Path, document: Any, operation: str = "fetchTask", name: str = "
     """A task on a relay whose contract is a file of one's own."""
     path = folder / f"{name}.yaml"
     path.write_text(OWN.replace("OPERATION", operation), encoding="utf-8")
-    return Task(Contract.load(path), document)
+    return Task(read_contract(path), document)
 
 
 # --- what it says ---

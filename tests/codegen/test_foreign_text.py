@@ -15,7 +15,7 @@ from mjrelay_codegen.generator import write_client
 from mjrelay_codegen.output import GenerationError
 from mjrelay_codegen.source import RelaySource
 
-from mjrelay.contract import load_contract
+from mjrelay.contract import Contract, load_contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,9 +155,8 @@ REFUSING = ["path", "parameter's words"]
 def written(document: Any, package: Path, name: str = "my-relay.yaml") -> None:
     """Generate the client of a document, without the linter, which would refuse much of it."""
     source = package.parent / "my-relay.yaml"
-    write_client(
-        package, RelaySource("myrelay", name, package.parent, (source,), document, ()), OVERLAYS, name
-    )
+    contract = Contract("myrelay", document, source)
+    write_client(package, RelaySource("myrelay", name, package.parent, (source,), contract), OVERLAYS, name)
 
 
 def run(packages: Path) -> None:

@@ -1,4 +1,4 @@
-"""A contract as it is loaded, and the requests, credentials, places and answers that are read from it."""
+"""Contracts: loading, requests, credentials, clauses and responses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mjrelay.contract import origins as _origin
+from mjrelay.contract import read_contract
 from mjrelay.contract.document import Clause, Contract, data_folder
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.contract.overlay import Overlay
@@ -75,25 +76,25 @@ components:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A contract of one's own, on disk."""
+    """A contract file."""
     path = tmp_path / "mine.yaml"
     path.write_text(CONTRACT, encoding="utf-8")
     return path
 
 
 def edited(file: Path, before: str, after: str) -> Contract:
-    """The contract after one edit."""
+    """Return the contract after one edit."""
     assert before in CONTRACT
     file.write_text(CONTRACT.replace(before, after), encoding="utf-8")
-    return Contract.load(file)
+    return read_contract(file)
 
 
 # --- loading ---
 
 
 def test_a_contract_from_a_file(file: Path) -> None:
-    """It is named after its file, and says where the fetch operation stands."""
-    mine = Contract.load(file)
+    """It is named after its file, and finds the fetch operation."""
+    mine = read_contract(file)
     assert (mine.name, mine.method, mine.path) == ("mine", "GET", "/mj/task/{id}/fetch")
     assert mine.location == ("paths", "/mj/task/{id}/fetch", "get")
     assert mine.operation["operationId"] == "fetchTask"
@@ -104,8 +105,8 @@ def test_a_contract_from_a_file(file: Path) -> None:
 def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
     """JSON is YAML."""
     path = tmp_path / "other.json"
-    path.write_text(json.dumps(Contract.load(file).document), encoding="utf-8")
-    assert Contract.load(path).document == Contract.load(file).document
+    path.write_text(json.dumps(read_contract(file).document), encoding="utf-8")
+    assert read_contract(path).document == read_contract(file).document
 
 
 @pytest.mark.parametrize(
@@ -121,26 +122,26 @@ def test_a_contract_may_be_json(tmp_path: Path, file: Path) -> None:
         ("paths: " + "[" * 500, "more than 50 levels", 1),
     ],
 )
-def test_what_is_no_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
-    """A file that is no OpenAPI document is refused, with its name and where it goes wrong."""
+def test_a_file_that_is_not_a_contract(tmp_path: Path, text: str, message: str, line: int | None) -> None:
+    """A file that is not an OpenAPI document is an error with its name and line."""
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match=message) as raised:
-        Contract.load(path)
+        read_contract(path)
     assert (raised.value.source, raised.value.line) == (str(path), line)
 
 
-def test_what_cannot_be_read(tmp_path: Path) -> None:
-    """A file that is not there, a folder, and bytes that are no text are refused too."""
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file, a folder and invalid UTF-8 are errors."""
     (tmp_path / "latin.yaml").write_bytes(b"paths: \xe9")
     for name in ("none.yaml", ".", "latin.yaml"):
         with pytest.raises(ContractError, match=r"no such file|cannot be read"):
-            Contract.load(tmp_path / name)
+            read_contract(tmp_path / name)
 
 
 @pytest.mark.parametrize("operation", ["x-other", "X-MJ-TASK"])
 def test_a_contract_without_a_fetch_operation(file: Path, operation: str) -> None:
-    """Without the form nobody knows which operation fetches a task."""
+    """A contract without `x-mj-task` has no fetch operation."""
     mine = edited(file, "x-mj-task", operation)
     with pytest.raises(ContractError, match="no operation has x-mj-task"):
         _ = mine.location
@@ -148,13 +149,13 @@ def test_a_contract_without_a_fetch_operation(file: Path, operation: str) -> Non
 
 @pytest.mark.parametrize("item", ["null", "[]", "{get: null}", "{get: 7}", "x-mj-task"])
 def test_other_paths_may_be_anything(file: Path, item: str) -> None:
-    """A path item that is none is somebody else's error."""
+    """An invalid path item elsewhere does not matter here."""
     mine = edited(file, "\n    post: {responses: {}}", f" {item}")
     assert mine.path == "/mj/task/{id}/fetch"
 
 
 def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
-    """An error in the form leads to it."""
+    """An error in `x-mj-task` names the line."""
     mine = edited(file, "status: $.status", "status: status")
     with pytest.raises(ContractError, match="x-mj-task: status: 'status' is not a JSONPath") as raised:
         _ = mine.reader
@@ -167,14 +168,14 @@ def test_a_malformed_form_is_named_with_its_line(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["zhongzhuan", "Zhongzhuan", "zhong-zhuan", "ZHONG_ZHUAN"])
 def test_a_packaged_contract(name: str) -> None:
-    """Case and hyphens are forgiven; the same contract is read once."""
+    """Case and hyphens are ignored. A contract is read once."""
     assert load_contract(name).name == "zhongzhuan"
     assert load_contract("zhongzhuan") is load_contract("zhongzhuan")
 
 
 @pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
-    """A state's example has that state and an id, and that of success breaks no relation."""
+    """Each example reads as its state and has an id. The succeeded one keeps all relations."""
     known = load_contract(name)
     named = {state.value for state in State} & known.examples.keys()
     assert {"queued", "running", "succeeded", "failed"} <= named
@@ -189,7 +190,7 @@ def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
 
 @pytest.mark.parametrize("name", relay_names())
 def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
-    """The file that people read ships, and the fetch operation is found in it."""
+    """The source file ships, and clauses find the fetch operation in it."""
     known = load_contract(name)
     clause = known.clause(*known.location, "x-mj-task")
     assert known.origins or clause.file == f"openapi/{name}.yaml"
@@ -199,7 +200,7 @@ def test_every_packaged_contract_leads_to_its_file(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in relay_names() if load_contract(name).origins])
 def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
-    """Of a relay that overlays made, each changed place is found where the overlay says it."""
+    """Each part that an overlay changed is cited in the overlay."""
     known = load_contract(name)
     title = known.clause("info", "title")
     assert title.file == f"overlays/relays/{name}.yaml"
@@ -213,7 +214,7 @@ def test_what_an_overlay_changed_leads_to_the_overlay(name: str) -> None:
 
 
 def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
-    """What is new, another, or appended has its origin; what replaces it later hides it; the rest stays."""
+    """New, changed and appended parts have an origin in the overlay. Other parts keep theirs."""
     source, changes = tmp_path / "one.yaml", tmp_path / "changes.yaml"
     source.write_text("paths: {}\ninfo:\n  title: one\n  version: '1'\ntags: [{name: a}]\n", encoding="utf-8")
     changes.write_text(
@@ -224,7 +225,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
         "  - target: $.info\n    update:\n      x-new: 2\n",
         encoding="utf-8",
     )
-    one = _origin.apply_overlay(Contract.load(source), Overlay.load(changes))
+    one = _origin.apply_overlay(read_contract(source), Overlay.load(changes))
     assert one.document["info"] == {"title": "two", "version": "1", "x-new": 2}
     assert one.clause("info", "title") == Clause(str(changes), 7, "/actions/0/update/info/title")
     assert one.clause("info", "x-new") == Clause(str(changes), 15, "/actions/3/update/x-new")
@@ -235,7 +236,7 @@ def test_a_contract_overlaid_remembers_where(tmp_path: Path) -> None:
 
 
 def test_did_you_mean() -> None:
-    """A name that is not packaged is answered with the nearest that is."""
+    """The error for an unknown name suggests the nearest one."""
     with pytest.raises(UnknownRelayError, match=r"'zhongzuan'; did you mean zhongzhuan\?") as raised:
         load_contract("zhongzuan")
     assert raised.value.near == ["zhongzhuan"]
@@ -244,7 +245,7 @@ def test_did_you_mean() -> None:
 
 @pytest.mark.parametrize("name", ["qqq", "", "..", "runtime"])
 def test_an_unknown_name(name: str) -> None:
-    """A name like no other, dots, and a folder without a contract are unknown; what is known is listed."""
+    """The error for a name that resembles none lists all names."""
     with pytest.raises(UnknownRelayError, match="no relay is called") as raised:
         load_contract(name)
     assert raised.value.name == name
@@ -267,15 +268,15 @@ def test_an_unknown_name(name: str) -> None:
     ],
 )
 def test_clauses(file: Path, location: tuple[str | int, ...], line: int, pointer: str | None) -> None:
-    """A clause has the line of its node or of the nearest ancestor, unquoted statuses included."""
-    clause = Contract.load(file).clause(*location)
+    """A clause has the line of its node or of the nearest ancestor, also for unquoted statuses."""
+    clause = read_contract(file).clause(*location)
     assert (clause.file, clause.line) == (str(file), line)
     assert pointer is None or clause.pointer == pointer
     assert str(clause) == f"{file}:{line}#{clause.pointer}"
 
 
 def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
-    """A clause still says which file it was."""
+    """A clause still names the file."""
     path = tmp_path / "gone.yaml"
     assert Contract("gone", {"paths": {}}, path).clause("paths") == Clause(str(path), 1, "/paths")
 
@@ -293,8 +294,8 @@ def test_a_contract_whose_file_is_gone(tmp_path: Path) -> None:
     ],
 )
 def test_responses(file: Path, status: int, key: str, description: str) -> None:
-    """The exact status goes before its range, its range before the default; references are followed."""
-    mine = Contract.load(file)
+    """The exact status comes before its range, and its range before the default."""
+    mine = read_contract(file)
     found = mine.response(status)
     assert found is not None
     location, response = found
@@ -311,16 +312,16 @@ def test_no_response(file: Path) -> None:
 
 
 def test_examples(file: Path) -> None:
-    """Examples are read inline and by reference; one that stands elsewhere is none."""
-    assert Contract.load(file).examples == {
+    """Examples are read inline and by reference. External ones are ignored."""
+    assert read_contract(file).examples == {
         "queued": {"id": "1", "status": ""},
         "succeeded": {"id": "1", "status": "SUCCESS"},
     }
 
 
 def test_references(file: Path) -> None:
-    """A local reference is followed as often as needed, escapes included."""
-    document = Contract.load(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
+    """Chains of local references are followed, escapes included."""
+    document = read_contract(file).document | {"a/b~": {"x": [{"$ref": "#/a~1b~0/y"}], "y": 7}}
     mine = Contract("mine", document, file)
     assert mine.resolve({"$ref": "#/a~1b~0/x/0"}) == 7
     assert mine.resolve({"$ref": "#/paths/~1mj~1task~1%7Bid%7D~1fetch/summary"}) == "A task."
@@ -333,9 +334,9 @@ def test_references(file: Path) -> None:
     ["#/none", "#/info/title/0", "#/servers/9", "#/servers/x", "other.yaml#/info", "#/loop", "#/first"],
 )
 def test_references_to_nothing(file: Path, reference: str) -> None:
-    """What refers to nothing, to another file, or to itself is the contract's mistake."""
+    """A reference to nothing, to another file or to itself is an error."""
     loops = {"loop": {"$ref": "#/loop"}, "first": {"$ref": "#/second"}, "second": {"$ref": "#/first"}}
-    mine = Contract("mine", Contract.load(file).document | loops, file)
+    mine = Contract("mine", read_contract(file).document | loops, file)
     with pytest.raises(ContractError, match="refers to"):
         mine.resolve({"$ref": reference})
 
@@ -349,8 +350,8 @@ COOKIE = Credential("session", "cookie", "session", "")
 
 
 def test_alternatives_in_order(file: Path) -> None:
-    """The ways of authenticating come in the contract's order; a relay that asks for one is not open."""
-    mine = Contract.load(file)
+    """Credentials come in the contract's order. A relay that requires one is not open."""
+    mine = read_contract(file)
     assert mine.credentials == (BEARER, SECRET)
     assert not mine.open
 
@@ -392,7 +393,7 @@ def test_a_contract_that_says_nothing_of_security(file: Path) -> None:
     ],
 )
 def test_credentials_that_are_not_served(file: Path, before: str, after: str) -> None:
-    """Other schemes, undeclared ones, and two at once are refused rather than guessed."""
+    """Other schemes, undeclared ones, and two in one request are errors."""
     with pytest.raises(ContractError, match="secur"):
         _ = edited(file, before, after).credentials
 
@@ -425,8 +426,8 @@ ACCEPT = ("Accept", "application/json")
 
 
 def test_the_id_in_the_path(file: Path) -> None:
-    """The id stands in the template's place, as one segment."""
-    request = Contract.load(file).request("17/../18 ü")
+    """The id fills the template as one segment."""
+    request = read_contract(file).request("17/../18 ü")
     assert request == Request("GET", "/mj/task/17%2F..%2F18%20%C3%BC/fetch", (ACCEPT,))
 
 
@@ -447,7 +448,7 @@ def test_the_id_in_a_header() -> None:
 
 
 def test_the_id_in_the_body() -> None:
-    """The id stands in the smallest document that holds its place."""
+    """The id is in the smallest document with its location."""
     request = build_request("POST", "/fetch", "$request.body#/data/task~1id", "17")
     assert request.headers == (ACCEPT, ("Content-Type", "application/json"))
     assert (request.method, request.target) == ("POST", "/fetch")
@@ -482,7 +483,7 @@ def test_an_id_of_dots_stays_in_its_segment(task_id: str) -> None:
 )
 def test_what_is_no_place_for_an_id(expression: str) -> None:
     """Another expression is refused, and named."""
-    with pytest.raises(ContractError, match="is no runtime expression"):
+    with pytest.raises(ContractError, match="is not an OpenAPI runtime expression"):
         parse_expression(expression)
 
 
@@ -540,11 +541,11 @@ def test_the_request_for_a_seed() -> None:
 
 def test_a_relay_with_neither(file: Path) -> None:
     """What the form does not name there is no request for, and the error says what is left."""
-    mine = Contract.load(file)
+    mine = read_contract(file)
     assert (mine.batch_path, mine.seed_path) == (None, None)
-    with pytest.raises(ContractError, match="no batch in x-mj-task; ask for one task at a time"):
+    with pytest.raises(ContractError, match="x-mj-task has no batch; fetch one task at a time"):
         mine.batch_request(["1"])
-    with pytest.raises(ContractError, match="no seed in x-mj-task"):
+    with pytest.raises(ContractError, match="x-mj-task has no seed"):
         mine.seed_request("1")
 
 
@@ -553,7 +554,7 @@ def test_an_operation_that_there_is_none_of(file: Path) -> None:
     mine = edited(
         file, "version: 1\n        ask", "version: 1\n        seed: {operation: x, value: $.s}\n        ask"
     )
-    with pytest.raises(ContractError, match="no operation is called x; correct the operationId"):
+    with pytest.raises(ContractError, match="no operation has the operationId x; correct it"):
         mine.seed_request("1")
 
 
@@ -571,8 +572,8 @@ def test_any_ids_come_back_out_of_their_request(ids: list[str]) -> None:
     [
         ("/list/{of}", "$request.body#/ids", ContractError, "does not fill"),
         ("/list/{ids}", "$request.path.ids", ContractError, "does not fill"),
-        ("/list", "$request.header.X-Ids", ContractError, "room for one id"),
-        ("/list", "$request.body#/ids", SettingError, "no text that can be sent"),
+        ("/list", "$request.header.X-Ids", ContractError, "carry one id only"),
+        ("/list", "$request.body#/ids", SettingError, "not text that UTF-8 can encode"),
     ],
 )
 def test_ids_that_find_no_place(path: str, expression: str, error: type[MjrelayError], message: str) -> None:
@@ -618,7 +619,7 @@ def test_answers_of_another_operation() -> None:
     ],
 )
 def test_join(base_url: str, target: str, url: str) -> None:
-    """A prefix stays, what stands on both sides stands once, and the target is not touched."""
+    """A prefix is kept, a part on both sides is kept once, and the target is unchanged."""
     assert join_url(base_url, target) == url
 
 
@@ -652,8 +653,8 @@ def test_repr_shows_no_secret(file: Path) -> None:
     base: dict[str, Any] = {"target": f"/task?token={secret}", "body": secret.encode()}
     shown = [repr(Request("GET", headers=(("X", secret),), **base))]
     shown += [
-        repr(Contract.load(file).request("1").authenticated(one, secret))
+        repr(read_contract(file).request("1").authenticated(one, secret))
         for one in (BEARER, SECRET, TOKEN, COOKIE)
     ]
-    shown += [repr(one) for one in Contract.load(file).credentials]
+    shown += [repr(one) for one in read_contract(file).credentials]
     assert secret not in "\n".join(shown)

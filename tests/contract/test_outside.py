@@ -1,4 +1,4 @@
-"""A contract that no package brings: it works in the face and in every command, and the key stays safe."""
+"""Contracts that are not packaged: they work in the client and in every command, and keys stay safe."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ ACTION = "  - target: {target}\n    description: Seen so.\n    {does}\n"
 
 
 @pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names no key and no host."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove keys and base URLs from the environment."""
     for name in [name for name in os.environ if name.startswith("MJRELAY_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the user's, with the contract in it."""
+    """A folder with the contract in it."""
     shutil.copy(OWN, tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def served() -> Iterator[Mock]:
-    """The contract's mock."""
+    """A mock of the contract."""
     with mock(OWN) as one:
         yield one
 
 
 def edited(folder: Path, before: str, after: str) -> Path:
-    """The contract after one edit."""
+    """Write the contract after one edit."""
     assert TEXT.count(before) == 1, before
     path = folder / "my-relay.yaml"
     path.write_text(TEXT.replace(before, after), encoding="utf-8")
@@ -74,7 +74,7 @@ def edited(folder: Path, before: str, after: str) -> Path:
 
 
 def overlay(path: Path, *actions: tuple[str, str], extends: str | None = None) -> Path:
-    """An overlay with these actions, each a target and what is done there."""
+    """Write an overlay with these actions: a target and a change each."""
     said = "" if extends is None else f"extends: {extends}\n"
     head = f'overlay: "1.1.0"\ninfo: {{title: Mine, version: "1"}}\n{said}actions:\n'
     body = "".join(ACTION.format(target=target, does=does) for target, does in actions)
@@ -87,12 +87,12 @@ HOST = ("$.servers[0]", "update: {url: https://elsewhere.example}")
 
 
 def line(text: str, part: str) -> int:
-    """The line on which something stands first."""
+    """Return the line of the first occurrence."""
     return text.partition(part)[0].count("\n") + 1
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command, with nothing else in its environment."""
+    """Run the command in an empty environment."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return forked.run(list(arguments), {"PATH": os.environ["PATH"], "COLUMNS": "200"} | measured | variables)
 
@@ -114,13 +114,13 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     ],
 )
 def test_what_is_a_path(name: str | Path, is_path: bool) -> None:
-    """A separator or a suffix of YAML or JSON makes a path, and so does a `Path`."""
+    """Text with a separator, .yaml, .yml or .json, and every `Path`, is a path."""
     assert _contract.is_path(name) is is_path
 
 
 @pytest.mark.parametrize("stem", ["my-relay", "my_relay", "My-Relay"])
 def test_the_name_is_that_of_the_file(tmp_path: Path, stem: str) -> None:
-    """Hyphens and underscores are left out of it, and capitals are small, as the command forgives them."""
+    """The relay's name is in lower case, without hyphens and underscores."""
     path = tmp_path / f"{stem}.yaml"
     path.write_text(TEXT, encoding="utf-8")
     assert _contract.load_contract(path).name == "myrelay"
@@ -128,7 +128,7 @@ def test_the_name_is_that_of_the_file(tmp_path: Path, stem: str) -> None:
 
 @pytest.mark.parametrize("stem", ["7relay", "my.relay", "中转", "-"])
 def test_a_file_that_cannot_name_a_relay(tmp_path: Path, stem: str) -> None:
-    """What is left must be letters and digits; the message says so."""
+    """The name must be letters and digits. The message says so."""
     path = tmp_path / f"{stem}.yaml"
     path.write_text(TEXT, encoding="utf-8")
     with pytest.raises(ContractError, match="cannot name a relay; name the file in letters and digits"):
@@ -136,17 +136,17 @@ def test_a_file_that_cannot_name_a_relay(tmp_path: Path, stem: str) -> None:
 
 
 def test_json_is_as_good(tmp_path: Path) -> None:
-    """A contract may be written as JSON."""
+    """A contract may be JSON."""
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(_contract.load_contract(OWN).document), encoding="utf-8")
     assert _contract.load_contract(str(path)).document == _contract.load_contract(OWN).document
 
 
-# --- the face ---
+# --- the client ---
 
 
 def test_a_task_is_fetched_and_waited_for(served: Mock) -> None:
-    """Another path, an envelope, seconds, a fraction and words of its own, read as those of any relay."""
+    """Another path, an envelope, seconds, a fraction and other status values are read as usual."""
     with served.relay() as relay:
         task = relay.wait(served.submit(30))
         states = [seen.state for seen in relay.watch(served.submit(30))]
@@ -161,7 +161,7 @@ def test_a_task_is_fetched_and_waited_for(served: Mock) -> None:
 
 
 def test_the_twin(served: Mock) -> None:
-    """`AsyncRelay` takes the same file."""
+    """`AsyncRelay` accepts the file too."""
 
     async def run() -> State:
         async with served.async_relay() as relay:
@@ -171,8 +171,8 @@ def test_the_twin(served: Mock) -> None:
     assert asyncio.run(run()) is State.SUCCEEDED
 
 
-def test_several_are_asked_for_at_once(served: Mock) -> None:
-    """The batch is the contract's: two ids in a request, each task in an envelope of its own."""
+def test_several_tasks_are_fetched_in_one_request(served: Mock) -> None:
+    """The batch follows the contract: two ids in a request, and an envelope around each task."""
     with served.relay() as relay:
         before = served.requests
         tasks = {task.id: task.state for task in relay.fetch_all([served.known[s] for s in served.known])}
@@ -181,7 +181,7 @@ def test_several_are_asked_for_at_once(served: Mock) -> None:
 
 
 def test_refusals_are_those_of_the_contract(served: Mock) -> None:
-    """A 200 with a code of its own is no such task, or a bad key."""
+    """A 200 with an error code is a missing task or an invalid key."""
     with served.relay() as relay, pytest.raises(MissingTaskError, match="no such job"):
         relay.fetch("99")
     with served.relay(api_key="sk-mistaken") as relay, pytest.raises(UnauthorizedError, match="wrong key"):
@@ -189,7 +189,7 @@ def test_refusals_are_those_of_the_contract(served: Mock) -> None:
 
 
 def test_a_task_is_pickled(served: Mock) -> None:
-    """It takes its contract along."""
+    """A pickled task keeps its contract."""
     with served.relay() as relay:
         task = relay.fetch("7003")
     again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own bytes
@@ -197,7 +197,7 @@ def test_a_task_is_pickled(served: Mock) -> None:
 
 
 def test_a_monitor_judges_it(served: Mock) -> None:
-    """What a program gets anyway is judged by the user's own contract, and its clause is in their file."""
+    """The monitor judges by the file, and its findings cite it."""
     found: list[Any] = []
     with (
         mock(OWN, faults=["unknown-enum"]) as wrong,
@@ -214,7 +214,7 @@ def test_a_monitor_judges_it(served: Mock) -> None:
 
 
 def test_fetch_and_wait(served: Mock) -> None:
-    """Both commands take the file where a relay is named."""
+    """Both commands accept the file instead of a relay's name."""
     where = ("--base-url", served.base_url)
     fetched = command("fetch", str(OWN), "7003", *where, MJRELAY_API_KEY=served.key)
     assert (fetched.returncode, json.loads(fetched.stdout)["state"]) == (0, "succeeded")
@@ -224,7 +224,7 @@ def test_fetch_and_wait(served: Mock) -> None:
 
 
 def test_conform_and_replay(tmp_path: Path) -> None:
-    """Its mock keeps it, and the record of that is replayed; both name the user's file in their clauses."""
+    """Its mock is conformant, and the results are replayed. Clauses cite the file."""
     judged = command("conform", str(OWN), "--no-fuzz", "--format", "json", "--report-dir", str(tmp_path))
     record = json.loads(judged.stdout)
     assert (judged.returncode, record["footer"]["verdict"]) == (0, "conformant")
@@ -235,7 +235,7 @@ def test_conform_and_replay(tmp_path: Path) -> None:
 
 
 def test_conform_finds_what_is_wrong(tmp_path: Path) -> None:
-    """A relay with a fault is found out by a contract that nobody packaged, and by an overlay over it."""
+    """A faulty relay fails, and the clause cites the file."""
     with mock(OWN, faults=["unknown-enum"]) as wrong:
         arguments = ("conform", str(OWN), "--base-url", wrong.base_url, "--task=7003", "--no-fuzz")
         done = command(*arguments, "--format", "json", MJRELAY_API_KEY=wrong.key)
@@ -245,7 +245,7 @@ def test_conform_finds_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_mock_lists_and_serves() -> None:
-    """The mock knows the contract's own tasks, and which faults fit it."""
+    """The mock lists the faults that apply to the contract."""
     listed = command("mock", str(OWN), "--list-faults")
     assert listed.returncode == 0
     assert "unknown-enum" in listed.stdout
@@ -253,7 +253,7 @@ def test_mock_lists_and_serves() -> None:
 
 
 def test_an_interrupted_wait_goes_on_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is told to be run next names the file as it was given, not the relay that no package brings."""
+    """The command to resume names the file as it was passed."""
     wait._print_resume("myrelay", "./my-relay.yaml", ["7"], ["--overlay", "a.yaml"])
     said = capsys.readouterr().err
     assert "1 task remains at myrelay: 7" in said
@@ -264,12 +264,12 @@ def test_an_interrupted_wait_goes_on_with_the_file(capsys: pytest.CaptureFixture
 
 
 def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
-    """`--overlay` changes the contract of a file and of a packaged relay, in order."""
+    """`--overlay` changes a file's contract and a packaged one, in order."""
     files = overlay(tmp_path / "a.yaml", WORD), overlay(tmp_path / "b.yaml", HOST)
     options = [word for file in files for word in ("--overlay", str(file))]
     refused = command("fetch", str(OWN), "1", *options, MJRELAY_API_KEY="sk-generic")
     assert refused.returncode == 2
-    assert f"not sent to https://elsewhere.example, because only {files[1]} says" in refused.stderr
+    assert f"not sent to https://elsewhere.example, because only {files[1]} names" in refused.stderr
     for arguments in (["mock", str(OWN), "--list-faults"], ["conform", str(OWN), "--dry-run"]):
         assert command(*arguments, *options).returncode == 0
     packaged = command("mock", "apiai", "--list-faults", "--overlay", str(files[0]))
@@ -280,8 +280,8 @@ def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
     assert (missing.returncode, "there is no such file" in missing.stderr) == (2, True)
 
 
-def test_overlays_of_the_face(tmp_path: Path) -> None:
-    """The face, the mocks and the monitor take them, over a file and over a packaged relay."""
+def test_overlays_of_client_mock_and_monitor(tmp_path: Path) -> None:
+    """Client, mock and monitor apply overlays to a file and to a packaged relay."""
     word = overlay(tmp_path / "word.yaml", WORD)
     for relay in (OWN, "apiai"):
         contract = _contract.load_contract(relay, [word])
@@ -344,7 +344,7 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("extends", "said"),
     [
-        (None, "does not say what it extends; write extends:"),
+        (None, "has no extends; add extends:"),
         ("nobody", "extends: no relay is called 'nobody'"),
         ("./none.yaml", "there is no such file"),
         ("https://relay.example/a.yaml", "nothing is downloaded"),
@@ -352,7 +352,7 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
     ],
 )
 def test_an_overlay_that_extends_nothing(folder: Path, extends: str | None, said: str) -> None:
-    """It is told in its own file, and a circle ends."""
+    """The error names the overlay's file, and a circle ends."""
     path = overlay(folder / "loop.yaml", WORD, extends=extends)
     with pytest.raises(ContractError, match=said) as raised:
         _contract.load_contract(path)
@@ -365,23 +365,28 @@ MISTAKES = {
     "no-task": ("      x-mj-task:\n", "      x-my-task:\n", "no operation has x-mj-task", "paths:"),
     "version": ("openapi: 3.1.0", "openapi: 2", "openapi is 2; write openapi: 3.1.0", "openapi:"),
     "key": ("        prompt: $.data.text", "        promt: $.data.text", "unknown key 'promt'", "x-mj-task:"),
-    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*it is written so: id: ", "id: data"),
+    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*for example: id: ", "id: data"),
     "format": (
         "format: fraction",
         "format: parts",
-        "'parts' is no format.*written so: progress: ",
+        "'parts' is not a format.*for example: progress: ",
         "progress:",
     ),
     "shape": (
         "failure: [$.data.why]",
         "failure: {a: b}",
-        "is no list; it is written so: failure: ",
+        "is not a list; for example: failure: ",
         "failure:",
     ),
-    "state": ("failed: [torn]", "broken: [torn]", "'broken' is no state; the states are queued", "states:"),
-    "ask": ("ask: $request.query.jobId", "ask: jobId", "no runtime expression", "        ask:"),
+    "state": (
+        "failed: [torn]",
+        "broken: [torn]",
+        "'broken' is not a state",
+        "states:",
+    ),
+    "ask": ("ask: $request.query.jobId", "ask: jobId", "not an OpenAPI runtime expression", "        ask:"),
     "hole": ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
-    "batch": ("operation: listJobs,", "operation: list,", "no operation is called list", "batch:"),
+    "batch": ("operation: listJobs,", "operation: list,", "no operation has the operationId list", "batch:"),
     "scheme": ("{type: apiKey,", "{type: magic,", "of a kind that no relay uses", "studio: {type"),
     "security": (
         "tags: [job]\n      security: [{studio: []}]\n      parameters",
@@ -395,7 +400,12 @@ MISTAKES = {
         "securitySchemes has no more",
         "security: [{studio: [], more",
     ),
-    "server": ("url: https://studio.example", "url: studio.example", "no http or https URL", "- url: studio"),
+    "server": (
+        "url: https://studio.example",
+        "url: studio.example",
+        "not an http or https URL",
+        "- url: studio",
+    ),
     "reference": (
         '{$ref: "#/components/schemas/Phase"}',
         '{$ref: "#/components/schemas/Faze"}',
@@ -405,7 +415,7 @@ MISTAKES = {
     "elsewhere": (
         '{$ref: "#/components/schemas/Phase"}',
         '{$ref: "./phase.yaml"}',
-        "lies elsewhere; write it into",
+        "is outside this document; write it into",
         "phase: {",
     ),
     "list": (
@@ -423,17 +433,17 @@ MISTAKES = {
     "date": (
         'version: "2026-01-31"',
         "version: 2026-01-31",
-        "is a date in YAML and nothing in JSON; put it in quotes",
+        "is a date in YAML, which JSON does not have; put it in quotes",
         "info:",
     ),
     "yaml": ("paths:\n  /v2", "paths: [\n  /v2", "is not YAML", None),
-    "paths": ("paths:\n", "path:\n", "is no OpenAPI document: it has no paths", None),
+    "paths": ("paths:\n", "path:\n", "is not an OpenAPI document: it has no paths", None),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_before_anything_is_sent(folder: Path, mistake: str) -> None:
-    """Each names the file, the line where there is one, and what to write."""
+def test_a_mistake_raises_before_any_request(folder: Path, mistake: str) -> None:
+    """The error names the file, the line and what to write."""
     before, after, said, where = MISTAKES[mistake]
     path = edited(folder, before, after)
     with pytest.raises(ContractError, match=said) as raised:
@@ -444,16 +454,18 @@ def test_a_mistake_is_told_before_anything_is_sent(folder: Path, mistake: str) -
 
 
 def test_two_operations_that_fetch(folder: Path) -> None:
-    """Only one can be meant."""
+    """A second operation with `x-mj-task` is an error."""
     path = edited(
         folder, "      operationId: listJobs\n", "      operationId: listJobs\n      x-mj-task: {}\n"
     )
-    with pytest.raises(ContractError, match=rf"operation of line {line(TEXT, '    get:')} too; delete one"):
+    with pytest.raises(
+        ContractError, match=rf"the operation in line {line(TEXT, '    get:')} has x-mj-task too; delete one"
+    ):
         _contract.load_contract(path)
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    """A path to nothing, and to a folder, is told as one line, on the command line too."""
+    """A missing file and a folder are one-line errors, also on the command line."""
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(ContractError, match=r"there is no such file; check the path|cannot be read"):
             _contract.load_contract(path)
@@ -461,8 +473,8 @@ def test_no_such_file(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
-def test_each_form_that_is_shown_is_a_form() -> None:
-    """What a mistake's message says to write can be written."""
+def test_the_examples_in_messages_compile() -> None:
+    """The examples in error messages compile."""
     assert set(_outside._FORMS) == {
         *(
             "ask",
@@ -493,20 +505,20 @@ def test_each_form_that_is_shown_is_a_form() -> None:
 
 
 def test_the_generic_key_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not go to a host that only the file names; the message says what to do, and not the key."""
+    """The generic key is not sent to a host that only the file names. The message omits the key."""
     monkeypatch.setenv(GENERIC, "sk-generic")
     with pytest.raises(SettingError) as raised:
         Relay(OWN)
     said = str(raised.value)
-    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} says" in said
-    assert f"set {NAMED}, give api_key=, or repeat where it is with --base-url, base_url=" in said
+    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} names" in said
+    assert f"set {NAMED}, give api_key=, or confirm the host with --base-url, base_url=" in said
     assert "sk-generic" not in said
     done = command("fetch", str(OWN), "7003", MJRELAY_API_KEY="sk-generic")
     assert (done.returncode, f"{GENERIC} is not sent" in done.stderr) == (2, True)
 
 
-def test_what_lets_a_key_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The relay's own variable, an argument, a key file, or the host said once more."""
+def test_what_allows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The relay's own variable, an argument, or a base URL allows the key."""
     with pytest.raises(SettingError, match=f"no key for myrelay: set {NAMED} or {GENERIC}, or give api_key="):
         Relay(OWN)
     monkeypatch.setenv(GENERIC, "sk-generic")
@@ -527,8 +539,8 @@ def test_what_lets_a_key_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         Relay(without)
 
 
-def test_an_overlay_cannot_lead_a_key_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where it changes the host of a packaged relay, not even that relay's own key goes there."""
+def test_an_overlay_cannot_redirect_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If an overlay changes a packaged relay's host, that relay's own key is not sent there."""
     monkeypatch.setenv(GENERIC, "sk-generic")
     monkeypatch.setenv("MJRELAY_ZHONGZHUAN_API_KEY", "sk-named")
     harmless = overlay(tmp_path / "word.yaml", WORD)
@@ -548,13 +560,13 @@ def test_an_overlay_cannot_lead_a_key_away(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_without_a_client_there_is_no_model(served: Mock) -> None:
-    """The error names the command, for a file and for a packaged relay with overlays."""
+    """The error names the command that generates the client."""
     with served.relay() as relay, pytest.raises(MjrelayError, match=rf"mjrelay generate {OWN} --output DIR"):
         _ = relay.fetch("7003").raw
 
 
 def test_a_packaged_relay_with_overlays_has_no_model(tmp_path: Path) -> None:
-    """The packaged client is that of another contract."""
+    """The packaged client belongs to another contract."""
     word = overlay(tmp_path / "word.yaml", WORD)
     with mock("apiai", overlays=[word]) as one, one.relay() as relay:
         task = relay.fetch(one.known[State.SUCCEEDED])
@@ -563,7 +575,7 @@ def test_a_packaged_relay_with_overlays_has_no_model(tmp_path: Path) -> None:
 
 
 def test_generate(folder: Path, monkeypatch: pytest.MonkeyPatch, served: Mock) -> None:
-    """The client is found by `raw`, needs nothing of ours, tells of no machine, and is written only once."""
+    """`raw` finds the client. It does not import mjrelay, names no local path, and is written once."""
     out = folder / "out"
     arguments = ("generate", str(folder / "my-relay.yaml"), "--output", str(out))
     done = command(*arguments)
@@ -593,24 +605,8 @@ def test_generate(folder: Path, monkeypatch: pytest.MonkeyPatch, served: Mock) -
             del sys.modules[name]
 
 
-def test_the_client_is_clean_for_mypy(folder: Path) -> None:
-    """Its types hold under the strictest rules."""
-    pytest.importorskip("mypy")
-    from mjrelay_codegen import single as _single  # noqa: PLC0415 - what makes the client
-
-    written = _single.write(_contract.load_contract(folder / "my-relay.yaml"), folder)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", written.package.name],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_generate_lints_first(folder: Path) -> None:
-    """What the examples contradict is told by line, in an overlay too, and nothing is written."""
+    """Lint errors are reported by line, also in an overlay, and nothing is written."""
     path = edited(folder, "phase: waiting", "phase: dreaming")
     mine = overlay(folder / "twin.yaml", HOST, extends="my-relay.yaml")
     mine.write_text(mine.read_text(encoding="utf-8").replace("Seen so.", '""'), encoding="utf-8")
@@ -624,7 +620,7 @@ def test_generate_lints_first(folder: Path) -> None:
 
 
 def test_generate_writes_over_nothing_else(folder: Path) -> None:
-    """A folder of that name which is somebody else's stays as it is."""
+    """A foreign folder with that name is not changed."""
     (folder / "myrelay_client").mkdir()
     (folder / "myrelay_client" / "mine.py").touch()
     done = command("generate", str(OWN), "--output", str(folder))

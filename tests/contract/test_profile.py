@@ -73,7 +73,7 @@ def test_the_terms_of_a_client_author() -> None:
 
 
 def test_an_envelope_and_what_is_not_said() -> None:
-    """Fields in an envelope have paths there; what lies in two places is unset in both; silence is None."""
+    """Paths include the envelope, and two paths are unset together. None means not stated."""
     found = contract_profile(load_contract("mjdjourney"))
     assert found["accept"] == {"$.code": 0}
     assert found["fields"]["videos"]["unset"] == {'"" and []': ["queued", "running", "failed"]}
@@ -182,7 +182,7 @@ def test_a_contract_differs_in_nothing_from_itself(name: str) -> None:
 
 
 def test_differences_are_told_by_their_terms() -> None:
-    """Each with what the two say; of words those that the other lacks; silence against silence is none."""
+    """A difference has both sides. For enums only values that the other one lacks count."""
     left = contract_profile(small(states={"queued": ["a", "b"]}, status="$.job.word", refresh=5))
     right = contract_profile(
         small(states={"queued": ["b", "c"], "failed": ["d"]}, status="$.job.word", inputs=["$.in"])

@@ -1,4 +1,4 @@
-"""References out of a contract: no tool follows one, and each that a tool could follow is refused."""
+"""References that lead out of a contract: all are reported, and nothing follows one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from mjrelay_conformance.drivers.cases import Cases
 from ruamel.yaml import YAML
 
 from mjrelay import ContractError, Relay
-from mjrelay.contract import Contract, load_contract, stray_references
+from mjrelay.contract import load_contract, read_contract, stray_references
 from mjrelay.testing import mock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OWN = Path(__file__).parents[1] / "my-relay.yaml"
+DOCUMENT = load_contract(OWN).document
 KEYWORDS = ["$ref", "$dynamicRef", "$recursiveRef"]
 NAMES = ["value", "default", "example", "examples", "enum", "const", "x-note", "mapping", "items"]
 
@@ -57,7 +58,7 @@ class Silent:
 
 @pytest.fixture
 def silent() -> Iterator[Silent]:
-    """A silent server, to which nothing may have connected in the end."""
+    """A silent server. The test fails if anything connects to it."""
     server = Silent()
     try:
         yield server
@@ -68,43 +69,43 @@ def silent() -> Iterator[Silent]:
 
 @pytest.fixture
 def schema_file(tmp_path: Path) -> str:
-    """The URL of a file with a schema that everything fits: were it read, nothing would be wrong."""
+    """The URL of a file with a schema that accepts everything."""
     (tmp_path / "schema.json").write_text("{}", encoding="utf-8")
     return (tmp_path / "schema.json").as_uri()
 
 
 def plain() -> Any:
-    """The document of a contract that is sound."""
-    return copy.deepcopy(load_contract(OWN).document)
+    """Return a copy of a valid contract."""
+    return copy.deepcopy(DOCUMENT)
 
 
 def operation(document: Any) -> Any:
-    """The operation that fetches a task."""
+    """Return the fetch operation."""
     return document["paths"]["/v2/jobs/status"]["get"]
 
 
 def response(document: Any) -> Any:
-    """The fetch operation's 200."""
+    """Return its response for 200."""
     return operation(document)["responses"]["200"]
 
 
 def media(document: Any) -> Any:
-    """The body of that."""
+    """Return the media type of that response."""
     return response(document)["content"]["application/json"]
 
 
 def job(document: Any) -> Any:
-    """The schema of a task."""
+    """Return the schema of a task."""
     return document["components"]["schemas"]["Job"]
 
 
 def parameter(document: Any) -> Any:
-    """The parameter of the fetch operation."""
+    """Return the parameter of the fetch operation."""
     return operation(document)["parameters"][0]
 
 
 def saved(folder: Path, document: Any) -> Path:
-    """A document as a file of a contract."""
+    """Write a contract to a file."""
     path = folder / "myrelay.yaml"
     with path.open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(document, file)
@@ -112,7 +113,7 @@ def saved(folder: Path, document: Any) -> Path:
 
 
 def into(holder: Callable[[Any], Any], *steps: str, **more: Any) -> Callable[[Any, str], None]:
-    """A way to write an object with a URL under the last step; ``more`` stands beside it."""
+    """Return a function that writes a URL at a path, with ``more`` beside it."""
 
     def put(document: Any, url: str) -> None:
         *outer, last = steps
@@ -157,28 +158,34 @@ REFUSED: dict[str, Callable[[Any, str], None]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_each_reference_that_leads_out_is_refused(
-    tmp_path: Path, silent: Silent, schema_file: str, case: str
-) -> None:
-    """The loader, the linter and the property-based phase name it, and retrieve nothing."""
-    for url in (silent.url, schema_file):
-        document = plain()
-        REFUSED[case](document, url)
-        path = saved(tmp_path, document)
-        with pytest.raises(ContractError, match=url):
-            Relay(path, "sk-key")
-        violations = lint_file(path)
-        assert {violation.rule for violation in violations} == {"reference"}, violations
-        with pytest.raises(ContractError, match=url):
-            _ = Cases(Contract.load(path), ("7003",), "sk-key")._operation
+def test_each_reference_that_leads_out_is_reported(silent: Silent, schema_file: str) -> None:
+    """Every keyword is found at every place, for a URL of a server and of a file."""
+    for case, put in REFUSED.items():
+        for url in (silent.url, schema_file):
+            document = plain()
+            put(document, url)
+            assert any(url in problem for _, problem in stray_references(document)), case
+
+
+@pytest.mark.parametrize("case", ["property $dynamicRef", "path", "external example", "mapping"])
+def test_loader_linter_and_fuzzing_refuse_it(tmp_path: Path, silent: Silent, case: str) -> None:
+    """All three name the reference, and retrieve nothing."""
+    document = plain()
+    REFUSED[case](document, silent.url)
+    path = saved(tmp_path, document)
+    with pytest.raises(ContractError, match=silent.url):
+        Relay(path, "sk-key")
+    violations = lint_file(path)
+    assert {violation.rule for violation in violations} == {"reference"}, violations
+    with pytest.raises(ContractError, match=silent.url):
+        _ = Cases(read_contract(path), ("7003",), "sk-key")._operation
 
 
 @pytest.mark.parametrize(
     "lead", ["x-note", "x-evidence/more/0", "responses/200/content/application~1json/examples/queued/value"]
 )
-def test_data_that_a_reference_leads_to_is_no_data(silent: Silent, lead: str) -> None:
-    """A schema that stands in an extension or an example is looked at like any other."""
+def test_the_target_of_a_reference_is_checked(silent: Silent, lead: str) -> None:
+    """A schema inside an extension or an example is checked once a reference leads to it."""
     document = plain()
     held: Any = {"properties": {"a": {"$ref": silent.url}}}
     operation(document).update({"x-note": held, "x-evidence": {"more": [held]}})
@@ -190,7 +197,7 @@ def test_data_that_a_reference_leads_to_is_no_data(silent: Silent, lead: str) ->
 
 
 def test_a_reference_in_data_is_data(tmp_path: Path, silent: Silent) -> None:
-    """In examples, and in extensions outside schemas, it is accepted and followed by nothing."""
+    """In examples, and in extensions outside schemas, it is accepted, and nothing follows it."""
     document = plain()
     data = {"$ref": silent.url, "externalValue": silent.url, "deep": [{"$dynamicRef": silent.url}]}
     media(document)["examples"]["other"] = {"value": {"code": 0, "data": data | {"job": 1, "phase": "hung"}}}
@@ -206,7 +213,7 @@ def test_a_reference_in_data_is_data(tmp_path: Path, silent: Silent) -> None:
 
 
 def test_names_are_not_keywords(tmp_path: Path) -> None:
-    """A property may be called as a keyword is, and local references and mappings may stay."""
+    """A property may have the name of a keyword. Local references and mappings are accepted."""
     document = plain()
     string = {"type": ["string"], "description": "Text."}
     job(document)["properties"] |= dict.fromkeys(
@@ -223,37 +230,35 @@ def test_names_are_not_keywords(tmp_path: Path) -> None:
 
 
 def command(*arguments: str) -> tuple[int, str]:
-    """Run the command; its exit code and all that it wrote."""
+    """Run the command. Return its exit code and its output."""
     done = forked.run(list(arguments), {"PATH": os.environ["PATH"], "COLUMNS": "200"})
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("where", ["property $dynamicRef", "property named value", "$ref in default"])
-def test_no_command_follows_a_reference(tmp_path: Path, silent: Silent, schema_file: str, where: str) -> None:
-    """Each names the reference as wrong usage of the contract; none connects, waits or reads the file."""
+def test_no_command_follows_a_reference(tmp_path: Path, silent: Silent) -> None:
+    """Every command exits with code 2 and names the reference. None connects."""
     traffic = tmp_path / "traffic.jsonl"
     traffic.touch()
-    for url in (silent.url, schema_file):
-        document = plain()
-        REFUSED[where](document, url)
-        path = str(saved(tmp_path, document))
-        for arguments in (
-            ("generate", path, "--output", str(tmp_path / "out")),
-            ("conform", path),
-            ("mock", path),
-            ("replay", path, str(traffic)),
-            ("doctor", "http://127.0.0.1:9", "--contract", path),
-            ("relays", "show", path),
-        ):
-            code, said = command(*arguments)
-            assert (code, f"{url} lies elsewhere" in said) == (2, True), (arguments, said)
+    document = plain()
+    REFUSED["$ref in default"](document, silent.url)
+    path = str(saved(tmp_path, document))
+    for arguments in (
+        ("generate", path, "--output", str(tmp_path / "out")),
+        ("conform", path),
+        ("mock", path),
+        ("replay", path, str(traffic)),
+        ("doctor", "http://127.0.0.1:9", "--contract", path),
+        ("relays", "show", path),
+    ):
+        code, output = command(*arguments)
+        assert (code, f"{silent.url} is outside this document" in output) == (2, True), (arguments, output)
     assert not (tmp_path / "out").exists()
 
 
 def test_the_linter_and_the_generator_retrieve_nothing(
     tmp_path: Path, silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even where the check of references found nothing, their validators refuse to retrieve."""
+    """Even without the check of references, their validators retrieve nothing."""
     document = plain()
     job(document)["properties"]["text"] = {"$ref": silent.url, "default": {"$ref": silent.url}}
     path = saved(tmp_path, document)
@@ -282,7 +287,7 @@ def test_the_linter_and_the_generator_retrieve_nothing(
     )
 )
 def test_any_document_is_walked(document: Any) -> None:
-    """Whatever the document, the walk ends, and names places that are there."""
+    """The walk ends on any document, and reports locations that exist."""
     for location, problem in stray_references(document):
         node = document
         for step in location:

@@ -134,9 +134,9 @@ def test_serving_in_the_foreground() -> None:
     """The base URL is announced, requests are served, and Ctrl-C ends the server silently."""
     program = (
         "from pathlib import Path\n"
-        "from mjrelay.contract.document import Contract\n"
+        "from mjrelay.contract import read_contract\n"
         "from mjrelay_conformance.mock import MockRelay, serve_mock\n"
-        f"relay = MockRelay(Contract.load(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
+        f"relay = MockRelay(read_contract(Path({str(OPENAPI / 'apiai.yaml')!r})))\n"
         "serve_mock(relay, '127.0.0.1', 0, announce=lambda url: print(url, flush=True))\n"
         "print('ended')\n"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonpath_rfc9535
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from ruamel.yaml import YAML
@@ -44,7 +44,7 @@ def reader(text: str = "") -> Reader:
 
 
 def answer(status: int | None, body: bytes = b"", content: str = "application/json") -> Exchange:
-    """An answer that was received."""
+    """Return a received response."""
     headers: Headers = (("Content-Type", content),)
     return Exchange("GET", "https://relay.example/task", status=status, headers=headers, body=body)
 
@@ -92,7 +92,7 @@ OTHERS = (
 
 
 def assert_like_the_library(text: str, document: Any) -> None:
-    """The path selects the very values that the library's query selects."""
+    """Assert that the path selects the same values as the library."""
     path = JSONPath.compile(text)
     selected = [node.value for node in jsonpath_rfc9535.find(text, document)]
     assert [id(value) for value in path.find(document)] == [id(value) for value in selected]
@@ -101,13 +101,15 @@ def assert_like_the_library(text: str, document: Any) -> None:
 
 @given(st.lists(st.sampled_from(SIMPLE) | st.sampled_from(OTHERS), max_size=4), TREES)
 def test_a_path_selects_what_the_library_selects(steps: list[str], document: Any) -> None:
-    """A path that is read without the library means what RFC 9535 says, on whatever a relay sends."""
-    assert_like_the_library("".join(["$", *steps]), document)
+    """A path that is evaluated without the library selects what RFC 9535 says."""
+    text = "".join(["$", *steps])
+    assume(text.count("..") <= 2)  # the limit
+    assert_like_the_library(text, document)
 
 
 @given(st.from_regex(_jsonpath._SIMPLE, fullmatch=True), TREES, st.data())
 def test_a_path_that_needs_no_library_is_one_to_it(text: str, document: Any, data: st.DataObject) -> None:
-    """What is read without the library is RFC 9535 to it, and means the same on a document that it fits."""
+    """A path that needs no library is valid RFC 9535, and selects the same values."""
     for step in reversed(jsonpath_rfc9535.compile(text).segments):
         [selector] = step.selectors
         others = [data.draw(TREES)]
@@ -243,7 +245,7 @@ def test_predicates(conditions: dict[str, Any], document: Any, *, holds: bool) -
 )
 def test_what_is_no_condition_is_refused(condition: Any) -> None:
     """A condition of another shape is the contract's mistake, and never one that silently fails to hold."""
-    with pytest.raises(ContractError, match="no condition"):
+    with pytest.raises(ContractError, match="is not a condition"):
         compile_predicate({"$.a": condition})
 
 
@@ -276,7 +278,7 @@ def test_scopes() -> None:
 @pytest.mark.parametrize("scope", [{}, False, None, "x", {"when": {}}, {"where": {}, "unles": {}}])
 def test_what_limits_nothing_is_refused(scope: Any) -> None:
     """A scope with another key would silently limit nothing."""
-    with pytest.raises(ContractError, match="limits nothing"):
+    with pytest.raises(ContractError, match="is not a scope"):
         compile_scope(scope)
 
 
@@ -341,7 +343,7 @@ def test_states_as_predicates() -> None:
 
 
 def test_predicates_go_before_words() -> None:
-    """A word that means several states is told apart by what else the document says."""
+    """Predicates separate states that share a status."""
     read = reader("""
         status: $.status
         states:
@@ -418,7 +420,7 @@ def test_accept() -> None:
     ],
 )
 def test_progress_in_percent(value: Any, progress: int | None) -> None:
-    """A percentage is text or number; what is none, or out of range, is None."""
+    """A percentage is text or a number. Anything else, or out of range, is None."""
     assert reader("progress: {path: $.p, format: percent}").progress({"p": value}) == progress
 
 
@@ -494,7 +496,7 @@ def test_times(spelling: str, value: Any) -> None:
     ],
 )
 def test_times_that_cannot_be_read(spelling: str, value: Any) -> None:
-    """What is no moment, or one that no calendar holds, is None; the raw value is kept for the suite."""
+    """An invalid time is None. The raw value is kept for the conformance suite."""
     stamp = reader(f"times: {{started: $.t, format: {spelling}}}").started
     assert stamp is not None
     assert stamp.read({"t": value}) is None
@@ -570,7 +572,7 @@ def test_images_unless() -> None:
 
 
 def test_buttons_from_objects() -> None:
-    """A button has an id, and a label and an emoji where they are set; one without an id is none."""
+    """A button has an id and, if set, a label and an emoji. One without an id is skipped."""
     read = reader('buttons: {items: "$.buttons[*]", id: customId, label: label, emoji: emoji}')
     buttons = [
         {"customId": "MJ::1", "label": "U1", "emoji": ""},
@@ -798,16 +800,16 @@ def test_deep_values_are_not_equal() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{left: {path: $.a}, equals: {path: $.b}}", "no relation"),
-        ("{id: r, equals: {path: $.b}}", "no relation"),
-        ("{id: r, left: {path: $.a}}", "no relation"),
-        ("{id: r, left: {path: $.a}, equals: {path: $.b}, contains: {path: $.b}}", "no relation"),
-        ("{id: r, left: {path: $.a}, equals: {path: $.b}, witin: 3}", "no relation"),
+        ("{left: {path: $.a}, equals: {path: $.b}}", "not a relation"),
+        ("{id: r, equals: {path: $.b}}", "not a relation"),
+        ("{id: r, left: {path: $.a}}", "not a relation"),
+        ("{id: r, left: {path: $.a}, equals: {path: $.b}, contains: {path: $.b}}", "not a relation"),
+        ("{id: r, left: {path: $.a}, equals: {path: $.b}, witin: 3}", "not a relation"),
         ("{id: r, left: {path: $.a}, equals: {path: $.b}, within: near}", "within"),
         ("{id: r, left: {path: $.a}, equals: {path: $.b}, level: MUST}", "level"),
-        ("{id: r, left: {path: $.a}, equals: 3}", "no operand"),
-        ("{id: r, left: {path: $.a, mul: 3}, equals: {path: $.b}}", "no operand"),
-        ('{id: r, left: {count: "$.a[*]", times: 3}, equals: {path: $.b}}', "no operand"),
+        ("{id: r, left: {path: $.a}, equals: 3}", "not an operand"),
+        ("{id: r, left: {path: $.a, mul: 3}, equals: {path: $.b}}", "not an operand"),
+        ('{id: r, left: {count: "$.a[*]", times: 3}, equals: {path: $.b}}', "not an operand"),
         ("{id: r, left: {path: $.a, capture: x}, equals: {path: $.b}}", "one group"),
         ('{id: r, left: {path: $.a, capture: "(x)(y)"}, equals: {path: $.b}}', "one group"),
         ("{id: r, left: {path: $.a, base: 99}, equals: {path: $.b}}", "base"),
@@ -825,7 +827,7 @@ def test_malformed_relations(text: str, message: str) -> None:
 
 
 def test_refresh_batch_and_seed() -> None:
-    """How often the relay looks, how many tasks are asked for at once, and where a seed is read."""
+    """Refresh, batch and seed are read."""
     read = reader("""
         refresh: 15
         batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 100}
@@ -943,8 +945,8 @@ def test_what_every_form_must_hold(key: str) -> None:
 
 @pytest.mark.parametrize("parts", [None, [], "x", 1])
 def test_a_form_is_a_mapping(parts: Any) -> None:
-    """Anything else in its place is said to be none."""
-    with pytest.raises(ContractError, match=r"x-mj-task: .* is no mapping"):
+    """Any value other than an object is an error."""
+    with pytest.raises(ContractError, match=r"x-mj-task: .* is not an object"):
         compile_reader(parts)
 
 
@@ -989,7 +991,7 @@ def test_a_relay_with_a_job_in_data() -> None:
 
 
 def test_a_relay_with_a_grid_and_its_quarters() -> None:
-    """In the manner of APIMart: another path, a grid beside four images, 403 for what is somebody else's."""
+    """As APIMart: another path, a grid and four images, and 403 for a foreign task."""
     read = reader("""
         ask: $request.path.task_id
         id: $.id
@@ -1134,7 +1136,7 @@ def test_no_depth_is_a_crash() -> None:
 @example(READERS[3], {"t": "9999-12-31T23:59:59-23:59"})
 @example(READERS[4], {"t": "9999-12-31T23:59:59"})
 def test_no_document_is_a_crash(read: Reader, document: Any) -> None:
-    """Whatever JSON a relay sends, every method answers, and with what it is documented to answer."""
+    """For any JSON, every method returns a value of its documented type."""
     assert isinstance(read.accepts(document), bool)
     assert isinstance(read.state(document), State)
     read.id(document)

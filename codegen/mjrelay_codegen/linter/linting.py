@@ -84,7 +84,7 @@ def lint_file(path: Path) -> list[Violation]:
 def lint_relay(path: Path, contracts: Path) -> list[Violation]:
     """Everything that is wrong with the contract that a relay's overlay makes, each where it is written."""
     try:
-        contract = RelaySource.load(path, str(path), contracts).resolve()
+        contract = RelaySource.load(path, str(path), contracts).contract
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
     return sorted(_judged(Draft(path, contract.document), _place(contract)), key=_line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.contract import combined_schemas
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
 from mjrelay_conformance.checks.representation import accept, json
@@ -141,7 +142,7 @@ class _Shape:
         self._contract = contract
         self._schemas: dict[str | None, list[Any]] = {}
         self._shapes: dict[str | None, _Shape] = {}
-        for option in _options(contract, schemas):
+        for _, option in combined_schemas(contract, *schemas):
             properties, items = option.get("properties", {}), option.get("items")
             for name, inner in properties.items():
                 self._schemas.setdefault(name, []).append(inner)
@@ -163,18 +164,6 @@ class _Shape:
 def _shape(contract: Contract) -> _Shape:
     """Return the shape of the documents of a 200 response, over all media types."""
     return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
-
-
-def _options(contract: Contract, schemas: list[Any]) -> list[dict[str, Any]]:
-    """All schemas that one value may be judged by, each once."""
-    found: dict[int, dict[str, Any]] = {}
-    left = list(schemas)
-    while left:
-        schema = contract.resolve(left.pop())
-        if isinstance(schema, dict) and id(schema) not in found:
-            found[id(schema)] = schema
-            left += [option for word in ("allOf", "anyOf", "oneOf") for option in schema.get(word, ())]
-    return list(found.values())
 
 
 def _unknown(shape: _Shape, document: Any) -> list[str]:

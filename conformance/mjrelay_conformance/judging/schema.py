@@ -16,7 +16,7 @@ from jsonschema_rs import (
 )
 
 from mjrelay.base import ContractError, PatternError
-from mjrelay.contract import reference_target
+from mjrelay.contract import child_schema, combined_schemas
 from mjrelay.http import NotJSONError
 
 if TYPE_CHECKING:
@@ -148,20 +148,20 @@ class Schema:
 
     def _descend(self, root: _Place, location: Location) -> _Place:
         """The schema that judges a place of a document, and where in the contract it stands."""
-        place, node = _deref(self.contract, *root)
+        place, node = self.contract.follow(root[1], root[0])
         for step in location:
-            keys: Location = ("items",) if isinstance(step, int) else ("properties", step)
             inner = next(
                 (
-                    (inside, child)
-                    for outside, option in _options(self.contract, place, node)
-                    for inside, child in _children(outside, option, keys)
+                    ((*above, *below), child)
+                    for above, option in combined_schemas(self.contract, node, location=place)
+                    if (found := child_schema(option, step)) is not None
+                    for below, child in [found]
                 ),
                 None,
             )
             if inner is None:
                 break
-            place, node = _deref(self.contract, *inner)
+            place, node = self.contract.follow(inner[1], inner[0])
         return place, node
 
 
@@ -180,28 +180,6 @@ def _shortened(node: Any, depth: int = 0) -> Any:
     return node
 
 
-def _children(place: Location, node: Any, keys: Location) -> list[_Place]:
-    for key in keys:
-        if not isinstance(node, dict) or key not in node:
-            return []
-        place, node = (*place, key), node[key]
-    return [(place, node)]
-
-
-def _deref(contract: Contract, place: Location, node: Any) -> _Place:
-    if isinstance(node, dict) and "$ref" in node:
-        return reference_target(contract.document, str(node["$ref"]))[0], contract.resolve(node)
-    return place, node
-
-
-def _options(contract: Contract, place: Location, node: Any) -> list[_Place]:
-    place, node = _deref(contract, place, node)
-    options = [(place, node)]
-    for index, option in enumerate(node.get("anyOf", ()) if isinstance(node, dict) else ()):
-        options += _options(contract, (*place, "anyOf", index), option)
-    return options
-
-
 def _exhausted(error: ValidationError) -> bool:
     """Whether a pattern exceeded its limit, here or in a branch of anyOf or oneOf."""
     branches = getattr(error.kind, "context", ())
@@ -211,9 +189,4 @@ def _exhausted(error: ValidationError) -> bool:
 
 
 def _words(contract: Contract, node: Any) -> list[Any]:
-    return [
-        word
-        for _, option in _options(contract, (), node)
-        if isinstance(option, dict)
-        for word in option.get("enum", ())
-    ]
+    return [word for _, option in combined_schemas(contract, node) for word in option.get("enum", ())]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mjrelay.contract import COMBINING, child_schema
 from mjrelay.http import url_expiry
 from mjrelay.semantics import JSONPath, State, same_value
 from mjrelay_conformance.mock import writer
@@ -200,7 +201,7 @@ def _schema_allows(contract: Contract, schema: Any, location: Location, wanted: 
         return schema is not False
     return _own(contract, schema, location, wanted) and all(
         combine(_schema_allows(contract, option, location, wanted) for option in schema[keyword])
-        for keyword, combine in (("allOf", all), ("anyOf", any), ("oneOf", any))
+        for keyword, combine in zip(COMBINING, (all, any, any), strict=True)
         if keyword in schema
     )
 
@@ -210,17 +211,15 @@ def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted:
     if not location:
         return _typed(schema, wanted)
     step, rest = location[0], location[1:]
+    found = child_schema(schema, step)
     if isinstance(step, int):
-        prefix = schema.get("prefixItems", [])
-        child = prefix[step] if step < len(prefix) else schema.get("items", True)
-        return _typed(schema, "array") and _schema_allows(contract, child, rest, wanted)
+        return _typed(schema, "array") and _schema_allows(contract, found[1] if found else True, rest, wanted)
     if not _typed(schema, "object"):
         return False
     if not rest and wanted == ABSENT:
         return step not in schema.get("required", ())
-    properties = schema.get("properties", {})
     other = True if "patternProperties" in schema else schema.get("additionalProperties", True)
-    return _schema_allows(contract, properties.get(step, other), rest, wanted)
+    return _schema_allows(contract, found[1] if found else other, rest, wanted)
 
 
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:

@@ -1,7 +1,7 @@
 """
-A relay's contract: its OpenAPI document with overlays applied, and the requests, keys and URLs that follow.
+Relay contracts: OpenAPI documents with overlays applied, and the requests, keys and URLs that they define.
 
-Nothing here uses the network.
+This package never uses the network.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from mjrelay.contract.environment import (
     read_key,
     resolve_base_url,
 )
-from mjrelay.contract.limits import FILES
-from mjrelay.contract.loading import contract_arguments, is_path, load_contract, relay_name, relay_names
+from mjrelay.contract.loading import (
+    contract_arguments,
+    is_path,
+    load_contract,
+    read_contract,
+    relay_name,
+    relay_names,
+)
 from mjrelay.contract.profiles import (
     Term,
     canonical_path,
@@ -31,6 +37,8 @@ from mjrelay.contract.profiles import (
 )
 from mjrelay.contract.references import METHODS, reference_target, stray_references
 from mjrelay.contract.requests import Template, build_request
+from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
+from mjrelay.contract.structure import structural_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        # Few programs use overlays, and the JSONPath library takes a third of the time of `import mjrelay`.
+        # Few programs use overlays, and the JSONPath library takes a third of the import time of mjrelay.
         if name == "Overlay":
             from mjrelay.contract.overlay import Overlay  # noqa: PLC0415 - see above
 
@@ -52,7 +60,7 @@ else:
 
 
 __all__ = [
-    "FILES",
+    "COMBINING",
     "METHODS",
     "ORIGINS",
     "Clause",
@@ -64,6 +72,8 @@ __all__ = [
     "build_request",
     "canonical_path",
     "checked_key",
+    "child_schema",
+    "combined_schemas",
     "contract_arguments",
     "contract_profile",
     "data_folder",
@@ -78,6 +88,7 @@ __all__ = [
     "plain_yaml",
     "profile_differences",
     "profile_statements",
+    "read_contract",
     "read_key",
     "reference_target",
     "relay_name",
@@ -85,5 +96,6 @@ __all__ = [
     "resolve_base_url",
     "schema_fields",
     "stray_references",
+    "structural_problems",
     "yaml_line",
 ]

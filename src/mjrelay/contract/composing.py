@@ -1,4 +1,4 @@
-"""YAML documents that stay within the limits of a contract; apart, because ruamel.yaml is slow to import."""
+"""Load YAML within the limits of a contract. A module of its own, because ruamel.yaml is slow to import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mjrelay.contract.limits import DIGITS, Size
 
 
 class LimitError(Exception):
-    """The document exceeds a limit, in a line of it."""
+    """The document exceeds a limit in the given line."""
 
     def __init__(self, node: Any, message: str) -> None:
         self.line = node.start_mark.line + 1
@@ -22,14 +22,14 @@ class LimitError(Exception):
 
 
 def compose(text: str) -> Any:
-    """The document with its line numbers; raises `LimitError`, and what ruamel.yaml raises."""
+    """Return the document with its line numbers. Raises `LimitError` and the exceptions of ruamel.yaml."""
     yaml = YAML(typ="rt")
     yaml.Composer, yaml.Constructor = _Composer, _Constructor
     return yaml.load(text)
 
 
 class _Composer(Composer):
-    """Reads no more nodes, and none deeper, than the limits allow."""
+    """A composer that stops when a document exceeds the limits."""
 
     _nodes = _depth = 0
 
@@ -43,7 +43,8 @@ class _Composer(Composer):
             and getattr(self.anchors.get(event.anchor), "end_mark", event) is None
         ):
             raise LimitError(
-                event, "the alias leads back to where it stands; write it out, or refer to a component"
+                event,
+                "the alias leads back to a node that contains it; write it out, or use a $ref to a component",
             )
         node = super().compose_node(parent, index)
         self._depth -= not isinstance(event, AliasEvent)
@@ -51,7 +52,7 @@ class _Composer(Composer):
 
 
 class _Constructor(RoundTripConstructor):
-    """Builds no document that exceeds the limits once its aliases are written out."""
+    """A constructor that refuses a document that exceeds the limits once its aliases are expanded."""
 
     def construct_document(self, node: Any) -> Any:
         _measure(node, {})
@@ -59,7 +60,7 @@ class _Constructor(RoundTripConstructor):
 
 
 def _measure(node: Any, known: dict[int, Size]) -> Size:
-    """The size of a node with its aliases written out; ``known`` are the sizes of those before it."""
+    """Return the size of a node with its aliases expanded. ``known`` has the sizes of earlier nodes."""
     if id(node) in known:
         return known[id(node)]
     if isinstance(node, ScalarNode):

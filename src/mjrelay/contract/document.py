@@ -1,4 +1,4 @@
-"""A relay's contract: its OpenAPI document, and what can be read from it."""
+"""A relay's contract: its OpenAPI document, and the requests, responses and clauses that it defines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mjrelay.base import ContractError, cached_property, json_pointer
 from mjrelay.contract.limits import REFERENCES
 from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
-from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+from mjrelay.contract.yaml import load_yaml, yaml_line
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 ORIGINS = "x-origins"
-"""Where a packaged contract that overlays made says which files it is written in."""
+"""The key of a packaged contract that lists the source files of its parts."""
 
 
 @frozen
 class Clause:
-    """A place in a contract that a sentence about the relay rests on."""
+    """A place in a contract that a check or an error cites."""
 
     file: str
     line: int
@@ -42,7 +42,7 @@ class Clause:
 
 @frozen
 class Origin:
-    """A file, and the place in it that says something; what is below it there is below it here."""
+    """The file and the location in it where a part of a contract is written, with all that is below."""
 
     file: Path
     location: Location
@@ -51,12 +51,15 @@ class Origin:
 @define(frozen=True, slots=False, eq=False)
 class Contract:
     """
-    One relay's contract, by the relay's name.
+    One relay's contract.
 
-    ``document`` is the OpenAPI document with its overlays applied, ``source`` the file that was there before
-    them, and ``origins`` are where the parts are written that they have changed. ``outside`` are the files,
-    with their lines, that are not packaged, in the order applied; the last of them, ``added``, were given as
-    overlays, and the one before those is what the contract was named by.
+    Attributes:
+        name: The relay's name.
+        document: The OpenAPI document with all overlays applied.
+        source: The file of the document before any overlay.
+        origins: The locations that overlays changed, and where each is written.
+        outside: The files that are not packaged, loaded with line numbers, in the order applied.
+        added: Those of these files that were passed as overlays. They come last.
     """
 
     name: str
@@ -66,52 +69,36 @@ class Contract:
     outside: Mapping[Path, Any] = field(factory=dict, repr=False)
     added: tuple[Path, ...] = field(default=(), repr=False)
 
-    @classmethod
-    def load(cls, path: Path) -> Contract:
-        """The contract in a file of its own, named after it; raises `ContractError` where it is unusable."""
-        return cls.of(path, load_yaml(path))
-
-    @classmethod
-    def of(cls, path: Path, written: Any) -> Contract:
-        """The contract that is written in a file, which was loaded with its lines; raises as `load` does."""
-        document = plain_yaml(written)
-        if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
-            raise ContractError(
-                "is no OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths",
-                source=path,
-            )
-        return cls(path.stem, document, path, outside={path: written})
-
     @cached_property
     def location(self) -> Location:
-        """Where the fetch operation stands: the one with `x-mj-task`."""
+        """The location of the fetch operation, which is the one with `x-mj-task`."""
         for location, operation in self._operations():
             if "x-mj-task" in operation:
                 return location
         raise ContractError(
-            "no operation has x-mj-task; put it on the one that fetches a task", source=self.source
+            "no operation has x-mj-task; write it on the one that fetches a task", source=self.source
         )
 
     @property
     def operation(self) -> dict[str, Any]:
-        """The fetch operation's Operation Object."""
+        """The Operation Object of the fetch operation."""
         _, path, method = self.location
         operation: dict[str, Any] = self.document["paths"][path][method]
         return operation
 
     @property
     def method(self) -> str:
-        """The fetch operation's method, in capitals."""
+        """The method of the fetch operation, in upper case."""
         return str(self.location[2]).upper()
 
     @property
     def path(self) -> str:
-        """The fetch operation's path, as a template."""
+        """The path template of the fetch operation."""
         return str(self.location[1])
 
     @cached_property
     def reader(self) -> Reader:
-        """What the relay's documents mean."""
+        """The reader of the relay's documents, compiled from `x-mj-task`."""
         try:
             return compile_reader(self.operation["x-mj-task"])
         except ContractError as error:
@@ -121,86 +108,97 @@ class Contract:
 
     @property
     def base_url(self) -> str | None:
-        """Scheme and host where the relay's page gives them."""
+        """The URL of the first server, or None if the contract has none."""
         servers = self.document.get("servers") or [{}]
         url = servers[0].get("url")
         return None if url is None else str(url)
 
     @property
     def file(self) -> Path | None:
-        """The file that it is named by; None where that is a packaged relay's name."""
+        """The file that the contract was loaded from, or None for a packaged relay."""
         own = [path for path in self.outside if path not in self.added]
         return own[-1] if own else None
 
     @property
     def foreign(self) -> bool:
-        """Whether the host that it names is named by a file that is not packaged."""
+        """Whether the server's URL is written in a file that is not packaged."""
         return self._written("servers", 0, "url").file in self.outside
 
     @cached_property
     def credentials(self) -> tuple[Credential, ...]:
-        """The ways of authenticating at the fetch operation: alternatives, the relay's own choice first."""
+        """The alternative credentials of the fetch operation, the preferred one first."""
         schemes = self.document.get("components", {}).get("securitySchemes", {})
-        if any(len(requirement) > 1 for requirement in self._security):
+        if any(len(requirement) > 1 for requirement in self.security):
             raise ContractError(
-                "security: two schemes at once are not served; write each as an alternative of its own",
+                "security: two credentials in one request are not supported; write each as an alternative",
                 source=self.source,
             )
-        names = dict.fromkeys(name for requirement in self._security for name in requirement)
+        names = dict.fromkeys(name for requirement in self.security for name in requirement)
         return tuple(Credential.compile(name, self.resolve(schemes.get(name, {}))) for name in names)
 
     @property
     def open(self) -> bool:
-        """Whether the relay may answer without any credential."""
-        return not self._security or not all(self._security)
+        """Whether a credential is optional."""
+        return not self.security or not all(self.security)
 
     @property
-    def _security(self) -> list[dict[str, Any]]:
+    def security(self) -> list[dict[str, Any]]:
+        """The Security Requirement Objects of the fetch operation."""
         return list(self.operation.get("security", self.document.get("security", [])))
 
     def request(self, task_id: str, path: str | None = None) -> Request:
-        """The request that asks for a task, without a credential; ``path`` stands for the contract's own."""
+        """Build the fetch request for a task, without a credential. ``path`` replaces the contract's path."""
         return build_request(self.method, path or self.path, self.reader.ask, task_id)
 
     @cached_property
     def batch(self) -> Location | None:
-        """Where the operation stands that asks for several tasks at once, if there is one."""
+        """The location of the batch operation, which fetches several tasks, or None."""
         return None if self.reader.batch is None else self._called(self.reader.batch.operation)
 
     @cached_property
     def seed(self) -> Location | None:
-        """Where the operation stands that asks for the seed of a task's image, if there is one."""
+        """The location of the seed operation, which fetches the seed of a task's image, or None."""
         return None if self.reader.seed is None else self._called(self.reader.seed.operation)
 
     @property
     def batch_path(self) -> str | None:
-        """The path of the operation for several tasks."""
+        """The path of the batch operation, or None."""
         return None if self.batch is None else str(self.batch[1])
 
     @property
     def seed_path(self) -> str | None:
-        """The path of the operation for a seed, as a template."""
+        """The path template of the seed operation, or None."""
         return None if self.seed is None else str(self.seed[1])
 
     def batch_request(self, ids: Sequence[str], path: str | None = None) -> Request:
         """
-        The request that asks for several tasks at once, without a credential; ``path`` is as in `request`.
+        Build the batch request for several tasks, without a credential.
 
-        Raises `ContractError` where the relay has no such operation.
+        Args:
+            ids: The ids of the tasks.
+            path: Replaces the contract's path.
+
+        Raises:
+            ContractError: The contract has no batch operation.
         """
         if self.reader.batch is None or self.batch is None:
-            raise ContractError("has no batch in x-mj-task; ask for one task at a time", source=self.source)
+            raise ContractError("x-mj-task has no batch; fetch one task at a time", source=self.source)
         _, own, method = self.batch
         return build_batch_request(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
 
     def seed_request(self, task_id: str, path: str | None = None) -> Request:
         """
-        The request that asks for the seed of a task's image; its id goes where `ask` says, here too.
+        Build the seed request for a task, without a credential. The id goes where `ask` says.
 
-        Raises `ContractError` where the relay has no such operation.
+        Args:
+            task_id: The id of the task.
+            path: Replaces the contract's path.
+
+        Raises:
+            ContractError: The contract has no seed operation.
         """
         if self.seed is None:
-            raise ContractError("has no seed in x-mj-task; the relay does not tell seeds", source=self.source)
+            raise ContractError("x-mj-task has no seed; this relay does not return seeds", source=self.source)
         _, own, method = self.seed
         return build_request(str(method).upper(), path or str(own), self.reader.ask, task_id)
 
@@ -208,9 +206,13 @@ class Contract:
         self, status: int, operation: Location | None = None
     ) -> tuple[Location, dict[str, Any]] | None:
         """
-        The Response Object for a status and where it stands: the exact code, its range, or the default.
+        Return the location and the Response Object for a status code, or None.
 
-        It is the fetch operation's unless another one's location is given.
+        The exact code comes first, then its range (4XX), then ``default``.
+
+        Args:
+            status: The status code.
+            operation: The location of the operation. The default is the fetch operation.
         """
         _, path, method = location = operation or self.location
         responses = self.document["paths"][path][method].get("responses", {})
@@ -220,14 +222,14 @@ class Contract:
         return None
 
     def content(self, status: int, operation: Location | None = None) -> dict[str, Any]:
-        """The Media Type Objects of a status by media type; empty where the contract gives it no body."""
+        """Return the Media Type Objects for a status code by media type; empty if it has no body."""
         found = self.response(status, operation)
         content: dict[str, Any] = {} if found is None else found[1].get("content", {})
         return content
 
     @cached_property
     def examples(self) -> dict[str, Any]:
-        """The contract's example documents of a 200 by name; a state's name means that state."""
+        """The example documents of a 200 by name. An example with a state's name shows that state."""
         return {
             name: example["value"]
             for media in self.content(200).values()
@@ -240,7 +242,7 @@ class Contract:
             if operation.get("operationId") == name:
                 return location
         raise ContractError(
-            f"no operation is called {name}; correct the operationId in x-mj-task", source=self.source
+            f"no operation has the operationId {name}; correct it in x-mj-task", source=self.source
         )
 
     def _operations(self) -> Iterator[tuple[Location, dict[str, Any]]]:
@@ -251,7 +253,21 @@ class Contract:
                     yield ("paths", path, method), operation
 
     def resolve(self, node: Any) -> Any:
-        """A node, or what its local ``$ref`` refers to; raises `ContractError` where that is nothing."""
+        """
+        Return a node, or the target of its local ``$ref``.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
+        return self.follow(node)[1]
+
+    def follow(self, node: Any, location: Location = ()) -> tuple[Location, Any]:
+        """
+        Return a node with its location, or the target of its local ``$ref`` with the target's location.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
         seen: list[str] = []
         while isinstance(node, dict) and "$ref" in node:
             reference = str(node["$ref"])
@@ -260,18 +276,20 @@ class Contract:
             if len(seen) == REFERENCES:
                 raise ContractError(
                     f"{seen[0]} leads through more than {REFERENCES} references, which is the limit; "
-                    "refer to their target itself",
+                    "refer to the final target",
                     source=self.source,
                 )
             seen.append(reference)
             try:
-                _, node = reference_target(self.document, reference)
+                location, node = reference_target(self.document, reference)
             except LookupError as error:
-                raise ContractError(f"{reference} refers to nothing here", source=self.source) from error
-        return node
+                raise ContractError(
+                    f"{reference} refers to nothing in this document; correct it", source=self.source
+                ) from error
+        return location, node
 
     def clause(self, *location: str | int) -> Clause:
-        """The clause at a location: file, line of it or of its nearest ancestor there, and JSON Pointer."""
+        """Return the clause at a location, with the line of its nearest ancestor in the file."""
         origin = self._written(*location)
         if origin.file not in self.outside:
             return _clause(origin.file, origin.location)
@@ -286,7 +304,7 @@ class Contract:
 
 
 def data_folder(folder: str) -> Path:
-    """A folder of data that ships with the package: ``openapi`` or ``overlays``."""
+    """Return a data folder of the package: ``openapi`` or ``overlays``."""
     package = Path(__file__).parents[1]
     packaged = package / folder
     return packaged if packaged.is_dir() else package.parents[1] / folder

@@ -1,4 +1,4 @@
-"""How large a contract may be, whatever its author wrote: a foreign one must not exhaust the process."""
+"""Limits for contracts, so that a file from an unknown author cannot exhaust memory or time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 LARGEST = 1 << 20
 """Bytes of a file."""
 NODES = 30_000
-"""Values and names of a document, its aliases written out."""
+"""Values and names of a document with its aliases expanded."""
 CHARACTERS = 4 << 20
-"""Characters of all values and names of a document, its aliases written out."""
+"""Characters of all values and names of a document with its aliases expanded."""
 DEEPEST = 50
 """Levels of a document."""
 DIGITS = 100
@@ -21,13 +21,13 @@ DIGITS = 100
 FILES = 10
 """Files that extend one another."""
 REFERENCES = 32
-"""References that lead from one to the next."""
+"""References in a chain from one to the next."""
 SUBSCHEMAS = 10_000
-"""Schemas of a document, its references written out."""
+"""Schemas of a document with its references expanded."""
 NESTED = 200
-"""Schemas that lead to one another, each by way of the one before it."""
+"""Schemas that are nested in one another, references followed."""
 WORK = 500_000
-"""Nodes that the actions of an overlay read, all of them together."""
+"""Nodes that all actions of an overlay read together."""
 
 
 class Size(NamedTuple):
@@ -39,7 +39,7 @@ class Size(NamedTuple):
 
     @classmethod
     def around(cls, parts: Iterable[Size]) -> Size:
-        """The size of what holds the parts."""
+        """Return the size of an object or array with these parts."""
         nodes, characters, depth = 1, 0, 0
         for part in parts:
             nodes, characters, depth = (
@@ -51,7 +51,7 @@ class Size(NamedTuple):
 
     @classmethod
     def of(cls, document: Any) -> Size:
-        """The size of a document."""
+        """Return the size of a document."""
         if isinstance(document, dict):
             return cls.around(cls.of(part) for pair in document.items() for part in pair)
         if isinstance(document, list):
@@ -59,14 +59,14 @@ class Size(NamedTuple):
         return cls(1, len(document) if isinstance(document, str) else 1, 1)
 
     def excess(self) -> str | None:
-        """What exceeds a limit, and what to do; None where nothing does."""
+        """Return which limit is exceeded and what to do, or None."""
         rows = (
-            (self.depth, DEEPEST, "levels", "write it flatter, or as components that are referred to"),
-            (self.nodes, NODES, "values and names", "leave out what is not about tasks"),
-            (self.characters, CHARACTERS, "characters", "leave out what is not about tasks"),
+            (self.depth, DEEPEST, "levels", "nest less, or move parts to components and refer to them"),
+            (self.nodes, NODES, "values and names", "delete what does not concern tasks"),
+            (self.characters, CHARACTERS, "characters", "delete what does not concern tasks"),
         )
         for found, limit, unit, remedy in rows:
             if found > limit:
-                written = "" if unit == "levels" else " once aliases are written out"
+                written = "" if unit == "levels" else " once aliases are expanded"
                 return f"has more than {limit:,} {unit}{written}, which is the limit; {remedy}"
         return None

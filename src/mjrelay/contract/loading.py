@@ -1,4 +1,4 @@
-"""A relay's contract: its OpenAPI document, and what can be read from it."""
+"""Load contracts: packaged ones by their relay's name, others from files, with overlays applied."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from attrs import evolve
 from mjrelay.base import ContractError, UnknownRelayError, nearest_names
 from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
 from mjrelay.contract.limits import FILES
-from mjrelay.contract.structure import _faults
-from mjrelay.contract.yaml import load_yaml, yaml_line
+from mjrelay.contract.structure import not_openapi, structural_problems
+from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,14 +28,19 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def relay_names() -> list[str]:
-    """The names of the relays whose contracts are packaged, in order."""
+    """Return the names of the packaged relays, sorted."""
     package = resources.files("mjrelay_clients")
     return sorted(entry.name for entry in package.iterdir() if (entry / "contract.json").is_file())
 
 
 @cache
 def packaged_contract(name: str) -> Contract:
-    """The packaged contract of a relay; raises `UnknownRelayError` for others."""
+    """
+    Return the packaged contract of a relay.
+
+    Raises:
+        UnknownRelayError: No relay with this name is packaged.
+    """
     known = relay_names()
     wanted = relay_name(name)
     if wanted not in known:
@@ -52,67 +57,80 @@ def packaged_contract(name: str) -> Contract:
 
 def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[str]] = ()) -> Contract:
     """
-    The contract of a relay by its name, in which case and hyphens are forgiven, or by the path of a file.
+    Load and check a contract.
 
-    What holds a path's separator or ends in .yaml, .yml or .json is a path. Overlays are applied in order.
-    Raises `UnknownRelayError` for a name that is not packaged, with the nearest ones, `ContractError` for a
-    file that cannot be used, and `OverlayError` or `ContractError` where an overlay does not fit.
+    Args:
+        name: A packaged relay's name (case and hyphens are ignored), or the path of a contract or of an
+            overlay with ``extends``. Text with a path separator, or that ends in .yaml, .yml or .json, is a
+            path. A file's relay is named after the file, in lower case, without hyphens and underscores.
+        overlays: Overlay files, applied in order.
+
+    Raises:
+        UnknownRelayError: No relay with this name is packaged. The message suggests similar names.
+        OverlayError: An overlay does not fit the contract.
+        ContractError: A file cannot be used. The message names the file and the line.
     """
     files = tuple(map(Path, overlays))
+    contract = _named(name)
     if not files and not is_path(name):
-        return packaged_contract(str(name))
-    return load(Path(name) if is_path(name) else packaged_contract(str(name)), files)
+        return contract
+    for path in files:
+        contract = evolve(_overlaid(contract, path, load_yaml(path)), added=(*contract.added, path))
+    for location, message in structural_problems(contract):
+        clause = contract.clause(*location)
+        raise ContractError(message, source=clause.file, line=clause.line)
+    return contract
 
 
 def relay_name(name: str | PathLike[str]) -> str:
-    """What a relay is called by its name or its file, in small letters and without hyphens."""
+    """Return a relay's name from a name or a path: lower case, without hyphens and underscores."""
     words = Path(name).stem if is_path(name) else str(name)
     return words.replace("-", "").replace("_", "").lower()
 
 
 def is_path(name: str | PathLike[str]) -> bool:
-    """Whether a relay is named by a file, and not by its packaged name."""
+    """Return whether this is the path of a file, and not a packaged relay's name."""
     if not isinstance(name, str):
         return True
     return any(mark in name for mark in ("/", os.sep, os.altsep or "/")) or name.lower().endswith(_SUFFIXES)
 
 
-def load(of: Path | Contract, overlays: Iterable[Path] = ()) -> Contract:
-    """
-    The contract in a file, or a packaged one, with overlays applied to it in order.
-
-    The file may be a contract, or an overlay that says what it extends. The relay is called as the file is,
-    without hyphens and underscores, in small letters. Raises `ContractError`, with file and line, for what
-    cannot be used.
-    """
-    contract = of if isinstance(of, Contract) else evolve(_read(of, ()), name=_name(of))
-    for path in overlays:
-        contract = evolve(_over(contract, path), added=(*contract.added, path))
-    for location, message in _faults(contract):
-        found = contract.clause(*location)
-        raise ContractError(message, source=found.file, line=found.line)
-    return contract
-
-
 def contract_arguments(contract: Contract, show: Callable[[Path], str] = str) -> str:
-    """What names a contract on the command line: the relay or its file, and overlays over it."""
+    """Return the command-line arguments that name a contract: the relay or its file, and its overlays."""
     words = [contract.name if contract.file is None else show(contract.file)]
     return shlex.join(words + [word for path in contract.added for word in ("--overlay", show(path))])
 
 
-def _name(path: Path) -> str:
-    name = relay_name(path)
-    if not re.fullmatch("[a-z][a-z0-9]*", name):
+def read_contract(path: Path, find: Callable[[str], Path | Contract] = packaged_contract) -> Contract:
+    """
+    Read a contract file, or an overlay file with all that it extends, without the structural checks.
+
+    Args:
+        path: The file. The contract is named after it as it is written.
+        find: Returns the file or the contract for a bare name in ``extends``.
+
+    Raises:
+        ContractError: A file cannot be read is not a contract, or extends itself in a circle.
+        OverlayError: An overlay does not fit the contract that it extends.
+    """
+    return evolve(_read(path, (), find), name=path.stem)
+
+
+def _named(name: str | PathLike[str]) -> Contract:
+    if not is_path(name):
+        return packaged_contract(str(name))
+    path, relay = Path(name), relay_name(name)
+    if not re.fullmatch("[a-z][a-z0-9]*", relay):
         raise ContractError(
             f"{path.stem!r} cannot name a relay; name the file in letters and digits, a letter first "
             "(hyphens and underscores are left out of the relay's name)",
             source=path,
         )
-    return name
+    return evolve(read_contract(path), name=relay)
 
 
-def _read(path: Path, above: tuple[Path, ...]) -> Contract:
-    """A contract with the overlays over it, from the file of the last of them."""
+def _read(path: Path, above: tuple[Path, ...], find: Callable[[str], Path | Contract]) -> Contract:
+    """Read a file that the files ``above`` extend, the nearest of them last."""
     here = path.resolve()
     if here in above:
         raise ContractError("extends itself in a circle; end it at a contract", source=path)
@@ -122,45 +140,51 @@ def _read(path: Path, above: tuple[Path, ...]) -> Contract:
         )
     written = load_yaml(path)
     if isinstance(written, dict) and "overlay" in written:
-        return _over(_extended(path, (*above, here)), path)
-    return Contract.of(path, written)
+        return _overlaid(_extended(path, written, (*above, here), find), path, written)
+    document = plain_yaml(written)
+    if problem := not_openapi(document):
+        raise ContractError(problem, source=path)
+    return Contract(path.stem, document, path, outside={path: written})
 
 
-def _extended(path: Path, above: tuple[Path, ...]) -> Contract:
-    """What an overlay extends: a packaged relay by its bare name, or a file that lies beside it."""
-    from mjrelay.contract.overlay import Overlay  # noqa: PLC0415 - few need it, and it takes long to import
+def _extended(
+    path: Path, written: Any, above: tuple[Path, ...], find: Callable[[str], Path | Contract]
+) -> Contract:
+    """Return the contract that an overlay file extends."""
+    from mjrelay.contract.overlay import Overlay  # noqa: PLC0415 - slow to import, and rarely needed
 
-    extends = Overlay.load(path).extends
+    def error(problem: object) -> ContractError:
+        return ContractError(f"extends: {problem}", source=path, line=yaml_line(written, ("extends",)))
+
+    extends = Overlay.read(path, written).extends
     if extends is None:
         raise ContractError(
-            "does not say what it extends; write extends: and a packaged relay's name, or a contract's file",
-            source=path,
+            "has no extends; add extends: and a packaged relay's name, or the path of a contract", source=path
         )
+    base: Path | Contract = path.parent / extends
     if re.fullmatch(r"[\w-]+", extends):
         try:
-            return packaged_contract(extends)
-        except UnknownRelayError as error:
-            raise _extends_nothing(path, str(error)) from error
-    if "://" in extends:
-        raise _extends_nothing(path, "nothing is downloaded; keep the contract in a file, and name that")
+            base = find(extends)
+        except UnknownRelayError as unknown:
+            raise error(unknown) from unknown
+    elif "://" in extends:
+        raise error("nothing is downloaded; save the contract as a file, and write its path")
+    if isinstance(base, Contract):
+        return base
     try:
-        return _read(path.parent / extends, above)
-    except ContractError as error:
-        if error.source == str(path.parent / extends) and not (path.parent / extends).is_file():
-            raise _extends_nothing(path, str(error)) from error
+        return _read(base, above, find)
+    except ContractError as missing:
+        if missing.source == str(base) and not base.is_file():
+            raise error(missing) from missing
         raise
 
 
-def _extends_nothing(path: Path, why: str) -> ContractError:
-    return ContractError(f"extends: {why}", source=path, line=yaml_line(load_yaml(path), ("extends",)))
-
-
-def _over(contract: Contract, path: Path) -> Contract:
-    from mjrelay.contract.origins import apply_overlay  # noqa: PLC0415 - few need it, and it takes long to import
+def _overlaid(contract: Contract, path: Path, written: Any) -> Contract:
+    """Apply the overlay in a file that was loaded as ``written``."""
+    from mjrelay.contract.origins import apply_overlay  # noqa: PLC0415 - slow to import, and rarely needed
     from mjrelay.contract.overlay import Overlay  # noqa: PLC0415
 
-    changed = apply_overlay(contract, Overlay.load(path))
-    document: Any = changed.document
-    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+    changed = apply_overlay(contract, Overlay.read(path, written))
+    if not_openapi(changed.document):
         raise ContractError("leaves a contract without paths; remove less of it", source=path)
-    return evolve(changed, outside={**contract.outside, path: load_yaml(path)})
+    return evolve(changed, outside={**contract.outside, path: written})

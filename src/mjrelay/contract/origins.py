@@ -1,4 +1,4 @@
-"""Where the parts of a contract are written that overlays have changed."""
+"""Apply overlays to a contract and record where each changed part is written."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 def apply_overlay(contract: Contract, overlay: Overlay) -> Contract:
     """
-    A contract with an overlay applied, whose origins know each part that this changed.
+    Apply an overlay to a contract, and record an origin for each part that it changes.
 
-    Only the outermost of the parts that came together is named. Raises `OverlayError` where the overlay does
-    not fit.
+    If a part is new as a whole, only its outermost location is recorded.
+
+    Raises:
+        OverlayError: The overlay does not fit the contract, or exceeds a limit.
     """
     document, origins, work = contract.document, dict(contract.origins), 0
     for index, action in enumerate(overlay.actions):
@@ -32,7 +34,7 @@ def apply_overlay(contract: Contract, overlay: Overlay) -> Contract:
         if work > WORK:
             raise OverlayError(
                 f"its {len(overlay.actions)} actions read more than {WORK:,} nodes, which is the "
-                f"limit ({work // (index + 1):,} for each); merge actions, or drop some",
+                f"limit ({work // (index + 1):,} for each); merge or delete actions",
                 source=overlay.source,
                 line=action.line,
             )
@@ -41,7 +43,7 @@ def apply_overlay(contract: Contract, overlay: Overlay) -> Contract:
             location: Origin(overlay.source, ("actions", index, *_place(action, location)))
             for location in _changes(document, changed)
         }
-        # What was written within a part that is new has gone.
+        # Origins inside a replaced part no longer apply.
         kept = {old: origin for old, origin in origins.items() if not _within(old, new)}
         origins, document = kept | new, changed
     return evolve(contract, document=document, origins=origins)
@@ -52,7 +54,7 @@ def _within(location: Location, parts: Mapping[Location, Origin]) -> bool:
 
 
 def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Location]:
-    """The outermost places whose values are new or others; what is gone has no place."""
+    """Yield the outermost locations whose values are new or different. Removed parts have none."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name, value in after.items():
             if name not in before:
@@ -70,7 +72,7 @@ def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Locat
 
 
 def _place(action: Action, location: Location) -> Location:
-    """Where in an action a changed part stands, as exactly as names tell: an item of a list has none."""
+    """Return the location of a changed part in an action. List items cannot be told apart by name."""
     if not isinstance(action.does, Update):
         return ()
     ends = (location[depth:] for depth in range(len(location)))

@@ -1,9 +1,8 @@
 """
-OpenAPI Overlay documents, 1.0 and 1.1: changes to a contract, written beside it.
+Read and apply OpenAPI Overlay documents, versions 1.0 and 1.1.
 
-Right by the specification, and stricter in one point: a target that selects nothing is an error unless
-its action says ``x-optional: true``, because a contract that has moved on must not leave its overlays
-silently without effect.
+One rule is stricter than the specification: a target that selects nothing is an error, unless its action has
+``x-optional: true``. Otherwise an overlay could silently lose its effect when its contract changes.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 Document = TypeVar("Document")
 
-# What the fields of an overlay's objects hold.
+# The types of the fields of an overlay's objects.
 _OVERLAY: dict[str, type] = {"overlay": str, "info": dict, "extends": str, "actions": list}
 _INFO: dict[str, type] = {"title": str, "version": str, "description": str}
 _ACTION: dict[str, type] = {"target": str, "description": str, "update": object, "copy": str, "remove": bool}
@@ -44,14 +43,14 @@ _KINDS: dict[type, str] = {
 
 @frozen
 class Update:
-    """Merge ``value`` into each selected object, add it to each array, put it in place of each primitive."""
+    """Merge ``value`` into each selected object, append it to each array, replace each primitive by it."""
 
     value: Any
 
 
 @frozen
 class Copy:
-    """Do as `Update` does, with the one node of the same document that ``source`` selects."""
+    """Update with the one node of the same document that ``source`` selects."""
 
     source: str
     query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
@@ -59,12 +58,12 @@ class Copy:
 
 @frozen
 class Remove:
-    """Take each selected node out of the object or array that holds it."""
+    """Remove each selected node from its object or array."""
 
 
 @frozen
 class Action:
-    """One step of an overlay: what it selects, and what becomes of it."""
+    """One action of an overlay: what it selects, and how it changes that."""
 
     target: str
     query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
@@ -76,34 +75,42 @@ class Action:
 
 @frozen
 class Overlay:
-    """An overlay document, read and found well-formed."""
+    """A well-formed overlay document."""
 
     source: Path
     title: str
     version: str
-    """The version of the Overlay Specification that the document is written in."""
+    """The version of the Overlay Specification."""
     extends: str | None
-    """The contract that it is meant for, as written; the caller resolves it."""
+    """The contract to apply the overlay to, as written. The caller resolves it."""
     actions: tuple[Action, ...]
 
     @classmethod
     def load(cls, path: Path) -> Overlay:
         """
-        The overlay in a YAML or JSON file.
+        Read the overlay in a YAML or JSON file.
 
-        Raises `OverlayError` where it is not an Overlay 1.0 or 1.1 document, and `ContractError` where it
-        cannot be read or is not YAML.
+        Raises:
+            OverlayError: The file is not an Overlay 1.0 or 1.1 document.
+            ContractError: The file cannot be read, or is not YAML.
         """
-        return _Reader(path).overlay()
+        return cls.read(path, load_yaml(path))
+
+    @classmethod
+    def read(cls, path: Path, written: Any) -> Overlay:
+        """Read the overlay in a file that `load_yaml` has loaded. Raises `OverlayError` as `load` does."""
+        return _Reader(path, written).overlay()
 
     def apply(self, document: Document) -> Document:
         """
-        A changed copy of the document, which itself stays as it is.
+        Return a changed copy of the document.
 
-        No two places in the copy share an object or array, so that a change to one place is a change to that
-        place alone. Raises `OverlayError` where an action does not fit the document.
+        No two places of the copy share an object or array, so a change to one never affects another.
+
+        Raises:
+            OverlayError: An action does not fit the document.
         """
-        box: list[Any] = [plain_yaml(document)]  # gives the root, too, something that holds it
+        box: list[Any] = [plain_yaml(document)]  # so that the root has a container too
         for action in self.actions:
             self._act(action, box)
         changed: Document = box[0]
@@ -115,13 +122,13 @@ class Overlay:
         if self._is_1_0 and "a primitive" in kinds:
             raise self._error(
                 action,
-                f"{action.target} selects a primitive, which Overlay 1.0 leaves alone; "
-                "select the object that holds it, or write overlay: 1.1.0",
+                f"{action.target} selects a primitive, which Overlay 1.0 cannot change; "
+                "select the object that contains it, or write overlay: 1.1.0",
             )
         if isinstance(action.does, Remove):
             if () in targets:
                 raise self._error(action, "the whole document cannot be removed; select a part of it")
-            # Backwards, so that no removal moves or takes away what is still to be removed.
+            # In reverse order, so that no removal shifts or removes a later target.
             for location in sorted(targets, reverse=True):
                 holder, key = _find(box, location)
                 del holder[key]
@@ -141,12 +148,12 @@ class Overlay:
         self._check(action, 1, Size.of(box[0]))
 
     def _values(self, action: Action, does: Update | Copy, document: Any) -> list[Any]:
-        """The value to merge, if there is one, as it is before anything changes."""
+        """Return the value to merge, if there is one, as it is before the action."""
         if isinstance(does, Update):
             return [does.value]
         nodes = self._select(action, does.source, does.query, document)
         if len(nodes) > 1:
-            raise self._error(action, f"{does.source} selects {len(nodes)} nodes to copy; let it select one")
+            raise self._error(action, f"{does.source} selects {len(nodes)} nodes to copy; make it select one")
         return [copy.deepcopy(node) for node in nodes.values()]
 
     def _select(
@@ -159,8 +166,7 @@ class Overlay:
         if not nodes and not action.optional:
             raise self._error(
                 action,
-                f"{path} selects nothing; correct it, "
-                "or write x-optional: true where the contract need not have it",
+                f"{path} selects nothing; correct it, or write x-optional: true if the contract may lack it",
             )
         return nodes
 
@@ -181,13 +187,13 @@ class Overlay:
             raise self._error(
                 action,
                 f"{place} is {_kind(old)} and cannot be merged with {_kind(value)}; "
-                "give it a value of its own kind, or remove it in an action before this one",
+                "use a value of the same kind, or remove the old one in an earlier action",
             )
         else:
             holder[key] = value
 
     def _check(self, action: Action, times: int, size: Size) -> None:
-        """Raise `OverlayError` where the action makes a document that exceeds the limits."""
+        """Raise `OverlayError` if the changed document would exceed the limits."""
         grown = Size(times * size.nodes, times * size.characters, size.depth)
         if excess := grown.excess():
             raise self._error(action, f"the document {excess}")
@@ -201,29 +207,29 @@ class Overlay:
 
 
 class _Reader:
-    """One overlay file on its way to an `Overlay`."""
+    """Reads one overlay file into an `Overlay`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, written: Any) -> None:
         self.path = path
-        self.document = load_yaml(path)
+        self.document = written
         self.version = ""
-        self.data = plain_yaml(self.document)
+        self.data = plain_yaml(written)
 
     def overlay(self) -> Overlay:
         version = self.data.get("overlay") if isinstance(self.data, dict) else None
         if not isinstance(version, str) or not re.fullmatch(r"1\.[01]\.[0-9]+", version):
-            raise self.error('is not an overlay that can be read: it must say overlay: "1.0.0" or "1.1.0"')
+            raise self.error('is not a supported overlay; begin it with overlay: "1.0.0" or "1.1.0"')
         self.version = version
         root = self.fields(self.data, (), _OVERLAY, ("info", "actions"))
         info = self.fields(root["info"], ("info",), _INFO, ("title", "version"))
         if not root["actions"]:
-            raise self.error("actions is empty; an overlay has one action or more", "actions")
+            raise self.error("actions is empty; write at least one action", "actions")
         actions: dict[str, Action] = {}
         for index, data in enumerate(root["actions"]):
             action = self.action(data, index)
             twin = actions.setdefault(json.dumps(data, sort_keys=True, default=repr), action)
             if twin is not action:
-                raise self.error(f"the same action stands in line {twin.line}; delete one", "actions", index)
+                raise self.error(f"line {twin.line} has the same action; delete one", "actions", index)
         return Overlay(
             source=self.path,
             title=info["title"],
@@ -266,9 +272,11 @@ class _Reader:
             )
         for name, value in data.items():
             if name not in known and not name.startswith("x-"):
-                raise self.error(f"{name} is unknown here; correct it, or let it begin with x-", *here, name)
+                raise self.error(
+                    f"{name} is not a known field; correct it, or prefix it with x-", *here, name
+                )
             if f"{what}.{name}" in _SINCE_1_1 and self.version.startswith("1.0."):
-                raise self.error(f"{name} came with Overlay 1.1; write overlay: 1.1.0", *here, name)
+                raise self.error(f"{name} needs Overlay 1.1; write overlay: 1.1.0", *here, name)
             kind = known.get(name, object)
             if not isinstance(value, kind):
                 raise self.error(f"{name} must be {_KINDS[kind]}", *here, name)
@@ -288,7 +296,7 @@ class _Reader:
 
 
 def _find(box: list[Any], location: Location) -> tuple[Any, Any]:
-    """The object or array that holds a node, and the node's key in it."""
+    """Return the object or array that contains a node, and the key of the node in it."""
     holder: Any = box
     key: Any = 0
     for step in location:

@@ -1,8 +1,8 @@
 """
-A contract in the terms of who writes a client for it, as plain data.
+The profile of a contract as plain data: what the author of a client needs to know about a relay.
 
-What is asked and how, what comes and in which words, and how it says that there is nothing: all read from
-the contract and its examples.
+It covers the requests, the fields and status values, and how the relay writes unset values. All of it is read
+from the contract and its examples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay.base import ContractError
+from mjrelay.contract.schemas import COMBINING, combined_schemas
 from mjrelay.semantics import JSONPath, State, parse_expression, same_value
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 Term = tuple[str, ...]
-"""What something is said of: the keys that lead to it in a profile."""
+"""The keys that lead to a statement in a profile."""
 
 _NAMES = {"relay", "summary"}
-"""What two contracts always differ in."""
+"""Keys that differ between any two contracts."""
 
 _NOTHING: tuple[Any, ...] = (None, [], {})
-"""What stands where a contract says nothing."""
+"""Values that mean that a contract does not say."""
 
 _REFUSALS = ("missing", "unauthorized", "forbidden", "elsewhere")
 _PLAIN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -41,12 +41,12 @@ _INDEX = re.compile(r"\[\d+\]|\.\*")
 
 def contract_profile(contract: Contract) -> dict[str, Any]:
     """
-    What a contract says, by terms; None where it says nothing.
+    Return the profile of a contract. None means that the contract does not say.
 
-    ``fields`` are what `x-mj-task` reads, by our names, ``extra`` what else the schema of a task has, by
-    paths, and ``ignored`` the reasons why links among that are not read. ``unset`` says how the examples
-    write that there is nothing, and in which states; ``words`` are the closed lists of the schema, and
-    whether other words may come.
+    ``fields`` has the parts that `x-mj-task` reads. ``extra`` has all other fields of a task's schema, by
+    path, and ``ignored`` the reasons why links among them are not read. ``unset`` tells how the examples
+    write an unset value, and in which states. ``words`` has the enums of the schema, and whether they are
+    open.
     """
     form, reader = contract.operation["x-mj-task"], contract.reader
     times = form.get("times", {})
@@ -63,9 +63,9 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
         "states": dict(form["states"]),
         "progress": {"format": form.get("progress", {}).get("format")},
         "times": {key: times.get(key) for key in ("format", "zone", "unset")},
-        "fields": {name: _field(contract, name, ways) for name, ways in _ways(form).items()},
+        "fields": {name: _field(contract, name, sources) for name, sources in _sources(form).items()},
         "ignored": dict(form.get("ignored", {})),
-        **{name: [_answer(contract, one) for one in getattr(reader, name)] for name in _REFUSALS},
+        **{name: [_response(contract, one) for one in getattr(reader, name)] for name in _REFUSALS},
         "refresh": reader.refresh,
         "batch": _batch(contract),
         "seed": _seed(contract),
@@ -75,7 +75,7 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
 
 @frozen
 class Difference:
-    """What two contracts say differently; None stands where one of them says nothing."""
+    """A statement that differs between two contracts. None means that a contract does not say."""
 
     term: Term
     left: Any
@@ -83,7 +83,7 @@ class Difference:
 
 
 def profile_statements(profile: Mapping[str, Any], above: Term = ()) -> Iterator[tuple[Term, Any]]:
-    """Each thing that a profile says, with what it is said of."""
+    """Yield each statement of a profile with its term."""
     for key, value in profile.items():
         term = (*above, key)
         whole = not isinstance(value, dict) or key in {"unset", "accept"} or above == ("extra",)
@@ -95,9 +95,9 @@ def profile_statements(profile: Mapping[str, Any], above: Term = ()) -> Iterator
 
 def profile_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """
-    Where two profiles differ, in their order.
+    Return the differences between two profiles, in the order of the profiles.
 
-    Of lists of words it is those that the other one has not, and their order says nothing.
+    For lists of status values and enums, only values that the other one lacks count. Their order does not.
     """
     ours, theirs = dict(profile_statements(left)), dict(profile_statements(right))
     found = []
@@ -116,7 +116,7 @@ def profile_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> li
 
 
 def _merged(left: list[Term], right: list[Term]) -> list[Term]:
-    """All terms, those of one root together."""
+    """Return all terms, grouped by their first key."""
     roots = list(dict.fromkeys(term[0] for term in (*left, *right)))
     return sorted(dict.fromkeys((*left, *right)), key=lambda term: roots.index(term[0]))
 
@@ -128,43 +128,43 @@ def _beyond(words: Any, others: Any) -> Any:
     return [word for word in words if json.dumps(word, sort_keys=True) not in known]
 
 
-def _ways(form: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Where each thing that is read of a task stands, by our names for it: paths, or paths with a scope."""
+def _sources(form: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the paths, some with a scope, of each part of a task, by the name of the part."""
     times, buttons = form.get("times", {}), form.get("buttons", {})
     single = {
         **{name: form.get(name) for name in ("id", "kind", "prompt", "status")},
         "progress": form.get("progress", {}).get("path"),
         **{name: times.get(name) for name in ("submitted", "started", "finished")},
     }
-    ways = {name: [path] for name, path in single.items() if path is not None}
-    ways |= {name: form[name] for name in ("images", "videos", "inputs") if name in form}
+    sources = {name: [path] for name, path in single.items() if path is not None}
+    sources |= {name: form[name] for name in ("images", "videos", "inputs") if name in form}
     if buttons:
-        ways["buttons"] = [buttons["items"]]
-    return ways | ({"failure": form["failure"]} if "failure" in form else {})
+        sources["buttons"] = [buttons["items"]]
+    return sources | ({"failure": form["failure"]} if "failure" in form else {})
 
 
-def _field(contract: Contract, name: str, ways: list[Any]) -> dict[str, Any]:
+def _field(contract: Contract, name: str, sources: list[Any]) -> dict[str, Any]:
     times = contract.operation["x-mj-task"].get("times", {})
     zeros = times.get("unset", []) if name in {"submitted", "started", "finished"} else []
-    paths = [JSONPath.compile(_text(way)) for way in ways]
-    return {"at": ways, "unset": _unset(contract, paths, zeros)}
+    paths = [JSONPath.compile(_text(source)) for source in sources]
+    return {"at": sources, "unset": _unset(contract, paths, zeros)}
 
 
 def _unset(contract: Contract, paths: list[JSONPath], zeros: list[Any]) -> dict[str, list[str]]:
-    """How the examples say that there is nothing at all of some paths, and in which states."""
+    """Return how the examples write that all of these paths are unset, and in which states."""
     styles: dict[str, list[str]] = {}
     for state in State:
         if state.value not in contract.examples:
             continue
-        told = [_nothing(path, contract.examples[state.value], zeros) for path in paths]
-        if None not in told:
-            style = " and ".join(dict.fromkeys(map(str, told)))
+        found = [_nothing(path, contract.examples[state.value], zeros) for path in paths]
+        if None not in found:
+            style = " and ".join(dict.fromkeys(map(str, found)))
             styles.setdefault(style, []).append(state.value)
     return styles
 
 
 def _nothing(path: JSONPath, document: Any, zeros: list[Any]) -> str | None:
-    """How a document says that there is nothing at a path; None where there is something."""
+    """Return how a document writes that a path is unset, or None if it is set."""
     values = path.find(document) or _last(path, document)
     if not all(_is_empty(value, zeros) for value in values):
         return None
@@ -172,9 +172,9 @@ def _nothing(path: JSONPath, document: Any, zeros: list[Any]) -> str | None:
 
 
 def _last(path: JSONPath, document: Any) -> list[Any]:
-    """The last value on the way to what is not there, where the way ends at it: null, or an empty list."""
-    way = path if path.array is None else JSONPath.compile(path.array)
-    for step in way.location or ():
+    """Return the last value above a missing one, if that is null or empty."""
+    searched = path if path.array is None else JSONPath.compile(path.array)
+    for step in searched.location or ():
         try:
             document = document[step]
         except (KeyError, IndexError, TypeError):
@@ -186,8 +186,8 @@ def _is_empty(value: Any, zeros: list[Any] | None = None) -> bool:
     return value in ([], {}) or any(same_value(value, one) for one in (None, "", *(zeros or ())))
 
 
-def _answer(contract: Contract, matcher: Matcher) -> dict[str, Any]:
-    """An answer without a task: its status, what kind of body it has, and what that says."""
+def _response(contract: Contract, matcher: Matcher) -> dict[str, Any]:
+    """Return the status, the kind of body and the conditions of a response without a task."""
     kinds = [matcher.content] if matcher.content else list(contract.content(matcher.status))
     body = "empty" if matcher.empty else " or ".join(kinds) or None
     return {"status": matcher.status, "body": body, "where": matcher.where and dict(matcher.where)}
@@ -214,7 +214,7 @@ def _where(operation: Location) -> dict[str, str]:
 
 
 def _of_the_schema(contract: Contract) -> dict[str, Any]:
-    """The closed lists of words, and the fields that are not read."""
+    """Return the enums, and the fields that `x-mj-task` does not read."""
     read = {canonical_path(path) for path in _read(contract.operation["x-mj-task"])}
     words, extra = {}, {}
     for path, schemas in schema_fields(contract):
@@ -230,10 +230,10 @@ def _of_the_schema(contract: Contract) -> dict[str, Any]:
 
 
 def _read(form: Mapping[str, Any]) -> Iterator[str]:
-    """The paths at which something is read of a task."""
-    for name, ways in _ways(form).items():
+    """Yield the paths that `x-mj-task` reads."""
+    for name, sources in _sources(form).items():
         if name != "buttons":
-            yield from map(_text, ways)
+            yield from map(_text, sources)
     buttons = form.get("buttons", {})
     for name in ("id", "label", "emoji"):
         if name in buttons:
@@ -246,9 +246,9 @@ def _read(form: Mapping[str, Any]) -> Iterator[str]:
 
 def schema_fields(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """
-    Yield the path of each field in a task's schema that holds no others, with its schemas.
+    Yield the path and the schemas of each field in a task's schema that has no fields below it.
 
-    A field that may be text as well as an object is one of them, for its text.
+    A field that may be text or an object is included for its text.
     """
     schemas = [media["schema"] for media in contract.content(200).values() if "schema" in media]
     yield from _below(contract, schemas, "$", frozenset())
@@ -257,10 +257,14 @@ def schema_fields(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]
 def _below(
     contract: Contract, schemas: list[Any], path: str, above: frozenset[int]
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    plain = [one for schema in schemas for one in _alternatives(contract, schema)]
+    plain = [
+        one
+        for _, one in combined_schemas(contract, *schemas)
+        if "properties" in one or not any(one.get(keyword) for keyword in COMBINING)
+    ]
     inner: dict[str, list[Any]] = {}
     for one in plain:
-        if id(one) not in above:  # a schema that holds itself ends here
+        if id(one) not in above:  # a schema that contains itself ends here
             for name, member in one.get("properties", {}).items():
                 inner.setdefault(path + _step(name), []).append(member)
             if isinstance(one.get("items"), dict):
@@ -272,20 +276,6 @@ def _below(
         yield path, texts if inner else plain
 
 
-def _alternatives(contract: Contract, schema: Any) -> Iterator[dict[str, Any]]:
-    try:
-        schema = contract.resolve(schema)
-    except ContractError:  # the checks of references report it
-        return
-    if not isinstance(schema, dict):  # true and false are schemas, too
-        return
-    members = [one for key in ("anyOf", "oneOf", "allOf") for one in schema.get(key, ())]
-    if not members or "properties" in schema:
-        yield schema
-    for member in members:
-        yield from _alternatives(contract, member)
-
-
 def _type(schemas: Iterable[dict[str, Any]]) -> str:
     return " or ".join(dict.fromkeys(name for schema in schemas for name in _types(schema))) or "any"
 
@@ -295,8 +285,8 @@ def _types(schema: dict[str, Any]) -> list[str]:
     return kind if isinstance(kind, list) else [kind]
 
 
-def _text(way: Any) -> str:
-    return str(way["path"] if isinstance(way, dict) else way)
+def _text(source: Any) -> str:
+    return str(source["path"] if isinstance(source, dict) else source)
 
 
 def _step(name: str) -> str:
@@ -304,5 +294,5 @@ def _step(name: str) -> str:
 
 
 def canonical_path(path: str) -> str:
-    """A path as the schema's are written."""
+    """Return a path in the form that `schema_fields` uses."""
     return _INDEX.sub("[*]", _QUOTED.sub(lambda found: f".{found[1] or found[2]}", path))

@@ -1,8 +1,8 @@
 """
-References of a contract: where they lead, and which lead out of it.
+Find references that lead out of a contract, and resolve local ones.
 
-Nothing is ever retrieved for a contract. So a reference that leads out of its document is an error, wherever
-a tool might follow it.
+A contract is one document, and nothing is retrieved for it. A reference to another document is an error,
+wherever a tool might follow it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _EXAMPLES = ("x-example", "x-examples")  # extensions that schemathesis reads
 
 _DATA = "data"
 _OTHER = "other"
-# The kinds of an object's children by their keys, or of all its children, as of a list's. What is not named
-# here is `_OTHER`: schemas first of all, within which tools take `$ref` for a reference wherever it stands.
+# The kinds of an object's children by key, or one kind for all children of an object or a list. A child that
+# is not listed is `_OTHER`. Schemas are: tools follow a `$ref` anywhere inside a schema.
 _GRAMMAR: dict[str, str | dict[str, str]] = {
     "document": {"paths": "paths", "webhooks": "paths", "components": "components"},
     "components": {
@@ -74,9 +74,10 @@ _GRAMMAR: dict[str, str | dict[str, str]] = {
 
 def reference_target(document: Any, reference: str) -> tuple[Location, Any]:
     """
-    The place that a local reference leads to, and the node there.
+    Return the location and the node that a local reference leads to.
 
-    Raises `LookupError` for a reference that is no JSON Pointer fragment, or leads to nothing.
+    Raises:
+        LookupError: The reference is not a JSON Pointer fragment, or leads nowhere.
     """
     if not reference.startswith("#/"):
         raise LookupError(reference)
@@ -95,18 +96,18 @@ def reference_target(document: Any, reference: str) -> tuple[Location, Any]:
 
 def stray_references(document: Any) -> Iterator[tuple[Location, str]]:
     """
-    Find the references of a document that lead out of it or to nothing: where each stands, and what is wrong.
+    Yield the references that lead out of a document or nowhere: the location, and what is wrong.
 
-    These are `$ref`, `$dynamicRef`, `$recursiveRef`, `operationRef`, the `mapping` of a discriminator,
-    `externalValue`, an `$id` (references below it would start from there) and a dialect that is not built in.
-    Not looked at, because no tool follows a reference there, are the values of examples outside schemas, the
-    parameters of links, and extensions of objects other than schemas.
+    Checked are `$ref`, `$dynamicRef`, `$recursiveRef`, `operationRef`, the `mapping` of a discriminator,
+    `externalValue`, `$id` (which changes the base of the references below it), and unknown dialects.
+    Not checked are the values of examples outside schemas, the parameters of links, and extensions of objects
+    other than schemas, because no tool follows references there.
     """
     return _Walk(document).found()
 
 
 class _Walk:
-    """One way through a document; what references lead to is walked too, even within data."""
+    """A walk through a document. Targets of references are walked too, even inside data."""
 
     def __init__(self, document: Any) -> None:
         self._document = document
@@ -126,11 +127,11 @@ class _Walk:
                 children = [(_item(kind), index, value) for index, value in enumerate(node)]
             else:
                 continue
-            # The last is taken first: so backwards, for the order of the document.
+            # The last one is taken first, so they are reversed to keep document order.
             self._left += [(inner, (*location, step), value) for inner, step, value in reversed(children)]
 
     def _faults(self, kind: str, location: Location, node: dict[str, Any]) -> Iterator[tuple[Location, str]]:
-        # The value of a keyword is text; where it is none, the keyword is somebody's name for something.
+        # If the value is not text, the key is a property's name, and not a keyword.
         for keyword in _REFERENCES:
             reference = node.get(keyword)
             if isinstance(reference, str) and (problem := self._followed(keyword, reference, kind)):
@@ -141,27 +142,30 @@ class _Walk:
                     if isinstance(value, str) and (problem := self._mapped(value)):
                         yield (*location, "discriminator", "mapping", name), problem
         if isinstance(url := node.get("externalValue"), str):
-            yield (*location, "externalValue"), f"{url} lies elsewhere; write the example's value here"
+            yield (
+                (*location, "externalValue"),
+                f"{url} is outside this document; write the example's value here",
+            )
         if isinstance(url := node.get("$id"), str):
             yield (
                 (*location, "$id"),
-                f"$id {url} moves the references below it; leave it out, and refer from the root",
+                f"$id {url} changes the base of the references below it; delete it, and refer from the root",
             )
         for keyword in ("$schema", "jsonSchemaDialect"):
             url = node.get(keyword)
             if isinstance(url, str) and url.removesuffix("#") not in _DIALECTS:
-                yield (*location, keyword), f"the dialect {url} is not known; leave {keyword} out"
+                yield (*location, keyword), f"the dialect {url} is not supported; delete {keyword}"
 
     def _followed(self, keyword: str, reference: str, kind: str) -> str | None:
-        """What is wrong with a reference; what it leads to is still to be walked."""
+        """Return what is wrong with a reference. Its target is added to the walk."""
         if keyword in {"$dynamicRef", "$recursiveRef"} and reference[:1] == "#" and reference[:2] != "#/":
             return None  # an anchor of this document
         if not reference.startswith("#/"):
-            return f"{reference} lies elsewhere; write it into this file, under components"
+            return f"{reference} is outside this document; write it into this file, under components"
         try:
             location, node = reference_target(self._document, reference)
         except LookupError:
-            return f"{reference} refers to nothing here; correct it"
+            return f"{reference} refers to nothing in this document; correct it"
         self._left.append((_OTHER if keyword == "operationRef" else kind, location, node))
         return self._circular(reference, node) if keyword == "$ref" else None
 
@@ -173,12 +177,12 @@ class _Walk:
             if len(seen) == REFERENCES:
                 return (
                     f"{reference} leads through more than {REFERENCES} references, which is the limit; "
-                    "refer to their target itself"
+                    "refer to the final target"
                 )
             seen.add(following)
             try:
                 node = reference_target(self._document, following)[1]
-            except LookupError:  # reported where it stands
+            except LookupError:  # reported at its own location
                 break
         return None
 

@@ -1,4 +1,4 @@
-"""A request as plain data, built from a contract's operation, the ids of tasks and a credential."""
+"""Build requests as plain data from an operation and the ids of tasks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ACCEPT: Headers = (("Accept", "application/json"),)
 @frozen
 class Template:
     """
-    A request for one task with a hole in its target where the id belongs: made once, filled for each task.
+    A request for one task whose target has a gap for the id, so that later requests are cheap to build.
 
-    ``shown`` is the same for what is shown.
+    ``shown`` is the template of the redacted request.
     """
 
     method: str
@@ -34,7 +34,7 @@ class Template:
 
     @classmethod
     def of(cls, request: Request, task_id: str) -> Template | None:
-        """The template that a request for a task came from; None where its id is not in the target alone."""
+        """Return the template of a request for a task, or None if the id is not in the target alone."""
         before, hole, after = request.target.partition(task_id)
         if not hole or task_id in f"{after}{request.headers}" or request.body:
             return None
@@ -42,7 +42,7 @@ class Template:
         return cls(request.method, (before, after), request.headers, shown)
 
     def fill(self, task_id: str) -> Request:
-        """The request for a task; raises `SettingError` for an id that cannot be sent."""
+        """Build the request for a task. Raises `SettingError` for an id that cannot be encoded."""
         _check(task_id)
         before, after = self.target
         shown = None if self.shown is None else self.shown.fill(task_id)
@@ -51,10 +51,17 @@ class Template:
 
 def build_request(method: str, path: str, expression: str, task_id: str) -> Request:
     """
-    The request that asks for one task, whose id goes where the runtime expression says.
+    Build the request for one task.
 
-    Raises `ContractError` where that leaves a parameter of the path without a value, and `SettingError` for
-    an id that cannot be sent.
+    Args:
+        method: The method, in upper case.
+        path: The path template.
+        expression: The OpenAPI runtime expression that says where the id goes.
+        task_id: The id.
+
+    Raises:
+        ContractError: A parameter of the path has no value.
+        SettingError: The id cannot be encoded as UTF-8.
     """
     place, name = parse_expression(expression)
     _check(task_id)
@@ -74,9 +81,11 @@ def build_request(method: str, path: str, expression: str, task_id: str) -> Requ
 
 def build_batch_request(method: str, path: str, expression: str, ids: Sequence[str]) -> Request:
     """
-    The request that asks for several tasks: an array of ids in the body, or a query parameter for each.
+    Build the request for several tasks: an array of ids in the body, or one query parameter for each.
 
-    Raises what `build_request` does, and `ContractError` where the expression names another place.
+    Raises:
+        ContractError: The expression names another place, or a parameter of the path has no value.
+        SettingError: An id cannot be encoded as UTF-8.
     """
     place, name = parse_expression(expression)
     for task_id in ids:
@@ -90,14 +99,16 @@ def build_batch_request(method: str, path: str, expression: str, ids: Sequence[s
         case "body":
             return _with_body(method, path, nested_body(name, list(ids)))
         case _:
-            raise ContractError(f"{expression} has room for one id; name a place in the body or the query")
+            raise ContractError(f"{expression} can carry one id only; name a place in the body or the query")
 
 
 def _check(task_id: str) -> None:
     try:
         task_id.encode("utf-8")
     except (AttributeError, UnicodeEncodeError) as error:
-        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
+        raise SettingError(
+            "the id is not text that UTF-8 can encode; pass it as the relay returned it"
+        ) from error
 
 
 def _check_filled(path: str, expression: str) -> None:

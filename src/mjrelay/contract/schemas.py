@@ -1,4 +1,8 @@
-"""Schemas of a contract that no document can be judged by in bounded time."""
+"""
+JSON Schemas of a contract: how to walk them, and which are too expensive to validate documents with.
+
+`combined_schemas` and `child_schema` are the one walker. They follow references and know the keywords.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,11 @@ if TYPE_CHECKING:
     from mjrelay.contract.document import Contract
 
 
-# The keywords that hold subschemas, and the part of a value that these apply to: "" is the value itself,
-# "[]" its items, "*" its members. The names in ``properties`` are parts of their own.
-_LISTS = {"allOf": "", "anyOf": "", "oneOf": "", "prefixItems": "[]"}
+# The keywords that hold subschemas, and the part of a value that each applies to: "" is the value itself,
+# "[]" its items, "*" its members. Each name in ``properties`` is a part.
+COMBINING = ("allOf", "anyOf", "oneOf")
+"""The keywords that combine schemas for one value."""
+_LISTS = {**dict.fromkeys(COMBINING, ""), "prefixItems": "[]"}
 _SCHEMAS = {
     **dict.fromkeys(("not", "if", "then", "else"), ""),
     **dict.fromkeys(("items", "contains", "unevaluatedItems"), "[]"),
@@ -28,14 +34,61 @@ _SCHEMAS = {
 }
 _MAPS = {"dependentSchemas": "", "patternProperties": "*"}
 _ROOTS = 50
-"""Times that the limit of one schema may be spent on all of them."""
+"""All schemas of a document together may have this many times the limit of one schema."""
 _DATA = {"example", "examples", "value", "default", "enum", "const"}
-"""What is no schema; a property of such a name is reached from the schema that has it."""
+"""Keys that hold data. A property with such a name is reached from the schema that defines it."""
 _UNSUPPORTED = ("$dynamicRef", "$recursiveRef")
 
 
-def schema_faults(contract: Contract) -> Iterator[tuple[Location, str]]:
-    """Schemas by which judging a document takes too long or never ends, and patterns that are too large."""
+def combined_schemas(
+    contract: Contract, *schemas: Any, location: Location = ()
+) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """
+    Yield the schemas that apply to one value: those given, and what they combine with allOf, anyOf or oneOf.
+
+    References are followed, and each schema comes once, in document order. A reference that leads nowhere is
+    skipped, because the checks of references report it. So are ``true`` and ``false``.
+
+    Args:
+        contract: The contract that the references refer to.
+        schemas: Schemas for the same value.
+        location: Where the schemas stand in the contract. A schema behind a reference has its own location.
+    """
+    seen: set[int] = set()
+    left = [(location, schema) for schema in reversed(schemas)]
+    while left:
+        place, schema = left.pop()
+        with suppress(ContractError):
+            place, schema = contract.follow(schema, place)
+            if isinstance(schema, dict) and id(schema) not in seen:
+                seen.add(id(schema))
+                yield place, schema
+                left += reversed(
+                    [
+                        ((*place, keyword, index), option)
+                        for keyword in COMBINING
+                        for index, option in enumerate(schema.get(keyword) or ())
+                    ]
+                )
+
+
+def child_schema(schema: dict[str, Any], step: str | int) -> tuple[Location, Any] | None:
+    """
+    Return the schema for a member (a name) or an item (an index), and its location below ``schema``.
+
+    Only ``properties``, ``prefixItems`` and ``items`` are considered. The result is None if none applies.
+    """
+    if isinstance(step, str):
+        members = schema.get("properties") or {}
+        return (("properties", step), members[step]) if step in members else None
+    prefix = schema.get("prefixItems") or ()
+    if step < len(prefix):
+        return ("prefixItems", step), prefix[step]
+    return (("items",), schema["items"]) if "items" in schema else None
+
+
+def schema_problems(contract: Contract) -> Iterator[tuple[Location, str]]:
+    """Yield schemas that take too long or never end on a document, and patterns that are too large."""
     expansion = _Expansion(contract)
     for location, node in _objects(contract.document, ()):
         for keyword in _UNSUPPORTED:
@@ -64,22 +117,22 @@ def _objects(value: Any, location: Location) -> Iterator[tuple[Location, dict[st
 @define
 class _Expansion:
     """
-    Counts the schemas that judge a document when every reference is written out.
+    Counts the schemas that apply to a document when every reference is written out.
 
-    A schema may refer to itself from a part of its value, once for each part. Twice for one part, and a
-    document that is nested 40 levels deep would take 2 ** 40 steps.
+    A schema may refer to itself once for each part of its value. If it referred to itself twice for one part,
+    a document with 40 levels would take 2 ** 40 steps.
     """
 
     contract: Contract
     _visits: int = 0
     _sizes: dict[int, int] = field(factory=dict)
     _open: dict[int, tuple[int, int]] = field(factory=dict)
-    """The schemas above this one: their depth, and how much of the path leads to them."""
+    """The schemas above this one: their depth, and the length of the path to them."""
     _path: list[str] = field(factory=list)
     _cycles: dict[int, list[list[str]]] = field(factory=dict)
 
     def visit(self, node: Any) -> tuple[int, int]:
-        """Return the size of a schema, and the depth of the outermost open one that it refers back to."""
+        """Return the size of a schema, and the depth of the outermost open schema that it refers back to."""
         depth = len(self._open)
         if not isinstance(node, dict):
             return 1, depth
@@ -91,7 +144,7 @@ class _Expansion:
         self._visits += 1
         if depth == NESTED:
             raise ContractError(
-                f"more than {NESTED} schemas lead to one another, which is the limit; nest fewer"
+                f"more than {NESTED} schemas are nested in one another, which is the limit; nest fewer"
             )
         self._open[id(node)] = depth, len(self._path)
         size, back = 1, depth
@@ -107,12 +160,12 @@ class _Expansion:
                 )
         del self._open[id(node)]
         self._cycles.pop(id(node), None)
-        if back == depth:  # else it is another size where another schema is open
+        if back == depth:  # otherwise the size depends on which schemas are open
             self._sizes[id(node)] = size
         return size, back
 
     def _close(self, node: dict[str, Any]) -> None:
-        """A schema refers to itself: note by way of which parts."""
+        """Record the parts by way of which a schema refers to itself."""
         cycle = self._path[self._open[id(node)][1] :]
         if not cycle:
             raise ContractError(
@@ -129,7 +182,7 @@ class _Expansion:
 
     def _children(self, node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(node.get("$ref"), str):
-            with suppress(LookupError):  # reported where it stands
+            with suppress(LookupError):  # the checks of references report it
                 yield "", reference_target(self.contract.document, node["$ref"])[1]
         for keyword, value in node.items():
             if keyword in _SCHEMAS:

@@ -1,8 +1,8 @@
 """
-A contract from outside the package: a file of the user's own, or overlays of theirs over any other contract.
+The structural rules that every contract keeps, so that all other code can rely on them.
 
-What the linter would say of a packaged contract nobody has said of this one, so it is checked when it is
-loaded, as far as can be seen without examples.
+The loader raises the first problem. The linter reports the problems of packaged contracts and adds rules of
+its own, for which it needs a JSON Schema validator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError, PatternError, SettingError, time_limit
 from mjrelay.contract.references import METHODS, stray_references
-from mjrelay.contract.schemas import schema_faults
+from mjrelay.contract.schemas import schema_problems
 from mjrelay.http import Credential
 from mjrelay.semantics import FormError, compile_reader
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract
 
-    Fault = tuple[Location, str]
+    Problem = tuple[Location, str]
 
 
 _SECONDS = 0.2
-"""Processor time that the contract's patterns have for one of its examples."""
-_NOTHING = object()
+"""Processor time for all patterns of a contract on one of its examples."""
 
 _FORMS = {
     "ask": "ask: $request.path.id, or $request.query.id, $request.header.X-Id, $request.body#/id",
@@ -57,7 +56,7 @@ _FORMS = {
     "batch": 'batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 100}',
     "seed": "seed: {operation: fetchSeed, value: $.seed}",
 }
-"""What each part of `x-mj-task` looks like."""
+"""An example of each key of `x-mj-task`."""
 
 _OPERATION: dict[str, Any] = {
     "security": [{}],
@@ -69,57 +68,66 @@ _DOCUMENT: dict[str, Any] = {
     "paths": {"*": dict.fromkeys(METHODS, _OPERATION)},
     "components": {"securitySchemes": {"*": {}}},
 }
-"""What has to be an object or a list; `*` is every key that is not named."""
+"""The parts of a document that must be objects or lists; `*` stands for every other key."""
 
 
-def _at(document: Any, location: Location) -> Any:
-    for step in location:
-        try:
-            document = document[step]
-        except (KeyError, IndexError, TypeError):
-            return _NOTHING
-    return document
+def structural_problems(contract: Contract) -> Iterator[Problem]:
+    """
+    Yield what makes a contract unusable: the location, and a message that says how to correct it.
+
+    The rules run in groups. Later groups rely on earlier ones, so the first group with a problem is the last
+    that runs. No JSON Schema validator is used.
+    """
+    for rules in _RULES:
+        found = False
+        for rule in rules:
+            for problem in rule(contract):
+                found = True
+                yield problem
+        if found:
+            return
 
 
-def _faults(contract: Contract) -> Iterator[Fault]:
-    """What keeps a contract from being used; the later rules take for granted what the earlier ones say."""
-    document = contract.document
-    yield from _not_json(document, ())
-    version = document.get("openapi")
-    if not isinstance(version, str) or not version.startswith("3."):
-        yield ("openapi",), f"openapi is {version!r}; write openapi: 3.1.0"
-    yield from _misshapen(document, _DOCUMENT, ())
-    yield from stray_references(document)
-    yield from schema_faults(contract)
-    fetches = [
-        ("paths", path, method)
-        for path, item in document["paths"].items()
-        for method in METHODS
-        if "x-mj-task" in item.get(method, {})
-    ]
-    if not fetches:
-        yield ("paths",), "no operation has x-mj-task; write it on the one that fetches a task"
-    if len(fetches) > 1:
-        first = contract.clause(*fetches[0]).line
-        yield fetches[1], f"x-mj-task stands on the operation of line {first} too; delete one of the two"
-    yield from _meaningless(contract)
-    yield from _slow(contract)
-    yield from _unreachable(contract)
-    yield from _locked(contract)
+def not_openapi(document: Any) -> str | None:
+    """Return why a document is not an OpenAPI document at all, or None if it is one."""
+    if isinstance(document, dict) and isinstance(document.get("paths"), dict):
+        return None
+    return "is not an OpenAPI document: it has no paths; begin it with openapi: 3.1.0, info and paths"
 
 
-def _not_json(value: Any, location: Location) -> Iterator[Fault]:
+def _paths(contract: Contract) -> Iterator[Problem]:
+    if problem := not_openapi(contract.document):
+        yield (), problem
+
+
+def _json(contract: Contract) -> Iterator[Problem]:
+    yield from _not_json(contract.document, ())
+
+
+def _not_json(value: Any, location: Location) -> Iterator[Problem]:
     if isinstance(value, dict | list):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _not_json(item, (*location, step))
     elif (isinstance(value, float) and not math.isfinite(value)) or not isinstance(
         value, str | int | float | None
     ):
-        yield location, f"{value} is a {type(value).__name__} in YAML and nothing in JSON; put it in quotes"
+        yield (
+            location,
+            f"{value} is a {type(value).__name__} in YAML, which JSON does not have; put it in quotes",
+        )
 
 
-def _misshapen(value: Any, shape: Any, location: Location) -> Iterator[Fault]:
-    """Objects and lists that are none, as far as anything here reads them."""
+def _version(contract: Contract) -> Iterator[Problem]:
+    version = contract.document.get("openapi")
+    if not isinstance(version, str) or not version.startswith("3."):
+        yield ("openapi",), f"openapi is {version!r}; write openapi: 3.1.0"
+
+
+def _shape(contract: Contract) -> Iterator[Problem]:
+    yield from _misshapen(contract.document, _DOCUMENT, ())
+
+
+def _misshapen(value: Any, shape: Any, location: Location) -> Iterator[Problem]:
     if not isinstance(value, type(shape)):
         wanted = "an object" if isinstance(shape, dict) else "a list"
         yield location, f"{location[-1]} must be {wanted}; correct it as OpenAPI asks"
@@ -133,20 +141,41 @@ def _misshapen(value: Any, shape: Any, location: Location) -> Iterator[Fault]:
                 yield from _misshapen(item, inner, (*location, name))
 
 
-def _meaningless(contract: Contract) -> Iterator[Fault]:
+def _references(contract: Contract) -> Iterator[Problem]:
+    yield from stray_references(contract.document)
+
+
+def _fetch_operation(contract: Contract) -> Iterator[Problem]:
+    """Exactly one operation has `x-mj-task`."""
+    fetches = [
+        ("paths", path, method)
+        for path, item in contract.document["paths"].items()
+        for method in METHODS
+        if "x-mj-task" in item.get(method, {})
+    ]
+    if not fetches:
+        yield ("paths",), "no operation has x-mj-task; write it on the one that fetches a task"
+    for other in fetches[1:]:
+        first = contract.clause(*fetches[0]).line
+        yield (
+            (*other, "x-mj-task"),
+            f"the operation in line {first} has x-mj-task too; delete one of the two",
+        )
+
+
+def _form(contract: Contract) -> Iterator[Problem]:
+    """`x-mj-task` compiles."""
     here = (*contract.location, "x-mj-task")
     try:
         compile_reader(contract.operation["x-mj-task"])
     except FormError as error:
-        yield (*here, error.key), f"{error}; it is written so: {_FORMS[error.key]}"
-        return
+        yield (*here, error.key), f"{error}; for example: {_FORMS[error.key]}"
     except ContractError as error:
-        yield here, f"{error}; docs/x-mj-task.md has all keys"
-        return
+        yield here, f"{error}; docs/x-mj-task.md lists all keys"
 
 
-def _slow(contract: Contract) -> Iterator[Fault]:
-    """Patterns that take too long on the contract's own examples."""
+def _slow(contract: Contract) -> Iterator[Problem]:
+    """The patterns match the contract's own examples in time."""
     reader = contract.reader
     for document in contract.examples.values():
         try:
@@ -162,14 +191,18 @@ def _slow(contract: Contract) -> Iterator[Fault]:
             return
 
 
-def _unreachable(contract: Contract) -> Iterator[Fault]:
-    """A host that is no URL, and requests that cannot be made."""
+def _server(contract: Contract) -> Iterator[Problem]:
+    """The server's URL is one that requests can be sent to."""
     url = contract.base_url
     if url is not None and not re.fullmatch(r"https?://[^\s{}?#@]+", url):
         yield (
             ("servers", 0, "url"),
-            f"{url!r} is no http or https URL; write https://host, or leave servers out and give a base URL",
+            f"{url!r} is not an http or https URL; write https://host, or delete servers and pass a base URL",
         )
+
+
+def _requests(contract: Contract) -> Iterator[Problem]:
+    """Each request that `x-mj-task` describes can be built."""
     here = (*contract.location, "x-mj-task")
     requests: dict[str, Callable[[], object]] = {"ask": lambda: contract.request("1")}
     if contract.reader.batch is not None:
@@ -180,17 +213,16 @@ def _unreachable(contract: Contract) -> Iterator[Fault]:
         try:
             request()
         except (ContractError, SettingError) as error:
-            yield (*here, key), f"{_said(error)}; it is written so: {_FORMS[key]}"
+            yield (*here, key), f"{_message(error)}; for example: {_FORMS[key]}"
 
 
-def _locked(contract: Contract) -> Iterator[Fault]:
-    """Credentials that are not declared, or of a kind that is not known."""
+def _security(contract: Contract) -> Iterator[Problem]:
+    """The credentials of the fetch operation are declared, and of a supported kind."""
     document = contract.document
     schemes = document.get("components", {}).get("securitySchemes", {})
-    here: Location = (*contract.location, "security")
-    if "security" not in contract.operation:
-        here = ("security",)
-    for index, requirement in enumerate(_at(document, here) if _at(document, here) is not _NOTHING else ()):
+    own = "security" in contract.operation
+    here: Location = (*contract.location, "security") if own else ("security",)
+    for index, requirement in enumerate(contract.security):
         for name in requirement:
             if name not in schemes:
                 form = f"{{securitySchemes: {{{name}: {{type: http, scheme: bearer}}}}}}"
@@ -199,15 +231,26 @@ def _locked(contract: Contract) -> Iterator[Fault]:
             try:
                 Credential.compile(name, contract.resolve(schemes[name]))
             except ContractError as error:
-                yield ("components", "securitySchemes", name), _said(error)
+                yield ("components", "securitySchemes", name), _message(error)
         if len(requirement) > 1:
             yield (
                 (*here, index),
-                "two schemes at once are not served; write each as an alternative of its own",
+                "two credentials in one request are not supported; write each as an alternative",
             )
 
 
-def _said(error: Exception) -> str:
-    """An error's message without the place that it names."""
+_RULES: tuple[tuple[Callable[[Contract], Iterator[Problem]], ...], ...] = (
+    (_paths,),
+    (_json,),
+    (_version, _shape),
+    (_references,),
+    (schema_problems, _fetch_operation),
+    (_form,),
+    (_slow, _server, _requests, _security),
+)
+
+
+def _message(error: Exception) -> str:
+    """Return an error's message without its file."""
     source = getattr(error, "source", None)
     return str(error) if source is None else str(error).removeprefix(f"{source}: ")

@@ -1,7 +1,7 @@
 """
-YAML documents with their line numbers kept.
+Load YAML documents and keep their line numbers.
 
-The functions import the library: it is slow to import, and the packaged contracts are JSON.
+The functions import ruamel.yaml: it is slow to import, and packaged contracts are JSON.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 _MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What ruamel.yaml raises for values such as ``!!bool x`` and ``!!int ""``."""
+"""Exceptions that ruamel.yaml raises for values such as ``!!bool x`` and ``!!int ""``."""
 _PLAIN = frozenset({str, bool, int, float, type(None)})
 
 
 def load_yaml(path: Path) -> Any:
     """
-    The document in a YAML 1.2 file (JSON is YAML, so it may be that too).
+    Load a YAML 1.2 or JSON file. A key that occurs twice in one mapping is an error.
 
-    Raises `ContractError` where the file cannot be read, is not YAML or exceeds a limit; names that stand
-    twice in one mapping are not YAML.
+    Raises:
+        ContractError: The file cannot be read, is not YAML, or exceeds a limit.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415 - slow to import
 
@@ -48,20 +48,22 @@ def load_yaml(path: Path) -> Any:
         problem = str(error.problem).partition("\n")[0]
         raise ContractError(f"is not YAML: {problem}", source=path, line=line) from error
     except RecursionError as error:
-        raise ContractError("is nested too deeply", source=path) from error
+        raise ContractError("is nested too deeply; nest less", source=path) from error
     except YAMLError as error:
         raise ContractError(f"is not YAML: {error}", source=path) from error
     except _MALFORMED as error:
-        raise ContractError(f"is not YAML: a value is not of its type ({error})", source=path) from error
+        raise ContractError(
+            f"is not YAML: a value does not have its declared type ({error})", source=path
+        ) from error
 
 
 def yaml_line(document: Any, location: Sequence[str | int]) -> int:
-    """The line (from 1) of a node, or of its nearest ancestor that the document holds."""
+    """Return the line (from 1) of a node, or of its nearest ancestor in the document."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq  # noqa: PLC0415 - slow to import
 
     found = document.lc.line + 1 if isinstance(document, CommentedMap | CommentedSeq) else 1
     for part in location:
-        # An unquoted 200 is a number here, and a name in the plain document.
+        # An unquoted 200 is a number here, and text in the plain document.
         names = document if isinstance(document, CommentedMap) and part not in document else ()
         step = next((name for name in names if str(name) == part), part)
         if isinstance(document, CommentedMap) and step in document and step in (document.lc.data or {}):
@@ -80,7 +82,7 @@ def yaml_line(document: Any, location: Sequence[str | int]) -> int:
 
 
 def plain_yaml(document: Any) -> Any:
-    """The same document as dicts, lists and scalars of Python's own types."""
+    """Return the document as plain dicts, lists and scalars."""
     if isinstance(document, dict):
         return {str(name): plain_yaml(value) for name, value in document.items()}
     if isinstance(document, list):
@@ -95,7 +97,7 @@ def plain_yaml(document: Any) -> Any:
 
 @cache
 def _scalars() -> dict[type, type]:
-    """The library's own scalars, of which a document holds few."""
+    """Return the scalar types of ruamel.yaml and the built-in type of each."""
     from ruamel.yaml.scalarbool import ScalarBoolean  # noqa: PLC0415 - slow to import
     from ruamel.yaml.scalarfloat import ScalarFloat  # noqa: PLC0415 - slow to import
     from ruamel.yaml.scalarint import ScalarInt  # noqa: PLC0415 - slow to import

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
+from mjrelay.contract import combined_schemas
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -85,7 +87,7 @@ def unset(contract: Contract, document: Any) -> dict[str, list[str]]:
 
 
 def _compare(place: SchemaPath, value: Any, node: Any, found: Similarity) -> None:
-    forms = list(_forms(place.contract, node, 0))
+    forms = [form for _, form in combined_schemas(place.contract, node)]
     types = {one for form in forms for one in _listed(form.get("type"))}
     if types and not _is_of(value, types):
         found.mistyped.append(place.path)
@@ -127,17 +129,6 @@ class SchemaPath:
 
     def below(self, step: str) -> SchemaPath:
         return SchemaPath(self.contract, self.path + step, self.depth + 1)
-
-
-def _forms(contract: Contract, node: Any, depth: int) -> Iterator[dict[str, Any]]:
-    """Yield a schema and its alternatives."""
-    node = contract.resolve(node)
-    if not isinstance(node, dict) or depth > _DEEPEST:
-        return
-    yield node
-    for keyword in ("anyOf", "oneOf", "allOf"):
-        for one in node.get(keyword) or ():
-            yield from _forms(contract, one, depth + 1)
 
 
 def _listed(types: Any) -> list[Any]:

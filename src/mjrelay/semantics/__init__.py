@@ -1,4 +1,4 @@
-"""What a relay's documents mean, compiled from `x-mj-task`: states, progress, times, media. No I/O."""
+"""Readers of relay documents, compiled from `x-mj-task`: state, progress, times, media. No I/O."""
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher

@@ -1,4 +1,4 @@
-"""From `x-mj-task` to a reader: every form is checked, compiled, and named where it is wrong."""
+"""Compile `x-mj-task` into a reader. Errors name the key that is wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FormError(ContractError):
-    """A part of `x-mj-task` that cannot be compiled; ``key`` says which."""
+    """A key of `x-mj-task` whose value is invalid."""
 
     def __init__(self, key: str, message: str) -> None:
         self.key = key
@@ -27,16 +27,16 @@ class FormError(ContractError):
 
 def compile_reader(form: Mapping[str, Any]) -> Reader:
     """
-    The reader that an `x-mj-task` denotes.
+    Compile the value of `x-mj-task`.
 
-    Raises `ContractError`, naming the key, where a form cannot be compiled.
+    Raises:
+        FormError: The value of one key is invalid.
+        ContractError: The value is not an object, or has an unknown key or version.
     """
     if not isinstance(form, Mapping):
-        raise ContractError(f"x-mj-task: {form!r} is no mapping")
+        raise ContractError(f"x-mj-task: {form!r} is not an object")
     if not same_value(form.get("version"), VERSION):
-        raise ContractError(
-            f"x-mj-task: version {form.get('version')!r} is not known; this reader speaks {VERSION}"
-        )
+        raise ContractError(f"x-mj-task: version {form.get('version')!r} is not supported; write {VERSION}")
     compilers: dict[str, Callable[[], Any]] = {
         "ask": lambda: _ask(form["ask"]),
         "id": lambda: JSONPath.compile(form["id"]),
@@ -73,7 +73,9 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
     parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
     words, meaning, wheres = parts["states"]
     if words and parts["status"] is None:
-        raise ContractError(f"x-mj-task: status is missing: where else would {words[0][0]!r} stand?")
+        raise ContractError(
+            f"x-mj-task: status is missing; add the path of the status, because states lists {words[0][0]!r}"
+        )
     progress_path, progress_scale = parts["progress"]
     return Reader(
         ask=parts["ask"],
@@ -116,7 +118,9 @@ def _compile(key: str, compiler: Callable[[], Any]) -> Any:
     except KeyError as error:
         raise FormError(key, f"{error} is missing") from error
     except (TypeError, AttributeError) as error:
-        raise FormError(key, f"does not have the shape that its schema asks for: {error}") from error
+        raise FormError(
+            key, f"does not have the shape that x-mj-task.schema.json requires: {error}"
+        ) from error
 
 
 def _known(form: Mapping[str, Any], *keys: str) -> None:
@@ -127,7 +131,7 @@ def _known(form: Mapping[str, Any], *keys: str) -> None:
 
 def _list(form: Any) -> Iterable[Any]:
     if not isinstance(form, list | tuple):
-        raise ContractError(f"{form!r} is no list")
+        raise ContractError(f"{form!r} is not a list")
     return form
 
 
@@ -138,7 +142,7 @@ def _members(compiler: Callable[[Any], Any], form: Mapping[str, Any], *keys: str
 
 def _positive(value: Any) -> Any:
     if value is not None and not (is_number(value) and value > 0):
-        raise ContractError(f"{value!r} is no number above 0")
+        raise ContractError(f"{value!r} is not a number above 0")
     return value
 
 
@@ -158,13 +162,13 @@ def _paths(texts: Iterable[str]) -> tuple[JSONPath, ...]:
 def _states(
     form: Mapping[str, Any],
 ) -> tuple[list[tuple[Any, State]], Callable[[Any], State | None], tuple[tuple[Predicate, State], ...]]:
-    """The words, what says which state a word means, and the predicates."""
+    """Return the status values with their states, their lookup function, and the predicates."""
     words: list[tuple[Any, State]] = []
     wheres: list[tuple[Predicate, State]] = []
     known = [state.value for state in State if state is not State.UNKNOWN]
     for name, entries in form.items():
         if name not in known:
-            raise ContractError(f"{name!r} is no state; the states are {', '.join(known)}")
+            raise ContractError(f"{name!r} is not a state; the states are {', '.join(known)}")
         for entry in _list(entries):
             if isinstance(entry, Mapping):
                 _known(entry, "where")
@@ -179,7 +183,7 @@ def _progress(form: Mapping[str, str] | None) -> tuple[JSONPath | None, int]:
         return None, 1
     _known(form, "path", "format")
     if form["format"] not in PROGRESS_FORMATS:
-        raise ContractError(f"{form['format']!r} is no format; write one of {', '.join(PROGRESS_FORMATS)}")
+        raise ContractError(f"{form['format']!r} is not a format; write one of {', '.join(PROGRESS_FORMATS)}")
     return JSONPath.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
 
 
@@ -206,11 +210,11 @@ def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
 
 
 def _ignored(form: Mapping[str, Any]) -> None:
-    """Check the links that are not read; nothing but the linter and the profile uses them."""
+    """Check the ignored links. Only the linter and the profile use them."""
     for path, reason in form.items():
         JSONPath.compile(path)
         if not isinstance(reason, str) or not reason.strip():
-            raise ContractError(f"{path} has no reason; write in words why nothing reads it")
+            raise ContractError(f"{path} has no reason; write why it is not read")
 
 
 def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:
@@ -233,16 +237,16 @@ def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Bu
 
 
 def _member(name: str | None) -> Callable[[Any], str | None]:
-    """What reads the text of a button's member; ``$`` is the button itself, where it is plain text."""
+    """Return a function that reads a button's member. ``$`` is the button itself, for plain text."""
     if name == "$":
         return scalar_text
     if not isinstance(name, str | None):
-        raise ContractError(f"{name!r} is no member's name; write a text")
+        raise ContractError(f"{name!r} is not the name of a member; write text")
 
     def read(item: Any) -> str | None:
         try:
             return scalar_text(item[name])
-        except (KeyError, TypeError):  # no such member, or no object
+        except (KeyError, TypeError):  # a missing member, or a button that is not an object
             return None
 
     return read
@@ -269,10 +273,10 @@ def _batch(form: Mapping[str, Any] | None) -> Batch | None:
 
 
 def _place(text: str) -> Location:
-    """Where an item of a list stands in the document of a task."""
+    """Return where an item of a list belongs in the document of a task."""
     place = JSONPath.compile(text).location
     if not place or any(step != 0 for step in place if isinstance(step, int)):
-        raise ContractError(f"{text!r} is no place of one item; write $.data, or $.data[0] or the like")
+        raise ContractError(f"{text!r} is not the location of one item; write $.data, $.data[0] or similar")
     return place
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of an answer in `x-mj-task`: by status, media type, body and what the document says."""
+"""Compile the matchers of `x-mj-task`, which describe responses by status, media type and document."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _KEYS = {"status", "content", "body", "where", "x-evidence"}
 @frozen
 class Matcher:
     """
-    What an answer must be like; what is not stated is not looked at.
+    A description of a response. Only the stated parts are compared.
 
-    ``evidence`` says where this answer was seen, where that is not what the whole response rests on.
+    ``evidence`` is the ``x-evidence`` of this matcher, if it differs from that of the Response Object.
     """
 
     status: int
@@ -36,16 +36,18 @@ class Matcher:
 
     @classmethod
     def compile(cls, form: Any) -> Matcher:
-        """The matcher that ``{status, content?, body?: empty, where?, x-evidence?}`` denotes."""
+        """Compile ``{status, content?, body?: empty, where?, x-evidence?}``."""
         if not isinstance(form, dict) or not isinstance(form.get("status"), int) or form.keys() - _KEYS:
-            raise ContractError(f"{form!r} describes no answer; write {{status: 404, content: …, where: …}}")
+            raise ContractError(f"{form!r} is not a matcher; write {{status: 404, content: …, where: …}}")
         if not isinstance(form.get("content", ""), str):
-            raise ContractError(f"content: {form['content']!r} is no media type; write text/html or the like")
+            raise ContractError(
+                f"content: {form['content']!r} is not a media type; write one such as text/html"
+            )
         if form.get("body", "empty") != "empty":
-            raise ContractError(f"body: {form['body']!r} is not known; the only word is 'empty'")
+            raise ContractError(f"body: {form['body']!r} is not supported; the only value is 'empty'")
         if not isinstance(form.get("x-evidence", {}), dict):
             raise ContractError(
-                f"x-evidence: {form['x-evidence']!r} is no object; write {{source: …, date: …}}"
+                f"x-evidence: {form['x-evidence']!r} is not an object; write {{source: …, date: …}}"
             )
         where = form.get("where")
         predicate = None if where is None else compile_predicate(where)
@@ -53,7 +55,7 @@ class Matcher:
         return cls(form["status"], form.get("content"), "body" in form, where, evidence, predicate)
 
     def matches(self, exchange: Exchange) -> bool:
-        """Whether an answer is like this."""
+        """Return whether a response matches."""
         if exchange.status != self.status:
             return False
         if self.content is not None and exchange.media_type != self.content.lower():

@@ -1,4 +1,4 @@
-"""RFC 9535 JSONPath, compiled once; a path of names, indexes and wildcards is read without the library."""
+"""Compile RFC 9535 JSONPaths. Paths of names, indexes and wildcards are evaluated without the library."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _STEP = re.compile(
     re.ASCII,
 )
 _SIMPLE = re.compile(rf"\$(?:{_STEP.pattern})*", re.ASCII)
-_INDEX = 4  # the group of _STEP that is no name
+_INDEX = 4  # the group of _STEP for an index
 
 _Selector = Callable[[Any], Iterable[Any]]
 _FirstAndFind = tuple[Callable[[Any], Any], Callable[[Any], list[Any]]]
 
 _NOTHING_THERE = (KeyError, TypeError)
-"""What `JSONPath.first` and `JSONPath.find` meet where a name is missing, or asked of what is no object."""
+"""Exceptions for a missing name, and for a name in a value that is not an object."""
 
 
 @frozen
 class JSONPath:
-    """A JSONPath query: `JSONPath.first` returns one value, `JSONPath.find` all of them."""
+    """A JSONPath query. `first` returns one value, `find` all of them."""
 
     text: str
 
     first: Callable[[Any], Any] = field(repr=False, eq=False)
-    """The first value selected in a document, or None where there is none: null and missing are unset."""
+    """Returns the first selected value, or None: null and missing are both unset."""
 
     find: Callable[[Any], list[Any]] = field(repr=False, eq=False)
-    """Every value selected in a document, in its order; none where it is nested too deeply to search."""
+    """Returns all selected values in document order, or none if the document is nested too deeply."""
 
     @classmethod
     def compile(cls, text: str) -> JSONPath:
-        """The path that a text denotes; raises `ContractError` where it is not RFC 9535."""
+        """Compile a path. Raises `ContractError` if it is not RFC 9535."""
         if not _SIMPLE.fullmatch(text):
             return cls(text, *_several(_search(compile_query(text))))
         groups = [(step.lastindex, step[step.lastindex or 0]) for step in _STEP.finditer(text)]
@@ -62,7 +62,7 @@ class JSONPath:
 
     @property
     def location(self) -> Location | None:
-        """The one place that a path of names and indexes leads to; None for any other path."""
+        """The location that a path of names and indexes leads to, or None for any other path."""
         steps = self._steps
         if steps is None or any(step.lastindex is None for step in steps):
             return None
@@ -71,7 +71,7 @@ class JSONPath:
 
     @property
     def array(self) -> str | None:
-        """The path of what the last wildcard of a plain path goes through; None where it has none."""
+        """The path of the array or object before the last wildcard, or None if there is no wildcard."""
         wildcards = [step.start() for step in self._steps or () if step.lastindex is None]
         return self.text[: wildcards[-1]] if wildcards else None
 
@@ -80,15 +80,15 @@ class JSONPath:
         return list(_STEP.finditer(self.text)) if _SIMPLE.fullmatch(self.text) else None
 
     def locate(self, document: Any) -> list[Location]:
-        """Where the selected values stand."""
+        """Return the locations of the selected values."""
         return [node.location for node in self._query.finditer(document)]
 
 
 def _one(names: list[str]) -> _FirstAndFind:
-    """How the one value that a list of names leads to is read."""
+    """Return the functions that read the value at a list of names."""
     get: Callable[[Any], Any] = itemgetter(*names) if len(names) == 1 else lambda root: _descend(names, root)
 
-    # A JSON value other than an object has no item by a text, so nothing else needs to be asked of it.
+    # Only an object can be indexed by text, so no type check is needed.
     def first(document: Any) -> Any:
         try:
             return get(document)
@@ -111,7 +111,7 @@ def _descend(names: list[str], value: Any) -> Any:
 
 
 def _several(find: Callable[[Any], list[Any]]) -> _FirstAndFind:
-    """How the values that a search yields are read."""
+    """Return the functions that read the values that a search finds."""
 
     def first(document: Any) -> Any:
         return next(iter(find(document)), None)
@@ -127,7 +127,7 @@ def _select(selectors: list[_Selector], document: Any) -> list[Any]:
 
 
 def _selector(group: int | None, found: str) -> _Selector:
-    """What a step selects of one value."""
+    """Return what selects the values of one step."""
     if group is None:
         return _children
     if group == _INDEX:
@@ -156,8 +156,8 @@ def _search(query: jsonpath_rfc9535.JSONPathQuery) -> Callable[[Any], list[Any]]
 
 @cache
 def compile_query(text: str) -> jsonpath_rfc9535.JSONPathQuery:
-    """Return a query of the library; raises `ContractError` where it is not RFC 9535, or takes too long."""
-    from mjrelay.semantics import queries  # noqa: PLC0415 - it costs more than all the rest of a command
+    """Compile a query with the library. Raises `ContractError` if it is invalid or could take too long."""
+    from mjrelay.semantics import queries  # noqa: PLC0415 - slow to import
 
     return queries.build(text)
 
@@ -168,22 +168,26 @@ _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?
 @cache
 def parse_expression(expression: str) -> tuple[str, str]:
     """
-    Where a request carries the id: ``path``, ``query`` or ``header`` and a name, ``body`` and a pointer.
+    Return where a request carries the id.
 
-    Raises `ContractError` for what is not an OpenAPI runtime expression of a request.
+    Returns:
+        ``path``, ``query`` or ``header`` with a name, or ``body`` with a JSON Pointer.
+
+    Raises:
+        ContractError: The text is not an OpenAPI runtime expression for a request.
     """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         raise ContractError(
-            f"{expression!r} is no runtime expression of OpenAPI; write $request.path.id, $request.query.id, "
-            "$request.header.X-Id or $request.body#/id (there is none for a cookie)"
+            f"{expression!r} is not an OpenAPI runtime expression; write $request.path.id, "
+            "$request.query.id, $request.header.X-Id or $request.body#/id (OpenAPI has none for a cookie)"
         )
     place, name, pointer = match.groups()
     return (place, name) if pointer is None else ("body", pointer)
 
 
 def nested_body(pointer: str, value: Any) -> Any:
-    """The smallest document that holds a value at a JSON Pointer through objects."""
+    """Return the smallest document with a value at a JSON Pointer through objects."""
     document: Any = value
     for step in reversed(pointer.split("/")[1:]):
         document = {step.replace("~1", "/").replace("~0", "~"): document}

@@ -1,4 +1,4 @@
-"""The one predicate form of `x-mj-task`: what a document must say for a statement to apply."""
+"""Compile the predicates of `x-mj-task`."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from mjrelay.semantics.paths import JSONPath
 T = TypeVar("T")
 
 Predicate = Callable[[Any], bool]
-"""Says of a document whether it fits."""
+"""Returns whether a document matches."""
 
 
 def always(_document: Any) -> bool:
-    """The predicate that limits nothing."""
+    """The predicate that every document matches."""
     return True
 
 
 def compile_predicate(conditions: Mapping[str, Any]) -> Predicate:
     """
-    The predicate that ``{JSONPath: condition}`` denotes: every condition holds.
+    Compile ``{JSONPath: condition}``: every condition must hold.
 
-    A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (a string, matched whole)
-    or ``{present: bool}``. Where a path selects several values, one that fits is enough.
+    A condition is a scalar, a list of scalars (any of them), ``{match: regexp}`` (matches the whole text) or
+    ``{present: bool}``. If a path selects several values, one match is enough.
     """
     tests = [(JSONPath.compile(path).find, _condition(condition)) for path, condition in conditions.items()]
     return (lambda document: all(test(find(document)) for find, test in tests)) if tests else always
 
 
 def compile_scope(scope: Any) -> Predicate:
-    """The predicate of ``{where: …}``, ``{unless: …}``, both, or true, as it stands beside what it limits."""
+    """Compile a scope: ``{where: …}``, ``{unless: …}``, both, or true."""
     if scope is True:
         return always
     if not isinstance(scope, Mapping) or not scope or scope.keys() - {"where", "unless"}:
-        raise ContractError(f"{scope!r} limits nothing; write true, {{where: …}} or {{unless: …}}")
+        raise ContractError(f"{scope!r} is not a scope; write true, {{where: …}} or {{unless: …}}")
     where = compile_predicate(scope.get("where", {}))
     unless = compile_predicate(scope["unless"]) if "unless" in scope else None
     return lambda document: where(document) and not (unless is not None and unless(document))
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
+    """Return whether two JSON scalars are equal by JSON type: 1 is 1.0, but 0 is not false."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     try:
@@ -53,9 +53,9 @@ def same_value(left: Any, right: Any) -> bool:
 
 def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
     """
-    What the first scalar that is the `same_value` as a value means, or None where there is none.
+    Return a function that looks up the meaning of a value, or None. `same_value` decides equality.
 
-    Raises `TypeError` where one of them is no scalar.
+    If a scalar occurs twice, the first one counts. Raises `TypeError` for a value that is not a scalar.
     """
     words: dict[Any, T] = {}
     flags: dict[Any, T] = {}
@@ -65,7 +65,7 @@ def table(meanings: Iterable[tuple[Any, T]]) -> Callable[[Any], T | None]:
     def look_up(value: Any) -> T | None:
         try:
             return (flags if value is True or value is False else words).get(value)
-        except TypeError:  # an array or an object, which is the same as no scalar
+        except TypeError:  # an array or an object equals no scalar
             return None
 
     return look_up
@@ -83,7 +83,7 @@ def _condition(condition: Any) -> Callable[[list[Any]], bool]:
             return lambda values: any(map(fits, values))
         case list() | Mapping():
             raise ContractError(
-                f"{condition!r} is no condition; write a scalar, a list of scalars, {{match: regexp}} "
+                f"{condition!r} is not a condition; write a scalar, a list of scalars, {{match: regexp}} "
                 "or {present: true|false}"
             )
         case _:

@@ -1,4 +1,4 @@
-"""JSONPath queries beyond plain paths, bounded: none takes more than a few passes over a document."""
+"""Compile JSONPath queries beyond plain paths. Limits keep each to a few passes over a document."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LONGEST = 1_000
 """Characters of a query."""
 _DESCENTS = 2
-"""Segments ``..`` of a query, those in its filters included."""
+"""Segments ``..`` of a query, including those in filters."""
 _COPIES = 64
 """Times that a query may select a node, by selectors such as ``[*, *]``."""
 
@@ -42,7 +42,7 @@ class _Search(Search):
 
 
 class _Environment(JSONPathEnvironment):
-    """The library's own, but for functions that match in bounded time."""
+    """The environment of the library, with functions that match in bounded time."""
 
     def setup_function_extensions(self) -> None:
         super().setup_function_extensions()
@@ -53,7 +53,7 @@ _ENVIRONMENT = _Environment()
 
 
 def build(text: str) -> JSONPathQuery:
-    """Return the query; raises `ContractError` where it is not RFC 9535, or could take too long."""
+    """Compile a query. Raises `ContractError` if it is not RFC 9535, or could take too long."""
     if len(text) > _LONGEST:
         raise ContractError(
             f"a JSONPath has {len(text):,} characters, the limit is {_LONGEST:,}; write a shorter one"
@@ -71,7 +71,7 @@ def _check(text: str, query: JSONPathQuery) -> None:
     segments = [segment for one in queries for segment in one.segments]
     descents = sum(isinstance(segment, JSONPathRecursiveDescentSegment) for segment in segments)
     if descents > _DESCENTS:
-        raise ContractError(f"{text!r} has {descents} times .., the limit is {_DESCENTS}; name the members")
+        raise ContractError(f"{text!r} has .. {descents} times, the limit is {_DESCENTS}; name the members")
     copies = 1
     for segment in segments:
         copies *= len(segment.selectors)
@@ -82,14 +82,14 @@ def _check(text: str, query: JSONPathQuery) -> None:
 
 
 def _queries(query: JSONPathQuery) -> Iterator[JSONPathQuery]:
-    """The query and those in its filters; an absolute one among these must name a single node."""
+    """Yield the query and those in its filters. An absolute query in a filter must select one node."""
     yield query
     for segment in query.segments:
         for selector in segment.selectors:
             for inner in _filters(selector.expression) if isinstance(selector, FilterSelector) else ():
                 if isinstance(inner, RootFilterQuery) and not inner.query.singular_query():
                     raise ContractError(
-                        f"{inner} would be searched once for each node; let a $ in a filter name one value"
+                        f"{inner} in a filter would run once for each node; make it select a single value"
                     )
                 yield from _queries(inner.query)
 
@@ -104,7 +104,7 @@ def _filters(expression: Any) -> Iterator[FilterQuery]:
             yield from _filters(argument)
 
 
-# An I-Regexp (RFC 9485) is checked by the library's own parser; of what is left, only the dot differs.
+# The library's parser checks that a pattern is an I-Regexp (RFC 9485). Then only the dot differs from `re`.
 _DOT = re.compile(r"(\\.|\[(?:\\.|[^]\\])*\])|\.", re.DOTALL)
 
 

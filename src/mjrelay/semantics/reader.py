@@ -1,7 +1,7 @@
 """
-What a relay's documents mean, read by what its contract says in `x-mj-task`.
+Read the documents of a relay as its contract's `x-mj-task` describes them.
 
-Everything here is read from the contract. `null` and `""` are unset everywhere.
+`null` and `""` are unset everywhere.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 VERSION = 1
-"""The version of `x-mj-task` that this reader speaks."""
+"""The supported version of `x-mj-task`."""
 
 
 class State(StrEnum):
-    """Where a task stands, in words that are the same for every relay."""
+    """The state of a task, the same for every relay."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -41,32 +41,32 @@ class State(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether the state is final."""
         return self in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
 
 
 @define(unsafe_hash=True, repr=False)
 class Button:
-    """An action that can be taken with a finished task; ``id`` is what to submit in order to press it."""
+    """An action on a finished task. Submit its ``id`` to run it."""
 
-    # Read-only by its properties: a class that refuses every assignment takes three times as long to fill.
+    # Properties make it read-only. A frozen class takes three times as long to create.
     _id: str
     _label: str | None
     _emoji: str | None
 
     @property
     def id(self) -> str:
-        """What to submit in order to press it."""
+        """The id to submit in order to run the action."""
         return self._id
 
     @property
     def label(self) -> str | None:
-        """What is written on it."""
+        """The text on the button."""
         return self._label
 
     @property
     def emoji(self) -> str | None:
-        """What is drawn on it."""
+        """The emoji on the button."""
         return self._emoji
 
     def __repr__(self) -> str:
@@ -75,13 +75,13 @@ class Button:
 
 @frozen
 class Media:
-    """One way to URLs in a document: a path, and when it counts."""
+    """A path to URLs in a document, and the scope in which it applies."""
 
     path: JSONPath
     _scope: Predicate = field(repr=False, eq=False)
 
     def urls(self, document: Any) -> list[str]:
-        """The URLs that stand there; text of any kind counts, for the suite judges it."""
+        """Return the URLs. Any text counts: the conformance suite judges whether it is a URL."""
         if self._scope is not always and not self._scope(document):
             return []
         values = self.path.find(document)
@@ -93,29 +93,29 @@ class Media:
 
 @frozen
 class Timestamp:
-    """One moment in a document: a path, and how it is written."""
+    """A path to a time in a document, and its format."""
 
     path: JSONPath
     _unset: Callable[[Any], bool | None] = field(repr=False, eq=False)
     _read: Callable[[Any], datetime | None] = field(repr=False, eq=False)
 
     def raw(self, document: Any) -> Any:
-        """The value as sent, or None where it is unset."""
+        """Return the value as sent, or None if it is unset."""
         value = self.path.first(document)
         return None if self._unset(value) else value
 
     def read(self, document: Any) -> datetime | None:
-        """The moment, aware; None where it is unset or cannot be read."""
+        """Return the time (aware), or None if it is unset or cannot be parsed."""
         return self._read(self.raw(document))
 
 
 _MOST_COPIED = 200_000
-"""Members beside a list that are copied for its items; in a response with more they are left out."""
+"""Members beside a list that are copied for its items. Larger responses are read without them."""
 
 
 @frozen
 class Batch:
-    """How several tasks are asked for at once."""
+    """How to fetch several tasks in one request."""
 
     operation: str
     ids: str
@@ -124,18 +124,18 @@ class Batch:
     array: JSONPath | None
     place: Location = field(default=())
 
-    def documents(self, answer: Any) -> list[Any]:
-        """The tasks in an answer, each as a document that all other paths are about."""
-        items = self.items.find(answer)
+    def documents(self, response: Any) -> list[Any]:
+        """Return the tasks in a response, each in the form that all other paths expect."""
+        items = self.items.find(response)
         if not self.place:
             return items
-        around = self.around(answer)
+        around = self.around(response)
         if len(items) * self._members(around) > _MOST_COPIED:
             around = {}
         return [self.placed(item, around) for item in items]
 
     def _members(self, around: Any) -> int:
-        """Members that each item gets a copy of."""
+        """Return how many members are copied for each item."""
         count = 0
         for step in self.place:
             if isinstance(around, list):
@@ -145,23 +145,23 @@ class Batch:
                 around = around.get(step)
         return count
 
-    def around(self, answer: Any) -> dict[str, Any]:
-        """What an answer says beside its list, in members of its own."""
+    def around(self, response: Any) -> dict[str, Any]:
+        """Return the members of a response beside its list."""
         where = None if self.array is None else self.array.location
-        if not where or not isinstance(answer, dict):
+        if not where or not isinstance(response, dict):
             return {}
-        return {name: value for name, value in answer.items() if name != where[0]}
+        return {name: value for name, value in response.items() if name != where[0]}
 
     def placed(self, item: Any, around: Any) -> Any:
-        """An item in its place in a task's document, with what else stands in that document."""
+        """Put an item at its place in the document of a task, with the other members around it."""
         return _placed(item, self.place, around)
 
-    def bare(self, answer: Any) -> bool:
-        """Whether an answer is a list without what a task comes in; there `accepts` judges nothing."""
-        return bool(self.place) and isinstance(answer, list)
+    def bare(self, response: Any) -> bool:
+        """Return whether a response is a bare list. `accepts` does not apply to one."""
+        return bool(self.place) and isinstance(response, list)
 
     def item(self, document: Any) -> Any:
-        """What of a task's document an item is; None where it is not there."""
+        """Return the part of a task's document that is an item in a list, or None."""
         for step in self.place:
             try:
                 document = document[step]
@@ -169,9 +169,9 @@ class Batch:
                 return None
         return document
 
-    def listed(self, answer: Any) -> bool:
-        """Whether an answer holds the list, be it empty; some servers send null for an empty one."""
-        found = () if self.array is None else self.array.find(answer)
+    def listed(self, response: Any) -> bool:
+        """Return whether a response has the list, even an empty one. Some servers send null for it."""
+        found = () if self.array is None else self.array.find(response)
         return any(value is None or isinstance(value, list) for value in found)
 
 
@@ -186,10 +186,10 @@ class Seed:
 @frozen
 class Reader:
     """
-    The meaning of one relay's documents.
+    Reads the documents of one relay.
 
-    Each method takes a document (parsed JSON) and never raises on what a relay may send: what cannot be
-    read is None, empty or `State.UNKNOWN`.
+    Each method takes a document (parsed JSON), and never raises for what a relay sends. A value that cannot
+    be read is None, empty or `State.UNKNOWN`.
     """
 
     ask: str
@@ -223,19 +223,19 @@ class Reader:
     _complete: Mapping[str, Predicate] = field(repr=False)
 
     def accepts(self, document: Any) -> bool:
-        """Whether a 200 with this document is what it says, and not an error in disguise."""
+        """Return whether a 200 with this document is a task, and not an error."""
         return self._accept(document)
 
     def id(self, document: Any) -> Any:
-        """The id as sent; it should be text."""
+        """Return the id as sent. It should be text."""
         return self.id_path.first(document)
 
     def status(self, document: Any) -> Any:
-        """The relay's own word for the state, as sent."""
+        """Return the status as sent."""
         return None if self.status_path is None else self.status_path.first(document)
 
     def state(self, document: Any) -> State:
-        """The state; a word that the contract does not know is `State.UNKNOWN`."""
+        """Return the state. A status that the contract does not list is `State.UNKNOWN`."""
         for predicate, state in self._wheres:
             if predicate(document):
                 return state
@@ -244,50 +244,50 @@ class Reader:
         return State.UNKNOWN
 
     def kind(self, document: Any) -> str | None:
-        """What kind of job it is, in the relay's own word."""
+        """Return the kind of job, as the relay calls it."""
         return scalar_text(None if self._kind is None else self._kind.first(document))
 
     def prompt(self, document: Any) -> str | None:
-        """The prompt."""
+        """Return the prompt."""
         return scalar_text(None if self.prompt_path is None else self.prompt_path.first(document))
 
     def percent(self, document: Any) -> float | None:
-        """The progress in percent as the relay means it, out of range or not; None where it is no number."""
+        """Return the progress in percent, not limited to 0 to 100, or None if it is not a number."""
         if self.progress_path is None:
             return None
         return percent(self.progress_path.first(document), self._progress_scale)
 
     def progress(self, document: Any) -> int | None:
-        """The progress, 0 to 100; None where it is unset, no number or out of range."""
+        """Return the progress, 0 to 100, or None if it is unset, not a number or out of range."""
         value = self.percent(document)
         return int(value) if value is not None and 0 <= value <= 100 else None
 
     def images(self, document: Any) -> tuple[str, ...]:
-        """The URLs of images, each once, in document order; previews too, for the state says which."""
+        """Return the URLs of images, each once, in order. For an unfinished task they are previews."""
         return _urls(self.image_media, document)
 
     def videos(self, document: Any) -> tuple[str, ...]:
-        """The URLs of videos, each once, in document order."""
+        """Return the URLs of videos, each once, in order."""
         return _urls(self.video_media, document)
 
     def inputs(self, document: Any) -> tuple[str, ...]:
-        """The URLs of what the task began with, each once."""
+        """Return the URLs of the task's inputs, each once, in order."""
         return _urls(self.input_media, document)
 
     def buttons(self, document: Any) -> tuple[Button, ...]:
-        """The actions that can be taken next; those without an id are left out."""
+        """Return the buttons that have an id."""
         return self._buttons(document)
 
     def failure(self, document: Any) -> str | None:
-        """Why the task failed, for people."""
+        """Return the reason of the failure, as the relay writes it."""
         return _first(self.failure_paths, document)
 
     def error(self, document: Any) -> tuple[str | None, str | None]:
-        """The code and the message of an error document."""
+        """Return the code and the message of an error document."""
         return _first(self._error_code, document), _first(self._error_message, document)
 
     def completes(self, part: str, document: Any) -> bool:
-        """Whether a succeeded task must have this part: ``progress`` 100, ``media`` or ``finished``."""
+        """Return whether a succeeded task must have ``progress`` 100, ``media`` or ``finished``."""
         scope = self._complete.get(part)
         return scope is not None and scope(document)
 

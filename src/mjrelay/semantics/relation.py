@@ -1,4 +1,4 @@
-"""Regularities between the parts of a succeeded task, as a contract's `x-mj-task` states them."""
+"""Relations between the parts of a succeeded task, compiled from `x-mj-task`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mjrelay.semantics.predicate import Predicate, compile_scope, same_value
 from mjrelay.semantics.values import is_number
 
 Operand = Callable[[Any], list[Any]]
-"""The values that one side of a relation takes from a document."""
+"""Returns the values of one side of a relation in a document."""
 
 _SCOPE = {"where", "unless"}
 _KEYS = {"id", "description", "level", "left", "equals", "contains", "within"} | _SCOPE
@@ -24,9 +24,9 @@ _OPERAND_KEYS = {"path", "capture", "base", "times", "plus"}
 @frozen
 class Relation:
     """
-    ``left`` compared with ``equals`` or ``contains``; every value of the left side must hold.
+    A comparison of ``left`` with ``equals`` or ``contains``. Every value of the left side must match.
 
-    ``level`` is what a breach weighs: info unless the relay's page states the rule.
+    ``level`` is the severity of a breach: info, unless the relay's page states the rule.
     """
 
     id: str
@@ -40,14 +40,14 @@ class Relation:
 
     @classmethod
     def compile(cls, form: Mapping[str, Any]) -> Relation:
-        """The relation that a form of the contract denotes."""
+        """Compile a relation. Raises `ContractError` for an invalid one."""
         sides = form.keys() & {"equals", "contains"}
         if not {"id", "left"} <= form.keys() <= _KEYS or len(sides) != 1:
             raise ContractError(
-                f"{dict(form)!r} is no relation; write id, left, and one of equals or contains"
+                f"{dict(form)!r} is not a relation; write id, left, and one of equals or contains"
             )
         if form.get("level", "info") not in _LEVELS:
-            raise ContractError(f"level: {form['level']!r} is none; write one of {', '.join(_LEVELS)}")
+            raise ContractError(f"level: {form['level']!r} is not a level; write one of {', '.join(_LEVELS)}")
         side = sides.pop()
         return cls(
             id=form["id"],
@@ -61,16 +61,16 @@ class Relation:
         )
 
     def breach(self, document: Any) -> tuple[Any, Any] | None:
-        """The values of left and right that do not go together; None where all do, or it does not apply."""
+        """Return the first left and right values that break the relation, or None."""
         lefts, right = self._sides(document)
         return next(((left, right) for left in lefts if not self._holds(left, right)), None)
 
     def applies(self, document: Any) -> bool:
-        """Whether it speaks of this document, and both sides have a value there."""
+        """Return whether the relation applies to this document, and both sides have a value."""
         return bool(self._sides(document)[0])
 
     def _sides(self, document: Any) -> tuple[list[Any], Any]:
-        """The values of the left side and the one of the right; nothing at all where it does not apply."""
+        """Return the values of the left side and the one of the right, or ([], None)."""
         lefts = self._left(document) if self._scope(document) else []
         rights = self._right(document) if lefts else []
         return (lefts, rights[0]) if rights else ([], None)
@@ -97,16 +97,16 @@ def _operand(form: Any) -> Operand:
                 value for found in path.find(document) if (value := convert(found)) not in (None, "")
             ]
         case _:
-            raise ContractError(f"{form!r} is no operand; write {{path: …, capture: …}} or {{count: …}}")
+            raise ContractError(f"{form!r} is not an operand; write {{path: …, capture: …}} or {{count: …}}")
 
 
 def _conversion(form: Mapping[str, Any]) -> Callable[[Any], Any]:
     pattern = Pattern.compile(form["capture"]) if "capture" in form else None
     if pattern is not None and pattern.groups != 1:
-        raise ContractError(f"capture: {form['capture']!r} needs exactly one group, for the part that counts")
+        raise ContractError(f"capture: {form['capture']!r} needs exactly one group")
     base, times, plus = form.get("base"), _parameter(form, "times", 1), _parameter(form, "plus", 0)
     if base is not None and base not in range(2, 37):
-        raise ContractError(f"base: {base!r} is none; write 10 or 16, or another from 2 to 36")
+        raise ContractError(f"base: {base!r} is not a base; write a number from 2 to 36")
 
     def convert(value: Any) -> Any:
         if pattern is not None:
@@ -130,5 +130,5 @@ def _integer(text: str, base: int) -> int | None:
 def _parameter(form: Mapping[str, Any], key: str, default: float | None) -> Any:
     value = form.get(key, default)
     if value is not default and not is_number(value):
-        raise ContractError(f"{key}: {value!r} is no number")
+        raise ContractError(f"{key}: {value!r} is not a number")
     return value

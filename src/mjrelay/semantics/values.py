@@ -1,4 +1,4 @@
-"""The ways in which relays write progress and times."""
+"""Parse the formats in which relays write progress and times."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"(-?[0-9]{1,20}(?:\.[0-9]{1,20})?)\s?(%?)", re.ASCII)
 _OFFSET = re.compile(r"([+-])([0-9]{2}):([0-9]{2})", re.ASCII)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
-_REMEMBERED = 16
-"""Characters that a spelling of progress may have to be remembered: relays use a hundred over and over."""
+_CACHED = 16
+"""Characters of a progress text that is cached: relays repeat about a hundred of them."""
 
 PROGRESS_FORMATS = {"percent": 1, "fraction": 100}
 TIME_FORMATS = (*_PER_SECOND, "iso8601")
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Whether a JSON value is a number that arithmetic can hold: no boolean, not NaN, no thousand digits."""
+    """Return whether a JSON value is a number that a float can hold. Booleans and NaN are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def percent(value: Any, scale: int) -> float | None:
     """
-    Progress in percent as a relay means it, out of range or not; None where the value is no number.
+    Return progress in percent, not limited to 0 to 100, or None if the value is not a number.
 
-    A number with a percent sign is a percentage whatever the format says.
+    A number with a percent sign is a percentage in every format.
     """
     if isinstance(value, str):
-        return _remembered(value, scale) if len(value) <= _REMEMBERED else _spelled(value, scale)
+        return _cached(value, scale) if len(value) <= _CACHED else _spelled(value, scale)
     return _scaled(value, scale) if is_number(value) else None
 
 
@@ -44,7 +44,7 @@ def _spelled(value: str, scale: int) -> float | None:
     return None if number is None else _scaled(float(number[1]), 1 if number[2] else scale)
 
 
-_remembered = lru_cache(1024)(_spelled)
+_cached = lru_cache(1024)(_spelled)
 
 
 def _scaled(value: float, scale: int) -> float:
@@ -52,12 +52,12 @@ def _scaled(value: float, scale: int) -> float:
 
 
 def compile_time(form: str, zone: str | None) -> Callable[[Any], datetime | None]:
-    """A reader of times in one format; all in UTC. What it cannot read, or no calendar holds, is None."""
+    """Return a parser of times in one format. It returns UTC times, or None for what it cannot parse."""
     if form == "iso8601":
         naive = UTC if zone is None else _zone(zone)
         return lambda value: _iso8601(value, naive)
     if form not in _PER_SECOND:
-        raise ContractError(f"{form!r} is no time format; write one of {', '.join(TIME_FORMATS)}")
+        raise ContractError(f"{form!r} is not a time format; write one of {', '.join(TIME_FORMATS)}")
     return partial(_unix, _PER_SECOND[form])
 
 
@@ -92,11 +92,11 @@ def _zone(name: str) -> tzinfo:
         minutes = int(offset[2]) * 60 + int(offset[3])
         return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
     except (KeyError, ValueError, OSError) as error:
-        raise ContractError(f"{name!r} is no time zone; write +08:00 or Asia/Shanghai") from error
+        raise ContractError(f"{name!r} is not a time zone; write +08:00 or Asia/Shanghai") from error
 
 
 def scalar_text(value: Any) -> str | None:
-    """Text as text, numbers as their digits; unset and everything else is None."""
+    """Return text as it is and numbers as text. Everything else, and empty text, is None."""
     if isinstance(value, str):
         return value or None
     return str(value) if is_number(value) else None
