@@ -53,8 +53,11 @@ def sync_detailed(
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
     in no promised order, and ids that the caller has no task of are left out without a word.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -77,8 +80,12 @@ def sync(
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
     in no promised order, and ids that the caller has no task of are left out without a word.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -104,8 +111,11 @@ async def asyncio_detailed(
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
     in no promised order, and ids that the caller has no task of are left out without a word.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -128,8 +138,12 @@ async def asyncio(
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
     in no promised order, and ids that the caller has no task of are left out without a word.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
