@@ -56,7 +56,7 @@ class RelaySource:
         return cls(path.stem, label, contracts.parent, tuple(contract.outside)[::-1], contract)
 
     def origins(self) -> dict[str, Any]:
-        """Return the file of each part that an overlay changed, relative to the root; empty without overlays."""
+        """Return the file of each overlaid part, relative to the root; empty without overlays."""
         if len(self.files) == 1:
             return {}
         names = {file: Path(os.path.relpath(file, self.root)).as_posix() for file in self.files}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from referencing.exceptions import Unresolvable
 
-from mjrelay.base import ContractError
 from mjrelay.semantics import nested_body, parse_expression, scalar_text
 from mjrelay_codegen.linter.draft import Problem, contract_validator, is_json
 
@@ -25,17 +24,12 @@ def batch(draft: Draft) -> Iterator[Problem]:
     if operation is None:  # the rule `extension` reports it
         return
     yield from _same_credentials(draft, operation)
-    try:
-        draft.contract.batch_request(["1"])
-    except ContractError as error:
-        yield Problem((*here, "ids"), f"the request cannot be built: {error}")
-    else:
-        if not _takes_list(draft, operation, batch.ids):
-            yield Problem(
-                (*here, "ids"),
-                f"{batch.ids} is not a list of strings in the request of {batch.operation}; describe it "
-                "there, or correct ids",
-            )
+    if not _takes_list(draft, operation, batch.ids):
+        yield Problem(
+            (*here, "ids"),
+            f"{batch.ids} is not a list of strings in the request of {batch.operation}; describe it there, "
+            "or correct ids",
+        )
     for example in draft.body_examples(operation, "200"):
         items = batch.documents(example.document)
         if any(scalar_text(draft.reader.id(item)) is None for item in items):
@@ -58,9 +52,12 @@ def seed(draft: Draft) -> Iterator[Problem]:
     if operation is None:
         return
     yield from _same_credentials(draft, operation)
-    declared = not draft.undeclared(draft.fetch_operations[0], draft.reader.ask)  # `extension` reports that
-    if declared and (problem := _seed_problem(draft, operation)):
-        yield Problem((*here, "operation"), problem)
+    ask = draft.reader.ask
+    if not draft.undeclared(draft.fetch_operations[0], ask) and (place := draft.undeclared(operation, ask)):
+        yield Problem(
+            (*here, "operation"),
+            f"{seed.operation} does not have {place}, which ask names; declare it there",
+        )
     values = [
         value
         for example in draft.body_examples(operation, "200")
@@ -70,17 +67,6 @@ def seed(draft: Draft) -> Iterator[Problem]:
         yield Problem(
             (*here, "value"), f"{seed.value.text} selects a value that is not a string or number; correct it"
         )
-
-
-def _seed_problem(draft: Draft, operation: Node) -> str | None:
-    ask = draft.extension[1]["ask"]
-    if place := draft.undeclared(operation, ask):
-        return f"{operation.value['operationId']} does not have {place}, which ask names; declare it there"
-    try:
-        draft.contract.seed_request("1")
-    except ContractError as error:
-        return f"the request cannot be built: {error}"
-    return None
 
 
 def _same_credentials(draft: Draft, operation: Node) -> Iterator[Problem]:

@@ -184,7 +184,7 @@ class Draft:
 
     @cached_property
     def reader(self) -> Reader | None:
-        """The compiled `x-mj-task`, or None if it is invalid; the rule `extension` reports that."""
+        """The compiled `x-mj-task`, or None if it is invalid; other rules report that."""
         if len(self.fetch_operations) != 1 or not trusted_validator(task_schema()).is_valid(
             self.extension[1]
         ):

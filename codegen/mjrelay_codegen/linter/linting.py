@@ -43,6 +43,7 @@ RULES: dict[str, Rule] = {
     "evidence": conventions.evidence,
     "example": validity.example,
     "extension": meanings.extension,
+    "structure": meanings.structure,
     "jsonpath": meanings.jsonpath,
     "link": meanings.link,
     "state": meanings.state,

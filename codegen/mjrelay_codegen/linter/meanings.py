@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import best_match
 
-from mjrelay.base import ContractError
-from mjrelay.contract import canonical_path, schema_fields
-from mjrelay.semantics import JSONPath, State, compile_predicate, compile_reader
+from mjrelay.contract import canonical_path, schema_fields, structural_problems
+from mjrelay.semantics import JSONPath, State, compile_predicate
 from mjrelay_codegen.linter.draft import (
     MATCHERS,
     SCHEMAS,
@@ -44,44 +43,39 @@ _LINK = re.compile(r"https?://\S+")
 
 
 def extension(draft: Draft) -> Iterator[Problem]:
-    """Exactly one operation has `x-mj-task`; it compiles, and what it refers to exists."""
-    if not draft.fetch_operations:
-        yield Problem(("paths",), "no operation has x-mj-task; put it on the one that fetches a task")
-    for node in draft.fetch_operations[1:]:
-        yield Problem(
-            (*node.location, "x-mj-task"),
-            "another operation has x-mj-task, too; keep the one of the operation that fetches a task",
-        )
+    """`x-mj-task` is valid against its schema, and what it refers to exists."""
     if len(draft.fetch_operations) != 1:
         return
     here, form = draft.extension
-    faults = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
-    for fault in faults:
-        yield Problem((*here, *fault.absolute_path), _explain(fault, form))
-    if faults:
-        return
-    try:
-        compile_reader(form)
-    except ContractError as error:
-        key, _, problem = str(error).removeprefix("x-mj-task: ").partition(": ")
-        yield Problem((*here, key), f"{problem}; correct it")
-    else:
+    errors = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
+    for error in errors:
+        yield Problem((*here, *error.absolute_path), _explain(error, form))
+    if draft.reader is not None:
         yield from _unknown_names(draft, here, form)
 
 
-def _explain(fault: Any, form: Mapping[str, Any]) -> str:
-    about = fault.schema if isinstance(fault.schema, dict) else {}
+def structure(draft: Draft) -> Iterator[Problem]:
+    """The loader accepts the contract; the rules `security` and `convention` cover those parts."""
+    if next(extension(draft), None) is not None:
+        return
+    for location, message in structural_problems(draft.contract):
+        if location[0] != "servers" and not {"security", "securitySchemes"} & set(location):
+            yield Problem(location, message)
+
+
+def _explain(error: Any, form: Mapping[str, Any]) -> str:
+    about = error.schema if isinstance(error.schema, dict) else {}
     wanted = about.get("description")
-    if wanted is None and fault.absolute_path:
-        wanted = task_schema()["properties"][fault.absolute_path[0]]["description"]
-    if fault.validator == "additionalProperties":
-        unknown = ", ".join(sorted(fault.instance.keys() - about["properties"].keys()))
+    if wanted is None and error.absolute_path:
+        wanted = task_schema()["properties"][error.absolute_path[0]]["description"]
+    if error.validator == "additionalProperties":
+        unknown = ", ".join(sorted(error.instance.keys() - about["properties"].keys()))
         return f"{unknown} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
-    if fault.validator in {"required", "dependentRequired"} and fault.instance is not form:
-        return f"{fault.message}; write it: {wanted}"
-    if fault.validator == "required":
-        return f"{fault.message} of x-mj-task; write it"
-    shown = json.dumps(fault.instance, ensure_ascii=False)
+    if error.validator in {"required", "dependentRequired"} and error.instance is not form:
+        return f"{error.message}; write it: {wanted}"
+    if error.validator == "required":
+        return f"{error.message} of x-mj-task; write it"
+    shown = json.dumps(error.instance, ensure_ascii=False)
     return f"{shown if len(shown) < 80 else 'the value'} is not valid here; write this: {wanted}"
 
 
@@ -139,7 +133,7 @@ def jsonpath(draft: Draft) -> Iterator[Problem]:
         if not any(JSONPath.compile(text).find(example.document) for example in examples):
             yield Problem(
                 (*here, *location),
-                f"{text} selects nothing in any example that it is about; correct it, or add an example",
+                f"{text} selects nothing in any of its examples; correct it, or add an example",
             )
 
 

@@ -48,7 +48,7 @@ def sync_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out without a word. Without ids the answer is an empty list.
+    left out silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -75,7 +75,7 @@ def sync(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out without a word. Without ids the answer is an empty list.
+    left out silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 
@@ -106,7 +106,7 @@ async def asyncio_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out without a word. Without ids the answer is an empty list.
+    left out silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -133,7 +133,7 @@ async def asyncio(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out without a word. Without ids the answer is an empty list.
+    left out silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 

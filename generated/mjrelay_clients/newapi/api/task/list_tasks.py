@@ -52,7 +52,7 @@ def sync_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -79,7 +79,7 @@ def sync(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 
@@ -110,7 +110,7 @@ async def asyncio_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -137,7 +137,7 @@ async def asyncio(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 

@@ -46,7 +46,7 @@ def sync_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -73,7 +73,7 @@ def sync(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 
@@ -104,7 +104,7 @@ async def asyncio_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -131,7 +131,7 @@ async def asyncio(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
     Return the body of a documented success.
 

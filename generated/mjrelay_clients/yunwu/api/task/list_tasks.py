@@ -51,7 +51,7 @@ def sync_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -78,7 +78,7 @@ def sync(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
     Return the body of a documented success.
 
@@ -109,7 +109,7 @@ async def asyncio_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -136,7 +136,7 @@ async def asyncio(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
     Return the body of a documented success.
 
