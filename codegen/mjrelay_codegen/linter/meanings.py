@@ -59,7 +59,8 @@ def structure(draft: Draft) -> Iterator[Problem]:
     if next(extension(draft), None) is not None:
         return
     for location, message in structural_problems(draft.contract):
-        if location[0] != "servers" and not {"security", "securitySchemes"} & set(location):
+        covered = location[:1] in {("servers",), ("security",)} or location[3:4] == ("security",)
+        if not covered and location[:2] != ("components", "securitySchemes"):
             yield Problem(location, message)
 
 
