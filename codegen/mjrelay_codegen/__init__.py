@@ -1,5 +1,6 @@
 """
-From contracts and overlays to the typed clients in `mjrelay_clients`, and the guard against drift.
+Generate the typed clients in `mjrelay_clients` from contracts and overlays, and detect drift.
 
-It may import mjrelay's contracts and what these import; what a generated client needs belongs to its runtime.
+The package may import `mjrelay.contract` and the packages below it. Code that the generated clients share
+belongs to `runtime/`, which is copied into them.
 """

@@ -1,8 +1,8 @@
 """
-From contracts and overlays to the typed clients.
+Generate the typed clients from contracts and overlays.
 
-The tree is written whole into a directory of its own and then compared with the one that is there. So a
-failure leaves the old tree as it was, and drift is the same comparison without the mending.
+The complete tree is written into a temporary directory and then compared with the existing one. A failure
+leaves the existing tree unchanged, and drift is the same comparison without writing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mjrelay.base import ContractError
 from mjrelay.contract import Overlay
 from mjrelay.http import printable_text
 from mjrelay_codegen.output import Difference, GenerationError, Replacement, compare, files_of, replace
-from mjrelay_codegen.source import Overlooked, RelaySource
+from mjrelay_codegen.source import RelaySource, TemplateContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,22 +42,22 @@ PACKAGE = "mjrelay_clients"
 COMMAND = "nox -s generate"
 LOCK = "LOCK.json"
 _HERE = Path(__file__).parent
-_SHOWN = "codegen/mjrelay_codegen"
+_LABEL = "codegen/mjrelay_codegen"
 _STYLE = ("--isolated", "--no-cache", "--quiet", "--target-version", "py311", "--line-length", "110")
 
 
 def find_root(start: Path) -> Path:
-    """The nearest directory, from here upwards, with contracts and a pyproject.toml."""
+    """Return the nearest parent directory with contracts and a pyproject.toml."""
     for folder in (start, *start.parents):
         if (folder / "openapi").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
     raise GenerationError(
-        f"{start} lies in no directory with openapi/ and pyproject.toml; go into one, or say --root"
+        f"{start} is not in a directory with openapi/ and pyproject.toml; change into one, or use --root"
     )
 
 
 def generate(root: Path) -> Replacement:
-    """Write the clients of a repository's relays into its ``generated/``."""
+    """Write the clients of all relays of a repository into its ``generated/``."""
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder)
         _write_repository(root, wanted)
@@ -65,7 +65,7 @@ def generate(root: Path) -> Replacement:
 
 
 def drift(root: Path) -> list[Difference]:
-    """What `generate` would change; nothing is written."""
+    """Return the files that `generate` would change, without writing."""
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         _write_repository(root, Path(folder))
         return compare(Path(folder), root / "generated")
@@ -73,20 +73,20 @@ def drift(root: Path) -> list[Difference]:
 
 def write_client(package: Path, relay: RelaySource, overlays: Iterable[Path], command: str) -> None:
     """
-    Write one relay's client, with a runtime of its own within it, into a directory that is not there yet.
+    Write the client of one relay, runtime included, into a new directory.
 
-    Otherwise it is as `write_clients`; nothing else may lie beside it.
+    The parent of the package must be empty. See `write_clients` for the arguments and the errors.
     """
     _write_client(package, relay, [Overlay.load(path) for path in overlays])
     for module in package.rglob("*.py"):
         text = module.read_text(encoding="utf-8")
-        # It stands within the package here, and beside it in the repository.
+        # The runtime is inside this package; in the repository it is beside the packages.
         module.write_text(
             re.sub(r"^from \.(\.+)runtime\b", r"from \1runtime", text, flags=re.MULTILINE), "utf-8"
         )
     shutil.copytree(_HERE / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
     for module in package.rglob("*.py"):
-        _put_header(module, relay.shown, command)
+        _put_header(module, relay.label, command)
     _ruff(package.parent, "check", "--fix-only", "--select", "I,F401")
     _ruff(package.parent, "format")
     lock(package, LOCK, {})
@@ -94,10 +94,17 @@ def write_client(package: Path, relay: RelaySource, overlays: Iterable[Path], co
 
 def write_clients(tree: Path, relays: Sequence[RelaySource], overlays: Iterable[Path], command: str) -> None:
     """
-    Write the package with the relays' clients into an empty directory.
+    Write the package with the clients of all relays into an empty directory.
 
-    ``overlays`` make a contract fit for generation, and are applied in the order given; ``command`` is
-    what the headers say the files come from. Raises `GenerationError` or `ContractError`.
+    Args:
+        tree: The empty directory.
+        relays: The relays.
+        overlays: Overlays that adapt a contract to the generator, applied in this order.
+        command: The command in the headers of the generated modules.
+
+    Raises:
+        GenerationError: The generator rejects a contract.
+        ContractError: A contract or an overlay is invalid.
     """
     package = tree / PACKAGE
     package.mkdir(parents=True)
@@ -107,12 +114,12 @@ def write_clients(tree: Path, relays: Sequence[RelaySource], overlays: Iterable[
     shutil.copytree(_HERE / "runtime", package / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
     names = "".join(f'"{relay.name}",' for relay in relays)
     (package / "__init__.py").write_text(
-        '"""The typed clients, one package for each relay; `runtime` is what they share."""\n\n'
-        f'RELAYS = ({names})\n"""The names of the relays, which are those of the packages."""\n',
+        '"""Typed clients, one package per relay; `runtime` is the code that they share."""\n\n'
+        f'RELAYS = ({names})\n"""The names of the relays and of their packages."""\n',
         encoding="utf-8",
     )
     (package / "py.typed").touch()
-    origins = {relay.name: relay.shown for relay in relays} | {"runtime": f"{_SHOWN}/runtime/"}
+    origins = {relay.name: relay.label for relay in relays} | {"runtime": f"{_LABEL}/runtime/"}
     for module in package.rglob("*.py"):
         origin = origins.get(module.relative_to(package).parts[0], "openapi/ and overlays/relays/")
         _put_header(module, origin, command)
@@ -128,16 +135,16 @@ def _write_repository(root: Path, tree: Path) -> None:
     ]
     relays = {relay.name: relay for relay in found}
     if not found:
-        raise GenerationError(f"{root / 'openapi'} holds no contract; write one, as openapi/<relay>.yaml")
+        raise GenerationError(f"{root / 'openapi'} has no contract; write one as openapi/<relay>.yaml")
     if len(relays) < len(found):
-        twice = sorted(relay.shown for relay in found if relays[relay.name] is not relay)
-        raise GenerationError(f"{', '.join(twice)}: another file has the same relay's name; rename one")
+        twice = sorted(relay.label for relay in found if relays[relay.name] is not relay)
+        raise GenerationError(f"{', '.join(twice)}: another file has the same relay name; rename one")
     overlays = sorted((root / "overlays" / "client").glob("*.yaml"))
     write_clients(tree, [relays[name] for name in sorted(relays)], overlays, COMMAND)
     written = {file for relay in found for file in relay.files}.union(overlays)
     inputs = {Path(os.path.relpath(path, root)).as_posix(): path for path in written}
     own = [_HERE / "config.yaml", *(_HERE / "templates").iterdir(), *(_HERE / "runtime").glob("*.py")]
-    inputs |= {f"{_SHOWN}/{path.relative_to(_HERE).as_posix()}": path for path in own if path.is_file()}
+    inputs |= {f"{_LABEL}/{path.relative_to(_HERE).as_posix()}": path for path in own if path.is_file()}
     lock(tree, f"{PACKAGE}/{LOCK}", inputs)
 
 
@@ -148,30 +155,30 @@ def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay])
         contract = json.dumps(shipped, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ContractError(
-            f"is not JSON: {error}; put dates in quotes, and leave out .nan and .inf", source=relay.files[0]
+            f"the contract is not JSON: {error}; put dates in quotes, and delete .nan and .inf",
+            source=relay.files[0],
         ) from error
     adjusted = document
     for overlay in adjustments:
         adjusted = overlay.apply(adjusted)
-    overlooked = Overlooked.of(document, relay.files[0])
+    context = TemplateContext.of(document, relay.files[0])
     try:
-        refusals = _generated(package, adjusted, overlooked)
-    except Exception as error:  # the generator has no base class for what it raises
-        raise _refused(f"{relay.shown}: openapi-python-client", repr(error)) from error
-    if refusals:
-        # Warnings as well: each stands for a part of the contract that the client would not have.
-        said = "\n".join(map(_said, refusals))
-        raise _refused(f"{relay.shown}: openapi-python-client", said)
+        rejections = _build(package, adjusted, context)
+    except Exception as error:  # the generator's errors have no base class
+        raise _rejected(f"{relay.label}: openapi-python-client", repr(error)) from error
+    if rejections:
+        # Warnings included: each is a part of the contract that the client would lack.
+        raise _rejected(f"{relay.label}: openapi-python-client", "\n".join(map(_describe, rejections)))
     (package / "contract.json").write_text(contract, encoding="utf-8")
     (package / "py.typed").touch()
 
 
-def _generated(package: Path, document: Any, overlooked: Overlooked) -> Sequence[GeneratorError]:
-    """Have openapi-python-client write a package; what it refuses or warns about."""
+def _build(package: Path, document: Any, context: TemplateContext) -> Sequence[GeneratorError]:
+    """Write a package with openapi-python-client, and return its errors and warnings."""
     config = Config.from_sources(
         ConfigFile.load_from_path(_HERE / "config.yaml"),
         MetaType.NONE,
-        package,  # the document is given below; nothing reads it from here
+        package,  # unused: the document is passed below
         "utf-8",
         overwrite=False,
         output_path=package,
@@ -181,14 +188,14 @@ def _generated(package: Path, document: Any, overlooked: Overlooked) -> Sequence
         if isinstance(data, GeneratorError):
             return [data]
         project = Project(openapi=data, config=config, custom_template_path=_HERE / "templates")
-        project.env.globals.update(asdict(overlooked, recurse=False))
+        project.env.globals.update(asdict(context, recurse=False))
         return project.build()
 
 
 def _put_header(module: Path, origin: str, command: str) -> None:
     text = module.read_text(encoding="utf-8")
     header = f"# Generated by `{command}` from {origin}. Do not edit: change that, and generate again."
-    # File names are foreign too, and a comment ends where a line does.
+    # A file name is untrusted and could contain a line break, which ends the comment.
     module.write_text(f"{printable_text(header)}\n\n{text}", encoding="utf-8")
 
 
@@ -203,27 +210,29 @@ def _ruff(tree: Path, command: str, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise _refused("ruff", done.stderr.strip() or done.stdout.strip())
+        raise _rejected("ruff", done.stderr.strip() or done.stdout.strip())
 
 
-def _said(refusal: GeneratorError) -> str:
-    data = refusal.data if isinstance(refusal, ParseError) else None
+def _describe(rejection: GeneratorError) -> str:
+    data = rejection.data if isinstance(rejection, ParseError) else None
     place = None if data is None else data.model_dump_json(exclude_unset=True, by_alias=True)
-    return "\n".join(part for part in (refusal.header, refusal.detail, place) if part)
+    return "\n".join(part for part in (rejection.header, rejection.detail, place) if part)
 
 
-def _refused(who: str, said: str) -> GenerationError:
-    return GenerationError(f"{who} refuses:\n{said}\nCorrect that; nothing has been written.")
+def _rejected(tool: str, reason: str) -> GenerationError:
+    return GenerationError(
+        f"{tool} rejects the input:\n{reason}\nFix it and generate again; nothing was written."
+    )
 
 
 TOOLS = ("openapi-python-client", "ruff")
-"""The distributions whose release decides over the generated bytes."""
+"""The distributions whose versions determine the generated bytes."""
 
 
-def lock(tree: Path, name: str, inputs: Mapping[str, Path]) -> None:
-    """Write the lock of a finished tree: the releases of the tools, the SHA-256 of inputs, and its files."""
+def lock(tree: Path, file: str, inputs: Mapping[str, Path]) -> None:
+    """Write the lock of a complete tree: tool versions, SHA-256 of the inputs, and the files of the tree."""
     tools = {tool: version(tool) for tool in TOOLS}
-    hashes = {shown: hashlib.sha256(inputs[shown].read_bytes()).hexdigest() for shown in sorted(inputs)}
+    hashes = {name: hashlib.sha256(inputs[name].read_bytes()).hexdigest() for name in sorted(inputs)}
     files = sorted(files_of(tree))
     text = json.dumps({"tools": tools, "inputs": hashes, "files": files}, indent=2, ensure_ascii=False)
-    (tree / name).write_text(text + "\n", encoding="utf-8")
+    (tree / file).write_text(text + "\n", encoding="utf-8")

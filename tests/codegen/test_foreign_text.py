@@ -1,4 +1,4 @@
-"""Texts of a contract and names of its files in generated code: they never become code themselves."""
+"""Texts of a contract and file names are never executed by generated code."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ TEXTS = {
 
 
 def operation(document: Any) -> Any:
-    """The operation that fetches a task."""
+    """Return the operation that fetches a task."""
     return document["paths"]["/v2/jobs/status"]["get"]
 
 
 def renamed(node: dict[str, Any], old: str, new: str) -> None:
-    """Call something otherwise, in its place."""
+    """Rename a key."""
     node[new] = node.pop(old)
 
 
 def schemas(document: Any) -> Any:
-    """The component schemas."""
+    """Return the component schemas."""
     return document["components"]["schemas"]
 
 
 def at(find: Callable[[Any], Any], key: Any, wrap: Callable[[str], Any] = str) -> Callable[[Any, str], None]:
-    """A place of a contract that holds a text."""
+    """Return a function that writes a text to one place of a contract."""
 
     def put(document: Any, text: str) -> None:
         find(document)[key] = wrap(text)
@@ -148,24 +148,25 @@ PLACES: dict[str, Callable[[Any, str], None]] = {
 }
 
 
-REFUSING = ["path", "parameter's words"]
-"""Places whose texts are refused now and then."""
+REJECTED = ["path", "parameter's words"]
+"""Places where the generator rejects some of the texts."""
 
 
-def written(document: Any, package: Path, name: str = "my-relay.yaml") -> None:
-    """Generate the client of a document, without the linter, which would refuse much of it."""
+def generate(document: Any, package: Path) -> None:
+    """Generate a client without linting, because the linter would reject many of the texts."""
     source = package.parent / "my-relay.yaml"
-    contract = Contract("myrelay", document, source)
-    write_client(package, RelaySource("myrelay", name, package.parent, (source,), contract), OVERLAYS, name)
+    relay = RelaySource(
+        "myrelay", source.name, package.parent, (source,), Contract("myrelay", document, source)
+    )
+    write_client(package, relay, OVERLAYS, "test")
 
 
-def run(packages: Path) -> None:
-    """Import each module of each package, in an interpreter that must not execute what texts say."""
+def import_all(packages: Path) -> None:
+    """Import every module of every package, and check that no text was executed."""
     program = (
-        "import importlib, pathlib, sys, os\n"
+        "import importlib, pathlib\n"
         "for path in sorted(pathlib.Path().rglob('*.py')):\n"
         "    importlib.import_module('.'.join(path.with_suffix('').parts).removesuffix('.__init__'))\n"
-        "print(len(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-B", "-c", program],
@@ -178,50 +179,60 @@ def run(packages: Path) -> None:
     assert not (packages / "executed").exists()
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_a_text_is_never_code(tmp_path: Path, name: str) -> None:
-    """Whatever a contract says, where it can be generated the client compiles and runs nothing of it."""
-    document = copy.deepcopy(load_contract(OWN).document)
-    for place, put in PLACES.items():
-        if place not in REFUSING:
-            put(document, TEXTS[name])
-    written(document, tmp_path / "all_client")
-    run(tmp_path)
-
-
-@pytest.mark.parametrize("place", REFUSING)
-def test_a_text_that_the_generator_refuses_is_never_code(tmp_path: Path, place: str) -> None:
-    """Some texts are refused; the clients of all others compile and run nothing of them."""
-    made = 0
+def test_a_text_is_never_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text at every place: the client compiles, and importing it runs nothing of the text."""
+    monkeypatch.setattr("mjrelay_codegen.generator._ruff", lambda *_: None)  # the next test formats
     for number, text in enumerate(TEXTS.values()):
         document = copy.deepcopy(load_contract(OWN).document)
-        PLACES[place](document, text)
-        package = tmp_path / f"client{number}"
-        try:
-            written(document, package)
-        except GenerationError:
-            shutil.rmtree(package, ignore_errors=True)
-        else:
-            made += 1
-    assert made
-    run(tmp_path)
+        for place, put in PLACES.items():
+            if place not in REJECTED:
+                put(document, text)
+        generate(document, tmp_path / f"client{number}")
+    for place in REJECTED:
+        generated = 0
+        for number, name in enumerate(("code", "newline", "quote", "closed docstring", "braces")):
+            document = copy.deepcopy(load_contract(OWN).document)
+            PLACES[place](document, TEXTS[name])
+            package = tmp_path / f"{place[:4]}{number}"
+            try:
+                generate(document, package)
+            except GenerationError:
+                shutil.rmtree(package, ignore_errors=True)
+            else:
+                generated += 1
+        assert generated
+    import_all(tmp_path)
 
 
-@pytest.mark.parametrize("text", [text for text in TEXTS.values() if not {"/", "\0"} & set(text)])
-def test_a_file_name_is_never_code(tmp_path: Path, text: str) -> None:
-    """Names of contracts and overlays stand in the header of each module, on one line and as a comment."""
-    folder = tmp_path / text
-    folder.mkdir()
-    path = folder / f"myrelay.{text}"
+@pytest.mark.parametrize("name", ["code", "closed docstring"])
+def test_a_formatted_text_is_never_code(tmp_path: Path, name: str) -> None:
+    """Formatting and sorting imports keeps a text a text."""
+    document = copy.deepcopy(load_contract(OWN).document)
+    for place, put in PLACES.items():
+        if place not in REJECTED:
+            put(document, TEXTS[name])
+    generate(document, tmp_path / "client")
+    import_all(tmp_path)
+
+
+def test_a_file_name_is_never_code(tmp_path: Path) -> None:
+    """The header of each module names the contract and the overlays on one line, as a comment."""
+    texts = [text for text in TEXTS.values() if not {"/", "\0"} & set(text)]
+    overlays = []
+    for number, text in enumerate(texts):
+        folder = tmp_path / f"{number}{text}"
+        folder.mkdir()
+        overlays.append(folder / f"{text}.yaml")
+        overlays[-1].write_text(
+            'overlay: "1.1.0"\ninfo: {title: Mine, version: "1"}\nactions:\n'
+            "  - {target: $.info, description: Reason., update: {title: Other}}\n",
+            encoding="utf-8",
+        )
+    path = overlays[-1].parent / f"myrelay.{texts[0]}"
     path.write_text(OWN.read_text(encoding="utf-8"), encoding="utf-8")
-    overlay = folder / f"{text}.yaml"
-    overlay.write_text(
-        'overlay: "1.1.0"\ninfo: {title: Mine, version: "1"}\nactions:\n'
-        "  - {target: $.info, description: Seen so., update: {title: Other}}\n",
-        encoding="utf-8",
-    )
-    done = single.write(load_contract(path, [overlay]), tmp_path / "out")
-    header = (done.package / "client.py").read_text(encoding="utf-8").partition("\n")[0]
-    assert header.startswith("# Generated by `mjrelay generate ")
-    assert header.isprintable()
-    run(tmp_path / "out")
+    done = single.write(load_contract(path, overlays), tmp_path / "out")
+    for module in done.package.rglob("*.py"):
+        header = module.read_text(encoding="utf-8").partition("\n")[0]
+        assert header.startswith("# Generated by `mjrelay generate ")
+        assert header.isprintable()
+    import_all(tmp_path / "out")

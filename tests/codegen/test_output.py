@@ -1,4 +1,4 @@
-"""Writing generated files into a folder that holds others too: what changes there, and what never does."""
+"""Replace generated files in a folder that also has foreign files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW = {"client.py": "new", "models/task.py": "new", "models/more.py": "new"}
 
 
 def written(folder: Path, files: dict[str, str], lock: list[str] | None = None) -> Path:
-    """A tree with these files, and a lock that lists them or what is given."""
+    """Write a tree with these files, and a lock that lists them or the given names."""
     listed = {LOCK: json.dumps({"files": sorted(files) if lock is None else lock})}
     for name, text in {**files, **listed}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def written(folder: Path, files: dict[str, str], lock: list[str] | None = None) 
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files of a tree, links by what they lead to."""
+    """Return all files of a tree; a link has its target as content."""
     return {
         path.relative_to(folder).as_posix(): str(path.readlink()).encode()
         if path.is_symlink()
@@ -38,7 +38,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def wanted(tmp_path: Path) -> Path:
-    """The tree that is to be."""
+    """The new tree."""
     return written(tmp_path / "wanted", NEW)
 
 
@@ -48,8 +48,8 @@ def actual(tmp_path: Path) -> Path:
     return written(tmp_path / "out" / "package", OLD)
 
 
-def test_what_an_earlier_run_wrote_is_replaced(wanted: Path, actual: Path) -> None:
-    """Changed, new and obsolete files follow the new tree, with the bytecode of the obsolete ones."""
+def test_generated_files_are_replaced(wanted: Path, actual: Path) -> None:
+    """Changed, new and obsolete files are replaced, and bytecode of obsolete ones is deleted."""
     cache = actual / "api" / "job" / "__pycache__"
     cache.mkdir()
     (cache / "fetch.cpython-311.pyc").touch()
@@ -69,8 +69,8 @@ def test_what_an_earlier_run_wrote_is_replaced(wanted: Path, actual: Path) -> No
     assert replace(wanted, actual, LOCK).changes == ()
 
 
-def test_foreign_files_stay_and_are_named(wanted: Path, actual: Path) -> None:
-    """A repository, a module and a link that no run wrote are left, in an obsolete folder too."""
+def test_foreign_files_are_left(wanted: Path, actual: Path) -> None:
+    """A repository, a module and a link are left and reported, also in an obsolete folder."""
     foreign = {
         ".git/HEAD": "ref",
         ".git/objects/ab/cd": "blob",
@@ -92,7 +92,7 @@ def test_foreign_files_stay_and_are_named(wanted: Path, actual: Path) -> None:
 def test_a_folder_without_a_list_of_its_files_is_refused(
     wanted: Path, actual: Path, lock: str | None
 ) -> None:
-    """A folder of an older version, or a foreign one, is not touched; the error says what to do."""
+    """A folder without a list in its lock is not changed, and the error says what to do."""
     (actual / LOCK).unlink() if lock is None else (actual / LOCK).write_text(lock, encoding="utf-8")
     before = content(actual)
     with pytest.raises(GenerationError, match="move or delete the folder, then generate again"):
@@ -102,12 +102,12 @@ def test_a_folder_without_a_list_of_its_files_is_refused(
 
 @pytest.mark.parametrize("name", ["../../victim.txt", "/victim.txt", "models/../../../victim.txt", "a\0b"])
 def test_a_lock_cannot_name_files_elsewhere(wanted: Path, tmp_path: Path, name: str) -> None:
-    """A list that leads out of the folder is refused as a whole."""
+    """A lock with a path outside the folder is rejected."""
     victim = tmp_path / "victim.txt"
     victim.touch()
     actual = written(tmp_path / "out" / "package", OLD, [*OLD, name])
     before = content(actual)
-    with pytest.raises(GenerationError, match="lies elsewhere"):
+    with pytest.raises(GenerationError, match="is outside the folder"):
         replace(wanted, actual, LOCK)
     assert content(actual) == before
     assert victim.exists()
@@ -160,15 +160,15 @@ def foreign_file(actual: Path, _: Path) -> None:
     (actual / "models" / "more.py").write_text("mine", encoding="utf-8")
 
 
-WAYS = [
+OBSTACLES = [
     *(link_file, link_same, link_obsolete, link_missing, link_folder, link_package, link_nowhere),
     *(file_for_folder, folder_for_file, foreign_file),
 ]
 
 
-@pytest.mark.parametrize("put", WAYS, ids=lambda put: put.__name__)
-def test_what_is_in_the_way_is_refused(wanted: Path, actual: Path, tmp_path: Path, put: Any) -> None:
-    """Links, foreign files and folders where files are to be written stay, as does all else; one is named."""
+@pytest.mark.parametrize("put", OBSTACLES, ids=lambda put: put.__name__)
+def test_an_obstacle_is_an_error(wanted: Path, actual: Path, tmp_path: Path, put: Any) -> None:
+    """With a link, a foreign file or a folder in the way, nothing changes, and the error names it."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "client.py").write_text("precious", encoding="utf-8")
@@ -179,8 +179,8 @@ def test_what_is_in_the_way_is_refused(wanted: Path, actual: Path, tmp_path: Pat
     assert (content(tmp_path), content(victim)) == (before, precious)
 
 
-def test_a_foreign_file_that_is_as_wanted_is_no_obstacle(wanted: Path, tmp_path: Path) -> None:
-    """Where a list lacks a file that is there just so, as after a merge, the new list takes it in."""
+def test_a_foreign_file_with_the_same_content_is_adopted(wanted: Path, tmp_path: Path) -> None:
+    """A file that the lock lacks but that has the generated content, as after a merge, is no obstacle."""
     actual = written(tmp_path / "out" / "package", NEW, ["client.py", "models/task.py"])
     replace(wanted, actual, LOCK)
     assert content(actual) == content(wanted)
@@ -191,7 +191,7 @@ def test_a_foreign_file_that_is_as_wanted_is_no_obstacle(wanted: Path, tmp_path:
 def test_a_failure_midway_leaves_the_old_tree(
     wanted: Path, actual: Path, monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException
 ) -> None:
-    """Whichever change fails, every file is as it was before."""
+    """If any change fails, every file is restored."""
     before, calls = content(actual.parent), iter(range(99))
     real, gone = Path.replace, Path.unlink
 
@@ -213,8 +213,8 @@ def test_a_failure_midway_leaves_the_old_tree(
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(wanted: Path, tmp_path: Path) -> None:
-    """The reason is told as one error."""
+    """An operating system error becomes a GenerationError."""
     (tmp_path / "file").touch()
-    with pytest.raises(GenerationError, match="cannot be written"):
+    with pytest.raises(GenerationError, match="cannot write"):
         replace(wanted, tmp_path / "file" / "package", LOCK)
     assert _output.files_of(tmp_path / "file") == {}

@@ -1,7 +1,7 @@
 """
-The rules that contracts and overlays keep, beyond being valid OpenAPI.
+Lint rules for contracts and overlays, on top of valid OpenAPI.
 
-It may import mjrelay's contracts and what these import; a rule belongs here, and nothing that generates.
+The package may import `mjrelay.contract` and the packages below it. It does not import the generator.
 """
 
 from mjrelay_codegen.linter.linting import Violation, lint_contract, lint_file, lint_overlay, lint_relay

@@ -1,4 +1,4 @@
-"""Rules of the operations beside the one that fetches a task: they do what `x-mj-task` uses them for."""
+"""Rules of the operations that `batch` and `seed` of `x-mj-task` name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from referencing.exceptions import Unresolvable
 
-from mjrelay.base import ContractError
 from mjrelay.semantics import nested_body, parse_expression, scalar_text
 from mjrelay_codegen.linter.draft import Problem, contract_validator, is_json
 
@@ -17,73 +16,65 @@ if TYPE_CHECKING:
 
 
 def batch(draft: Draft) -> Iterator[Problem]:
-    """The operation for several tasks takes a list of ids, and answers with tasks that the reader reads."""
+    """The batch operation takes a list of ids, and its examples have tasks that the reader accepts."""
     if draft.reader is None or draft.reader.batch is None:
         return
-    form, here = draft.reader.batch, (*draft.extension[0], "batch")
-    operation = draft.operation(form.operation)
-    if operation is None:  # which the rule `extension` reports
+    batch, here = draft.reader.batch, (*draft.extension[0], "batch")
+    operation = draft.operation(batch.operation)
+    if operation is None:  # the rule `extension` reports it
         return
     yield from _same_credentials(draft, operation)
-    try:
-        draft.contract.batch_request(["1"])
-    except ContractError as error:
-        yield Problem((*here, "ids"), f"no such request can be made: {error}")
-    else:
-        if not _takes_list(draft, operation, form.ids):
-            yield Problem(
-                (*here, "ids"),
-                f"{form.ids} is no list of texts in the request of {form.operation}; describe it there, "
-                "or correct the place",
-            )
-    for answer in draft.answers(operation, "200"):
-        items = form.documents(answer.document)
+    if not _takes_list(draft, operation, batch.ids):
+        yield Problem(
+            (*here, "ids"),
+            f"{batch.ids} is not a list of strings in the request of {batch.operation}; describe it there, "
+            "or correct ids",
+        )
+    for example in draft.body_examples(operation, "200"):
+        items = batch.documents(example.document)
         if any(scalar_text(draft.reader.id(item)) is None for item in items):
             yield Problem(
-                answer.location,
-                f"a task in it has no id at {draft.reader.id_path.text}; correct it, or items or as",
+                example.location,
+                f"a task in the example has no id at {draft.reader.id_path.text}; correct it, items or as",
             )
-        elif form.place and not form.bare(answer.document) and not all(map(draft.reader.accepts, items)):
-            yield Problem(answer.location, "accept refuses a task in it; correct it, or as of batch")
+        elif batch.place and not batch.bare(example.document) and not all(map(draft.reader.accepts, items)):
+            yield Problem(
+                example.location, "accept rejects a task in the example; correct the example, or as of batch"
+            )
 
 
 def seed(draft: Draft) -> Iterator[Problem]:
-    """The operation for a seed takes the id where the one that fetches does, and answers with a text."""
+    """The seed operation takes the id as the fetch operation does, and its examples have a string."""
     if draft.reader is None or draft.reader.seed is None:
         return
-    form, here = draft.reader.seed, (*draft.extension[0], "seed")
-    operation = draft.operation(form.operation)
+    seed, here = draft.reader.seed, (*draft.extension[0], "seed")
+    operation = draft.operation(seed.operation)
     if operation is None:
         return
     yield from _same_credentials(draft, operation)
-    if not draft.undeclared(draft.fetches[0], draft.reader.ask):  # which the rule `extension` reports, too
-        problem = _unaskable(draft, operation)
-        if problem:
-            yield Problem((*here, "operation"), problem)
+    ask = draft.reader.ask
+    if not draft.undeclared(draft.fetch_operations[0], ask) and (place := draft.undeclared(operation, ask)):
+        yield Problem(
+            (*here, "operation"),
+            f"{seed.operation} does not have {place}, which ask names; declare it there",
+        )
     values = [
-        value for answer in draft.answers(operation, "200") for value in form.value.find(answer.document)
+        value
+        for example in draft.body_examples(operation, "200")
+        for value in seed.value.find(example.document)
     ]
     if any(scalar_text(value) is None for value in values):
-        yield Problem((*here, "value"), f"{form.value.text} selects what is no text or number; correct it")
-
-
-def _unaskable(draft: Draft, operation: Node) -> str | None:
-    ask = draft.extension[1]["ask"]
-    if place := draft.undeclared(operation, ask):
-        return f"ask names {place}, which {operation.value['operationId']} does not have; declare it there"
-    try:
-        draft.contract.seed_request("1")
-    except ContractError as error:
-        return f"no such request can be made: {error}"
-    return None
+        yield Problem(
+            (*here, "value"), f"{seed.value.text} selects a value that is not a string or number; correct it"
+        )
 
 
 def _same_credentials(draft: Draft, operation: Node) -> Iterator[Problem]:
-    """A caller has one credential, which is chosen for the operation that fetches a task."""
-    if _alternatives(operation) != _alternatives(draft.fetches[0]):
+    """A client chooses one credential for the fetch operation and uses it for all operations."""
+    if _alternatives(operation) != _alternatives(draft.fetch_operations[0]):
         yield Problem(
             (*operation.location, "security"),
-            "the credentials are not those of the operation that fetches a task; write the same security",
+            "the security differs from that of the fetch operation; write the same here",
         )
 
 
@@ -93,29 +84,30 @@ def _alternatives(operation: Node) -> set[frozenset[str]]:
 
 def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
     place, name = parse_expression(expression)
-    shown = (
-        None if draft.reader is None else scalar_text(draft.reader.id(one.document)) for one in draft.tasks
+    documented = (
+        None if draft.reader is None else scalar_text(draft.reader.id(one.document))
+        for one in draft.task_examples
     )
-    ids: list[Any] = [next(filter(None, shown), "1")]
+    ids: list[Any] = [next(filter(None, documented), "1")]
     others: list[Any] = [{}]
     if place == "query":
         return any(
-            _describes(draft, parameter.value, ids, others)
+            _distinguishes(draft, parameter.value, ids, others)
             for parameter in draft.parameters(operation)
             if (parameter.value["in"], parameter.value["name"]) == (place, name)
         )
     content = operation.value.get("requestBody", {}).get("content", {})
     return any(
-        _describes(draft, media, nested_body(name, ids), nested_body(name, others))
+        _distinguishes(draft, media, nested_body(name, ids), nested_body(name, others))
         for media_type, media in content.items()
         if is_json(media_type)
     )
 
 
-def _describes(draft: Draft, holder: Mapping[str, Any], right: Any, wrong: Any) -> bool:
-    """Whether a schema takes the one and refuses the other, as one that says nothing does not."""
-    judge = contract_validator(draft.document).evolve(schema=holder.get("schema", {}))
+def _distinguishes(draft: Draft, holder: Mapping[str, Any], valid: Any, invalid: Any) -> bool:
+    """Return whether a schema accepts one value and rejects the other; an empty schema accepts both."""
+    validator = contract_validator(draft.document).evolve(schema=holder.get("schema", {}))
     try:
-        return bool(judge.is_valid(right) and not judge.is_valid(wrong))
+        return bool(validator.is_valid(valid) and not validator.is_valid(invalid))
     except Unresolvable:
         return False

@@ -1,4 +1,4 @@
-"""A contract under inspection: its text, its nodes by what they are, and the answers that it documents."""
+"""A contract before validation: its nodes by kind, and the examples of its responses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 SCHEMAS = ("component", "property", "items", "member", "extra", "body", "value")
-"""The kinds of schemas, by where they stand: `body` in a media type, `value` in a parameter."""
+"""The kinds of schemas, by their place: `body` in a media type, `value` in a parameter."""
 
 _SCHEMA = {
     "properties": "properties",
@@ -42,7 +42,7 @@ _SCHEMA = {
     "not": "member",
 }
 _PARAMETER = {"schema": "value", "content": "content", "examples": "examples"}
-# What a node of some kind holds: the kinds of its children by their keys, or of all its children.
+# The kinds of the children of each kind of node: by their keys, or one kind for all of them.
 _GRAMMAR: dict[str, str | dict[str, str]] = {
     **dict.fromkeys(SCHEMAS, _SCHEMA),
     "document": {
@@ -92,11 +92,11 @@ _NAMED = {"properties", "schemas", "schemes", "examples", "content", "headers", 
 
 
 MATCHERS = ("missing", "unauthorized", "forbidden", "elsewhere")
-"""The keys of `x-mj-task` under which answers are described."""
+"""The keys of `x-mj-task` that describe responses."""
 
 
 class Problem(NamedTuple):
-    """Something wrong: where it stands, and a sentence of what it is and how to mend it."""
+    """A location in a contract, and a message of the form "what is wrong; how to fix it"."""
 
     location: Location
     message: str
@@ -104,7 +104,7 @@ class Problem(NamedTuple):
 
 @frozen
 class Node:
-    """A node of an OpenAPI document: what kind of object it is, where it stands, and its value."""
+    """A node of an OpenAPI document: its kind, its location and its value."""
 
     kind: str
     location: Location
@@ -112,12 +112,12 @@ class Node:
 
     @property
     def named(self) -> bool:
-        """Whether the keys of this node are its author's names."""
+        """Whether the keys of this node are names that the author chose."""
         return self.kind in _NAMED
 
     @property
     def examples(self) -> Iterator[tuple[Location, Any]]:
-        """The values of the examples that stand in this node itself."""
+        """The values in `example` and `examples` of this node."""
         if "example" in self.value:
             yield (*self.location, "example"), self.value["example"]
         examples = self.value.get("examples", ())
@@ -132,7 +132,7 @@ class Node:
 
 @frozen
 class BodyExample:
-    """An example of a response's body: the status as written, the media type, the example's name."""
+    """An example of a response body."""
 
     status: str
     media_type: str
@@ -143,57 +143,59 @@ class BodyExample:
 
 @define(frozen=True, slots=False)
 class Draft:
-    """A contract as its author wrote it; nothing about it is taken for granted but that it is YAML."""
+    """A contract that is valid YAML, and nothing more is assumed."""
 
     path: Path
     source: Any = field(repr=False)
 
     @classmethod
     def load(cls, path: Path) -> Draft:
-        """The draft in a file; raises `ContractError` where it cannot be read or is not YAML."""
+        """Load a draft from a file; raises `ContractError` if it cannot be read or is not YAML."""
         return cls(path, load_yaml(path))
 
     @cached_property
     def document(self) -> Any:
-        """The document as plain JSON values, which the rule `json` makes sure of."""
+        """The document as plain JSON values; the rule `json` guarantees that."""
         return plain_yaml(self.source)
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes that OpenAPI gives a meaning to, in document order; references are not followed."""
+        """All nodes that OpenAPI defines, in document order; references are not followed."""
         return tuple(_walk("document", (), self.document))
 
     def of(self, *kinds: str) -> Iterator[Node]:
-        """The nodes of some kinds that are objects, as nearly all are where a contract is sound."""
+        """The nodes of these kinds whose values are objects."""
         return (node for node in self.nodes if node.kind in kinds and isinstance(node.value, dict))
 
     @cached_property
     def contract(self) -> Contract:
-        """The contract, to be asked only where it is valid OpenAPI."""
+        """The contract; valid only after the rule `openapi` passed."""
         return Contract(self.path.stem, self.document, self.path)
 
     @cached_property
-    def fetches(self) -> tuple[Node, ...]:
+    def fetch_operations(self) -> tuple[Node, ...]:
         """The operations with `x-mj-task`."""
         return tuple(node for node in self.of("operation") if "x-mj-task" in node.value)
 
     @property
     def extension(self) -> tuple[Location, Any]:
-        """Where `x-mj-task` stands, and what it says."""
-        return (*self.fetches[0].location, "x-mj-task"), self.fetches[0].value["x-mj-task"]
+        """The location and the value of `x-mj-task`."""
+        return (*self.fetch_operations[0].location, "x-mj-task"), self.fetch_operations[0].value["x-mj-task"]
 
     @cached_property
     def reader(self) -> Reader | None:
-        """The reader, or None where there is none, which the rule `extension` then reports."""
-        if len(self.fetches) != 1 or not trusted_validator(task_schema()).is_valid(self.extension[1]):
+        """The compiled `x-mj-task`, or None if it is invalid; other rules report that."""
+        if len(self.fetch_operations) != 1 or not trusted_validator(task_schema()).is_valid(
+            self.extension[1]
+        ):
             return None
         try:
             return compile_reader(self.extension[1])
         except ContractError:
             return None
 
-    def answers(self, operation: Node, status: str | None = None) -> list[BodyExample]:
-        """The documented bodies of an operation, of one response or of all; a status is as written."""
+    def body_examples(self, operation: Node, status: str | None = None) -> list[BodyExample]:
+        """Return the examples of an operation, for one status (as written in the contract) or for all."""
         start, at = (*operation.location, "responses"), len(operation.location) + 1
         return [
             BodyExample(
@@ -205,18 +207,18 @@ class Draft:
         ]
 
     @cached_property
-    def tasks(self) -> list[BodyExample]:
-        """The documented bodies of the fetch operation's 200."""
+    def task_examples(self) -> list[BodyExample]:
+        """The examples of a 200 of the fetch operation."""
         found = self.contract.response(200)
-        return [] if found is None else self.answers(self.fetches[0], str(found[0][-1]))
+        return [] if found is None else self.body_examples(self.fetch_operations[0], str(found[0][-1]))
 
     def parameters(self, operation: Node) -> list[Node]:
-        """The parameters of an operation, its own and those of its path."""
+        """Return the parameters of an operation and of its path."""
         places = (operation.location, operation.location[:-1])
         return [node for node in self.of("parameter") if node.location[:-2] in places]
 
     def undeclared(self, operation: Node, expression: str) -> str | None:
-        """What a runtime expression names and the operation does not have, in words."""
+        """Return what a runtime expression names if the operation does not have it, for a message."""
         place, name = parse_expression(expression)
         if place == "body":
             return None if "requestBody" in operation.value else "the body"
@@ -224,7 +226,7 @@ class Draft:
         return None if (place, name) in declared else f"the {place} parameter {name}"
 
     def operation(self, name: str) -> Node | None:
-        """The operation with an operationId."""
+        """Return the operation with this operationId."""
         return next((node for node in self.of("operation") if node.value.get("operationId") == name), None)
 
 
@@ -286,7 +288,7 @@ def task_schema() -> dict[str, Any]:
 
 
 def matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]]:
-    """The descriptions of answers under a key of an `x-mj-task`, each with where it stands in there."""
+    """Yield the matchers under a key of `x-mj-task`, each with its location there."""
     found = form.get(key, [])
     if isinstance(found, list):
         yield from (((key, index), matcher) for index, matcher in enumerate(found))
@@ -295,7 +297,7 @@ def matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]
 
 
 def is_json(media_type: str) -> bool:
-    """Whether bodies of a media type are JSON texts."""
+    """Return whether a media type is JSON."""
     essence = media_type.partition(";")[0].strip().lower()
     return essence == "application/json" or essence.endswith("+json")
 

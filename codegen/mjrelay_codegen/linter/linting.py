@@ -1,4 +1,4 @@
-"""What is wrong with contracts and overlays, each thing with its place and its mend."""
+"""Lint contracts and overlays: apply every rule and report violations with file and line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.contract import Contract
 
-    Rule = Callable[[Draft], Iterator[tuple[Location, str]]]
-    Place = Callable[[Location], tuple[str, int]]
+    Rule = Callable[[Draft], Iterator[Problem]]
+    Locate = Callable[[Location], tuple[str, int]]
 
 
 _TODO = re.compile(r"#\s*TODO:(.*)")
@@ -32,7 +32,7 @@ GATES: dict[str, Rule] = {
     "reference": validity.reference,
     "openapi": validity.openapi,
 }
-"""Rules that the others build on: after the first of these that a contract breaks, it is not read further."""
+"""Preconditions of the other rules: linting stops after the first of these that a contract breaks."""
 
 RULES: dict[str, Rule] = {
     "operation": conventions.operation,
@@ -43,6 +43,7 @@ RULES: dict[str, Rule] = {
     "evidence": conventions.evidence,
     "example": validity.example,
     "extension": meanings.extension,
+    "structure": meanings.structure,
     "jsonpath": meanings.jsonpath,
     "link": meanings.link,
     "state": meanings.state,
@@ -51,15 +52,15 @@ RULES: dict[str, Rule] = {
     "batch": companions.batch,
     "seed": companions.seed,
 }
-"""All others."""
+"""The other rules, in the order in which they run."""
 
-_INWARD = {"name", "description"}
-"""Rules for the contracts of this repository."""
+_REPOSITORY_RULES = {"name", "description"}
+"""Rules that apply only to the contracts of this repository."""
 
 
 @frozen
 class Violation:
-    """A rule that a document breaks: the place, what is wrong there, and the mend."""
+    """One broken rule: the file, the line, the JSON Pointer of the value, and a message with the fix."""
 
     file: str
     line: int
@@ -72,116 +73,121 @@ class Violation:
 
 
 def lint_file(path: Path) -> list[Violation]:
-    """Everything that is wrong with the contract in a file, by line."""
+    """Return the violations of the contract in a file, sorted by line."""
     try:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    found = _judged(draft, lambda location: (_shown(path), yaml_line(draft.source, location)))
-    return sorted([*_unfinished(path), *found], key=_line)
+    found = _violations(draft, lambda location: (_label(path), yaml_line(draft.source, location)))
+    return sorted([*_todos(path), *found], key=_line)
 
 
 def lint_relay(path: Path, contracts: Path) -> list[Violation]:
-    """Everything that is wrong with the contract that a relay's overlay makes, each where it is written."""
+    """
+    Return the violations of the contract that a relay's overlay produces, sorted by line.
+
+    Args:
+        path: The overlay. It names the contract it changes in `extends`.
+        contracts: The folder in which the bare name of another relay is looked up.
+    """
     try:
         contract = RelaySource.load(path, str(path), contracts).contract
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
-    return sorted(_judged(Draft(path, contract.document), _place(contract)), key=_line)
+    return sorted(_violations(Draft(path, contract.document), _locate_in(contract)), key=_line)
 
 
 def lint_contract(contract: Contract) -> list[Violation]:
     """
-    Everything that is wrong with a contract that was loaded, and with the overlays that it was made of.
+    Return the violations of a loaded contract and of the overlays applied to it, sorted by line.
 
-    Its name and its descriptions are not judged: from outside they are their author's own matter.
+    The rules `name` and `description` do not apply to contracts from outside this repository.
     """
     overlays = [path for path in contract.outside if path != contract.source]
-    begun = [path for path in contract.outside if path == contract.source]
-    whole = contract.outside[contract.source] if begun and not overlays else contract.document
+    own = [path for path in contract.outside if path == contract.source]
+    document = contract.outside[contract.source] if own and not overlays else contract.document
     found = [violation for path in overlays for violation in lint_overlay(path)]
-    found += [violation for path in begun for violation in _unfinished(path)]
-    found += _judged(Draft(contract.source, whole), _place(contract), _INWARD)
+    found += [violation for path in own for violation in _todos(path)]
+    found += _violations(Draft(contract.source, document), _locate_in(contract), _REPOSITORY_RULES)
     return sorted(found, key=_line)
 
 
 def lint_overlay(path: Path) -> list[Violation]:
-    """Everything that is wrong with the overlay in a file, apart from how it fits a contract."""
+    """Return the violations of the overlay in a file. The contract that it changes is not read."""
     try:
         overlay = Overlay.load(path)
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
-    return [
-        *_unfinished(path),
-        *_undescribed(path, overlay),
-    ]
-
-
-def _undescribed(path: Path, overlay: Overlay) -> list[Violation]:
-    return [
+    undescribed = [
         Violation(
-            _shown(path),
+            _label(path),
             action.line,
             f"/actions/{index}",
             "overlay",
-            "the action has no description; say there why it is right, with the evidence",
+            "the action has no description; write its evidence there",
         )
         for index, action in enumerate(overlay.actions)
         if not (action.description or "").strip()
     ]
+    return [*_todos(path), *undescribed]
 
 
-def _place(contract: Contract) -> Place:
-    def place(location: Location) -> tuple[str, int]:
+def find_problems(draft: Draft, skip: Container[str] = ()) -> list[tuple[str, Problem]]:
+    """Apply every rule to a draft, except those in ``skip``, and return the problems by rule."""
+    for name, rule in GATES.items():
+        if name not in skip and (found := _apply(rule, draft)):
+            return [(name, problem) for problem in found]
+    return [
+        (name, found) for name, rule in RULES.items() if name not in skip for found in _apply(rule, draft)
+    ]
+
+
+def _apply(rule: Rule, draft: Draft) -> list[Problem]:
+    try:
+        return list(rule(draft))
+    except PatternError as error:
+        return [Problem(draft.extension[0] if draft.fetch_operations else (), str(error))]
+
+
+def _violations(draft: Draft, locate: Locate, skip: Container[str] = ()) -> list[Violation]:
+    return [
+        Violation(*locate(location), pointer=json_pointer(location), rule=name, message=message)
+        for name, (location, message) in find_problems(draft, skip)
+    ]
+
+
+def _locate_in(contract: Contract) -> Locate:
+    def locate(location: Location) -> tuple[str, int]:
         clause = contract.clause(*location)
-        return _shown(Path(clause.file)), clause.line
+        return _label(Path(clause.file)), clause.line
 
-    return place
+    return locate
 
 
 def _line(violation: Violation) -> int:
     return violation.line
 
 
-def _unfinished(path: Path) -> list[Violation]:
-    """What a scaffold leaves to be filled in."""
+def _todos(path: Path) -> list[Violation]:
+    """Return the TODO marks of a scaffold."""
     marks = enumerate(map(_TODO.search, path.read_text(encoding="utf-8").splitlines()), 1)
     return [
-        Violation(_shown(path), line, "", "todo", f"still to do: {_left(mark[1])}; then take the mark away")
+        Violation(_label(path), line, "", "todo", f"still to do: {_clause(mark[1])}; then delete the mark")
         for line, mark in marks
         if mark
     ]
 
 
-def _left(text: str) -> str:
+def _clause(text: str) -> str:
     text = text.strip()
     return text[:-1].rstrip() if text.endswith((".", ";", ":")) else text
 
 
-def _judged(draft: Draft, place: Place, without: Container[str] = ()) -> list[Violation]:
-    for name, rule in GATES.items():
-        if name not in without and (found := _apply(name, rule, draft, place)):
-            return found
-    rules = {name: rule for name, rule in RULES.items() if name not in without}
-    return [violation for name, rule in rules.items() for violation in _apply(name, rule, draft, place)]
-
-
-def _apply(name: str, rule: Rule, draft: Draft, place: Place) -> list[Violation]:
-    try:
-        found = list(rule(draft))
-    except PatternError as error:
-        found = [Problem(draft.extension[0] if draft.fetches else (), str(error))]
-    return [
-        Violation(*place(location), pointer=json_pointer(location), rule=name, message=message)
-        for location, message in found
-    ]
-
-
 def _unreadable(path: Path, rule: str, error: ContractError) -> Violation:
     place = f"{error.source}:{error.line}: " if error.line else f"{error.source}: "
-    return Violation(_shown(path), error.line or 1, "", rule, str(error).removeprefix(place))
+    return Violation(_label(path), error.line or 1, "", rule, str(error).removeprefix(place))
 
 
-def _shown(path: Path) -> str:
+def _label(path: Path) -> str:
     here, whole = Path.cwd(), path.absolute()
     return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else str(path)

@@ -1,4 +1,4 @@
-"""Rules of `x-mj-task`: that it is well-formed, and true of the contract's own examples."""
+"""Rules of `x-mj-task`: it is well-formed, and it matches the examples of the contract."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import best_match
 
-from mjrelay.base import ContractError
-from mjrelay.contract import canonical_path, schema_fields
-from mjrelay.semantics import JSONPath, State, compile_predicate, compile_reader
+from mjrelay.contract import canonical_path, schema_fields, structural_problems
+from mjrelay.semantics import JSONPath, State, compile_predicate
 from mjrelay_codegen.linter.draft import (
     MATCHERS,
     SCHEMAS,
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 _EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
 _REFUSALS = MATCHERS[:3]
-# The keys of x-mj-task under which paths stand, as they are or in a list, and predicates.
+# The keys of x-mj-task whose values are paths or lists of paths, and those whose values are predicates.
 _PATHS = {
     *("kind", "prompt", "status", "path", "count", "submitted", "started", "finished"),
     *("images", "videos", "inputs", "items", "as", "value", "failure", "code", "message"),
@@ -44,101 +43,98 @@ _LINK = re.compile(r"https?://\S+")
 
 
 def extension(draft: Draft) -> Iterator[Problem]:
-    """Exactly one operation has `x-mj-task`, in a form that compiles, about things that there are."""
-    if not draft.fetches:
-        yield Problem(("paths",), "no operation has x-mj-task; put it on the one that fetches a task")
-    for node in draft.fetches[1:]:
-        yield Problem(
-            (*node.location, "x-mj-task"),
-            "another operation has x-mj-task already; keep the one that fetches a task",
-        )
-    if len(draft.fetches) != 1:
+    """`x-mj-task` is valid against its schema, and what it refers to exists."""
+    if len(draft.fetch_operations) != 1:
         return
     here, form = draft.extension
-    faults = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
-    for fault in faults:
-        yield Problem((*here, *fault.absolute_path), _told(fault, form))
-    if faults:
+    errors = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
+    for error in errors:
+        yield Problem((*here, *error.absolute_path), _explain(error, form))
+    if draft.reader is not None:
+        yield from _unknown_names(draft, here, form)
+
+
+def structure(draft: Draft) -> Iterator[Problem]:
+    """The loader accepts the contract; the rules `security` and `convention` cover those parts."""
+    if next(extension(draft), None) is not None:
         return
-    try:
-        compile_reader(form)
-    except ContractError as error:
-        key, _, problem = str(error).removeprefix("x-mj-task: ").partition(": ")
-        yield Problem((*here, key), f"{problem}; correct it, or the reader cannot be made")
-    else:
-        yield from _strays(draft, here, form)
+    for location, message in structural_problems(draft.contract):
+        covered = location[:1] in {("servers",), ("security",)} or location[3:4] == ("security",)
+        if not covered and location[:2] != ("components", "securitySchemes"):
+            yield Problem(location, message)
 
 
-def _told(fault: Any, form: Mapping[str, Any]) -> str:
-    about = fault.schema if isinstance(fault.schema, dict) else {}
+def _explain(error: Any, form: Mapping[str, Any]) -> str:
+    about = error.schema if isinstance(error.schema, dict) else {}
     wanted = about.get("description")
-    if wanted is None and fault.absolute_path:
-        wanted = task_schema()["properties"][fault.absolute_path[0]]["description"]
-    if fault.validator == "additionalProperties":
-        strays = ", ".join(sorted(fault.instance.keys() - about["properties"].keys()))
-        return f"{strays} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
-    if fault.validator in {"required", "dependentRequired"} and fault.instance is not form:
-        return f"{fault.message}; write it: {wanted}"
-    if fault.validator == "required":
-        return f"{fault.message} of x-mj-task; write it"
-    shown = json.dumps(fault.instance, ensure_ascii=False)
-    return f"{shown if len(shown) < 80 else 'this'} does not belong here; write this: {wanted}"
+    if wanted is None and error.absolute_path:
+        wanted = task_schema()["properties"][error.absolute_path[0]]["description"]
+    if error.validator == "additionalProperties":
+        unknown = ", ".join(sorted(error.instance.keys() - about["properties"].keys()))
+        return f"{unknown} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
+    if error.validator in {"required", "dependentRequired"} and error.instance is not form:
+        return f"{error.message}; write it: {wanted}"
+    if error.validator == "required":
+        return f"{error.message} of x-mj-task; write it"
+    shown = json.dumps(error.instance, ensure_ascii=False)
+    return f"{shown if len(shown) < 80 else 'the value'} is not valid here; write this: {wanted}"
 
 
-def _strays(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Problem]:
-    """What the form refers to and there is not, or says twice."""
-    place = draft.undeclared(draft.fetches[0], form["ask"])
+def _unknown_names(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield names that do not exist and entries that appear twice."""
+    place = draft.undeclared(draft.fetch_operations[0], form["ask"])
     if place:
         yield Problem(
             (*here, "ask"),
-            f"{form['ask']} names {place}, which the operation does not have; declare it there",
+            f"the operation does not have {place}, which {form['ask']} names; declare it",
         )
     for key in ("batch", "seed"):
         if key in form and draft.operation(form[key]["operation"]) is None:
             yield Problem(
                 (*here, key, "operation"),
-                f"no operation is called {form[key]['operation']}; correct the operationId, or write that "
-                "operation",
+                f"there is no operation {form[key]['operation']}; correct the operationId, or add one",
             )
-    words: dict[str, str] = {}
+    values: dict[str, str] = {}
     for state, entries in form["states"].items():
         for index, entry in enumerate(entries):
-            other = words.setdefault(json.dumps(entry, sort_keys=True), state)
+            other = values.setdefault(json.dumps(entry, sort_keys=True), state)
             if other != state:
                 yield Problem(
                     (*here, "states", state, index),
-                    f"{entry!r} means {other} already; delete one of the two",
+                    f"{json.dumps(entry)} is a value of {other}, too; delete one of the two",
                 )
     ids: set[str] = set()
     for index, relation in enumerate(form.get("relations", ())):
         if relation["id"] in ids:
             yield Problem(
-                (*here, "relations", index, "id"), f"{relation['id']} names another relation; rename one"
+                (*here, "relations", index, "id"), f"another relation has the id {relation['id']}; rename one"
             )
         ids.add(relation["id"])
 
 
 def jsonpath(draft: Draft) -> Iterator[Problem]:
-    """Each path selects something in one of the examples that it is about."""
+    """Each path selects a value in at least one of its examples."""
     if draft.reader is None:
         return
     here, form = draft.extension
     for location, text in _paths(form):
         if location == ("batch", "as"):
-            answers = draft.tasks
+            examples = draft.task_examples
         elif location[0] in {"batch", "seed"}:
             operation = draft.operation(form[location[0]]["operation"])
             if operation is None:
                 continue
-            answers = draft.answers(operation, "200")
+            examples = draft.body_examples(operation, "200")
         else:
-            answers = (
-                draft.answers(draft.fetches[0]) if location[0] in {"error", "elsewhere"} else draft.tasks
+            examples = (
+                draft.body_examples(draft.fetch_operations[0])
+                if location[0] in {"error", "elsewhere"}
+                else draft.task_examples
             )
-        if not any(JSONPath.compile(text).find(answer.document) for answer in answers):
+        if not any(JSONPath.compile(text).find(example.document) for example in examples):
             yield Problem(
                 (*here, *location),
-                f"{text} selects nothing in any example that it is about; correct it, or add an example",
+                f"{text} selects nothing in any of its examples; correct it, or add an example",
             )
 
 
@@ -166,7 +162,7 @@ def _paths(form: Any, above: Location = ()) -> Iterator[tuple[Location, str]]:
 
 
 def link(draft: Draft) -> Iterator[Problem]:
-    """Each link in the schema of a task is read as media, or is ignored for a reason."""
+    """Each URL in the schema of a task is read as media, or ignored with a reason."""
     if draft.reader is None:
         return
     here, form = draft.extension
@@ -180,36 +176,38 @@ def link(draft: Draft) -> Iterator[Problem]:
             place = next((places[id(one)] for one in schemas if id(one) in places), here)
             yield Problem(
                 place,
-                f"nothing reads the links at {path}; add it to {', '.join(_MEDIA)} of x-mj-task, or write "
-                f"there why it is not read: ignored: {{{json.dumps(path)}: …}}",
+                f"the URLs at {path} are not read; add the path to {', '.join(_MEDIA)} of x-mj-task, or "
+                f"write the reason there: ignored: {{{json.dumps(path)}: …}}",
             )
     for path, written in ignored.items():
         if path in read:
             yield Problem(
-                (*here, "ignored", written), f"{written} is read as media; delete it here, or there"
+                (*here, "ignored", written), f"{written} is both media and ignored; delete one of the two"
             )
         elif path not in known:
             yield Problem(
                 (*here, "ignored", written),
-                f"{written} is no field in the schema of a task; correct the path, or delete it",
+                f"the schema of a task has no field {written}; correct the path, or delete it",
             )
 
 
 def _read(draft: Draft, form: Mapping[str, Any]) -> Iterator[str]:
-    """The fields at which media are read: those that paths name, and those that they select in examples."""
-    for way in (way for key in _MEDIA for way in form.get(key, ())):
-        text = way["path"] if isinstance(way, dict) else way
+    """Yield the fields of media: the paths in `x-mj-task`, and what they select in the examples."""
+    for source in (source for key in _MEDIA for source in form.get(key, ())):
+        text = source["path"] if isinstance(source, dict) else source
         yield canonical_path(text)
-        for answer in draft.tasks:
-            for location in JSONPath.compile(text).locate(answer.document):
+        for example in draft.task_examples:
+            for location in JSONPath.compile(text).locate(example.document):
                 yield canonical_path("$" + "".join(f"[{json.dumps(step)}]" for step in location))
 
 
 def _is_link(draft: Draft, path: str, schemas: list[dict[str, Any]]) -> bool:
-    """Whether a field holds links by its format, its name or an example."""
+    """Return whether a field has URLs, by its format, its name or an example."""
     texts = [schema for schema in schemas if "string" in schema.get("type", ())]
     shown = [value for schema in texts for value in schema.get("examples", ())]
-    shown += [value for answer in draft.tasks for value in JSONPath.compile(path).find(answer.document)]
+    shown += [
+        value for example in draft.task_examples for value in JSONPath.compile(path).find(example.document)
+    ]
     return bool(texts) and (
         any(schema.get("format") in _LINK_FORMATS for schema in texts)
         or _LINK_NAME.search(path, max(path.rfind("."), 0)) is not None
@@ -218,39 +216,40 @@ def _is_link(draft: Draft, path: str, schemas: list[dict[str, Any]]) -> bool:
 
 
 def state(draft: Draft) -> Iterator[Problem]:
-    """Examples read as the state that they are called after, and the states that matter have one."""
+    """Each example has the state that its name says, and each main state has an example."""
     if draft.reader is None:
         return
     here, form = draft.extension
-    for answer in draft.tasks:
-        if answer.name not in set(State) - {State.UNKNOWN}:
+    for example in draft.task_examples:
+        if example.name not in set(State) - {State.UNKNOWN}:
             continue
-        read = draft.reader.state(answer.document)
-        if read != answer.name:
+        state = draft.reader.state(example.document)
+        if state != example.name:
             yield Problem(
-                answer.location, f"the example {answer.name} reads as {read}; correct it, or states"
+                example.location,
+                f"the state of the example {example.name} is {state}; correct the example, or states",
             )
-        elif not draft.reader.accepts(answer.document):
+        elif not draft.reader.accepts(example.document):
             yield Problem(
-                answer.location,
-                f"the example {answer.name} is not what accept asks for; correct one of them",
+                example.location,
+                f"accept rejects the example {example.name}; correct one of them",
             )
-        elif read is State.SUCCEEDED:
-            for part in _lacking(draft.reader, answer.document):
+        elif state is State.SUCCEEDED:
+            for part in _missing_parts(draft.reader, example.document):
                 yield Problem(
-                    answer.location,
-                    f"the example has no {part}, which complete asks for; correct it, or complete",
+                    example.location,
+                    f"the example has no {part}, which complete requires; correct one of them",
                 )
     for wanted in _EXEMPLARY:
-        if wanted in form["states"] and not any(answer.name == wanted for answer in draft.tasks):
+        if wanted in form["states"] and not any(example.name == wanted for example in draft.task_examples):
             yield Problem(
                 (*here, "states", wanted),
-                f"no example of a 200 shows this state; add one called {wanted}, with x-evidence if it is "
-                "not the page's",
+                f"no example of a 200 has this state; add one named {wanted}, with x-evidence if it is not "
+                "from the page",
             )
 
 
-def _lacking(reader: Reader, document: Any) -> Iterator[str]:
+def _missing_parts(reader: Reader, document: Any) -> Iterator[str]:
     has = {
         "progress": reader.percent(document) == 100,
         "media": bool(reader.images(document) or reader.videos(document)),
@@ -260,48 +259,49 @@ def _lacking(reader: Reader, document: Any) -> Iterator[str]:
 
 
 def matcher(draft: Draft) -> Iterator[Problem]:
-    """Each refusal that `x-mj-task` describes is met by a response that the operation declares."""
+    """Each matcher of `x-mj-task` fits a response that the operation declares."""
     if draft.reader is None:
         return
     here, form = draft.extension
     for key in _REFUSALS:
         for location, matcher in matchers(form, key):
-            problem = _unmet(draft, matcher)
-            if problem:
+            if problem := _matcher_problem(draft, matcher):
                 yield Problem((*here, *location), problem)
 
 
-def _unmet(draft: Draft, form: Mapping[str, Any]) -> str | None:
+def _matcher_problem(draft: Draft, form: Mapping[str, Any]) -> str | None:
     status, wanted = form["status"], form.get("content")
     found = draft.contract.response(status)
     if found is None:
-        return f"the operation has no response {status}; describe it there, or correct the status"
+        return f"the operation has no response {status}; add it, or correct the status"
     location, response = found
     content = response.get("content", {})
     if wanted is not None and wanted.lower() not in {media_type.lower() for media_type in content}:
-        return f"the response {status} has no content {wanted}; describe it there, or correct the type"
-    # One status has one Response Object: a 200 cannot say that it is a task, or empty.
+        return f"the response {status} has no content {wanted}; add it, or correct the media type"
+    # A status has one Response Object, so a 200 cannot be declared as a task or an empty body.
     if "body" in form and content and status >= 300:
-        return f"the response {status} has a body; take its content out, or body: empty"
+        return f"the response {status} has a body; delete its content, or body: empty"
     if "where" in form:
         predicate = compile_predicate(form["where"])
         bodies = [
-            answer.document
-            for answer in draft.answers(draft.fetches[0], str(location[-1]))
-            if (answer.media_type.lower() == wanted.lower() if wanted else is_json(answer.media_type))
+            example.document
+            for example in draft.body_examples(draft.fetch_operations[0], str(location[-1]))
+            if (example.media_type.lower() == wanted.lower() if wanted else is_json(example.media_type))
         ]
         if not any(predicate(body) for body in bodies):
-            return f"no example of the response {status} is like this; correct where, or add the example"
+            return f"no example of the response {status} matches; correct where, or add an example"
     return None
 
 
 def relation(draft: Draft) -> Iterator[Problem]:
-    """Each relation can be judged on an example of a succeeded task, and holds on all of them."""
+    """Each relation applies to an example of a succeeded task, and holds for all of them."""
     if draft.reader is None:
         return
     here, _ = draft.extension
     succeeded = [
-        answer.document for answer in draft.tasks if draft.reader.state(answer.document) is State.SUCCEEDED
+        example.document
+        for example in draft.task_examples
+        if draft.reader.state(example.document) is State.SUCCEEDED
     ]
     for index, one in enumerate(draft.reader.relations):
         breaches = [breach for document in succeeded if (breach := one.breach(document)) is not None]
@@ -309,11 +309,11 @@ def relation(draft: Draft) -> Iterator[Problem]:
             left, right = breaches[0]
             yield Problem(
                 (*here, "relations", index),
-                f"{one.id} does not hold on an example: {left!r} and {right!r}; correct one of them",
+                f"{one.id} does not hold for an example: {left!r} and {right!r}; correct one of them",
             )
         elif not any(one.applies(document) for document in succeeded):
             yield Problem(
                 (*here, "relations", index),
-                f"{one.id} has no value on one side in every succeeded example; correct its capture, or add "
-                "an example",
+                f"{one.id} applies to no succeeded example: one side has no value; correct its capture, or "
+                "add an example",
             )

@@ -1,4 +1,4 @@
-"""Rules of the formats that a contract is written in: JSON, OpenAPI 3.1 and JSON Schema."""
+"""Rules of the formats of a contract: JSON, OpenAPI 3.1 and JSON Schema."""
 
 from __future__ import annotations
 
@@ -27,33 +27,35 @@ _OPENAPI = dict(schema_v31)
 
 
 def name(draft: Draft) -> Iterator[Problem]:
-    """A relay's name is the name of its file, of a Python package and of a command's argument."""
+    """The file name is a valid relay name: it becomes a Python package and a command argument."""
     stem = draft.path.stem
     if not re.fullmatch("[a-z][a-z0-9]*", stem) or stem == "runtime":
         yield Problem(
             (),
-            f"{stem!r} cannot name a relay; name the file in small letters and digits, a letter first, "
-            "and not runtime",
+            f"{stem!r} is not a valid relay name; rename the file to lower-case letters and digits, a letter "
+            "first, and not runtime",
         )
 
 
 def json(draft: Draft) -> Iterator[Problem]:
-    """A contract says nothing that JSON cannot say, and its root is an object."""
+    """A contract has only JSON values, and its root is an object."""
     if not isinstance(draft.source, dict):
-        yield Problem((), "is no OpenAPI document; begin it with openapi: 3.1.0, info and paths")
-    yield from _foreign(draft.source, ())
+        yield Problem((), "the document is not an object; write openapi: 3.1.0, info and paths")
+    yield from _not_json(draft.source, ())
 
 
-def _foreign(value: Any, location: Location) -> Iterator[Problem]:
+def _not_json(value: Any, location: Location) -> Iterator[Problem]:
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, dict) and not isinstance(key, str):
                 yield Problem((*location, key), f"the key {key} is {_kind(key)} in YAML; put it in quotes")
-            yield from _foreign(item, (*location, key))
+            yield from _not_json(item, (*location, key))
     elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(location, f"{value} is no number in JSON; leave it out, or write it in quotes")
+        yield Problem(location, f"JSON has no number {value}; delete it, or put it in quotes")
     elif not isinstance(value, str | int | float | None):
-        yield Problem(location, f"{value} is {_kind(value)} in YAML and nothing in JSON; put it in quotes")
+        yield Problem(
+            location, f"{value} is {_kind(value)} in YAML, which JSON does not have; put it in quotes"
+        )
 
 
 def _kind(value: Any) -> str:
@@ -65,7 +67,7 @@ def _kind(value: Any) -> str:
 
 
 def reference(draft: Draft) -> Iterator[Problem]:
-    """References lead to this contract's own component schemas, from where they are followed."""
+    """Every reference leads to a component schema of the contract, from where tools follow it."""
     found = list(_referring(draft))
     reported = {one.location for one in found}
     yield from found
@@ -83,13 +85,9 @@ def _referring(draft: Draft) -> Iterator[Problem]:
         siblings = sorted(node.value.keys() - {"$ref", "x-evidence"})
         here = (*node.location, "$ref")
         if node.kind not in SCHEMAS:
-            yield Problem(
-                here, f"a {node.kind} is not referred to, for not every reader follows; write it out here"
-            )
+            yield Problem(here, f"not every tool follows a reference to a {node.kind}; write it inline")
         elif node.kind == "component":
-            yield Problem(
-                here, f"a component is more than a reference; refer to {target} itself where it is used"
-            )
+            yield Problem(here, f"a component cannot be only a reference; refer to {target} where it is used")
         elif found is None:
             yield Problem(
                 here,
@@ -97,11 +95,13 @@ def _referring(draft: Draft) -> Iterator[Problem]:
             )
         elif not isinstance(schemas, dict) or found[1] not in schemas:
             known = ", ".join(schemas) if isinstance(schemas, dict) else "none"
-            yield Problem(here, f"there is no component {found[1]}; correct the name, known are {known}")
+            yield Problem(
+                here, f"there is no component {found[1]}; correct the name, the known ones are {known}"
+            )
         elif siblings:
             yield Problem(
                 (*node.location, siblings[0]),
-                f"{', '.join(siblings)} beside a $ref is dropped; put the $ref inside anyOf, or say it there",
+                f"{', '.join(siblings)} beside a $ref is dropped; put the $ref inside anyOf, or move it",
             )
 
 
@@ -109,48 +109,46 @@ def openapi(draft: Draft) -> Iterator[Problem]:
     """A contract is a valid OpenAPI 3.1 document."""
     version = draft.document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(r"3\.1\.[0-9]+", version):
-        yield Problem(
-            ("openapi",), f"OpenAPI {version} is not what the generator reads; write openapi: 3.1.0"
-        )
+        yield Problem(("openapi",), f"the generator does not support OpenAPI {version}; write openapi: 3.1.0")
         return
-    # The last pass takes for granted what the two before make sure of. They are not left to the package: it
-    # would take whichever validator is installed, and give paths in a schema from that schema on.
-    faults = list(_faults(_OPENAPI, (), draft.document)) or [
-        fault
+    # The last pass needs a document that passes the first two. These do not use the package: it picks any
+    # installed validator, and its error paths start at the schema instead of the document.
+    errors = list(_schema_errors(_OPENAPI, (), draft.document)) or [
+        error
         for node in draft.of("component", "body", "value")
-        for fault in _faults(Draft202012Validator.META_SCHEMA, node.location, node.value)
+        for error in _schema_errors(Draft202012Validator.META_SCHEMA, node.location, node.value)
     ]
-    faults = faults or [
+    errors = errors or [
         Problem(_operation(draft, error.message), error.message)
-        for error in OpenAPIV31SpecValidator(offline_path(_unpatterned(draft.document))).iter_errors()
+        for error in OpenAPIV31SpecValidator(offline_path(_without_patterns(draft.document))).iter_errors()
     ]
-    for place, message in dict(reversed(faults)).items():  # of each place the first, which is the plainest
-        yield Problem(place, f"{_short(message)}; correct it as OpenAPI 3.1 asks")
+    for place, message in dict(reversed(errors)).items():  # the first error of each place
+        yield Problem(place, f"{_short(message)}; correct it as OpenAPI 3.1 requires")
 
 
-def _faults(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Problem]:
+def _schema_errors(schema: dict[str, Any], start: Location, value: Any) -> Iterator[Problem]:
     for error in trusted_validator(schema).iter_errors(value):
-        fault = best_match([error])
-        yield Problem((*start, *fault.absolute_path), fault.message)
+        best = best_match([error])
+        yield Problem((*start, *best.absolute_path), best.message)
 
 
-def _unpatterned(value: Any) -> Any:
+def _without_patterns(value: Any) -> Any:
     """
-    The document without its patterns.
+    Return the document without its patterns.
 
-    That pass judges defaults by them, in unbounded time; the rule `example` judges by them with a timeout.
+    openapi-spec-validator matches defaults without a timeout. The rule `example` has one.
     """
     if isinstance(value, dict):
         return {
-            name: _unpatterned(item)
+            name: _without_patterns(item)
             for name, item in value.items()
             if not (name == "pattern" and isinstance(item, str)) and name != "patternProperties"
         }
-    return [_unpatterned(item) for item in value] if isinstance(value, list) else value
+    return [_without_patterns(item) for item in value] if isinstance(value, list) else value
 
 
 def _operation(draft: Draft, message: str) -> Location:
-    """Where the operation stands whose path and method a sentence quotes."""
+    """Return the location of the operation whose path and method a message quotes."""
     for node in draft.of("operation"):
         _, path, method = node.location
         if f"'{path}'" in message and f"'{method}'" in message:
@@ -163,18 +161,20 @@ def _short(text: str) -> str:
 
 
 def example(draft: Draft) -> Iterator[Problem]:
-    """Each example fits the schema that it stands beside."""
-    judge = contract_validator(draft.document, formats=True)
+    """Each example is valid against the schema beside it."""
+    validator = contract_validator(draft.document, formats=True)
     for node in draft.of("media", "parameter", *SCHEMAS):
         schema = node.value if node.kind in SCHEMAS else node.value.get("schema", {})
         for location, value in node.examples:
             try:
-                faults = [best_match([error]) for error in judge.evolve(schema=schema).iter_errors(value)]
-            except Unresolvable as error:
-                yield Problem(location, f"the schema refers to {error.ref}, which is not here; correct that")
-                continue
-            for fault in faults:
+                errors = [best_match([error]) for error in validator.evolve(schema=schema).iter_errors(value)]
+            except Unresolvable as missing:
                 yield Problem(
-                    (*location, *fault.absolute_path),
-                    f"the example breaks its schema: {_short(fault.message)}; correct the one that is wrong",
+                    location, f"the schema refers to {missing.ref}, which does not exist; correct it"
+                )
+                continue
+            for error in errors:
+                yield Problem(
+                    (*location, *error.absolute_path),
+                    f"the example is invalid: {_short(error.message)}; correct the example or the schema",
                 )

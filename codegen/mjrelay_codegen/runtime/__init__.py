@@ -1,1 +1,1 @@
-"""What the generated clients share: the client, the models' base, the decoding, the errors."""
+"""Code that the generated clients share: the client, the base of models, decoding and errors."""

@@ -1,7 +1,7 @@
 """
-The clients every relay's own two classes extend: how a request leaves, and what becomes of its answer.
+The base clients: send a request and decode the response.
 
-Redirects are never followed: a credential in a header of the relay's own would go along to another host.
+Redirects are never followed, because httpx would send a credential in a custom header to the other host.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
-"""The default: seconds to connect, and to wait for each further sign of life."""
+"""The default timeouts in seconds: 5 to connect, 30 for each read or write."""
 
 LIMITS: Final = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-"""As many kept alive as open: httpx closes the surplus under the hands of threads that share a client."""
+"""Every connection may stay idle: httpx closes surplus ones while other threads use them."""
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
-"""Bytes of a body, after decompression, that are read before the answer is given up."""
+"""Maximum size of a response body in bytes, after decompression."""
 
 Responses = tuple[tuple[int, int, BodyDecoder | None], ...]
-"""The documented statuses, first and last of each range, with what decodes the body, if there is one."""
+"""The documented status codes: first and last of each range, and the decoder of the body or None."""
 
 Security = tuple[str | None, ...]
-"""The names of the security schemes one operation takes, the preferred first; None where it takes none."""
+"""The names of the security schemes of an operation, the preferred first; None means no credential."""
 
 
 @frozen
 class Scheme:
-    """Where a relay wants to find the credential."""
+    """The place, name and prefix of a credential in a request."""
 
     place: Literal["header", "query", "cookie"]
     name: str
@@ -49,7 +49,7 @@ class Scheme:
 def _seconds(value: httpx.Timeout | float) -> httpx.Timeout:
     timeout = httpx.Timeout(value)
     if None in timeout.as_dict().values():
-        raise ValueError("timeout has no end; give seconds, or an httpx.Timeout with all four parts")
+        raise ValueError("timeout is infinite; pass seconds, or an httpx.Timeout with all four values")
     return timeout
 
 
@@ -57,17 +57,19 @@ def _check_base_url(value: str) -> None:
     try:
         url = httpx.URL(value)
     except httpx.InvalidURL as error:
-        raise ValueError("base_url is no URL; give scheme and host, as in https://relay.example") from error
+        raise ValueError(
+            "base_url is not a URL; pass scheme and host, as in https://relay.example"
+        ) from error
     if url.userinfo:
-        raise ValueError("base_url holds a user name or password; give the credential as token")
+        raise ValueError("base_url has a user name or password; pass the credential as token")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"base_url {value!r} lacks http(s):// or a host, as in https://relay.example")
 
 
 def _check_token(_client: object, _attribute: Attribute[str], value: str) -> None:
-    # Checked here because the HTTP library would repeat a token it cannot send in its own message.
+    # The HTTP library would print an invalid token in its error message.
     if not value or not all("!" <= character <= "~" for character in value):
-        raise ValueError("token is empty or holds white space or a character beyond ASCII; copy it once more")
+        raise ValueError("token is empty or has white space or non-ASCII characters; copy it again")
 
 
 def _check_httpx_args(_client: object, _attribute: Attribute[Any], value: Mapping[str, Any]) -> None:
@@ -75,19 +77,24 @@ def _check_httpx_args(_client: object, _attribute: Attribute[Any], value: Mappin
     if taken:
         raise ValueError(
             f"httpx_args cannot set {', '.join(sorted(taken))}: redirects are never followed,"
-            " the credential is the token, and the others are arguments of the client itself"
+            " the credential is token, and the others are arguments of the client"
         )
 
 
 @define(kw_only=True, eq=False)
 class Client:
     """
-    Sends requests without a credential.
+    A client that sends requests without a credential.
 
-    ``base_url`` may have a path, which is put before the contract's. ``timeout`` is finite, in seconds or
-    as an `httpx.Timeout`. ``httpx_args`` go to `httpx.Client` and `httpx.AsyncClient`, whose connections
-    are kept until `close` or `aclose`, or the end of a ``with`` block. Threads may share a client, event
-    loops may not.
+    Connections stay open until `close`, `aclose` or the end of a ``with`` block. Threads may share a client,
+    event loops may not.
+
+    Args:
+        base_url: The URL of the relay. Its path is put before the paths of the contract.
+        timeout: Seconds or an `httpx.Timeout`; it has to be finite.
+        headers: Additional request headers.
+        verify: As for `httpx.Client`.
+        httpx_args: Further arguments for `httpx.Client` and `httpx.AsyncClient`.
     """
 
     schemes: ClassVar[Mapping[str, Scheme]] = {}
@@ -102,31 +109,31 @@ class Client:
     _async_client: httpx.AsyncClient | None = field(init=False, repr=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        # No validator of the field: a relay's own class declares it anew, with the contract's server.
+        # Not a validator of the field: the class of a relay redefines the field with a default.
         _check_base_url(self.base_url)
 
     def get_httpx_client(self) -> httpx.Client:
-        """The `httpx.Client` beneath, made on first use."""
+        """Return the underlying `httpx.Client`; it is created on first use."""
         with self._lock:
             if self._client is None:
                 self._client = httpx.Client(**self._arguments())
             return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """The `httpx.AsyncClient` beneath, made on first use."""
+        """Return the underlying `httpx.AsyncClient`; it is created on first use."""
         with self._lock:
             if self._async_client is None:
                 self._async_client = httpx.AsyncClient(**self._arguments())
             return self._async_client
 
     def close(self) -> None:
-        """Close the connections of the synchronous side; the client may be used again."""
+        """Close the synchronous connections; the client can be used again."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
 
     async def aclose(self) -> None:
-        """Close the connections of the asynchronous side; the client may be used again."""
+        """Close the asynchronous connections; the client can be used again."""
         client, self._async_client = self._async_client, None
         if client is not None:
             await client.aclose()
@@ -144,7 +151,7 @@ class Client:
         await self.aclose()
 
     def request(self, kwargs: dict[str, Any], responses: Responses, security: Security) -> Response[Any]:
-        """Send one request of a generated operation and decode its answer; raises `DecodeError`."""
+        """Send the request of an operation and decode the response; raises `DecodeError`."""
         client = self.get_httpx_client()
         request = client.build_request(**self._prepared(kwargs, security))
         response = client.send(request, stream=True, follow_redirects=False)
@@ -162,7 +169,7 @@ class Client:
     async def request_async(
         self, kwargs: dict[str, Any], responses: Responses, security: Security
     ) -> Response[Any]:
-        """Do what `request` does, without blocking."""
+        """Send a request as `request` does, asynchronously."""
         client = self.get_async_httpx_client()
         request = client.build_request(**self._prepared(kwargs, security))
         response = await client.send(request, stream=True, follow_redirects=False)
@@ -225,9 +232,11 @@ class Client:
 @define(kw_only=True, eq=False)
 class AuthenticatedClient(Client):
     """
-    Sends requests with a credential, where the contract says it goes.
+    A client that sends requests with a credential.
 
-    ``scheme`` chooses among the contract's alternatives; without it, each operation's first is used.
+    Args:
+        token: The credential.
+        scheme: The name of a security scheme of the contract; default: the first one of each operation.
     """
 
     token: str = field(repr=False, validator=_check_token)
@@ -237,14 +246,16 @@ class AuthenticatedClient(Client):
         super().__attrs_post_init__()
         if self.scheme is not None and self.scheme not in self.schemes:
             known = ", ".join(self.schemes) or "none"
-            raise ValueError(f"there is no security scheme {self.scheme!r}; the contract knows: {known}")
+            raise ValueError(f"there is no security scheme {self.scheme!r}; the contract has: {known}")
 
     def _credential(self, security: Security) -> tuple[Scheme, str] | None:
         names = [name for name in security if name is not None]
         if not names:
             return None
         if self.scheme is not None and self.scheme not in names:
-            raise ValueError(f"this operation takes {', '.join(names)}, not {self.scheme!r}; choose one")
+            raise ValueError(
+                f"this operation takes {', '.join(names)}, not {self.scheme!r}; choose one of them"
+            )
         return self.schemes[self.scheme or names[0]], self.token
 
     def _secret(self) -> str:
@@ -252,15 +263,15 @@ class AuthenticatedClient(Client):
 
 
 def segment(value: object) -> str:
-    """One path parameter, quoted; raises `ValueError` for those that a URL cannot hold as one segment."""
+    """Quote a path parameter; raises `ValueError` if it cannot be one segment of a path."""
     text = str(value)
     if text in {"", ".", ".."}:
-        raise ValueError(f"{text!r} cannot be a part of a path; give the id as the relay returned it")
+        raise ValueError(f"{text!r} cannot be part of a path; pass the id as the relay returned it")
     return quote(text, safe="")
 
 
 def success(response: Response[Any], responses: Responses) -> Any:
-    """What a documented 2xx gives; raises `UnexpectedStatus` for every other status."""
+    """Return the body of a documented 2xx; raises `UnexpectedStatus` for every other status."""
     status = response.status_code
     if not 200 <= status <= 299 or _documented(status, responses) is None:
         raise UnexpectedStatus(status, response.content, response.parsed)
@@ -272,7 +283,7 @@ def _documented(status: int, responses: Responses) -> tuple[int, int, BodyDecode
 
 
 def _check_coding(response: httpx.Response) -> None:
-    if "," in response.headers.get("content-encoding", ""):  # a few bytes may become gigabytes
+    if "," in response.headers.get("content-encoding", ""):  # a few bytes can expand to gigabytes
         raise httpx.DecodingError("compressed more than once")
 
 

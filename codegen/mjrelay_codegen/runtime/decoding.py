@@ -1,8 +1,8 @@
 """
-From a body to values of the documented types: strict about JSON types, at ease with anything else.
+Decode a response body into the documented types. Decoding is strict about JSON types and lenient otherwise.
 
-A decoder takes one JSON value and returns what stands for it, or raises `DecodeError`, whose path grows
-while it passes the arrays and objects on its way out.
+A decoder takes a JSON value and returns a Python value, or raises `DecodeError`. Each enclosing array or
+object adds its key to the path of the error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from enum import Enum
 
 Decoder = Callable[[Any], Any]
-"""Takes one JSON value, returns what stands for it."""
+"""Takes a JSON value, returns the decoded value."""
 
 BodyDecoder = Callable[[bytes], Any]
-"""Takes the bytes of a body, returns what stands for it."""
+"""Takes the bytes of a body, returns the decoded value."""
 
 
 _KINDS: Final = {
@@ -37,12 +37,12 @@ _KINDS: Final = {
 
 
 def kind(value: Any) -> str:
-    """The name of a JSON value's type, for people."""
+    """Return the name of the JSON type of a value."""
     return _KINDS.get(type(value), type(value).__name__)
 
 
 def step_into(step: str | int, decode: Decoder, value: Any) -> Any:
-    """Decode what an array or object holds at one of its places; an error tells the place."""
+    """Decode an item of an array or object; an error has its key or index in the path."""
     try:
         return decode(value)
     except DecodeError as error:
@@ -50,25 +50,25 @@ def step_into(step: str | int, decode: Decoder, value: Any) -> Any:
 
 
 def anything(value: Any) -> Any:
-    """Any JSON value."""
+    """Return any JSON value."""
     return value
 
 
 def null(value: Any) -> None:
-    """A null."""
+    """Decode null."""
     if value is not None:
         raise DecodeError("null", kind(value))
 
 
 def boolean(value: Any) -> bool:
-    """A boolean."""
+    """Decode a boolean."""
     if isinstance(value, bool):
         return value
     raise DecodeError("boolean", kind(value))
 
 
 def integer(value: Any) -> int:
-    """An integer, which in JSON may be written 1.0; a boolean is none."""
+    """Decode an integer, also one written as 1.0; a boolean is not an integer."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -77,21 +77,21 @@ def integer(value: Any) -> int:
 
 
 def number(value: Any) -> float:
-    """A number; a boolean is none."""
+    """Decode a number; a boolean is not a number."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     raise DecodeError("number", kind(value))
 
 
 def string(value: Any) -> str:
-    """A string."""
+    """Decode a string."""
     if isinstance(value, str):
         return value
     raise DecodeError("string", kind(value))
 
 
 def enumeration(words: type[Enum]) -> Decoder:
-    """The member of an enumeration; a word the contract does not know is an error here."""
+    """Return a decoder of an enumeration; an unknown value raises `DecodeError`."""
     known = {member.value: member for member in words}
     plain: Decoder = integer if issubclass(words, int) else string
 
@@ -100,13 +100,13 @@ def enumeration(words: type[Enum]) -> Decoder:
         try:
             return known[word]
         except KeyError:
-            raise DecodeError(f"a word of {words.__name__}", kind(value)) from None
+            raise DecodeError(f"a value of {words.__name__}", kind(value)) from None
 
     return decode
 
 
 def constant(expected: Any) -> Decoder:
-    """The one value that the contract allows."""
+    """Return a decoder of a constant."""
 
     def decode(value: Any) -> Any:
         if kind(value) != kind(expected) or value != expected:
@@ -117,7 +117,7 @@ def constant(expected: Any) -> Decoder:
 
 
 def array(item: Decoder) -> Decoder:
-    """An array, all of whose items are alike."""
+    """Return a decoder of an array."""
 
     def decode(value: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -128,7 +128,7 @@ def array(item: Decoder) -> Decoder:
 
 
 def either(*alternatives: Decoder) -> Decoder:
-    """The first alternative that fits; where none does, the error of the one that came furthest."""
+    """Return a decoder that tries alternatives in order. If none fits, the deepest error is raised."""
     nullable = null in alternatives
     others = tuple(alternative for alternative in alternatives if alternative is not null)
 
@@ -151,7 +151,7 @@ def either(*alternatives: Decoder) -> Decoder:
 
 
 def json_body(decode: Decoder) -> BodyDecoder:
-    """A body that is JSON text, whatever its content type says."""
+    """Return a decoder of a JSON body; the content type is ignored."""
 
     def decode_body(content: bytes) -> Any:
         _check_size(content)
@@ -170,23 +170,23 @@ def json_body(decode: Decoder) -> BodyDecoder:
 
 
 def text_body(content: bytes) -> str:
-    """A body that is plain text."""
+    """Decode a text body as UTF-8, with replacement characters."""
     return content.decode("utf-8", "replace")
 
 
 def raw_body(content: bytes) -> bytes:
-    """A body that is whatever it is."""
+    """Return the body unchanged."""
     return content
 
 
 MOST_VALUES: Final = 200_000
-"""Values and names of objects in one body that are decoded: each takes the memory of a Python object."""
+"""Maximum number of values and object keys in a body: each takes the memory of a Python object."""
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def _check_size(content: bytes) -> None:
-    """Refuse a body with too many values before any is made; nothing has more of them than bytes."""
+    """Reject a body with too many values before parsing it. A body never has more values than bytes."""
     if len(content) <= MOST_VALUES:
         return
     rest, strings = _STRING.subn(b'"', content, MOST_VALUES + 1)
@@ -216,7 +216,7 @@ def _fault(content: bytes, error: ValueError) -> str:
             return "an empty body"
         case json.JSONDecodeError():
             return f"other text (line {error.lineno}, column {error.colno})"
-        case _:  # what is left is the interpreter's limit to the digits of an integer
+        case _:  # the interpreter's limit on the digits of an integer
             return "a number too long"
 
 

@@ -1,4 +1,4 @@
-"""What a generated client raises; whatever else leaves it comes from httpx, or is a caller's `ValueError`."""
+"""The exceptions of a generated client. It also raises errors of httpx, and `ValueError` for arguments."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ _NAME: Final = 40
 
 
 class ClientError(Exception):
-    """The base of what the generated clients raise about a relay's answer."""
+    """The base class of errors about a response."""
 
 
 @define(eq=False, repr=False, slots=False)
 class DecodeError(ClientError):
     """
-    A body is not what the contract documents for its status.
+    A body does not match the contract.
 
-    ``path`` leads to the place that differs, as in ``$.buttons[0].style``. ``status_code`` and ``content``
-    are those of the response, or None and empty where a document was decoded without one. The message
-    shows no more than the beginning of the body.
+    The message shows at most the first 80 characters of the body.
+
+    Attributes:
+        expected: The documented type.
+        got: The received type.
+        path: The path of the value, such as ``$.buttons[0].style``.
+        status_code: The status of the response, or None without a response.
+        content: The body of the response, or empty without a response.
     """
 
     expected: str
@@ -32,7 +37,7 @@ class DecodeError(ClientError):
     excerpt: str = ""
 
     def within(self, step: str | int) -> DecodeError:
-        """The same error, seen from the array or object that holds its place."""
+        """Return the error with the key or index of the enclosing object or array added to its path."""
         if isinstance(step, int):
             shown = f"[{step}]"
         elif step.isidentifier() and len(step) <= _NAME:
@@ -42,14 +47,14 @@ class DecodeError(ClientError):
         return DecodeError(self.expected, self.got, f"${shown}{self.path[1:]}")
 
     def of(self, status_code: int, content: bytes, *, secret: str = "") -> DecodeError:
-        """The same error, with the response it was found in; the secret is left out of the excerpt."""
+        """Return the error with its response; the secret is redacted from the excerpt."""
         text = content[: (_EXCERPT + 1) * (len(secret) + 1)].decode("utf-8", "replace")
         text = text.replace(secret, "[redacted]") if secret else text
         return DecodeError(self.expected, self.got, self.path, status_code, content, text[:_EXCERPT])
 
     def __str__(self) -> str:
-        status = "" if self.status_code is None else f" in an answer with status {self.status_code}"
-        excerpt = f"; it begins {self.excerpt!r}" if self.excerpt else ""
+        status = "" if self.status_code is None else f" in a response with status {self.status_code}"
+        excerpt = f"; the body begins with {self.excerpt!r}" if self.excerpt else ""
         return f"{self.path}: expected {self.expected}, got {self.got}{status}{excerpt}"
 
     def __repr__(self) -> str:
@@ -57,12 +62,16 @@ class DecodeError(ClientError):
 
 
 @define(eq=False, repr=False, slots=False)
-class UnexpectedStatus(ClientError):  # noqa: N818 - the name its users know from openapi-python-client
+class UnexpectedStatus(ClientError):  # noqa: N818 - the name that openapi-python-client uses
     """
-    The relay answered with something else than a success the contract documents.
+    The response is not a documented success.
 
-    ``parsed`` is the error document where the contract has one for this status, otherwise None; the
-    message shows neither it nor ``content``.
+    The message does not show the body.
+
+    Attributes:
+        status_code: The status of the response.
+        content: The body of the response.
+        parsed: The decoded error document, or None if the contract has none for this status.
     """
 
     status_code: int
@@ -70,7 +79,7 @@ class UnexpectedStatus(ClientError):  # noqa: N818 - the name its users know fro
     parsed: Any = None
 
     def __str__(self) -> str:
-        return f"the relay answered with status {self.status_code}; see content and parsed for what it says"
+        return f"the relay returned status {self.status_code}; see .content and .parsed"
 
     def __repr__(self) -> str:
         return f"UnexpectedStatus(status_code={self.status_code})"

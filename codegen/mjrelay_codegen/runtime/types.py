@@ -1,4 +1,4 @@
-"""The values that stand for a response, for a key that is not there, and for a document."""
+"""A response, a missing key, and the base class of models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Unset(Enum):
-    """The type of `UNSET`: an enumeration, because its member stays itself when copied or pickled."""
+    """The type of `UNSET`; an enumeration, so that copies and pickles are the same object."""
 
     UNSET = "unset"
 
@@ -30,15 +30,19 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""What a property holds whose key the document does not have; not to be confused with None, a null."""
+"""The value of a property whose key is missing. A null is None."""
 
 
 @define
 class Response(Generic[T]):
     """
-    One answer of a relay: its status, its body as sent, and its body as the contract documents it.
+    A response.
 
-    ``parsed`` is None where the contract gives no body for the status, or does not know the status.
+    Attributes:
+        status_code: The status.
+        content: The body as received.
+        headers: The headers.
+        parsed: The decoded body, or None if the contract documents no body for this status.
     """
 
     status_code: int
@@ -49,7 +53,7 @@ class Response(Generic[T]):
 
 @frozen
 class Field:
-    """How one documented property is decoded, and which attribute holds it."""
+    """A documented property: its key, its attribute and its decoder."""
 
     name: str
     attribute: str
@@ -59,7 +63,7 @@ class Field:
 
 @frozen
 class Shape:
-    """How the documents of one model are decoded: the documented properties, then whatever else comes."""
+    """The documented properties of a model, and the decoder of all other keys."""
 
     fields: tuple[Field, ...]
     others: Decoder = anything
@@ -68,10 +72,10 @@ class Shape:
 @define
 class Model:
     """
-    The base of every generated model.
+    The base class of generated models.
 
-    Keys that the contract does not document are kept in ``additional_properties``, so that `to_dict`
-    gives back the document that `from_dict` took.
+    Undocumented keys are kept in ``additional_properties``, so `to_dict` returns the same document that
+    `from_dict` received.
     """
 
     additional_properties: dict[str, Any] = field(init=False, factory=dict)
@@ -82,7 +86,7 @@ class Model:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
-        """The model of a JSON object; raises `DecodeError` where the document contradicts the contract."""
+        """Decode a JSON object; raises `DecodeError` if it does not match the contract."""
         if not isinstance(src_dict, Mapping):
             raise DecodeError("object", kind(src_dict))
         shape = _shape_of(cls)
@@ -104,7 +108,7 @@ class Model:
         return model
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object this model stands for, the undocumented keys included."""
+        """Return the model as a JSON object, undocumented keys included."""
         document = {name: _encode(value) for name, value in self.additional_properties.items()}
         for known in _shape_of(type(self)).fields:
             value = getattr(self, known.attribute)
@@ -117,7 +121,7 @@ _SHAPES: dict[type[Model], Shape] = {}
 
 
 def _shape_of(model: type[Model]) -> Shape:
-    # The models of one contract may refer to each other in circles, so a shape is built on its first use.
+    # Built on first use, because models may refer to each other in a cycle.
     if model not in _SHAPES:
         _SHAPES[model] = model._shape()  # noqa: SLF001
     return _SHAPES[model]

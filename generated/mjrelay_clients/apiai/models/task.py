@@ -35,7 +35,7 @@ class Task(Model):
         finish_time: When it ended (结束时间), Unix time in milliseconds; null or 0 until then.
         image_url: The image's URL (图片url), or a preview's while drawing; null until there is one.
         status: Where it stands (任务状态).
-        progress: How far it is (任务进度), in percent with the sign; free text now and then, null before it
+        progress: The progress (任务进度), in percent with the sign; free text now and then, null before it
             begins, empty when it failed.
         fail_reason: Why it failed (失败原因), for people; null otherwise.
         buttons: What can be done with the image next (可执行按钮); empty or null until it is drawn.

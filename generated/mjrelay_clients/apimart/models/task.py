@@ -23,7 +23,7 @@ class Task(Model):
         id: The task's id, opaque.
         status: Where it stands.
         action: What kind of job it is.
-        progress: How far it is, in percent with the sign.
+        progress: The progress, in percent with the sign.
         grid_image_url: The four images in one.
         image_urls: The four images.
         buttons: What can be done with the image next.

@@ -38,14 +38,14 @@ class Task(Model):
         finish_time: When it ended, Unix time in milliseconds; 0 until then, and after some failures.
         image_url: The image, or a preview while drawing; empty until there is one. Unless the server is set up
             otherwise it is its own address /mj/image/ and the task's id, at http://localhost:3000 until
-            the server is told where it is, with a rand= that changes with every reading until the task
-            has succeeded.
+            the server's address is configured, with a rand= that changes with every reading until the
+            task has succeeded.
         imageUrls: The single images, from relays that run a changed server.
         image_urls: The same under another name.
         video_url: The first video; empty where there is none.
         video_urls: All videos; null where there are none.
-        status: How far it is; "" from submission until the server behind it has been asked.
-        progress: How far it is, in percent with the sign, as the server behind it says; free text now and
+        status: The progress; "" from submission until the server behind it has been asked.
+        progress: The progress, in percent with the sign, as the server behind it says; free text now and
             then. 100% after most failures.
         fail_reason: Why it failed, for people; empty otherwise, and after some failures.
         buttons: What can be done with the image next; null until it is drawn.

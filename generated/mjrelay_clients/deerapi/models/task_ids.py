@@ -11,7 +11,7 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskIds(Model):
     """
-    Which tasks are asked for.
+    The requested tasks.
 
     Attributes:
         ids: The ids of the tasks; without any the answer is an empty list.

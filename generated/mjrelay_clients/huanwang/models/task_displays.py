@@ -11,7 +11,7 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskDisplays(Model):
     """
-    Some of a task in words, in the server's own time zone.
+    Some of a task as text, in the server's own time zone.
 
     Attributes:
         status: The status.

@@ -16,8 +16,8 @@ class BadRequest(Model):
     Attributes:
         timestamp: When that was.
         status: The status once more.
-        error: The status in words.
-        path: The path that was asked for.
+        error: The status as text.
+        path: The requested path.
     """
 
     timestamp: None | str | Unset = UNSET

@@ -20,7 +20,7 @@ class TaskProperties(Model):
         message_hash: The job's hash, as in the image's file name.
         progress_message_id: Discord's message with the progress.
         flags: The flags of Discord's message.
-        nonce: What tells the task's messages from others.
+        nonce: Distinguishes the task's messages from others.
         discord_instance_id: The account that draws.
         referenced_message_id: The message that this one answers.
     """

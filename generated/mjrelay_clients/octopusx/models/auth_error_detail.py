@@ -14,7 +14,7 @@ class AuthErrorDetail(Model):
     The reason of a refusal.
 
     Attributes:
-        code: A word for programs; empty for most refusals.
+        code: The code as text; empty for most refusals.
         message: The reason, in the language of the request, and the request's id in brackets.
         type_: Who says so.
     """

@@ -36,8 +36,8 @@ class Task(Model):
         finish_time: When it ended, Unix time in milliseconds; 0 until then, and after some failures.
         image_url: The image, or a preview while drawing; empty until there is one. It is the address that the
             server behind it gives, often one of Discord's, which is signed and expires.
-        status: How far it is; "" from submission until the server behind it has been asked.
-        progress: How far it is, in percent with the sign, as the server behind it says; free text now and
+        status: The progress; "" from submission until the server behind it has been asked.
+        progress: The progress, in percent with the sign, as the server behind it says; free text now and
             then. 100% after most failures.
         fail_reason: Why it failed, for people; empty otherwise, and after some failures.
         buttons: What can be done with the image next; null until it is drawn.

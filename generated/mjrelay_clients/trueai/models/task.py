@@ -42,7 +42,7 @@ class Task(Model):
         finish_time: When it ended (结束时间), Unix time in milliseconds; null until then.
         image_url: The image's URL (图片url), or a preview's while drawing, or a video's; null until there is
             one.
-        progress: How far it is (任务进度), in percent with the sign; free text for videos and now and then, null
+        progress: The progress (任务进度), in percent with the sign; free text for videos and now and then, null
             before it begins, empty when it failed.
         fail_reason: Why it failed (失败原因), for people, at most 4000 characters; null otherwise.
         properties: More about the task, free in form.
@@ -52,8 +52,8 @@ class Task(Model):
         real_bot_type: The bot that draws, where it is another one.
         user_id: Who submitted it.
         is_white: Whether that user is free of limits.
-        nonce: What tells the task's messages from others.
-        interaction_metadata_id: Discord's word for the interaction.
+        nonce: Distinguishes the task's messages from others.
+        interaction_metadata_id: Discord's name of the interaction.
         message_id: Discord's message with the result.
         remix_modal_message_id: Discord's message with the form of a remix.
         remix_auto_submit: Whether a remix is submitted without asking.
@@ -68,7 +68,7 @@ class Task(Model):
         image_urls: The single images; null unless the server is set up to tell them.
         thumbnail_url: A small version of the image.
         has_ai_review_retried: Whether the task was submitted once more after a moderator's no.
-        is_third_party: Whether somebody else's service draws.
+        is_third_party: Whether an external service draws.
         is_partner: Whether the partner's service (悠船) draws.
         is_partner_relax: Whether the partner's service draws in relax mode.
         partner_task_id: The task's id at the partner's service.
@@ -77,17 +77,17 @@ class Task(Model):
         official_task_id: The task's id at midjourney.com.
         official_task_info: What midjourney.com says of it.
         is_discord: Whether an account at Discord draws.
-        displays: Some of it in words, for people.
-        seed: The image's seed, once it was asked for.
+        displays: Some of it as text.
+        seed: The image's seed, once it was requested.
         seed_error: Why the seed could not be had.
         seed_message_id: Discord's message with the seed.
-        client_ip: The address that it was submitted from; whoever has the id sees it.
+        client_ip: The address that it was submitted from; everyone with the id sees it.
         job_id: Midjourney's own id of the job.
         is_replicate: Whether faces are swapped.
         replicate_source: The face that is put in.
         replicate_target: The picture or video that it is put into.
         mode: The speed that it is drawn at; null until an account has been chosen.
-        request_mode: The speed that was asked for.
+        request_mode: The requested speed.
         account_filter: Which accounts may draw it.
         url: Where the image came from.
         proxy_url: The same through Discord's proxy.
@@ -102,7 +102,7 @@ class Task(Model):
         frame_count: A video's number of pictures.
         video_url: The first video.
         video_urls: All videos; null where there are none.
-        use_time: How long it took, in words; a hyphen until it has ended.
+        use_time: The duration as text; a hyphen until it has ended.
         version: The version of Midjourney.
         video_type: The kind of video.
         is_hd_video: Whether a video is in high definition.

@@ -16,7 +16,7 @@ class Task(Model):
     Attributes:
         action: What kind of job it is.
         job_id: The job's id once more.
-        progress: How far it is, in percent without the sign.
+        progress: The progress, in percent without the sign.
         prompt: The prompt.
         quota: What the job cost.
         discord_image: The four images in one; once an address of Discord's.
@@ -25,7 +25,7 @@ class Task(Model):
         height: The height in pixels.
         hook_url: Where the relay posts the job when it ends.
         components: What can be done with the image next.
-        seed: The image's seed, once it was asked for.
+        seed: The image's seed, once it was requested.
         images: The four images.
     """
 

@@ -27,15 +27,15 @@ class Task(Model):
         custom_id: The button that was pressed; empty in every answer seen.
         bot_type: The bot that draws; empty in every answer seen.
         prompt: The prompt as submitted.
-        prompt_en: The prompt in English; empty until the relay has heard from its upstream.
+        prompt_en: The prompt in English; empty until the upstream responds.
         description: What the relay said when the task was submitted, for people.
         state: Whatever the caller gave at submission.
         submit_time: When it was submitted, Unix time in milliseconds.
         start_time: When drawing began, Unix time in milliseconds; 0 until then.
         finish_time: When it ended, Unix time in milliseconds; 0 until then.
         image_url: The image, or a preview while drawing; empty until there is one. Signed, and expires.
-        status: How far it is. Servers send "" for a new task.
-        progress: How far it is, in percent with the sign; free text now and then.
+        status: The progress. Servers send "" for a new task.
+        progress: The progress, in percent with the sign; free text now and then.
         fail_reason: Why it failed, for people; empty otherwise.
         buttons: What can be done with the image next; null until it is drawn.
         mask_base_64: The mask of a partial redraw, in Base64; empty in every answer seen.

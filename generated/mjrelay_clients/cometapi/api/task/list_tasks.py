@@ -52,10 +52,13 @@ def sync_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -76,10 +79,14 @@ def sync(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -103,10 +110,13 @@ async def asyncio_detailed(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -127,10 +137,14 @@ async def asyncio(
     Fetch several tasks by their ids
 
     The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    without a word. Without ids the answer is an empty list.
+    silently. Without ids the answer is an empty list.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

@@ -44,10 +44,13 @@ def sync_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not asked for the seed before, it asks Discord now, which takes its time.
+    Where the server has not requested the seed before, it requests it from Discord, which takes time.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -67,10 +70,14 @@ def sync(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not asked for the seed before, it asks Discord now, which takes its time.
+    Where the server has not requested the seed before, it requests it from Discord, which takes time.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -93,10 +100,13 @@ async def asyncio_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not asked for the seed before, it asks Discord now, which takes its time.
+    Where the server has not requested the seed before, it requests it from Discord, which takes time.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -116,10 +126,14 @@ async def asyncio(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not asked for the seed before, it asks Discord now, which takes its time.
+    Where the server has not requested the seed before, it requests it from Discord, which takes time.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

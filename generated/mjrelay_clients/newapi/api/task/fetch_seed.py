@@ -50,8 +50,11 @@ def sync_detailed(
     type, so that this JSON may call itself plain text. A task whose channel has been disabled is
     refused with the same 400 and another description, 该任务所属渠道已被禁用.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -75,8 +78,12 @@ def sync(
     type, so that this JSON may call itself plain text. A task whose channel has been disabled is
     refused with the same 400 and another description, 该任务所属渠道已被禁用.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -103,8 +110,11 @@ async def asyncio_detailed(
     type, so that this JSON may call itself plain text. A task whose channel has been disabled is
     refused with the same 400 and another description, 该任务所属渠道已被禁用.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -128,8 +138,12 @@ async def asyncio(
     type, so that this JSON may call itself plain text. A task whose channel has been disabled is
     refused with the same 400 and another description, 该任务所属渠道已被禁用.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

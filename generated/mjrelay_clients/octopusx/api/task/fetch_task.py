@@ -49,8 +49,11 @@ def sync_detailed(
     A task that is there but belongs to another user is answered as one that is not. Every request is
     answered from the database alone; asking does not make the server look for news.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -73,8 +76,12 @@ def sync(
     A task that is there but belongs to another user is answered as one that is not. Every request is
     answered from the database alone; asking does not make the server look for news.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -100,8 +107,11 @@ async def asyncio_detailed(
     A task that is there but belongs to another user is answered as one that is not. Every request is
     answered from the database alone; asking does not make the server look for news.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -124,8 +134,12 @@ async def asyncio(
     A task that is there but belongs to another user is answered as one that is not. Every request is
     answered from the database alone; asking does not make the server look for news.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

@@ -43,8 +43,11 @@ def sync_detailed(
     The server asks the one behind it and hands on what it says, the status too; it names no content
     type, so that this JSON may call itself plain text.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -67,8 +70,12 @@ def sync(
     The server asks the one behind it and hands on what it says, the status too; it names no content
     type, so that this JSON may call itself plain text.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -94,8 +101,11 @@ async def asyncio_detailed(
     The server asks the one behind it and hands on what it says, the status too; it names no content
     type, so that this JSON may call itself plain text.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -118,8 +128,12 @@ async def asyncio(
     The server asks the one behind it and hands on what it says, the status too; it names no content
     type, so that this JSON may call itself plain text.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

@@ -47,11 +47,14 @@ def sync_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, whoever they belong to, and ids that are unknown are left out
-    without a word. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
+    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -71,11 +74,15 @@ def sync(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, whoever they belong to, and ids that are unknown are left out
-    without a word. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
+    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -98,11 +105,14 @@ async def asyncio_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, whoever they belong to, and ids that are unknown are left out
-    without a word. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
+    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -122,11 +132,15 @@ async def asyncio(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, whoever they belong to, and ids that are unknown are left out
-    without a word. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
+    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

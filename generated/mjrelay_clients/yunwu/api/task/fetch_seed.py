@@ -49,8 +49,11 @@ def sync_detailed(
     its upstream and hands on what it says, the status too; it names no content type, so that this JSON
     may call itself plain text.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -74,8 +77,12 @@ def sync(
     its upstream and hands on what it says, the status too; it names no content type, so that this JSON
     may call itself plain text.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -102,8 +109,11 @@ async def asyncio_detailed(
     its upstream and hands on what it says, the status too; it names no content type, so that this JSON
     may call itself plain text.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -127,8 +137,12 @@ async def asyncio(
     its upstream and hands on what it says, the status too; it names no content type, so that this JSON
     may call itself plain text.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

@@ -48,8 +48,11 @@ def sync_detailed(
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
     The id is a parameter; the body is an artefact of the page's editor and no server reads it.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -72,8 +75,12 @@ def sync(
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
     The id is a parameter; the body is an artefact of the page's editor and no server reads it.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -99,8 +106,11 @@ async def asyncio_detailed(
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
     The id is a parameter; the body is an artefact of the page's editor and no server reads it.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -123,8 +133,12 @@ async def asyncio(
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
     The id is a parameter; the body is an artefact of the page's editor and no server reads it.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(

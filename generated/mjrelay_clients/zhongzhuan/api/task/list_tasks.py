@@ -51,10 +51,13 @@ def sync_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return client.request(
@@ -75,10 +78,14 @@ def sync(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
@@ -102,10 +109,13 @@ async def asyncio_detailed(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
-    Every status is returned; what the contract documents for it is in ``parsed``. Raises `DecodeError`
-    where the body is something else, and what httpx raises where no whole answer came.
+    Return the response with any status; ``parsed`` is the documented body.
+
+    Raises:
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return await client.request_async(
@@ -126,10 +136,14 @@ async def asyncio(
     Fetch several tasks by their ids (根据ID列表查询任务)
 
     The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out without a word.
+    in no promised order, and ids that the caller has no task of are left out silently.
 
-    Raises `UnexpectedStatus` for whatever is no documented success, `DecodeError` where the body is not
-    what the contract documents, and what httpx raises where no whole answer came.
+    Return the body of a documented success.
+
+    Raises:
+        UnexpectedStatus: The status is not a documented success.
+        DecodeError: The body does not match the contract.
+        httpx.HTTPError: The response is missing or incomplete.
     """
 
     return cast(
