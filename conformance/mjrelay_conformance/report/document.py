@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jsonschema_rs
 from attrs import frozen
 
-from mjrelay.base import MjrelayError, open_file
+from mjrelay.base import MjrelayError, open_file, replace_unprintable
 from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.judging import FORMAT, schema_text
 
@@ -218,17 +218,9 @@ def overall(document: dict[str, Any]) -> str:
     return str(document["footer"]["verdict"]) if complete(document) else INCOMPLETE
 
 
-def clean(text: str) -> str:
-    """Foreign text without what would steer a reader of it; its lines stay."""
-    return "".join(
-        character if character == "\n" or character.isprintable() else _replaced(character)
-        for character in text.replace("\r\n", "\n")
-    )
-
-
 def line(text: str, longest: int | None = None) -> str:
     """The same on one line, and cut where it is longer than that."""
-    text = " ".join(filter(None, map(str.strip, clean(text).split("\n"))))
+    text = " ".join(filter(None, map(str.strip, replace_unprintable(text, keep_lines=True).split("\n"))))
     if longest is None or len(text) <= longest:
         return text
     return f"{text[:longest]} … ({len(text) - longest} characters more)"
@@ -313,7 +305,3 @@ def _places() -> dict[str, int]:
 
 def _order(check: str) -> tuple[int, str]:
     return _places().get(check, len(CHECKS)), check
-
-
-def _replaced(character: str) -> str:
-    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"

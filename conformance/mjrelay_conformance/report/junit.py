@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from mjrelay.base import replace_unprintable
 from mjrelay_conformance.report.document import (
     CUT_SHORT,
-    clean,
     complete,
     family,
     judged,
@@ -94,7 +94,8 @@ def _check(
         text = (
             f"accepted since {gone['date']} ({gone['reason']}), but gone: take the line out of the baseline"
         )
-        ET.SubElement(case, "failure", message=line(text, _MESSAGE), type="baseline").text = clean(text)
+        plain = replace_unprintable(text, keep_lines=True)
+        ET.SubElement(case, "failure", message=line(text, _MESSAGE), type="baseline").text = plain
     elif not proven(rows):
         ET.SubElement(case, "skipped", message=line(why(rows), _MESSAGE))
     if others:
@@ -119,7 +120,7 @@ def _text(finding: ReportFinding) -> str:
         f"exchanges: {', '.join(str(one['number']) for one in finding.exchanges)}" if exchange else "",
         exchange and f"again: {exchange['curl']}",
     ]
-    return clean("\n".join(one for one in lines if one))
+    return replace_unprintable("\n".join(one for one in lines if one), keep_lines=True)
 
 
 def _error(suite: ET.Element, of: str, message: str) -> None:

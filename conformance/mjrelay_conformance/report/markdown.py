@@ -6,11 +6,11 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.base import replace_unprintable
 from mjrelay_conformance.report.document import (
     CUT_SHORT,
     INCOMPLETE,
     LEVELS,
-    clean,
     complete,
     judged,
     line,
@@ -143,7 +143,7 @@ def _notes(relay: Judged) -> list[str]:
 
 
 def _fenced(text: str) -> str:
-    text = clean(text)[: 4 * _VALUE]
+    text = replace_unprintable(text, keep_lines=True)[: 4 * _VALUE]
     fence = "`" * max(3, _backticks(text) + 1)
     return f"{fence}sh\n{text}\n{fence}\n"
 

@@ -1,4 +1,4 @@
-"""Files that the user names: regular, and no larger than their reader allows."""
+"""Read files of a bounded size, and lock files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from os import PathLike
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def open_file(path: str | PathLike[str], *, pipe: bool = False) -> IO[bytes]:
@@ -45,6 +50,23 @@ def read_file(path: str | PathLike[str], largest: int, *, pipe: bool = False) ->
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"larger than {_size(largest)}, which is the limit", os.fspath(path))
     return data
+
+
+def lock_file(file: int | IO[bytes]) -> bool:
+    """
+    Lock an open file until it is closed. Return False if another process holds the lock.
+
+    The lock is advisory. Without support by the operating system the result is True.
+
+    Raises:
+        OSError: The file system does not support locks.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _check(path: str | PathLike[str], mode: int) -> None:

@@ -13,7 +13,7 @@ import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self, cast
 
-from mjrelay.base import close_after_fork
+from mjrelay.base import close_after_fork, lock_file
 from mjrelay.download.job import _PassingError
 from mjrelay.http import plain_url
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
     from mjrelay.download.job import _Job
 
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _VALIDATOR = re.compile(r'"[!#-~]{1,200}"|[A-Z][a-z]{2}, [0-9A-Za-z :-]{10,40}')
 
@@ -123,16 +118,13 @@ def _unlinked(path: str, flags: int) -> int:
 
 
 def _alone(file: BufferedWriter, path: Path) -> bool:
-    """Whether nobody else has the file, until it is closed; believed where files cannot be locked."""
-    if fcntl is None:
-        return True
+    """Return whether this process alone writes the file; True where files cannot be locked."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        if not lock_file(file):
+            return False
     except OSError:
         return True
-    try:  # who had it before may have moved it away
+    try:  # the process that held the lock before may have renamed the file
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False

@@ -294,5 +294,5 @@ def redacted_text(text: str) -> str:
 
 
 def printable_text(text: str) -> str:
-    """Text of a relay's without secrets, and without what would steer a terminal; it becomes one line."""
-    return replace_unprintable(re.sub(r"[\t\r\n]+", " ", redacted_text(text)))
+    """Return text as one line without secrets and control characters."""
+    return replace_unprintable(redacted_text(text))
