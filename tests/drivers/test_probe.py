@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -17,6 +18,8 @@ from mjrelay.http.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from certificates import Certificates
 
     from mjrelay.http.exchange import Exchange
 
@@ -234,3 +237,27 @@ def test_a_server_without_tls_is_told(wire: Transport) -> None:
     exchange = Probe(wire.url.replace("http", "https"), Redactor()).send(TASK)
     assert exchange.status is None
     assert "SSL" in (exchange.failure or "")
+
+
+def test_tls_trusts_the_certificates_of_the_environment(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``SSL_CERT_FILE`` decides which server certificates are accepted, as for the client."""
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            for _ in range(2):
+                connection, _address = listener.accept()
+                with (
+                    contextlib.suppress(OSError),
+                    certificates.context.wrap_socket(connection, server_side=True) as secure,
+                ):
+                    _request(secure)
+                    secure.sendall(ANSWER)
+
+        threading.Thread(target=accept, daemon=True).start()
+        probe = Probe(f"https://localhost:{listener.getsockname()[1]}", Redactor(), deadline=5.0)
+        assert "CERTIFICATE_VERIFY_FAILED" in (probe.send(TASK).failure or "")
+        monkeypatch.setenv("SSL_CERT_FILE", certificates.authority)
+        assert probe.send(TASK).status == 200

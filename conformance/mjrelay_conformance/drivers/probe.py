@@ -11,7 +11,6 @@ import http.client
 import io
 import re
 import socket
-import ssl
 import threading
 import time
 from email.errors import MissingHeaderBodySeparatorDefect
@@ -22,9 +21,12 @@ from attrs import define, field
 
 from mjrelay.base import __version__
 from mjrelay.http import CompressionError, Exchange, TruncatedError, decompress, join_url
+from mjrelay.transport import ConnectError, HostPort, dial, tls_context
 from mjrelay_conformance.judging import OVERLONG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mjrelay.http import Headers, Redactor, Request
 
 
@@ -78,9 +80,17 @@ class Probe:
         headers: Headers = ()
         body = b""
         late = threading.Event()
+        ends = time.monotonic() + self.deadline
+
+        def left() -> float:
+            seconds = ends - time.monotonic()
+            if seconds <= 0:
+                raise TimeoutError(LATE)
+            return seconds
+
         try:
-            with contextlib.closing(self._connect()) as connection:
-                timer = threading.Timer(self.deadline, _end, (connection.sock, late))
+            with contextlib.closing(self._connect(left)) as connection:
+                timer = threading.Timer(left(), _end, (connection.sock, late))
                 timer.daemon = True
                 timer.start()
                 try:
@@ -97,21 +107,18 @@ class Probe:
                     timer.cancel()
             if failure is None:
                 body, failure = inflated(headers, body)
+        except ConnectError as error:
+            failure = _reason(error.__cause__ or error)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             failure = LATE if late.is_set() else _reason(error)
         return status, headers, body, failure
 
-    def _connect(self) -> http.client.HTTPConnection:
-        url = urlsplit(self.base_url)
-        host, port = url.hostname or "", url.port
-        connection: http.client.HTTPConnection
-        if url.scheme == "https":
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(host, port, timeout=self.deadline, context=context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self.deadline)
+    def _connect(self, left: Callable[[], float]) -> http.client.HTTPConnection:
+        place = HostPort.of(self.base_url)
+        connection = http.client.HTTPConnection(place.host, place.port)
         connection.response_class = _Response
-        connection.connect()
+        connection.sock = dial(place, tls_context(True) if place.tls else None, left)
+        connection.sock.settimeout(self.deadline)
         return connection
 
 
@@ -216,7 +223,7 @@ def _excess(body: bytes) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     match error:
         case TimeoutError():
             return LATE

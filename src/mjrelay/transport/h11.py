@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
-from mjrelay.transport.route import CONNECT, Found, HostPort, context, dial, look_up, unreachable
+from mjrelay.transport.route import CONNECT, Found, HostPort, dial, look_up, tls_context, unreachable
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class H11Transport:
 
     def __init__(self, link: TransportConfig) -> None:
         self._link, self._place = link, HostPort.of(link.origin)
-        self._tls = context(link.verify) if self._place.tls else None
+        self._tls = tls_context(link.verify) if self._place.tls else None
         self._idle: _Idle[_Connection] = _Idle()
         self._slots = threading.Semaphore(link.connections)
 
@@ -238,7 +238,7 @@ class AsyncH11Transport:
 
     def __init__(self, link: TransportConfig) -> None:
         self._link, self._place = link, HostPort.of(link.origin)
-        self._tls = context(link.verify) if self._place.tls else None
+        self._tls = tls_context(link.verify) if self._place.tls else None
         self._idle: _Idle[_AsyncConnection] = _Idle()
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 

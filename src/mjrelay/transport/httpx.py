@@ -254,7 +254,7 @@ def _through(
 
     Raises `SettingError` for a proxy that cannot be used.
     """
-    proxy, context = _route.proxy(url, given) or "", _route.context(verify)
+    proxy, context = _route.proxy(url, given) or "", _route.tls_context(verify)
     try:
         parts = urlsplit(proxy)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")

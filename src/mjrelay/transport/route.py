@@ -33,7 +33,11 @@ CONNECT = 5.0
 """Seconds that one address of a host has to take a connection."""
 
 
-class RefusedError(ExchangeError):
+class ConnectError(ExchangeError):
+    """There is no connection to a host. The cause, if any, is the operating system's error."""
+
+
+class RefusedError(ConnectError):
     """None of a host's addresses may be connected to."""
 
 
@@ -77,7 +81,7 @@ def proxy(url: str, given: str | None) -> str | None:
     return found if "://" in found else f"http://{found}"
 
 
-def context(verify: bool | str | ssl.SSLContext) -> ssl.SSLContext:
+def tls_context(verify: bool | str | ssl.SSLContext) -> ssl.SSLContext:
     """
     What TLS trusts; True means ``SSL_CERT_FILE``, else ``SSL_CERT_DIR``, else the certificates of certifi.
 
@@ -156,10 +160,10 @@ def dial(
     raise AssertionError("a host has an address")
 
 
-def unreachable(place: HostPort, error: Exception) -> ExchangeError:
+def unreachable(place: HostPort, error: Exception) -> ConnectError:
     """Says that there is no connection to a place, and why."""
     reason = getattr(error, "strerror", None) or str(error) or "it takes too long"
-    return ExchangeError(f"no connection to {place.authority} ({reason})")
+    return ConnectError(f"no connection to {place.authority} ({reason})")
 
 
 def _addresses(place: HostPort, seconds: float) -> list[Any]:

@@ -128,7 +128,7 @@ def _direct(
 
     place, parts = _route.HostPort.of(url), urlsplit(url)
     target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=string.punctuation)
-    with _route.dial(place, _route.context(verify) if place.tls else None, left, admit) as line:
+    with _route.dial(place, _route.tls_context(verify) if place.tls else None, left, admit) as line:
         talk, heard = ClientProtocol(place.authority), _Heard()
         line.sendall(talk.ask("GET", target, headers, b""))
         ended = False
