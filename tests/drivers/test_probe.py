@@ -243,7 +243,6 @@ def test_tls_trusts_the_certificates_of_the_environment(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``SSL_CERT_FILE`` decides which server certificates are accepted, as for the client."""
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
