@@ -501,7 +501,7 @@ def test_the_deadline_bounds_the_whole_exchange(
         exchange = to.send(timeout=0.4)
         took = time.monotonic() - started
     assert 0.35 < took < 5
-    assert exchange.failure == "no complete answer within 0.4 seconds"
+    assert exchange.failure == "no complete response within 0.4 seconds"
     assert exchange.status in {status, None}
     assert 0.35 < exchange.elapsed < 5
 
@@ -688,7 +688,7 @@ def test_connections_are_bounded(line: Callable[..., Line]) -> None:
         assert {one.failure for one in to.many(8, 8)} == {None}
         late = [one for one in to.many(8, 8, timeout=0.12) if one.failure]
     assert late
-    assert {one.failure for one in late} == {"no complete answer within 0.12 seconds"}
+    assert {one.failure for one in late} == {"no complete response within 0.12 seconds"}
     assert peer.connections <= 2 + len(late)
 
 
@@ -761,7 +761,7 @@ def test_a_closed_wire_says_so(reached: Callable[..., Line], way: str) -> None:
         assert to.send().failure is None
         to.close()
         to.close()
-        with pytest.raises(SettingError, match="this relay was closed; make another one"):
+        with pytest.raises(SettingError, match="this relay is closed; create a new one"):
             to.send()
     assert len(peer.requests) == 1
 
@@ -925,7 +925,7 @@ def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
         time.sleep(0.05)
         shown = list(frames())
         thread.join()
-    ours = [one for one in shown if one.name == "carry"]
+    ours = [one for one in shown if one.name == "exchange"]
     assert ours
     assert KEY not in str([one.locals for one in ours])
 
@@ -1136,7 +1136,7 @@ def test_the_deadline_holds_through_a_proxy(line: Callable[..., Line]) -> None:
             started = time.monotonic()
             exchange = to.send(timeout=0.4)
             assert time.monotonic() - started < 5
-        assert exchange.failure == "no complete answer within 0.4 seconds"
+        assert exchange.failure == "no complete response within 0.4 seconds"
 
 
 # A client of the user's own
@@ -1170,11 +1170,11 @@ def test_a_client_is_used_as_it_is(line: Callable[..., Line], client: Callable[.
 
 
 def test_a_client_of_the_other_kind_is_refused(line: Callable[..., Line], kind: Kind) -> None:
-    """Threads want an `httpx.Client`, tasks an `httpx.AsyncClient`, and are told so when the wire is made."""
+    """A sync transport needs an `httpx.Client`, an async one an `httpx.AsyncClient`."""
     if kind.fast:
         pytest.skip("a client takes the place of the fast wire")
     other, wanted = (httpx.Client, "AsyncClient") if kind.asynchronous else (httpx.AsyncClient, "Client")
-    with pytest.raises(SettingError, match=rf"wants an httpx\.{wanted} here, not {other.__name__}"):
+    with pytest.raises(SettingError, match=rf"must be an httpx\.{wanted} here, not {other.__name__}"):
         line("http://relay.test", other(trust_env=False))
 
 
@@ -1204,7 +1204,7 @@ def test_an_exchange_that_was_given_up_leaves_no_thread(
 
     with Peer(serve) as peer:
         exchange = line(peer.origin, client()).send(timeout=0.2)
-        assert exchange.failure == "no complete answer within 0.2 seconds"
+        assert exchange.failure == "no complete response within 0.2 seconds"
         assert gone.wait(5)
 
 
@@ -1307,41 +1307,41 @@ def test_any_bytes_are_an_answer_or_a_failure_however_they_are_cut(
 
 
 def _told(pieces: list[bytes]) -> tuple[object, ...]:
-    talk = ClientProtocol("relay.test")
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
-    talk.ask("GET", "/", (), b"")
+    protocol = ClientProtocol("relay.test")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    protocol.request_bytes("GET", "/", (), b"")
     try:
-        ended = any(talk.hear(piece, answer) for piece in [*pieces, b""])
+        ended = any(protocol.receive(piece, builder) for piece in [*pieces, b""])
         assert ended
-        exchange = answer.end()
+        exchange = builder.finish()
     except ExchangeError as error:
-        exchange = answer.failed(error)
+        exchange = builder.fail(error)
     # What had come of a body that fails depends on the pieces, and so does h11's word for some failures.
     body = exchange.body if exchange.failure is None else None
     return exchange.status, exchange.headers, body, exchange.failure is None
 
 
 def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> None:
-    """A connection is used again after a whole answer, and not while one is under way."""
-    talk = ClientProtocol("relay.test")
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    """A connection is used again after a whole builder, and not while one is under way."""
+    protocol = ClientProtocol("relay.test")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     for _ in range(2):
-        talk.ask("GET", "/", (), b"")
-        assert not talk.hear(HEAD + b"Content-Length: 2\r\n\r\n{", answer)
-        assert not talk.renew()
-        assert talk.hear(b"}", answer)
-        assert talk.renew()
+        protocol.request_bytes("GET", "/", (), b"")
+        assert not protocol.receive(HEAD + b"Content-Length: 2\r\n\r\n{", builder)
+        assert not protocol.start_next()
+        assert protocol.receive(b"}", builder)
+        assert protocol.start_next()
 
 
 def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
     """However much comes at once, no more memory is taken than the bound asks for."""
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
-    answer.begin(200, (("Content-Encoding", "gzip"),))
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    builder.begin(200, (("Content-Encoding", "gzip"),))
     bomb = _bomb(8 * LARGEST_BODY)
     tracemalloc.start()
     try:
         with pytest.raises(ExchangeError, match="larger"):
-            answer.take(bomb)
+            builder.add(bomb)
         assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_BODY
     finally:
         tracemalloc.stop()
@@ -1349,12 +1349,12 @@ def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
 
 def test_what_comes_after_the_deadline_is_not_taken() -> None:
     """Bytes that were read in time, but are many small pieces, are not worked through for ever."""
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
-    answer.begin(200, ())
-    answer.take(b"{")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
+    builder.begin(200, ())
+    builder.add(b"{")
     time.sleep(0.02)
-    with pytest.raises(ExchangeError, match="no complete answer"):
-        answer.take(b"}")
+    with pytest.raises(ExchangeError, match="no complete response"):
+        builder.add(b"}")
 
 
 # Streams

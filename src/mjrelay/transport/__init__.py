@@ -1,4 +1,4 @@
-"""Sockets: sends a request to a relay and returns the exchange, or streams a file. It reads no documents."""
+"""Send a request to a relay and return the exchange, or stream a file. Bodies are not parsed here."""
 
 from __future__ import annotations
 
