@@ -246,8 +246,8 @@ def test_a_name_that_makes_no_package_is_refused(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("scheme", "security", "message"),
     [
-        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one is of a kind that no relay uses"),
-        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one is of a kind that no relay uses"),
+        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one has an unsupported type"),
+        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one has an unsupported type"),
         ({"type": "http", "scheme": "bearer"}, [{"one": [], "two": []}], "one and two"),
         ({"type": "http", "scheme": "bearer"}, [{"two": []}], "names two"),
     ],

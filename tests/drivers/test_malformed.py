@@ -17,8 +17,8 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 WHOLE = HEAD + LENGTH + b"\r\n{}"
 
 ENDED = "the connection ended before the body did"
-NO_FIELD = "the header holds a line that is no field"
-NO_NUMBER = "Content-Length is not one number"
+NO_FIELD = "the header contains a line that is not a field"
+NO_NUMBER = "Content-Length is not a single number"
 
 ACCEPTED = {
     "well-formed": WHOLE,
@@ -49,7 +49,7 @@ BROKEN: dict[str, tuple[bytes, int | None, bytes, str]] = {
         b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + WHOLE,
         None,
         b"",
-        "HTTPException: more than 20 interim answers came",
+        "HTTPException: more than 20 interim responses",
     ),
     "large head": (
         HEAD + b"X-A: " + b"a" * 70_000 + b"\r\n" + LENGTH + b"\r\n{}",
@@ -74,7 +74,7 @@ BROKEN: dict[str, tuple[bytes, int | None, bytes, str]] = {
         b"{}",
         "the connection ended 7 bytes before the body did",
     ),
-    "no bytes": (b"", None, b"", "the connection ended before an answer came"),
+    "no bytes": (b"", None, b"", "the connection ended before a response arrived"),
 }
 """Responses that cannot be read to their end: status, body and failure of the exchange."""
 

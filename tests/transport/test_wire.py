@@ -84,8 +84,12 @@ class Kind:
             return running.run(main)
 
 
-WIRES = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in (False, True)]
-WIRES.append(Kind(asynchronous=True, uvloop=True))
+KINDS = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in (False, True)]
+
+with_uvloop = pytest.mark.parametrize(
+    "kind", [*KINDS, Kind(asynchronous=True, uvloop=True)], indirect=True, ids=str
+)
+"""For tests of what depends on the event loop: connections, timeouts, TLS and errors of the system."""
 
 
 class Line:
@@ -139,9 +143,9 @@ class Line:
             self._runner.close()
 
 
-@pytest.fixture(params=WIRES, ids=str)
+@pytest.fixture(params=KINDS, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each wire in turn."""
+    """Each transport in turn."""
     chosen: Kind = request.param
     if chosen.fast:
         pytest.importorskip("pyreqwest")
@@ -297,6 +301,7 @@ def test_importing_the_wire_imports_no_client() -> None:
     assert done.stdout.split("\n")[:2] == ["[]", "[]"]
 
 
+@with_uvloop
 def test_an_exchange_says_what_was_sent_and_what_came(line: Callable[..., Line]) -> None:
     """The server gets the key; the exchange has the placeholder, the answer as sent, and how long it took."""
     sent = answer(b'{"a": 1}', b"Content-Type: application/json", b"Set-Cookie: a", b"set-COOKIE: b\xe9")
@@ -363,6 +368,7 @@ def test_connections_are_used_again(line: Callable[..., Line]) -> None:
     assert peer.connections == 1
 
 
+@with_uvloop
 @pytest.mark.parametrize("last", [b"Connection: close", b"X: 1"])
 def test_a_connection_that_the_server_closes_is_not_used_again(
     line: Callable[..., Line], last: bytes
@@ -384,6 +390,7 @@ def _deaf(peer: Peer, client: socket.socket, number: int) -> None:
         client.sendall(answer())
 
 
+@with_uvloop
 def test_a_dead_connection_is_replaced_once_for_a_get(line: Callable[..., Line]) -> None:
     """A GET that found its kept connection dead is sent again on a new one; nobody notices."""
     with Peer(_deaf) as peer:
@@ -402,6 +409,7 @@ def test_a_dead_connection_is_not_replaced_for_a_post(line: Callable[..., Line])
     assert (peer.connections, len(peer.requests)) == (1, 2)
 
 
+@with_uvloop
 def test_a_new_connection_that_dies_is_not_replaced(line: Callable[..., Line]) -> None:
     """Only a kept connection is replaced; a server that hangs up on a new one is told about."""
     with Peer(lambda peer, client, _: peer.heard(client)) as peer:
@@ -411,6 +419,7 @@ def test_a_new_connection_that_dies_is_not_replaced(line: Callable[..., Line]) -
     assert (peer.connections, len(peer.requests)) == (1, 1)
 
 
+@with_uvloop
 @pytest.mark.parametrize("how", ["end", "reset"])
 def test_a_server_that_hangs_up_at_once(line: Callable[..., Line], how: str) -> None:
     """A connection that ends before the request is out is a failure at once, not at the deadline."""
@@ -506,6 +515,7 @@ def test_the_deadline_bounds_the_whole_exchange(
     assert 0.35 < exchange.elapsed < 5
 
 
+@with_uvloop
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_deadline_bounds_connecting(line: Callable[..., Line], scheme: str) -> None:
     """A host that takes no connection, or never speaks TLS, is given up in time as well."""
@@ -536,6 +546,7 @@ def test_a_tiny_timeout_is_a_failure(line: Callable[..., Line], timeout: float) 
         assert to.send().failure is None
 
 
+@with_uvloop
 def test_nobody_listens(line: Callable[..., Line]) -> None:
     """A closed port, and a name that is none, are failures that name the host."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
@@ -667,6 +678,7 @@ def test_a_large_body_within_the_bound_is_whole(line: Callable[..., Line]) -> No
         assert line(peer.origin).send(timeout=30).body == bytes(LARGEST_BODY)
 
 
+@with_uvloop
 def test_many_at_once(line: Callable[..., Line]) -> None:
     """2,000 requests, 100 at once, all succeed over no more than 100 connections."""
     with Peer(always(answer(b'{"id": "1"}'))) as peer:
@@ -675,6 +687,7 @@ def test_many_at_once(line: Callable[..., Line]) -> None:
     assert (len(peer.requests), peer.connections <= 100) == (2000, True)
 
 
+@with_uvloop
 def test_connections_are_bounded(line: Callable[..., Line]) -> None:
     """No more connections than allowed are used at a time; the others wait, within their own deadline."""
 
@@ -692,6 +705,7 @@ def test_connections_are_bounded(line: Callable[..., Line]) -> None:
     assert peer.connections <= 2 + len(late)
 
 
+@with_uvloop
 def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
     """After CancelledError at any moment the wire works on, with all its slots."""
     if not kind.asynchronous:
@@ -721,6 +735,7 @@ def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
         kind.run(main(peer.origin))
 
 
+@with_uvloop
 def test_an_interrupt_costs_its_connection_alone(kind: Kind, request: pytest.FixtureRequest) -> None:
     """KeyboardInterrupt comes out of `send` at once, and the wire, with one slot, works on."""
     if kind.asynchronous or kind.fast:
@@ -766,6 +781,7 @@ def test_a_closed_wire_says_so(reached: Callable[..., Line], way: str) -> None:
     assert len(peer.requests) == 1
 
 
+@with_uvloop
 def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None:
     """Closing the wire from another thread lets the request that is under way end as it ends."""
 
@@ -798,6 +814,7 @@ def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a loop was closed around a connection
+@with_uvloop
 @pytest.mark.parametrize("proxied", [False, True])
 def test_a_loop_after_another(kind: Kind, proxied: bool) -> None:
     """Connections of an event loop that is gone are not used by the next one."""
@@ -813,6 +830,7 @@ def test_a_loop_after_another(kind: Kind, proxied: bool) -> None:
         gc.collect()
 
 
+@with_uvloop
 def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
     """Where requests must wait for each other, a wire serves one event loop after another all the same."""
     if not kind.asynchronous:
@@ -830,6 +848,7 @@ def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
             assert [one.failure for one in kind.run(main(wire, last))] == [None] * 4
 
 
+@with_uvloop
 def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> None:
     """A wire that goes from a living event loop to another one closes the connection where it belongs."""
     if not kind.asynchronous or kind.fast:
@@ -844,6 +863,7 @@ def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> Non
     assert peer.connections == 3
 
 
+@with_uvloop
 @pytest.mark.parametrize("answers", [True, False])
 def test_names_are_looked_up_beside_the_loops_own_threads(
     kind: Kind, monkeypatch: pytest.MonkeyPatch, answers: bool
@@ -880,6 +900,7 @@ def test_names_are_looked_up_beside_the_loops_own_threads(
     assert took < 5
 
 
+@with_uvloop
 def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
     """A traceback with local variables, of an exchange that was broken off, holds no key."""
     if kind.fast:
@@ -930,6 +951,7 @@ def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
     assert KEY not in str([one.locals for one in ours])
 
 
+@with_uvloop
 def test_ipv6(line: Callable[..., Line]) -> None:
     """A host may be an IPv6 address, and is named as such in the Host field."""
     try:
@@ -941,6 +963,7 @@ def test_ipv6(line: Callable[..., Line]) -> None:
     assert f"host: [::1]:{peer.port}".encode() in peer.requests[0].lower()
 
 
+@with_uvloop
 def test_a_second_address_is_tried(line: Callable[..., Line]) -> None:
     """Where localhost has two addresses and one of them refuses, the other is used."""
     with Peer(always(answer())) as peer:
@@ -950,6 +973,7 @@ def test_a_second_address_is_tried(line: Callable[..., Line]) -> None:
 # TLS
 
 
+@with_uvloop
 def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate is trusted by path, by environment or not at all; the name counts, too."""
     with Peer(always(answer()), tls=certificates.context) as peer:
@@ -968,6 +992,7 @@ def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch:
         assert line(origin).send().failure is None
 
 
+@with_uvloop
 def test_a_slow_handshake_has_the_whole_time(
     line: Callable[..., Line], kind: Kind, monkeypatch: pytest.MonkeyPatch, certificates: Certificates
 ) -> None:

@@ -1,5 +1,5 @@
 """
-What every other package may use: the base errors, the clock, locations in documents, text for people.
+Errors, the clock, files, locks, patterns, locations and text, for all other packages.
 
 It imports no other package of mjrelay.
 """
