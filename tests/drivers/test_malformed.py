@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 
+from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.drivers.probe import Probe
-from mjrelay_conformance.judging import CHECKS, Kind, Observation, Outcome, judge_observation, schema_of
+from mjrelay_conformance.judging import Kind, Observation, Outcome, judge_observation, schema_of
 
 from mjrelay.contract import load_contract, relay_names
 from mjrelay.http import Exchange, Redactor, Request

@@ -67,7 +67,7 @@ def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waite
         assert clock.now() - started == pytest.approx(waited, abs=0.5)
         assert not pace.learn(observed(Kind.KNOWN, 429, *headers))
     assert not pace.wait()
-    assert "so many requests" in (pace.stopped or "")
+    assert "limits the rate of requests" in (pace.stopped or "")
 
 
 @pytest.mark.parametrize("status", [503, 520, 527, 530])
