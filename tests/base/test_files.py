@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mjrelay.base import SettingError, read_file
+from mjrelay.base import SettingError, lock_file, read_file
 from mjrelay.cli import options
 from mjrelay.contract import read_key
 
@@ -54,3 +54,13 @@ def test_devices_without_end(tmp_path: Path) -> None:
         options.collect_ids([], str(device))
     with pytest.raises(OSError, match="a device or a socket, not a regular file"):
         read_file(device, 1024)
+
+
+def test_a_locked_file_is_locked_once(tmp_path: Path) -> None:
+    """A second lock on an open file fails until the first one is closed."""
+    path = tmp_path / "file"
+    with path.open("wb") as first, path.open("rb") as second:
+        assert lock_file(first)
+        assert lock_file(second) is (os.name == "nt")
+        first.close()
+        assert lock_file(second.fileno())

@@ -145,7 +145,7 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["conform", "zhongzuan"], "did you mean zhongzhuan?"),
         (["fetch", "xyzzy", "1"], f"known are {', '.join(relay_names())}"),
         (["conform", "apiai", "--base-url", "example.org"], "write https://host"),
-        (["conform", "apiai", "--base-url", "https://u:p@example.org"], "holds no credentials"),
+        (["conform", "apiai", "--base-url", "https://u:p@example.org"], "must not contain credentials"),
         (["conform", "--base-url", "http://127.0.0.1:1"], "needs the name of the relay"),
         (["conform", "apiai", "--task", "1"], "say where it is with --base-url"),
         (["conform", "apiai", "--base-url", "http://127.0.0.1:1", "--task", "1=done"], "'done' is no state"),

@@ -297,7 +297,7 @@ def test_what_was_compressed_twice_is_given_up() -> None:
     with (
         Server(app) as base_url,
         Relay("apiai", KEY, base_url=base_url) as relay,
-        pytest.raises(TransportError, match="only gzip was asked for"),
+        pytest.raises(TransportError, match="only gzip was requested"),
     ):
         relay.fetch("1")
 

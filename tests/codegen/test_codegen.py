@@ -239,8 +239,8 @@ def test_an_invalid_relay_name_is_an_error(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("scheme", "security", "message"),
     [
-        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one is of a kind that no relay uses"),
-        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one is of a kind that no relay uses"),
+        ({"type": "http", "scheme": "basic"}, [{"one": []}], "one has an unsupported type"),
+        ({"type": "oauth2", "flows": {}}, [{"one": []}], "one has an unsupported type"),
         ({"type": "http", "scheme": "bearer"}, [{"one": [], "two": []}], "one and two"),
         ({"type": "http", "scheme": "bearer"}, [{"two": []}], "securitySchemes has no two"),
     ],

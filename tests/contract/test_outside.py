@@ -387,7 +387,7 @@ MISTAKES = {
     "ask": ("ask: $request.query.jobId", "ask: jobId", "not an OpenAPI runtime expression", "        ask:"),
     "hole": ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
     "batch": ("operation: listJobs,", "operation: list,", "no operation has the operationId list", "batch:"),
-    "scheme": ("{type: apiKey,", "{type: magic,", "of a kind that no relay uses", "studio: {type"),
+    "scheme": ("{type: apiKey,", "{type: magic,", "has an unsupported type", "studio: {type"),
     "security": (
         "tags: [job]\n      security: [{studio: []}]\n      parameters",
         "tags: [job]\n      security: [{other: []}]\n      parameters",

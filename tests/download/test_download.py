@@ -215,7 +215,7 @@ def test_another_call_goes_on_with_a_link_signed_anew(site: Site, tmp_path: Path
     """What one call left is found by the next, though the signature in the link has changed."""
     url = site.has("/a", ranged(cut=5000), ranged())
     caught = faults(site.downloader(retries=0), [url + "?sig=old"], tmp_path)
-    assert "what has come is kept" in caught.faults[0].message
+    assert "the partial file is resumed" in caught.faults[0].message
     assert all("old" not in left.read_text("latin-1") for left in tmp_path.iterdir())
     (path,) = site.downloader().download("1", [url + "?sig=new"], tmp_path)
     assert path.read_bytes() == BODY
@@ -323,12 +323,12 @@ def test_three_redirects_are_followed_and_no_more(site: Site, tmp_path: Path) ->
         ("http://user:hunter2@127.0.0.1/", "user name or password"),
         ("http://[", "Invalid IPv6"),
         ("http://127.0.0.1:65536/", "Port out of range"),
-        ("http://%20/nowhere", "no host"),
-        ("http://a..b/", "a host that there cannot be"),
+        ("http://%20/nowhere", "no valid host"),
+        ("http://a..b/", "the host name of the URL is not valid"),
         ("http://10.0.0.7/a", "10.0.0.7 is a private address"),
         ("http://0x7f.1:1/a", "0x7f.1 is at 127.0.0.1, a private address"),
         ("http://[::ffff:169.254.169.254]/a", "a private address"),
-        ("http://LocalHost.:1/a", "operator never set the address"),
+        ("http://LocalHost.:1/a", "operator has probably not configured"),
     ],
 )
 def test_a_link_leads_nowhere_else_by_itself_or_by_a_redirect(
@@ -338,7 +338,7 @@ def test_a_link_leads_nowhere_else_by_itself_or_by_a_redirect(
     assert said in fault(site.downloader(), target, tmp_path)
     url = site.has("/a", status(302, Location=target))
     message = fault(site.downloader(), url, tmp_path)
-    assert message.startswith(f"{url}: it redirects to ")
+    assert message.startswith(f"{url}: redirected to ")
     assert said in message
     assert "hunter2" not in message
     assert (len(site.asked), site.clock.slept) == (1, [])
@@ -355,7 +355,7 @@ def test_a_redirect_never_leaves_tls(site: Site, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(_stream, "stream_url", secure)
     message = fault(site.downloader(), "https://cdn.example/a", tmp_path)
-    assert "https to http is not followed" in message
+    assert "https to http are not followed" in message
     assert asked == ["https://cdn.example/a"]
 
 
@@ -365,7 +365,7 @@ def test_only_the_relay_itself_may_be_private(site: Site, tmp_path: Path) -> Non
         url = other.has("/a", plain())
         message = fault(site.downloader(), url, tmp_path)
         assert "127.0.0.1 is a private address" in message
-        assert "never set the address" in message
+        assert "has probably not configured" in message
         assert "allow_private=True" in message
         assert other.asked == []
         assert site.downloader(allow_private=True).download("1", [url], tmp_path)
@@ -443,8 +443,8 @@ def test_a_link_that_expired_says_when(site: Site, tmp_path: Path, query: str, c
     url = site.has("/a.png", status(code)) + f"?{query}"
     caught = faults(site.downloader(), [url], tmp_path).faults[0]
     assert caught.message == (
-        f"{site.url}/a.png: the link is signed and expired at 2024-11-04 05:59 UTC;"
-        " fetch the task again for a fresh one"
+        f"{site.url}/a.png: the signed URL expired at 2024-11-04 05:59 UTC;"
+        " fetch the task again for a new one"
     )
     assert len(site.asked) == 1
 
@@ -453,13 +453,13 @@ def test_a_link_that_expired_says_when(site: Site, tmp_path: Path, query: str, c
     ("code", "query", "said"),
     [
         (404, f"?ex={int(NOW) + 60:x}&is=1&hm=2", "signed until 2024-11-04 06:01 UTC; fetch the task again"),
-        (404, "?ex=zz&hm=2", "404: the file is gone"),
-        (410, "", "410: the file is gone"),
-        (403, "", "403: the file is not for everybody"),
-        (418, "", "answered 418; open the link"),
-        (204, "", "answered 204"),
-        (304, "", "answered 304"),
-        (206, "", "answered 206"),
+        (404, "?ex=zz&hm=2", "404: the file no longer exists"),
+        (410, "", "410: the file no longer exists"),
+        (403, "", "403: the file is not public"),
+        (418, "", "returned 418; open the URL"),
+        (204, "", "returned 204"),
+        (304, "", "returned 304"),
+        (206, "", "returned 206"),
     ],
 )
 def test_a_refusal_says_what_to_do(site: Site, tmp_path: Path, code: int, query: str, said: str) -> None:
@@ -478,15 +478,18 @@ def test_no_query_breaks_the_telling(fields: dict[str, str]) -> None:
     """Whatever stands in a signature, there is a text."""
     query = "&".join(f"{name}={value}" for name, value in fields.items())
     link = _link.MediaURL.of(f"http://example.com/a?{query}")
-    assert _download._refusal(403, link, NOW)
+    assert _download._error_message(403, link, NOW)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (plain(b"<!doctype html>", Content_Type="text/html; charset=utf-8"), "leads to a web page"),
-        (plain(b"{}", Content_Type="application/json"), "leads to 'application/json', to no image or video"),
-        (plain(b"x", Content_Encoding="gzip"), "comes compressed"),
+        (plain(b"<!doctype html>", Content_Type="text/html; charset=utf-8"), "the URL returns a web page"),
+        (
+            plain(b"{}", Content_Type="application/json"),
+            "returns 'application/json', not an image or a video",
+        ),
+        (plain(b"x", Content_Encoding="gzip"), "the file is compressed"),
         (plain(b"", ETag='"v"'), "is empty"),
         (plain(b"", Content_Length=""), "is empty"),
         (plain(b"x", Content_Length="2001"), "larger than 2000 bytes"),
@@ -549,7 +552,7 @@ def test_trouble_that_may_pass_is_borne(
     site.has("/a", status(code))
     caught = faults(site.downloader(), [url, url], tmp_path)
     assert caught.paths == [tmp_path / "1-1.png"]
-    assert f"answered {code}; try again later" in caught.faults[0].message
+    assert f"returned {code}; try again later" in caught.faults[0].message
 
 
 def test_a_trickle_and_a_stall_are_bounded(site: Site, tmp_path: Path) -> None:
@@ -570,7 +573,7 @@ def test_a_trickle_and_a_stall_are_bounded(site: Site, tmp_path: Path) -> None:
     caught = faults(site.downloader(longest=0.5, timeout=0.2), [slow, still], tmp_path)
     over.set()
     assert 0.4 < time.monotonic() - started < 3
-    assert "not whole after 0.5 seconds" in caught.faults[0].message
+    assert "not complete after 0.5 seconds" in caught.faults[0].message
     assert "try again later" in caught.faults[1].message
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["1-1.part", "1-1.part.json"]
@@ -593,7 +596,7 @@ def test_what_is_no_byte_of_the_file_does_not_keep_it_alive(site: Site, tmp_path
     over, told = threading.Event(), list[Download]()
     threading.Timer(5, over.set).start()
     started = time.monotonic()
-    with pytest.raises(DownloadFaults, match=r"not whole after 0\.3 seconds"):
+    with pytest.raises(DownloadFaults, match=r"not complete after 0\.3 seconds"):
         site.downloader(longest=0.3).download("1", [site.has("/a", chatter(over))], tmp_path, told.append)
     over.set()
     assert time.monotonic() - started < 3
@@ -682,15 +685,15 @@ def test_a_folder_that_cannot_be_is_said(site: Site, tmp_path: Path, name: str) 
     """A name that no system takes is a fault of its own, with what to do, and nothing is asked for."""
     caught = faults(site.downloader(), [site.has("/a", plain())], tmp_path / name)
     assert "the file cannot be written (" in caught.faults[0].message
-    assert caught.faults[0].message.endswith("see to its folder, or choose another")
+    assert caught.faults[0].message.endswith("check its folder, or choose another")
     assert site.asked == []
 
 
 @given(st.lists(st.text(min_size=0, max_size=120), max_size=8, unique=True))
 def test_names_are_safe_and_never_shared(ids: list[str]) -> None:
     """Any id makes a plain name of its own, also where letters' case does not count."""
-    ids += {_download._safe(one) + suffix for one in ids for suffix in ("", "-preview")} - set(ids)
-    names = [_download._safe(one) for one in ids]
+    ids += {_download._safe_name(one) + suffix for one in ids for suffix in ("", "-preview")} - set(ids)
+    names = [_download._safe_name(one) for one in ids]
     assert len({name.lower() + suffix for name in names for suffix in ("", "-preview")}) == 2 * len(ids)
     for name in names:
         assert name == PurePosixPath(name).name
@@ -768,7 +771,7 @@ def test_it_stops_when_told(site: Site, tmp_path: Path) -> None:
 
     urls = [site.has("/a", half, ranged()), site.has("/b", plain())]
     started = time.monotonic()
-    with pytest.raises(DownloadFaults, match="stopped before the file was whole") as caught:
+    with pytest.raises(DownloadFaults, match="stopped before the file was complete") as caught:
         site.downloader(concurrency=1).download("1", urls, tmp_path, listener, stop)
     assert time.monotonic() - started < 2
     assert (len(caught.value.faults), caught.value.paths) == (2, [])
@@ -838,11 +841,11 @@ def test_a_file_that_was_moved_away_is_not_written(tmp_path: Path) -> None:
     pytest.importorskip("fcntl", reason="files are not locked here")
     path = tmp_path / "1-1.part"
     with path.open("ab") as file:
-        assert _download_partial._alone(file, path)
+        assert _download_partial._is_only_writer(file, path)
         path.rename(tmp_path / "1-1.png")
-        assert not _download_partial._alone(file, path)
+        assert not _download_partial._is_only_writer(file, path)
         path.touch()
-        assert not _download_partial._alone(file, path)
+        assert not _download_partial._is_only_writer(file, path)
 
 
 @pytest.mark.parametrize("broken", ["write", "folder"])
@@ -868,12 +871,12 @@ def test_a_disk_that_fails_is_said_and_not_retried(
 def test_our_own_mistakes_are_not_the_servers(site: Site, tmp_path: Path) -> None:
     """Certificates that cannot be read are the caller's to mend, and said as such."""
     downloader = site.downloader(verify=str(tmp_path / "none.pem"))
-    with pytest.raises(SettingError, match="no certificates"):
+    with pytest.raises(SettingError, match="cannot read certificates"):
         downloader.download("1", [site.url.replace("http:", "https:")], tmp_path)
 
 
 def test_a_proxy_is_used_where_one_is_given(site: Site, tmp_path: Path) -> None:
-    """The request goes to the proxy, but a name of this very machine never does."""
+    """The request goes to the proxy, but a name of of this machine never does."""
     site.answers["http://cdn.example/a"] = [plain()]
     downloader = site.downloader(home="https://relay.example", proxy=site.url)
     (path,) = downloader.download("1", ["http://cdn.example/a"], tmp_path)

@@ -29,6 +29,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from sampled import SEVERAL
 
 from mjrelay import State
+from mjrelay.base import pointer_steps
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import Redactor
@@ -128,7 +129,7 @@ def test_every_clause_resolves(relay: str) -> None:
         if not pointer:
             assert re.fullmatch(r"RFC \d+ section [\d.]+", clause)
             continue
-        steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+        steps = pointer_steps(pointer)
         node: Any = load_contract(relay).document
         for step in steps:
             node = node[int(step)] if isinstance(node, list) else load_contract(relay).resolve(node)[step]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mjrelay_conformance.drivers.pace import PATIENCE, Pace
+from mjrelay_conformance.drivers.pace import LONGEST_WAIT, Pace
 from mjrelay_conformance.drivers.probe import LATE
 from mjrelay_conformance.judging.observation import Kind, Observation
 from mjrelay_conformance.judging.schema import schema_of
@@ -52,7 +52,7 @@ def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "waited"), [("7", 7), (str(int(PATIENCE) + 1), None), ("soon", None), (None, None)]
+    ("value", "waited"), [("7", 7), (str(int(LONGEST_WAIT) + 1), None), ("soon", None), (None, None)]
 )
 def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waited: int | None) -> None:
     """A 429 that says for how long is waited for, if that is not too long; any other is the end."""
@@ -67,7 +67,7 @@ def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waite
         assert clock.now() - started == pytest.approx(waited, abs=0.5)
         assert not pace.learn(observed(Kind.KNOWN, 429, *headers))
     assert not pace.wait()
-    assert "limits the rate" in (pace.stopped or "")
+    assert "limits the rate of requests" in (pace.stopped or "")
 
 
 @pytest.mark.parametrize("status", [503, 520, 527, 530])
@@ -93,8 +93,8 @@ def test_another_server_error_ends_nothing(status: int) -> None:
 @pytest.mark.parametrize(
     ("observations", "reason"),
     [
-        ([observed(Kind.KNOWN, None, failure="gone")] * 2, "no answer came in time"),
-        ([observed(Kind.KNOWN, 200, failure=LATE)] * 2, "no answer came in time"),
+        ([observed(Kind.KNOWN, None, failure="gone")] * 2, "no response in time"),
+        ([observed(Kind.KNOWN, 200, failure=LATE)] * 2, "no response in time"),
         ([observed(Kind.KNOWN, 401), observed(Kind.MISSING, 401)], "twice in a row"),
         ([observed(Kind.NO_CREDENTIAL, 401), observed(Kind.BAD_CREDENTIAL, 401)], None),
         ([observed(Kind.KNOWN, None), observed(Kind.KNOWN, 200), observed(Kind.KNOWN, None)], None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -17,6 +18,8 @@ from mjrelay.http.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from certificates import Certificates
 
     from mjrelay.http.exchange import Exchange
 
@@ -114,8 +117,8 @@ def test_a_body_goes_out_with_its_length(wire: Transport) -> None:
         (b"HTTP/1.1 200 OK\r\n\r\n{}", 200, b"{}", None),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", 302, b"", None),
         (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + ANSWER, 200, b"{}", None),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + ANSWER, None, b"", "interim answers"),
-        (b"", None, b"", "before an answer came"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + ANSWER, None, b"", "interim responses"),
+        (b"", None, b"", "before a response arrived"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", None, b"", "BadStatusLine"),
         (b"HTTP/1.1 abc\r\n\r\n", None, b"", "BadStatusLine"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200, None, b"", "got more than 100 headers"),
@@ -143,7 +146,7 @@ def test_a_body_that_stalls_is_bounded_in_time(wire: Transport) -> None:
 
     exchange = send(wire, stall, deadline=0.2)
     done.set()
-    assert exchange.failure == "the answer did not end in time"
+    assert exchange.failure == "the response did not end in time"
     assert (exchange.status, exchange.body) == (200, b"{")
     assert 0.2 <= exchange.elapsed < 5
 
@@ -162,7 +165,7 @@ def test_a_body_that_trickles_is_bounded_in_time(wire: Transport) -> None:
 
     exchange = send(wire, trickle, deadline=0.3)
     stop.set()
-    assert exchange.failure == "the answer did not end in time"
+    assert exchange.failure == "the response did not end in time"
 
 
 def test_a_body_without_end_is_bounded_in_size(wire: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +205,7 @@ def test_headers_that_trickle_are_bounded_in_time(wire: Transport) -> None:
 
     exchange = send(wire, trickle, deadline=0.3)
     stop.set()
-    assert exchange.failure == "the answer did not end in time"
+    assert exchange.failure == "the response did not end in time"
     assert exchange.elapsed < 5
 
 
@@ -218,8 +221,8 @@ def test_a_body_that_was_compressed_unasked_is_read(wire: Transport) -> None:
 @pytest.mark.parametrize(
     ("base_url", "failure"),
     [
-        ("http://127.0.0.1:1", "nothing listens at this host and port"),
-        ("http://relay.invalid", "the host's name cannot be resolved"),
+        ("http://127.0.0.1:1", "connection refused: no server at this host and port"),
+        ("http://relay.invalid", "the host name cannot be resolved"),
     ],
 )
 def test_who_is_not_there_is_told(base_url: str, failure: str) -> None:
@@ -234,3 +237,26 @@ def test_a_server_without_tls_is_told(wire: Transport) -> None:
     exchange = Probe(wire.url.replace("http", "https"), Redactor()).send(TASK)
     assert exchange.status is None
     assert "SSL" in (exchange.failure or "")
+
+
+def test_tls_trusts_the_certificates_of_the_environment(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``SSL_CERT_FILE`` decides which server certificates are accepted, as for the client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            for _ in range(2):
+                connection, _address = listener.accept()
+                with (
+                    contextlib.suppress(OSError),
+                    certificates.context.wrap_socket(connection, server_side=True) as secure,
+                ):
+                    _request(secure)
+                    secure.sendall(ANSWER)
+
+        threading.Thread(target=accept, daemon=True).start()
+        probe = Probe(f"https://localhost:{listener.getsockname()[1]}", Redactor(), deadline=5.0)
+        assert "CERTIFICATE_VERIFY_FAILED" in (probe.send(TASK).failure or "")
+        monkeypatch.setenv("SSL_CERT_FILE", certificates.authority)
+        assert probe.send(TASK).status == 200

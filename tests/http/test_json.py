@@ -189,7 +189,7 @@ def bodies(draw: st.DrawFn) -> bytes:
 @example(b"\xef\xbb\xbf{}")
 @example(b"\xef\xbb\xbf\xff")
 @example("{}".encode("utf-16"))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_any_bytes_are_read_alike(fastest: Callable[[bytes], Any], body: bytes) -> None:
     """Whatever comes, the value and its types, or else the reason, are alike with and without the extra."""
     assert outcome(fastest, body) == outcome(None, body)

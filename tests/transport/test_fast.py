@@ -159,7 +159,7 @@ def test_no_log_holds_the_key(
 def test_a_context_is_refused(make: Callable[..., object]) -> None:
     """An SSL context cannot be handed on, so it is not ignored either."""
     context = ssl.create_default_context()
-    with pytest.raises(SettingError, match="leave fast out"):
+    with pytest.raises(SettingError, match="use fast=False"):
         make(TransportConfig("https://relay.test", Redactor(), verify=context), fast=True)
 
 

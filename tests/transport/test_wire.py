@@ -84,8 +84,12 @@ class Kind:
             return running.run(main)
 
 
-WIRES = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in (False, True)]
-WIRES.append(Kind(asynchronous=True, uvloop=True))
+KINDS = [Kind(asynchronous, fast) for fast in (False, True) for asynchronous in (False, True)]
+
+with_uvloop = pytest.mark.parametrize(
+    "kind", [*KINDS, Kind(asynchronous=True, uvloop=True)], indirect=True, ids=str
+)
+"""For tests of what depends on the event loop: connections, timeouts, TLS and errors of the system."""
 
 
 class Line:
@@ -139,9 +143,9 @@ class Line:
             self._runner.close()
 
 
-@pytest.fixture(params=WIRES, ids=str)
+@pytest.fixture(params=KINDS, ids=str)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each wire in turn."""
+    """Each transport in turn."""
     chosen: Kind = request.param
     if chosen.fast:
         pytest.importorskip("pyreqwest")
@@ -297,6 +301,7 @@ def test_importing_the_wire_imports_no_client() -> None:
     assert done.stdout.split("\n")[:2] == ["[]", "[]"]
 
 
+@with_uvloop
 def test_an_exchange_says_what_was_sent_and_what_came(line: Callable[..., Line]) -> None:
     """The server gets the key; the exchange has the placeholder, the answer as sent, and how long it took."""
     sent = answer(b'{"a": 1}', b"Content-Type: application/json", b"Set-Cookie: a", b"set-COOKIE: b\xe9")
@@ -363,6 +368,7 @@ def test_connections_are_used_again(line: Callable[..., Line]) -> None:
     assert peer.connections == 1
 
 
+@with_uvloop
 @pytest.mark.parametrize("last", [b"Connection: close", b"X: 1"])
 def test_a_connection_that_the_server_closes_is_not_used_again(
     line: Callable[..., Line], last: bytes
@@ -384,6 +390,7 @@ def _deaf(peer: Peer, client: socket.socket, number: int) -> None:
         client.sendall(answer())
 
 
+@with_uvloop
 def test_a_dead_connection_is_replaced_once_for_a_get(line: Callable[..., Line]) -> None:
     """A GET that found its kept connection dead is sent again on a new one; nobody notices."""
     with Peer(_deaf) as peer:
@@ -402,6 +409,7 @@ def test_a_dead_connection_is_not_replaced_for_a_post(line: Callable[..., Line])
     assert (peer.connections, len(peer.requests)) == (1, 2)
 
 
+@with_uvloop
 def test_a_new_connection_that_dies_is_not_replaced(line: Callable[..., Line]) -> None:
     """Only a kept connection is replaced; a server that hangs up on a new one is told about."""
     with Peer(lambda peer, client, _: peer.heard(client)) as peer:
@@ -411,6 +419,7 @@ def test_a_new_connection_that_dies_is_not_replaced(line: Callable[..., Line]) -
     assert (peer.connections, len(peer.requests)) == (1, 1)
 
 
+@with_uvloop
 @pytest.mark.parametrize("how", ["end", "reset"])
 def test_a_server_that_hangs_up_at_once(line: Callable[..., Line], how: str) -> None:
     """A connection that ends before the request is out is a failure at once, not at the deadline."""
@@ -501,11 +510,12 @@ def test_the_deadline_bounds_the_whole_exchange(
         exchange = to.send(timeout=0.4)
         took = time.monotonic() - started
     assert 0.35 < took < 5
-    assert exchange.failure == "no complete answer within 0.4 seconds"
+    assert exchange.failure == "no complete response within 0.4 seconds"
     assert exchange.status in {status, None}
     assert 0.35 < exchange.elapsed < 5
 
 
+@with_uvloop
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_deadline_bounds_connecting(line: Callable[..., Line], scheme: str) -> None:
     """A host that takes no connection, or never speaks TLS, is given up in time as well."""
@@ -536,6 +546,7 @@ def test_a_tiny_timeout_is_a_failure(line: Callable[..., Line], timeout: float) 
         assert to.send().failure is None
 
 
+@with_uvloop
 def test_nobody_listens(line: Callable[..., Line]) -> None:
     """A closed port, and a name that is none, are failures that name the host."""
     with socket.create_server(("127.0.0.1", 0)) as gone:
@@ -667,6 +678,7 @@ def test_a_large_body_within_the_bound_is_whole(line: Callable[..., Line]) -> No
         assert line(peer.origin).send(timeout=30).body == bytes(LARGEST_BODY)
 
 
+@with_uvloop
 def test_many_at_once(line: Callable[..., Line]) -> None:
     """2,000 requests, 100 at once, all succeed over no more than 100 connections."""
     with Peer(always(answer(b'{"id": "1"}'))) as peer:
@@ -675,6 +687,7 @@ def test_many_at_once(line: Callable[..., Line]) -> None:
     assert (len(peer.requests), peer.connections <= 100) == (2000, True)
 
 
+@with_uvloop
 def test_connections_are_bounded(line: Callable[..., Line]) -> None:
     """No more connections than allowed are used at a time; the others wait, within their own deadline."""
 
@@ -688,10 +701,11 @@ def test_connections_are_bounded(line: Callable[..., Line]) -> None:
         assert {one.failure for one in to.many(8, 8)} == {None}
         late = [one for one in to.many(8, 8, timeout=0.12) if one.failure]
     assert late
-    assert {one.failure for one in late} == {"no complete answer within 0.12 seconds"}
+    assert {one.failure for one in late} == {"no complete response within 0.12 seconds"}
     assert peer.connections <= 2 + len(late)
 
 
+@with_uvloop
 def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
     """After CancelledError at any moment the wire works on, with all its slots."""
     if not kind.asynchronous:
@@ -721,6 +735,7 @@ def test_a_cancelled_request_costs_its_connection_alone(kind: Kind) -> None:
         kind.run(main(peer.origin))
 
 
+@with_uvloop
 def test_an_interrupt_costs_its_connection_alone(kind: Kind, request: pytest.FixtureRequest) -> None:
     """KeyboardInterrupt comes out of `send` at once, and the wire, with one slot, works on."""
     if kind.asynchronous or kind.fast:
@@ -761,11 +776,12 @@ def test_a_closed_wire_says_so(reached: Callable[..., Line], way: str) -> None:
         assert to.send().failure is None
         to.close()
         to.close()
-        with pytest.raises(SettingError, match="this relay was closed; make another one"):
+        with pytest.raises(SettingError, match="this relay is closed; create a new one"):
             to.send()
     assert len(peer.requests) == 1
 
 
+@with_uvloop
 def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None:
     """Closing the wire from another thread lets the request that is under way end as it ends."""
 
@@ -798,6 +814,7 @@ def test_an_exchange_under_way_outlives_close(line: Callable[..., Line]) -> None
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a loop was closed around a connection
+@with_uvloop
 @pytest.mark.parametrize("proxied", [False, True])
 def test_a_loop_after_another(kind: Kind, proxied: bool) -> None:
     """Connections of an event loop that is gone are not used by the next one."""
@@ -813,6 +830,7 @@ def test_a_loop_after_another(kind: Kind, proxied: bool) -> None:
         gc.collect()
 
 
+@with_uvloop
 def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
     """Where requests must wait for each other, a wire serves one event loop after another all the same."""
     if not kind.asynchronous:
@@ -830,6 +848,7 @@ def test_two_loops_that_wait_for_a_connection(kind: Kind) -> None:
             assert [one.failure for one in kind.run(main(wire, last))] == [None] * 4
 
 
+@with_uvloop
 def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> None:
     """A wire that goes from a living event loop to another one closes the connection where it belongs."""
     if not kind.asynchronous or kind.fast:
@@ -844,6 +863,7 @@ def test_a_connection_of_a_loop_that_still_runs_is_left_to_it(kind: Kind) -> Non
     assert peer.connections == 3
 
 
+@with_uvloop
 @pytest.mark.parametrize("answers", [True, False])
 def test_names_are_looked_up_beside_the_loops_own_threads(
     kind: Kind, monkeypatch: pytest.MonkeyPatch, answers: bool
@@ -880,6 +900,7 @@ def test_names_are_looked_up_beside_the_loops_own_threads(
     assert took < 5
 
 
+@with_uvloop
 def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
     """A traceback with local variables, of an exchange that was broken off, holds no key."""
     if kind.fast:
@@ -925,11 +946,12 @@ def test_no_frame_of_ours_shows_the_key(kind: Kind) -> None:
         time.sleep(0.05)
         shown = list(frames())
         thread.join()
-    ours = [one for one in shown if one.name == "carry"]
+    ours = [one for one in shown if one.name == "exchange"]
     assert ours
     assert KEY not in str([one.locals for one in ours])
 
 
+@with_uvloop
 def test_ipv6(line: Callable[..., Line]) -> None:
     """A host may be an IPv6 address, and is named as such in the Host field."""
     try:
@@ -941,6 +963,7 @@ def test_ipv6(line: Callable[..., Line]) -> None:
     assert f"host: [::1]:{peer.port}".encode() in peer.requests[0].lower()
 
 
+@with_uvloop
 def test_a_second_address_is_tried(line: Callable[..., Line]) -> None:
     """Where localhost has two addresses and one of them refuses, the other is used."""
     with Peer(always(answer())) as peer:
@@ -950,6 +973,7 @@ def test_a_second_address_is_tried(line: Callable[..., Line]) -> None:
 # TLS
 
 
+@with_uvloop
 def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate is trusted by path, by environment or not at all; the name counts, too."""
     with Peer(always(answer()), tls=certificates.context) as peer:
@@ -968,6 +992,7 @@ def test_tls(line: Callable[..., Line], certificates: Certificates, monkeypatch:
         assert line(origin).send().failure is None
 
 
+@with_uvloop
 def test_a_slow_handshake_has_the_whole_time(
     line: Callable[..., Line], kind: Kind, monkeypatch: pytest.MonkeyPatch, certificates: Certificates
 ) -> None:
@@ -1136,7 +1161,7 @@ def test_the_deadline_holds_through_a_proxy(line: Callable[..., Line]) -> None:
             started = time.monotonic()
             exchange = to.send(timeout=0.4)
             assert time.monotonic() - started < 5
-        assert exchange.failure == "no complete answer within 0.4 seconds"
+        assert exchange.failure == "no complete response within 0.4 seconds"
 
 
 # A client of the user's own
@@ -1170,11 +1195,11 @@ def test_a_client_is_used_as_it_is(line: Callable[..., Line], client: Callable[.
 
 
 def test_a_client_of_the_other_kind_is_refused(line: Callable[..., Line], kind: Kind) -> None:
-    """Threads want an `httpx.Client`, tasks an `httpx.AsyncClient`, and are told so when the wire is made."""
+    """A sync transport needs an `httpx.Client`, an async one an `httpx.AsyncClient`."""
     if kind.fast:
         pytest.skip("a client takes the place of the fast wire")
     other, wanted = (httpx.Client, "AsyncClient") if kind.asynchronous else (httpx.AsyncClient, "Client")
-    with pytest.raises(SettingError, match=rf"wants an httpx\.{wanted} here, not {other.__name__}"):
+    with pytest.raises(SettingError, match=rf"must be an httpx\.{wanted} here, not {other.__name__}"):
         line("http://relay.test", other(trust_env=False))
 
 
@@ -1204,7 +1229,7 @@ def test_an_exchange_that_was_given_up_leaves_no_thread(
 
     with Peer(serve) as peer:
         exchange = line(peer.origin, client()).send(timeout=0.2)
-        assert exchange.failure == "no complete answer within 0.2 seconds"
+        assert exchange.failure == "no complete response within 0.2 seconds"
         assert gone.wait(5)
 
 
@@ -1307,41 +1332,41 @@ def test_any_bytes_are_an_answer_or_a_failure_however_they_are_cut(
 
 
 def _told(pieces: list[bytes]) -> tuple[object, ...]:
-    talk = ClientProtocol("relay.test")
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
-    talk.ask("GET", "/", (), b"")
+    protocol = ClientProtocol("relay.test")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    protocol.request_bytes("GET", "/", (), b"")
     try:
-        ended = any(talk.hear(piece, answer) for piece in [*pieces, b""])
+        ended = any(protocol.receive(piece, builder) for piece in [*pieces, b""])
         assert ended
-        exchange = answer.end()
+        exchange = builder.finish()
     except ExchangeError as error:
-        exchange = answer.failed(error)
+        exchange = builder.fail(error)
     # What had come of a body that fails depends on the pieces, and so does h11's word for some failures.
     body = exchange.body if exchange.failure is None else None
     return exchange.status, exchange.headers, body, exchange.failure is None
 
 
 def test_the_engine_is_ready_for_the_next_request_only_when_both_are_done() -> None:
-    """A connection is used again after a whole answer, and not while one is under way."""
-    talk = ClientProtocol("relay.test")
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    """A connection is used again after a whole builder, and not while one is under way."""
+    protocol = ClientProtocol("relay.test")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
     for _ in range(2):
-        talk.ask("GET", "/", (), b"")
-        assert not talk.hear(HEAD + b"Content-Length: 2\r\n\r\n{", answer)
-        assert not talk.renew()
-        assert talk.hear(b"}", answer)
-        assert talk.renew()
+        protocol.request_bytes("GET", "/", (), b"")
+        assert not protocol.receive(HEAD + b"Content-Length: 2\r\n\r\n{", builder)
+        assert not protocol.start_next()
+        assert protocol.receive(b"}", builder)
+        assert protocol.start_next()
 
 
 def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
     """However much comes at once, no more memory is taken than the bound asks for."""
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
-    answer.begin(200, (("Content-Encoding", "gzip"),))
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 60.0)
+    builder.begin(200, (("Content-Encoding", "gzip"),))
     bomb = _bomb(8 * LARGEST_BODY)
     tracemalloc.start()
     try:
         with pytest.raises(ExchangeError, match="larger"):
-            answer.take(bomb)
+            builder.add(bomb)
         assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_BODY
     finally:
         tracemalloc.stop()
@@ -1349,12 +1374,12 @@ def test_a_bomb_is_not_unpacked_beyond_the_bound() -> None:
 
 def test_what_comes_after_the_deadline_is_not_taken() -> None:
     """Bytes that were read in time, but are many small pieces, are not worked through for ever."""
-    answer = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
-    answer.begin(200, ())
-    answer.take(b"{")
+    builder = ResponseBuilder(TransportConfig("http://relay.test", Redactor(KEY)), asking(), 0.01)
+    builder.begin(200, ())
+    builder.add(b"{")
     time.sleep(0.02)
-    with pytest.raises(ExchangeError, match="no complete answer"):
-        answer.take(b"}")
+    with pytest.raises(ExchangeError, match="no complete response"):
+        builder.add(b"}")
 
 
 # Streams

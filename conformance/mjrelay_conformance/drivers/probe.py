@@ -1,7 +1,8 @@
 """
-The suite's own HTTP, close to the wire: what was sent is what was asked for, and bytes stay bytes.
+Send requests and receive responses without changing either.
 
-A client library would decode, follow, retry and tidy up; a judge must not.
+The client's transports refuse responses that the suite has to judge, such as ``Transfer-Encoding: identity``
+or NUL in a header value. `http.client` accepts them, and `_Response` reports where it would guess.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import http.client
 import io
 import re
 import socket
-import ssl
 import threading
 import time
 from email.errors import MissingHeaderBodySeparatorDefect
@@ -22,28 +22,35 @@ from attrs import define, field
 
 from mjrelay.base import __version__
 from mjrelay.http import CompressionError, Exchange, TruncatedError, decompress, join_url
+from mjrelay.transport import ConnectError, HostPort, dial, tls_context
 from mjrelay_conformance.judging import OVERLONG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mjrelay.http import Headers, Redactor, Request
 
 
 LARGEST_BODY = 2 * 1024 * 1024
-"""Bytes of a body that are read; a relay's answer is a few kilobytes."""
-_ANNOUNCEMENTS = 20
-"""Interim answers that are read before the final one."""
-LATE = "the answer did not end in time"
+"""Maximum size of a response body in bytes; a task has a few kilobytes."""
+_INTERIM_RESPONSES = 20
+"""Maximum number of interim responses (1xx)."""
+LATE = "the response did not end in time"
 _LENGTH = re.compile(r"[0-9]+")
 
 
 @define
 class Probe:
     """
-    Sends requests to one relay, each on a connection of its own, and never a second time.
+    Send requests to one relay, each once and on a new connection. Redirects are not followed.
 
-    No redirect is followed. ``deadline`` bounds each exchange in seconds, headers or a body that trickle
-    included. Exchanges come back with the secrets taken out of URL and request headers; status, headers and
-    body are as they came.
+    Secrets are redacted from the URL and the request headers of an exchange, not from the response.
+
+    Attributes:
+        base_url: Base URL of the relay. The environment's proxy is not used.
+        redactor: Redacts secrets.
+        deadline: Seconds for each exchange in total.
+        sent: Number of requests sent.
     """
 
     base_url: str
@@ -52,7 +59,7 @@ class Probe:
     sent: int = 0
 
     def send(self, request: Request) -> Exchange:
-        """The exchange that a request leads to; trouble on the way is in it, not raised."""
+        """Send a request and return the exchange. Network errors are reported in its ``failure``."""
         url = urlsplit(join_url(self.base_url, request.target))
         target = url.path + (f"?{url.query}" if url.query else "")
         fields = fields_of(request, url.netloc.rpartition("@")[2])
@@ -78,45 +85,50 @@ class Probe:
         headers: Headers = ()
         body = b""
         late = threading.Event()
+        ends = time.monotonic() + self.deadline
+
+        def left() -> float:
+            seconds = ends - time.monotonic()
+            if seconds <= 0:
+                raise TimeoutError(LATE)
+            return seconds
+
         try:
-            with contextlib.closing(self._connect()) as connection:
-                timer = threading.Timer(self.deadline, _end, (connection.sock, late))
+            with contextlib.closing(self._connect(left)) as connection:
+                timer = threading.Timer(left(), _end, (connection.sock, late))
                 timer.daemon = True
                 timer.start()
                 try:
                     _put(connection, request, target, fields)
                     response = cast("_Response", connection.getresponse())
                     status, headers = response.status, tuple(response.getheaders())
-                    while not response.trouble and len(body) <= LARGEST_BODY:
+                    while not response.framing_error and len(body) <= LARGEST_BODY:
                         if not (piece := response.read1(65_536)):
                             break
                         body += piece
-                    failure = LATE if late.is_set() else response.trouble or _shortfall(response, body)
+                    failure = LATE if late.is_set() else response.framing_error or _shortfall(response, body)
                     response.close()
                 finally:
                     timer.cancel()
             if failure is None:
                 body, failure = inflated(headers, body)
+        except ConnectError as error:
+            failure = _reason(error.__cause__ or error)
         except (OSError, UnicodeError, http.client.HTTPException) as error:
             failure = LATE if late.is_set() else _reason(error)
         return status, headers, body, failure
 
-    def _connect(self) -> http.client.HTTPConnection:
-        url = urlsplit(self.base_url)
-        host, port = url.hostname or "", url.port
-        connection: http.client.HTTPConnection
-        if url.scheme == "https":
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(host, port, timeout=self.deadline, context=context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self.deadline)
+    def _connect(self, left: Callable[[], float]) -> http.client.HTTPConnection:
+        place = HostPort.of(self.base_url)
+        connection = http.client.HTTPConnection(place.host, place.port)
         connection.response_class = _Response
-        connection.connect()
+        connection.sock = dial(place, tls_context(True) if place.tls else None, left)
+        connection.sock.settimeout(self.deadline)
         return connection
 
 
 def fields_of(request: Request, host: str) -> Headers:
-    """The header fields that go out: a request's own, and before them those that it does not say itself."""
+    """Return the header fields to send: the default ones that the request does not set, and its own."""
     said = {name.lower() for name, _ in request.headers}
     usual = (
         ("Host", host),
@@ -128,24 +140,25 @@ def fields_of(request: Request, host: str) -> Headers:
 
 
 class _Lines(io.BufferedReader):
-    """What a connection sends, and the line of it that was read last."""
+    """A buffered reader that keeps the last line."""
 
     last = b""
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """The next line."""
+        """Return the next line."""
         self.last = super().readline(size)
         return self.last
 
 
 class _Response(http.client.HTTPResponse):
     """
-    An answer, after those that only announce it (RFC 9110, section 15.2) and that are none themselves.
+    The final response, after interim ones (RFC 9110, section 15.2).
 
-    ``trouble`` says why nobody can tell where its header or its body ends: `http.client` would guess.
+    Attributes:
+        framing_error: Why the end of the header or the body is uncertain, or None. `http.client` would guess.
     """
 
-    trouble: str | None = None
+    framing_error: str | None = None
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -153,25 +166,25 @@ class _Response(http.client.HTTPResponse):
         self.fp = _Lines(sock.makefile("rb", buffering=0))
 
     def begin(self) -> None:
-        """Read the status and the header."""
+        """Read status and header."""
         lines = cast("_Lines", self.fp)
         super().begin()
         said = ",".join(self.headers.get_all("content-length", ()))
         lengths = {length.strip() for length in said.split(",")} if said else set()
         if lines.last not in {b"\r\n", b"\n"}:
-            self.trouble = "the connection ended before the header did"
+            self.framing_error = "the connection ended before the header did"
         elif any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.headers.defects):
-            self.trouble = "the header holds a line that is no field"
+            self.framing_error = "the header contains a line that is not a field"
         elif not self.chunked and (len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths))):
-            self.trouble = "Content-Length is not one number"
+            self.framing_error = "Content-Length is not a single number"
 
     def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(_ANNOUNCEMENTS):
-            version, status, reason = super()._read_status()  # type: ignore[misc]  # no public name reads it
+        for _ in range(_INTERIM_RESPONSES):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # there is no public method
             if not 101 < status < 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
-        raise http.client.HTTPException(f"more than {_ANNOUNCEMENTS} interim answers came")
+        raise http.client.HTTPException(f"more than {_INTERIM_RESPONSES} interim responses")
 
 
 def _put(connection: http.client.HTTPConnection, request: Request, target: str, fields: Headers) -> None:
@@ -184,22 +197,22 @@ def _put(connection: http.client.HTTPConnection, request: Request, target: str, 
 
 
 def _end(connection: socket.socket, late: threading.Event) -> None:
-    """End an exchange from outside: whoever waits for a byte of it is woken."""
+    """Shut the connection down, which ends a blocked read in another thread."""
     late.set()
     with contextlib.suppress(OSError):
-        # The plain socket's, for that of TLS would take its state away beneath the reader.
+        # Not `SSLSocket.shutdown`, which drops the TLS state while the other thread reads.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def inflated(headers: Headers, body: bytes) -> tuple[bytes, str | None]:
-    """A body that a relay compressed though nobody asked, as far as it may be large, and what failed."""
+    """Return a body decompressed if it is gzip, which was not requested, and the failure or None."""
     codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
     if not body or codings not in (["gzip"], ["x-gzip"]):
         return body, None
     try:
         plain = decompress(body, LARGEST_BODY)
     except TruncatedError as error:
-        return error.data, "the compressed body breaks off"
+        return error.data, "the compressed body is truncated"
     except CompressionError:
         return body, "the body is not compressed as its Content-Encoding says"
     return plain[:LARGEST_BODY], _excess(plain)
@@ -216,17 +229,17 @@ def _excess(body: bytes) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     match error:
         case TimeoutError():
             return LATE
         case http.client.IncompleteRead():
             return "the connection ended before the body did"
         case ConnectionRefusedError():
-            return "nothing listens at this host and port"
+            return "connection refused: no server at this host and port"
         case socket.gaierror():
-            return "the host's name cannot be resolved"
+            return "the host name cannot be resolved"
         case http.client.RemoteDisconnected():
-            return "the connection ended before an answer came"
+            return "the connection ended before a response arrived"
         case _:
             return f"{type(error).__name__}: {error}"

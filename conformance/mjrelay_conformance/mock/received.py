@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import frozen
 
-from mjrelay.base import Pattern
+from mjrelay.base import Pattern, pointer_steps
 from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ class ReceivedRequest:
             node = parse_json(self.body)
         except NotJSONError:
             return _BROKEN
-        for step in pointer.split("/")[1:]:
+        for name in pointer_steps(pointer):
             if not isinstance(node, dict):
                 return _BROKEN
-            node = node.get(step.replace("~1", "/").replace("~0", "~"))
+            node = node.get(name)
             if node is None:
                 return None
         return node

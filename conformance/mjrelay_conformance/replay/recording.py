@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay.base import Pattern, open_file
+from mjrelay.base import Pattern, open_file, pointer_steps
 from mjrelay.http import NotJSONError, Redactor, join_url, parse_json
 from mjrelay.semantics import parse_expression
 from mjrelay_conformance.checks import SHORTEST
@@ -278,10 +278,10 @@ def _in_body(body: bytes, pointer: str) -> tuple[str, ...]:
         node = parse_json(body)
     except NotJSONError:
         return ()
-    for step in pointer.split("/")[1:]:
+    for name in pointer_steps(pointer):
         if not isinstance(node, dict):
             return ()
-        node = node.get(step.replace("~1", "/").replace("~0", "~"))
+        node = node.get(name)
     values = node if isinstance(node, list) else [node]
     return tuple(
         str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)

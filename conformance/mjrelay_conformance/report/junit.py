@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from mjrelay.base import replace_unprintable
 from mjrelay_conformance.report.document import CUT_SHORT, RunReport, family, proven, skip_reason
-from mjrelay_conformance.report.text import one_line, printable
+from mjrelay_conformance.report.text import one_line
 
 if TYPE_CHECKING:
     from mjrelay_conformance.report.document import BaselineEntry, RelayReport, ReportFinding
@@ -83,7 +84,7 @@ def _check(
     elif gone is not None:
         text = f"accepted since {gone.date} ({gone.reason}), but it passes; remove the line from the baseline"
         failure = ET.SubElement(case, "failure", message=one_line(text, _MESSAGE), type="baseline")
-        failure.text = printable(text)
+        failure.text = replace_unprintable(text, keep_lines=True)
     elif not proven(rows):
         ET.SubElement(case, "skipped", message=one_line(skip_reason(rows), _MESSAGE))
     if others:
@@ -108,7 +109,7 @@ def _text(finding: ReportFinding) -> str:
         f"exchanges: {', '.join(str(one.number) for one in finding.exchanges)}" if exchange else "",
         exchange and f"reproduce: {exchange.curl}",
     ]
-    return printable("\n".join(line for line in lines if line))
+    return replace_unprintable("\n".join(line for line in lines if line), keep_lines=True)
 
 
 def _error(suite: ET.Element, name: str, message: str) -> None:

@@ -6,8 +6,9 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.base import replace_unprintable
 from mjrelay_conformance.report.document import CUT_SHORT, INCOMPLETE, LEVELS, RunReport
-from mjrelay_conformance.report.text import one_line, printable
+from mjrelay_conformance.report.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,7 +131,7 @@ def _notes(relay: RelayReport) -> list[str]:
 
 
 def _fenced(text: str) -> str:
-    text = printable(text)[: 4 * _VALUE]
+    text = replace_unprintable(text, keep_lines=True)[: 4 * _VALUE]
     fence = "`" * max(3, _backticks(text) + 1)
     return f"{fence}sh\n{text}\n{fence}\n"
 

@@ -1,5 +1,5 @@
 """
-What every other package may use: the base errors, the clock, locations in documents, text for people.
+Errors, the clock, files, locks, patterns, locations and text, for all other packages.
 
 It imports no other package of mjrelay.
 """
@@ -15,9 +15,9 @@ from mjrelay.base.errors import (
     SettingError,
     UnknownRelayError,
 )
-from mjrelay.base.files import open_file, read_file
+from mjrelay.base.files import lock_file, open_file, read_file
 from mjrelay.base.fork import close_after_fork, renew_after_fork
-from mjrelay.base.location import Location, json_pointer
+from mjrelay.base.location import Location, json_pointer, pointer_steps
 from mjrelay.base.patterns import Pattern, PatternError, check_pattern, time_limit
 from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
@@ -40,8 +40,10 @@ __all__ = [
     "close_after_fork",
     "did_you_mean",
     "json_pointer",
+    "lock_file",
     "nearest_names",
     "open_file",
+    "pointer_steps",
     "read_file",
     "renew_after_fork",
     "replace_unprintable",

@@ -1,4 +1,4 @@
-"""A cached property without the lock that Python 3.11 puts around every one of them."""
+"""A cached property without the lock of Python 3.11."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class cached_property(functools.cached_property[T]):  # noqa: N801 - named as the one that it replaces
+class cached_property(functools.cached_property[T]):  # noqa: N801 - the name of the one it replaces
     """
     `functools.cached_property` as it is from Python 3.12 on: two threads may both compute the value.
 

@@ -1,4 +1,4 @@
-"""The time, and the passing of it, where a test can put another."""
+"""Time and sleep, replaceable in tests."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import time
 
 
 class Clock:
-    """The machine's own time."""
+    """The system clock."""
 
     def now(self) -> float:
-        """Seconds that only ever grow, from an arbitrary moment."""
+        """Return monotonic time in seconds."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Unix time in seconds."""
+        """Return Unix time in seconds."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         time.sleep(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Let time pass without blocking."""
+        """Sleep without blocking the event loop."""
         await asyncio.sleep(seconds)

@@ -1,8 +1,4 @@
-"""
-What can go wrong, one class for each thing a caller would handle differently.
-
-Every message says what happened and what to do next.
-"""
+"""The base errors: one class for each case that a caller handles differently."""
 
 from __future__ import annotations
 
@@ -15,18 +11,20 @@ if TYPE_CHECKING:
 
 
 class MjrelayError(Exception):
-    """The base of everything this package raises on purpose."""
+    """Base class of all errors of this package."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is pickled as a call with its message alone, which these do not take.
+        # By default an exception is unpickled with its message alone, but these take other arguments.
         return _restored, (type(self), self.args), self.__dict__
 
 
 class ContractError(MjrelayError):
     """
-    A contract or an overlay cannot be used as it is written.
+    A contract or an overlay is not valid.
 
-    ``source`` names the document and ``line`` the place (from 1), where they are known.
+    Attributes:
+        source: The document, or None.
+        line: Line number from 1, or None.
     """
 
     def __init__(
@@ -39,11 +37,11 @@ class ContractError(MjrelayError):
 
 
 class OverlayError(ContractError):
-    """An overlay is malformed, or does not fit the contract that it is applied to."""
+    """An overlay is not valid, or does not match its contract."""
 
 
 class UnknownRelayError(MjrelayError):
-    """No packaged contract has this name; ``known`` holds those that do, ``near`` the likely ones."""
+    """No packaged contract has this name. ``known`` lists all names, ``near`` the similar ones."""
 
     def __init__(self, name: str, known: list[str], near: list[str]) -> None:
         self.name, self.known, self.near = name, known, near
@@ -52,11 +50,11 @@ class UnknownRelayError(MjrelayError):
 
 
 class SettingError(MjrelayError):
-    """A base URL or a key is missing or cannot be used."""
+    """A base URL, a key or another setting is missing or not valid."""
 
 
 class MissingExtraError(MjrelayError):
-    """A command needs a part that was not installed."""
+    """An optional dependency is not installed."""
 
     def __init__(self, extra: str, module: str) -> None:
         self.extra = extra
@@ -64,7 +62,7 @@ class MissingExtraError(MjrelayError):
 
 
 class PlainHTTPWarning(UserWarning):
-    """A key goes over the network unencrypted."""
+    """The key is sent unencrypted."""
 
 
 def _restored(kind: type[MjrelayError], args: tuple[Any, ...]) -> MjrelayError:

@@ -1,4 +1,4 @@
-"""Files that the user names: regular, and no larger than their reader allows."""
+"""Read files of a bounded size, and lock files."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from os import PathLike
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 def open_file(path: str | PathLike[str], *, pipe: bool = False) -> IO[bytes]:
     """
-    Open a file for reading. It never blocks: a FIFO, a device or a socket raises `OSError`.
+    Open a regular file for reading. Opening a FIFO, a device or a socket raises `OSError` and never blocks.
 
     Args:
         path: The file.
-        pipe: Accept anything that can be read, such as the pipe of a process substitution. Its reader must
-            bound how much it reads.
+        pipe: Accept any readable file, such as the pipe of a process substitution. The caller must limit how
+            much it reads.
     """
     if not pipe:
-        _check(path, Path(path).stat().st_mode)  # a device is not even opened
+        _check(path, Path(path).stat().st_mode)  # before it is opened: opening a device can have effects
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | (0 if pipe else getattr(os, "O_NONBLOCK", 0))
     stream = os.fdopen(os.open(path, flags), "rb")
     try:
         if not pipe:
-            _check(path, os.fstat(stream.fileno()).st_mode)  # it may be another file by now
+            _check(path, os.fstat(stream.fileno()).st_mode)  # the path may be another file now
     except OSError:
         stream.close()
         raise
@@ -36,15 +41,33 @@ def open_file(path: str | PathLike[str], *, pipe: bool = False) -> IO[bytes]:
 
 def read_file(path: str | PathLike[str], largest: int, *, pipe: bool = False) -> bytes:
     """
-    Return the content of a file of at most ``largest`` bytes; see `open_file`.
+    Return the content of a file; see `open_file`.
 
-    Raises `OSError`, whose ``strerror`` names the limit, for a larger one.
+    Raises:
+        OSError: The file cannot be read, or has more than ``largest`` bytes.
     """
     with open_file(path, pipe=pipe) as stream:
         data = stream.read(largest + 1)
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"larger than {_size(largest)}, which is the limit", os.fspath(path))
     return data
+
+
+def lock_file(file: int | IO[bytes]) -> bool:
+    """
+    Lock an open file until it is closed. Return False if another process holds the lock.
+
+    The lock is advisory. Without support by the operating system the result is True.
+
+    Raises:
+        OSError: The file system does not support locks.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _check(path: str | PathLike[str], mode: int) -> None:

@@ -1,8 +1,8 @@
 """
-Keep a forked process from sharing what its parent uses: connections, locked files and locks.
+Handle forks: close sockets and locked files, and replace locks, in the child process.
 
-Only the thread that calls ``fork`` exists in the child. A lock that another thread held is never released
-there, and a socket, or the lock on a file, is the same one in both processes.
+Only the thread that calls ``fork`` exists in the child. A lock of another thread is never released there,
+and sockets and file locks are shared by both processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class File(Protocol):
         """The descriptor, negative once closed."""
 
     def close(self) -> object:
-        """Close the descriptor, without a word to the other side."""
+        """Close the descriptor without sending data."""
 
 
 _files: WeakSet[File] = WeakSet()
@@ -34,12 +34,12 @@ _renewals: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
 
 
 def close_after_fork(file: File) -> None:
-    """Close a file or socket in every child process; nothing is sent, and the parent keeps it."""
+    """Close a file or socket in each child process. Nothing is sent, and the parent keeps it open."""
     _files.add(file)
 
 
 def renew_after_fork(owner: O, renew: Callable[[O], object]) -> None:
-    """Call ``renew(owner)`` in every child process, to replace locks and what the parent goes on using."""
+    """Call ``renew(owner)`` in each child process, to replace locks and shared objects."""
     _renewals[owner] = renew
 
 
@@ -48,13 +48,13 @@ def _renew_all() -> None:
     try:
         ended, other = os.pipe()
         os.close(other)
-    except OSError:  # no descriptor is left
+    except OSError:  # no free descriptor
         ended = None
     for file in list(_files):
         with suppress(OSError, ValueError):
             if ended is not None:
-                # An event loop may still hold the number, and close or unregister it: it must lead to nothing
-                # of the parent's, nor to a file that the child opens later.
+                # An event loop may still close or unregister this number. It must not refer to a descriptor
+                # of the parent, or to a file that the child opens later.
                 os.dup2(ended, file.fileno(), inheritable=False)
             file.close()
     if ended is not None:

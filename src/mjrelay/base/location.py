@@ -1,11 +1,16 @@
-"""A place in a document, and its JSON Pointer."""
+"""Locations in a document, and JSON Pointers (RFC 6901)."""
 
 from __future__ import annotations
 
 Location = tuple[str | int, ...]
-"""The names and indices that lead from a document's root to one of its nodes."""
+"""The names and indices from a document's root to one of its nodes."""
 
 
 def json_pointer(location: Location) -> str:
-    """A location as a JSON Pointer."""
+    """Return a location as a JSON Pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in location)
+
+
+def pointer_steps(pointer: str) -> list[str]:
+    """Return the names in a JSON Pointer, unescaped."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]

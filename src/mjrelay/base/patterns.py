@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 LONGEST = 1_000
-"""Characters of a pattern."""
+"""Maximum length of a pattern."""
 COPIES = 10_000
-"""Elements of a pattern once its counted repetitions, such as ``{8}``, are written out."""
+"""Maximum number of elements with counted repetitions, such as ``{8}``, expanded."""
 DEEPEST = 50
-"""Groups within groups."""
+"""Maximum nesting of groups."""
 SECONDS = 0.2
-"""Processor time of a match, or of all matches within `time_limit`."""
+"""Maximum CPU time of a match, or of all matches within `time_limit`."""
 
 _VERBOSE = r"\(\?[a-z]*x"
 # Comments, escapes, character classes, counted repetitions; then any other character.
@@ -35,12 +35,12 @@ _IN_CLASS = re.compile(r"(\\.)|\[", re.DOTALL)
 
 
 class PatternError(ContractError):
-    """A regular expression of a contract is malformed or too large, or a match takes too long."""
+    """A regular expression of a contract is not valid or too large, or a match takes too long."""
 
 
 @define
 class _Budget:
-    """Processor time that is left for matches, in seconds."""
+    """Remaining CPU time for matches, in seconds."""
 
     left: float
 
@@ -50,7 +50,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("_budget", default=None)
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Bound the processor time of all matches inside together; an outer limit stays in force."""
+    """Limit the total CPU time of all matches inside. An outer limit takes precedence."""
     outer = _budget.get()
     token = _budget.set(outer or _Budget(min(seconds, SECONDS)))
     try:
@@ -62,9 +62,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 @define(frozen=True, slots=False)
 class Pattern:
     """
-    A regular expression, with the methods of `re.Pattern` that contracts need.
-
-    Each method raises `PatternError` where the match takes longer than it may.
+    A regular expression with a time limit. Its methods raise `PatternError` if a match takes too long.
     """
 
     text: str
@@ -73,7 +71,7 @@ class Pattern:
 
     @classmethod
     def compile(cls, text: str) -> Pattern:
-        """Return the pattern; raises `PatternError` for what is not in Python's syntax, or too large."""
+        """Compile a pattern; raise `PatternError` if it is not valid in Python or too large."""
         translated = check_pattern(text)
         try:
             groups = re.compile(text).groups
@@ -120,9 +118,9 @@ class Pattern:
 
 def check_pattern(text: str) -> str:
     """
-    Return the pattern in the syntax of the module ``regex``; raises `PatternError` where it is too large.
+    Return the pattern in the syntax of the module ``regex``; raise `PatternError` if it is too large.
 
-    That module reads ``{e}`` and ``[[:alpha:]]`` in ways of its own, which `re` does not.
+    That module gives ``{e}`` and ``[[:alpha:]]`` a special meaning, which `re` does not.
     """
     if len(text) > LONGEST:
         raise PatternError(

@@ -1,27 +1,45 @@
-"""What is done to text before people read it."""
+"""Text for people: control characters and suggestions for mistyped names."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def replace_unprintable(text: str) -> str:
-    """Text with U+FFFD for each character that could steer a terminal, line breaks included."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+_BREAKS = re.compile(r"[\t\r\n]+")
+
+
+def replace_unprintable(text: str, *, keep_lines: bool = False) -> str:
+    """
+    Return text without control characters, which a terminal could interpret.
+
+    White space becomes a space, any other unprintable character U+FFFD.
+
+    Args:
+        text: Text from any source.
+        keep_lines: Keep line breaks. By default the result is one line.
+    """
+    kept = "\n" if keep_lines else ""
+    text = text.replace("\r\n", "\n") if keep_lines else _BREAKS.sub(" ", text)
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in kept else _replacement(one) for one in text)
+
+
+def _replacement(character: str) -> str:
+    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 def nearest_names(name: str, known: Iterable[str], *, count: int = 3, cutoff: float = 0.5) -> list[str]:
-    """The known names that are most like a mistyped one, the nearest first."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
+    """Return the known names most similar to a mistyped one, the most similar first."""
+    import difflib  # noqa: PLC0415 - slow to import, and only needed for an error
 
     return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
 
 
 def did_you_mean(near: Sequence[str]) -> str:
-    """The question for an error message; empty where no name is near."""
+    """Return "did you mean …?" for an error message, or an empty string without similar names."""
     return f"did you mean {' or '.join(near)}?" if near else ""

@@ -8,18 +8,13 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, lock_file
 from mjrelay.cli.output import json_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # a system without advisory locks
-    fcntl = None  # type: ignore[assignment]
 
 _BEGINNING = b'{"relay": "'
 """What every line begins with."""
@@ -99,27 +94,8 @@ class Results:
         """Be the only one who writes."""
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise self._error("is no file that results can be kept in; name another one")
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = f"process {pid}" if (pid := self._holder()) else "another process"
-            raise self._error(
-                f"{holder} writes to it; wait until that has ended, or name another file"
-            ) from error
-
-    def _holder(self) -> str | None:
-        """Who holds the lock, where the system tells it."""
-        about = os.fstat(self._file)
-        place = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
-        try:
-            with open("/proc/locks", encoding="ascii") as locks:  # noqa: PTH123 - no path of ours
-                entries = [line.split() for line in locks]
-        except (OSError, UnicodeDecodeError):
-            return None
-        held = (entry[4] for entry in entries if entry[1:2] == ["FLOCK"] and entry[5:6] == [place])
-        return next((pid for pid in held if int(pid) > 0), None)
+        if not lock_file(self._file):
+            raise self._error("another process writes to it; wait until it has ended, or name another file")
 
     def _read(self) -> None:
         """Read the file, and repair an incomplete last line."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from mjrelay.base import json_pointer, pointer_steps
 from mjrelay.contract.limits import REFERENCES
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def reference_target(document: Any, reference: str) -> tuple[Location, Any]:
         raise LookupError(reference)
     location: Location = ()
     node = document
-    for step in unquote(reference.removeprefix("#/")).split("/"):
-        name = step.replace("~1", "/").replace("~0", "~")
+    for name in pointer_steps(unquote(reference)):
         try:
             key = int(name) if isinstance(node, list) else name
             node = node[key]
@@ -188,9 +188,7 @@ class _Walk:
 
     def _mapped(self, value: str) -> str | None:
         try:
-            reference_target(
-                self._document, f"#/components/schemas/{value.replace('~', '~0').replace('/', '~1')}"
-            )
+            reference_target(self._document, "#" + json_pointer(("components", "schemas", value)))
         except LookupError:
             return self._followed("$ref", value, _OTHER)
         return None

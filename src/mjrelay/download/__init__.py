@@ -1,4 +1,4 @@
-"""Downloads of media files: streamed, resumed, and complete before they get their name."""
+"""Download media files: streamed, resumable, atomic."""
 
 from mjrelay.download.downloader import Downloader
 from mjrelay.download.job import Download, DownloadFaults

@@ -1,8 +1,8 @@
 """
-Downloading what a task made: files in a folder, whole or not at all.
+Download the media of a task to a folder.
 
-What a relay answers may name anything, so each link, each redirect and each address is looked at before it
-is connected to, nothing of an answer becomes a path, and no credential is sent.
+URLs come from the relay and are not trusted. Each URL, redirect and address is checked before the connection
+(SSRF), no part of a response becomes a path (path traversal), and no credential is sent.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from attrs import field, frozen
 from mjrelay.base import Clock, __version__
 from mjrelay.download.headers import (
     _PREVIEW,
-    _continued,
+    _error_message,
     _extension,
-    _kind,
     _length,
-    _refusal,
-    _safe,
+    _media_type,
+    _safe_name,
+    _total_size,
     _validator,
 )
-from mjrelay.download.job import Download, DownloadFault, DownloadFaults, _Job, _PassingError
-from mjrelay.download.partial import _Part
+from mjrelay.download.job import Download, DownloadFault, DownloadFaults, _Job, _TransientError
+from mjrelay.download.partial import _PartialFile
 from mjrelay.http import (
     LOOPBACK,
     UNSENT,
@@ -51,25 +51,33 @@ if TYPE_CHECKING:
 
 
 REDIRECTS = 3
-"""Redirects of one link that are followed."""
+"""Maximum number of redirects."""
 
 LONGEST_PAUSE = 30.0
-"""Seconds between two attempts at a file, whatever the server wants."""
+"""Maximum seconds between two attempts, including `Retry-After`."""
 
 _TICK = 0.05
-"""Seconds between two looks at how far the files are."""
+"""Seconds between two progress reports."""
 _UNTYPED = {"", "application/octet-stream", "binary/octet-stream"}
 
 
 @frozen(kw_only=True)
 class Downloader:
     """
-    Downloads files, several at once.
+    Download files concurrently.
 
-    ``home`` is the relay's own origin, which may be in a private network; others may with ``allow_private``.
-    ``redactor`` takes secrets out of messages.
-    ``timeout`` bounds each wait and ``longest`` one file altogether, in seconds; ``largest`` bounds it in
-    bytes. ``retries`` is how often a file is asked for again after trouble that may pass.
+    Attributes:
+        home: The relay's origin. It may be a private address.
+        redactor: Removes secrets from messages.
+        allow_private: Allow other private addresses.
+        proxy: See `TransportConfig`.
+        verify: See `TransportConfig`.
+        timeout: Seconds for each read.
+        longest: Seconds for one file.
+        retries: Maximum number of retries of one file after transient errors.
+        concurrency: Maximum number of concurrent downloads.
+        largest: Maximum size of one file in bytes.
+        clock: Time and sleep.
     """
 
     home: str
@@ -95,88 +103,94 @@ class Downloader:
         previews: bool = False,
     ) -> list[Path]:
         """
-        The paths of the files, in the order of their links.
+        Return the paths of the files, in the order of their URLs. Existing files are skipped.
 
-        A file that is there is kept; ``previews`` have names of their own, so that none is taken for the
-        finished picture. ``on_progress`` is called in the thread that runs this, and what it raises is raised
-        when the files are had. Setting ``stop`` ends it soon. Raises `DownloadFaults` when all were tried and
-        some were not had.
+        Args:
+            task_id: The files are named after the task.
+            urls: URLs of the files.
+            folder: Folder for the files; it is created if it is missing.
+            on_progress: Called in this thread. An error that it raises is raised after the downloads.
+            stop: Set this event to stop early.
+            previews: The files are previews. They have other names than the final files.
+
+        Raises:
+            DownloadFaults: At least one file failed. All files were tried.
         """
-        name, halt, raised = _safe(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
+        name, halted, raised = _safe_name(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
         jobs = [_Job(url, folder / f"{name}-{number}", self.redactor) for number, url in enumerate(urls, 1)]
         waiting = deque(jobs)
-        # Daemons, for an interpreter that ends does not wait for them: what has come is safe at any moment.
-        crew = [
-            threading.Thread(target=self._work, args=(waiting, halt), name="mjrelay-download", daemon=True)
+        # Daemon threads do not delay the exit of the interpreter. Partial files are valid at any time.
+        threads = [
+            threading.Thread(target=self._work, args=(waiting, halted), name="mjrelay-download", daemon=True)
             for _ in range(min(max(self.concurrency, 1), len(jobs)))
         ]
         try:
-            for thread in crew:
+            for thread in threads:
                 thread.start()
-            while alive := [thread for thread in crew if thread.is_alive()]:
+            while alive := [thread for thread in threads if thread.is_alive()]:
                 if stop is not None and stop.is_set():
                     break
                 alive[0].join(_TICK)
-                raised = raised or _tell(jobs, on_progress)
-            raised = raised or _tell(jobs, on_progress)
+                raised = raised or _report_progress(jobs, on_progress)
+            raised = raised or _report_progress(jobs, on_progress)
         finally:
-            halt.set()
-        return _outcome(jobs, raised)
+            halted.set()
+        return _result(jobs, raised)
 
-    def _work(self, waiting: deque[_Job], halt: threading.Event) -> None:
+    def _work(self, waiting: deque[_Job], halted: threading.Event) -> None:
         with suppress(IndexError):
-            while not halt.is_set():
+            while not halted.is_set():
                 job = waiting.popleft()
                 try:
-                    job.outcome = self._fetch(job, halt)
-                except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
-                    job.outcome = error
+                    job.result = self._fetch(job, halted)
+                except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+                    job.result = error
 
-    def _fetch(self, job: _Job, halt: threading.Event) -> Path:
-        """Attempt it until it is had, or it is no use, or enough."""
+    def _fetch(self, job: _Job, halted: threading.Event) -> Path:
+        """Try until the file is complete, an error is permanent, or no retries are left."""
         deadline = self.clock.now() + self.longest
         for attempt in count():
             try:
-                return self._attempt(job, deadline, halt)
-            except _PassingError as error:
-                backoff = 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                return self._attempt(job, deadline, halted)
+            except _TransientError as error:
+                backoff = 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
                 pause = min(max(error.pause, backoff), LONGEST_PAUSE)
                 if attempt >= self.retries or self.clock.now() + pause >= deadline:
-                    hint = "try again later; what has come is kept where its server can go on with it"
+                    hint = "try again later; the partial file is resumed if the server supports it"
                     raise job.fault(f"{error}; {hint}") from error
             self.clock.sleep(pause)
-            if halt.is_set():
+            if halted.is_set():
                 break
         raise _stopped(job)
 
-    def _attempt(self, job: _Job, deadline: float, halt: threading.Event) -> Path:
-        if (path := job.there()) is not None:
+    def _attempt(self, job: _Job, deadline: float, halted: threading.Event) -> Path:
+        if (path := job.existing()) is not None:
             size = path.stat().st_size
             job.progress = Download(job.url, path, size, size)
             return path
-        with _Part(job) as part, self._asked(job, part, deadline) as (answer, link):
-            total = self._begun(job, part, answer, link)
-            path = job.path(_extension(answer, link))
+        with _PartialFile(job) as part, self._open(job, part, deadline) as (response, link):
+            total = self._check_response(job, part, response, link)
+            path = job.path(_extension(response, link))
             job.progress = Download(job.url, path, part.size, total)
-            for chunk in answer.chunks():
-                if halt.is_set():
+            for chunk in response.chunks():
+                if halted.is_set():
                     raise _stopped(job)
                 if self.clock.now() > deadline:
-                    raise job.fault(f"it was not whole after {self.longest:g} seconds; ask again to go on")
+                    raise job.fault(f"not complete after {self.longest:g} seconds; download again to resume")
                 if part.size + len(chunk) > self.largest:
                     self._too_large(job, part)
                 part.write(chunk)
                 job.progress = Download(job.url, path, part.size, total)
             if total is not None and part.size != total:
-                raise _PassingError(f"it ended after {part.size} of {total} bytes")
+                raise _TransientError(f"the response ended after {part.size} of {total} bytes")
             if not part.size:
-                raise job.fault("the file is empty; fetch the task again, or ask the relay")
+                raise job.fault("the file is empty; fetch the task again, or contact the relay")
             part.finish(path)
             return path
 
     @contextmanager
-    def _asked(self, job: _Job, part: _Part, deadline: float) -> Iterator[tuple[Stream, MediaURL]]:
-        """The answer that the redirects lead to, and where it came from."""
+    def _open(self, job: _Job, part: _PartialFile, deadline: float) -> Iterator[tuple[Stream, MediaURL]]:
+        """Follow redirects. Yield the final response and its URL."""
         fields: Headers = (
             ("User-Agent", f"mjrelay/{__version__}"),
             ("Accept", "image/*, video/*, */*;q=0.1"),
@@ -187,109 +201,109 @@ class Downloader:
         target, job.redirected = job.url, ""
         for _ in range(REDIRECTS + 1):
             link = self._link(job, target, link)
-            with self._answer(job, link, fields, max(deadline - self.clock.now(), 0.001)) as answer:
-                target = answer.header("location") or ""
-                if answer.status not in {301, 302, 303, 307, 308} or not target:
-                    yield answer, link
+            with self._response(job, link, fields, max(deadline - self.clock.now(), 0.001)) as response:
+                target = response.header("location") or ""
+                if response.status not in {301, 302, 303, 307, 308} or not target:
+                    yield response, link
                     return
-            job.redirected = f"it redirects to {job.shown(target)}, and there: "
-        raise job.fault(f"more than {REDIRECTS} redirects are not followed; open the link in a browser")
+            job.redirected = f"redirected to {job.shown(target)}: "
+        raise job.fault(f"more than {REDIRECTS} redirects; open the URL in a browser")
 
     def _link(self, job: _Job, url: str, before: MediaURL | None) -> MediaURL:
-        """The link, or where it leads from the one before, unless its form alone forbids to follow it."""
+        """Return the URL, resolved against the previous one; raise `DownloadFault` if it is not allowed."""
         try:
             if before is not None:
-                # Fields are read as Latin-1; what is beyond ASCII goes on as the bytes that it is.
+                # Header fields are decoded as Latin-1; other bytes than ASCII are sent unchanged.
                 url = urljoin(before.url, UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url))
             link = MediaURL.of(url)
         except ValueError as error:
             raise job.fault(f"{error}; open it in a browser if you trust it") from error
         if before is not None and (before.scheme, link.scheme) == ("https", "http"):
-            raise job.fault("a redirect from https to http is not followed; ask the relay")
-        # Where a proxy looks names up, this one is its own.
-        if f".{link.host.rstrip('.')}".endswith(".localhost") and not self._trusts(link):
-            raise job.fault(private(link, LOOPBACK))
+            raise job.fault("redirects from https to http are not followed; contact the relay")
+        # A proxy would resolve this name to itself.
+        if f".{link.host.rstrip('.')}".endswith(".localhost") and not self._may_be_private(link):
+            raise job.fault(private_address(link, LOOPBACK))
         return link
 
     @contextmanager
-    def _answer(self, job: _Job, link: MediaURL, fields: Headers, left: float) -> Iterator[Stream]:
-        """The answer at one link, whose address is admitted."""
-        from mjrelay.transport import RefusedAddressError, StreamError, stream_url  # noqa: PLC0415 - seldom
+    def _response(self, job: _Job, link: MediaURL, fields: Headers, left: float) -> Iterator[Stream]:
+        """Yield the response of one URL, from an allowed address."""
+        from mjrelay.transport import RefusedAddressError, StreamError, stream_url  # noqa: PLC0415 - slow to import
 
         refused: list[Address] = []
 
         def admit(address: Address) -> bool:
-            admitted = self._trusts(link) or is_public_address(address)
+            admitted = self._may_be_private(link) or is_public_address(address)
             if not admitted:
                 refused.append(address)
             return admitted
 
-        way: Any = {"timeout": min(self.timeout, left), "proxy": self.proxy, "verify": self.verify}
+        options: Any = {"timeout": min(self.timeout, left), "proxy": self.proxy, "verify": self.verify}
         try:
-            with stream_url(link.url, fields, admit=admit, **way) as answer:
-                yield answer
+            with stream_url(link.url, fields, admit=admit, **options) as response:
+                yield response
         except RefusedAddressError as error:
-            raise job.fault(private(link, refused[0]) if refused else str(error)) from error
+            raise job.fault(private_address(link, refused[0]) if refused else str(error)) from error
         except StreamError as error:
-            raise _PassingError(str(error)) from error
+            raise _TransientError(str(error)) from error
 
-    def _trusts(self, link: MediaURL) -> bool:
-        """Whether a link may lead into a private network."""
+    def _may_be_private(self, link: MediaURL) -> bool:
+        """Return whether a URL may lead to a private address."""
         home = MediaURL.of(self.home)
         return self.allow_private or (link.host, link.port) == (home.host, home.port)
 
-    def _begun(self, job: _Job, part: _Part, answer: Stream, link: MediaURL) -> int | None:
-        """The size that the file will have, if known; the part is where the body goes on."""
-        status = answer.status
+    def _check_response(self, job: _Job, part: _PartialFile, response: Stream, link: MediaURL) -> int | None:
+        """Check the response head, prepare the partial file, and return the total size if it is known."""
+        status = response.status
         if status in {408, 425, 429} or status >= 500:
-            exchange = Exchange("GET", plain_url(link.url), status=status, headers=answer.headers)
-            raise _PassingError(f"the server answered {status}", retry_after(exchange) or 0.0)
-        validator, total = _validator(answer), _length(answer)
+            exchange = Exchange("GET", plain_url(link.url), status=status, headers=response.headers)
+            raise _TransientError(f"the server returned {status}", retry_after(exchange) or 0.0)
+        validator, total = _validator(response), _length(response)
         if status == 206:
-            total = _continued(answer, part.size)
+            total = _total_size(response, part.size)
         if part.size and (
             status == 416 or (status == 206 and (total is None or validator not in {None, part.validator}))
         ):
             part.begin(None)
-            raise _PassingError("the server cannot go on where the file broke off")
+            raise _TransientError("the server cannot resume the partial file")
         if status != 200 and (status != 206 or total is None):
-            raise job.fault(_refusal(status, link, self.clock.time()))
-        kind = _kind(answer)
+            raise job.fault(_error_message(status, link, self.clock.time()))
+        kind = _media_type(response)
         if kind not in _UNTYPED and not kind.startswith(("image/", "video/")):
             what = "a web page" if "html" in kind else ascii(job.redactor.text(kind)[:80])
-            raise job.fault(f"the link leads to {what}, to no image or video; open it in a browser")
-        if (answer.header("content-encoding") or "identity").lower() != "identity":
-            raise job.fault("the file comes compressed, which was not asked for; ask the relay")
+            raise job.fault(f"the URL returns {what}, not an image or a video; open it in a browser")
+        if (response.header("content-encoding") or "identity").lower() != "identity":
+            raise job.fault("the file is compressed, which was not requested; contact the relay")
         if status == 200:
             part.begin(validator)
         if total is not None and total > self.largest:
             self._too_large(job, part)
         return total
 
-    def _too_large(self, job: _Job, part: _Part) -> None:
+    def _too_large(self, job: _Job, part: _PartialFile) -> None:
         part.begin(None)
-        raise job.fault(f"the file is larger than {self.largest} bytes; open the link in a browser")
+        raise job.fault(f"the file is larger than {self.largest} bytes; open the URL in a browser")
 
 
-def _tell(jobs: Sequence[_Job], listener: Callable[[Download], object] | None) -> Exception | None:
-    """Tell what is new; what the listener raises is returned, and the files go on."""
+def _report_progress(jobs: Sequence[_Job], listener: Callable[[Download], object] | None) -> Exception | None:
+    """Call the listener for each job with progress. Return an error that it raises."""
     if listener is not None:
         for job in jobs:
-            if (progress := job.progress) is not None and progress != job.told:
-                job.told = progress
+            if (progress := job.progress) is not None and progress != job.reported:
+                job.reported = progress
                 try:
                     listener(progress)
-                except Exception as error:  # noqa: BLE001 - raised again when the files are had
+                except Exception as error:  # noqa: BLE001 - raised after the downloads
                     return error
     return None
 
 
-def _outcome(jobs: Sequence[_Job], raised: Exception | None) -> list[Path]:
-    """What became of the jobs, raised where it is not all well."""
+def _result(jobs: Sequence[_Job], raised: Exception | None) -> list[Path]:
+    """Return the paths of the files, or raise the errors of the jobs."""
     paths: list[Path] = []
     faults: list[DownloadFault] = []
     for job in jobs:
-        match job.outcome or _stopped(job):
+        match job.result or _stopped(job):
             case DownloadFault() as fault:
                 faults.append(fault)
             case Exception() as error:
@@ -304,17 +318,17 @@ def _outcome(jobs: Sequence[_Job], raised: Exception | None) -> list[Path]:
 
 
 def _stopped(job: _Job) -> DownloadFault:
-    return job.fault("stopped before the file was whole; ask again to go on")
+    return job.fault("stopped before the file was complete; download again to resume")
 
 
-def private(link: MediaURL, address: Address) -> str:
-    """What to say of a link to an address that is not of the Internet at large."""
+def private_address(link: MediaURL, address: Address) -> str:
+    """Return the error message for a URL at a private address."""
     what = f"{address} is a private address"
     if link.host != str(address):
         what = f"{link.host} is at {address}, a private address"
     if address.is_loopback:
         what += (
-            ", this very machine, but the relay is elsewhere: most likely its operator never set the address"
-            " at which it is reached, and should be told"
+            " of this machine, but the relay is on another one: the operator has probably not configured the"
+            " public address of the relay; report it"
         )
-    return f"{what}; if that is right, give allow_private=True"
+    return f"{what}; if that is intended, pass allow_private=True"

@@ -1,9 +1,4 @@
-"""
-Downloading what a task made: files in a folder, whole or not at all.
-
-What a relay answers may name anything, so each link, each redirect and each address is looked at before it
-is connected to, nothing of an answer becomes a path, and no credential is sent.
-"""
+"""The state of one file, and its errors."""
 
 from __future__ import annotations
 
@@ -39,7 +34,7 @@ _KNOWN = (*sorted(set(_EXTENSIONS.values())), ".bin")
 
 @frozen
 class Download:
-    """How far a file is: bytes ``received`` of ``total``, which is None where the server does not say."""
+    """Progress of a file: bytes ``received`` of ``total``, which is None if the server does not report it."""
 
     url: str
     path: Path
@@ -47,8 +42,8 @@ class Download:
     total: int | None
 
 
-class DownloadFault(Exception):  # noqa: N818 - it is no error of the family before the face has made one of it
-    """Why one file was not had; the message shows the link without its query, which may be a signature."""
+class DownloadFault(Exception):  # noqa: N818 - the client converts it to a `MjrelayError`
+    """A file could not be downloaded. The message omits the query of the URL, which may be a signature."""
 
     def __init__(self, url: str, message: str) -> None:
         self.url, self.message = url, message
@@ -56,15 +51,15 @@ class DownloadFault(Exception):  # noqa: N818 - it is no error of the family bef
 
 
 class DownloadFaults(Exception):  # noqa: N818 - as above
-    """Why some files were not had, and the ``paths`` of those that were."""
+    """Some files could not be downloaded. ``paths`` are those of the others."""
 
     def __init__(self, faults: Sequence[DownloadFault], paths: Sequence[Path]) -> None:
         self.faults, self.paths = list(faults), list(paths)
         super().__init__("; ".join(fault.message for fault in faults))
 
 
-class _PassingError(Exception):
-    """An attempt failed in a way that the next may not; ``pause`` is what the server asks for, in seconds."""
+class _TransientError(Exception):
+    """An attempt failed with a transient error. ``pause`` is the `Retry-After` in seconds."""
 
     def __init__(self, message: str, pause: float = 0.0) -> None:
         self.pause = pause
@@ -79,15 +74,15 @@ class _Job:
     stem: Path
     redactor: Redactor = field(factory=Redactor, repr=False)
     progress: Download | None = None
-    told: Download | None = None
-    outcome: Path | Exception | None = None
+    reported: Download | None = None
+    result: Path | Exception | None = None
     redirected: str = ""
 
     def path(self, ending: str) -> Path:
         return self.stem.with_name(self.stem.name + ending)
 
-    def there(self) -> Path | None:
-        """The finished file, if there is one."""
+    def existing(self) -> Path | None:
+        """Return the path of the complete file, or None."""
         return next(filter(os.path.isfile, map(self.path, _KNOWN)), None)
 
     def fault(self, message: str) -> DownloadFault:
@@ -95,5 +90,5 @@ class _Job:
         return DownloadFault(self.url, f"{self.shown(self.url)}: {text(self.redirected + message)}")
 
     def shown(self, url: str) -> str:
-        """A link as it is shown to people; the secret goes first, for a part of it is not found."""
+        """Return a URL for display. Secrets are redacted first, because a part of one would not be found."""
         return shown_url(self.redactor.text(url))

@@ -1,4 +1,4 @@
-"""HTTP as plain data: exchanges, requests, URLs, strict JSON and the redaction of secrets; no sockets."""
+"""HTTP without I/O: requests, exchanges, URLs, strict JSON, decompression and redaction of secrets."""
 
 from mjrelay.http.compression import CompressionError, Decompressor, TruncatedError, decompress
 from mjrelay.http.exchange import OVERSIZE, Exchange, Headers, is_overloaded, retry_after

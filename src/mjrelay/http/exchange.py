@@ -1,4 +1,4 @@
-"""One request and what came back, as plain data."""
+"""A request and its response as data."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from mjrelay.http.strictjson import NotJSONError, OversizeError, parse_json
 __all__ = ["Exchange", "Headers", "NotJSONError", "parse_json"]
 
 _OVERLOADED = frozenset({429, 503, *range(520, 528), 530})
-"""The last ones are those of Cloudflare, for a server that does not respond to it."""
+"""Status codes 520 to 530 are from Cloudflare: the server behind it does not respond."""
 
 Headers = tuple[tuple[str, str], ...]
-"""Header fields in the order sent, repeated ones included."""
+"""Header fields in order, with repeated ones."""
 
 OVERSIZE = "the body is larger than"
-"""How the ``failure`` of an exchange begins whose body was not read to its end for its size."""
+"""Start of the ``failure`` of an exchange whose body is too large."""
 
 
 @frozen(slots=False)
 class Exchange:
     """
-    One request and its answer.
+    A request and its response.
 
-    ``url`` and ``request_headers`` hold placeholders where a secret was sent. ``status`` is None where no
-    answer came, and ``failure`` then says why; an answer that broke off has both. ``elapsed`` is in seconds.
+    Attributes:
+        method: HTTP method.
+        url: URL, with secrets redacted.
+        request_headers: Header fields of the request, with secrets redacted.
+        request_body: Body of the request.
+        status: Status code, or None without a response.
+        headers: Header fields of the response.
+        body: Body of the response, decompressed.
+        elapsed: Duration in seconds.
+        failure: Why there is no complete response, or None. A truncated response has a status as well.
     """
 
     method: str
@@ -45,7 +53,7 @@ class Exchange:
     _refused: tuple[type[NotJSONError], str] | None = field(default=None, init=False, repr=False, eq=False)
 
     def header(self, name: str) -> str | None:
-        """The first value of a header field of the answer."""
+        """Return the first value of a response header field, or None."""
         return self._named.get(name.lower())
 
     @cached_property
@@ -54,24 +62,24 @@ class Exchange:
 
     @cached_property
     def media_type(self) -> str:
-        """The media type of the answer without its parameters, in lower case; empty where none is said."""
+        """Media type of the response without parameters, in lower case, or an empty string."""
         return (self.header("content-type") or "").partition(";")[0].strip().lower()
 
     @cached_property
     def document(self) -> Any:
-        """The body as JSON; raises `NotJSONError` where it is not one strict JSON text."""
+        """The body as JSON; raises `NotJSONError` if it is not strict JSON."""
         if self._refused is not None:
             kind, reason = self._refused
             raise kind(reason)
         try:
             return parse_json(self.body)
-        except NotJSONError as error:  # kept, for it costs as much to find as a document
+        except NotJSONError as error:  # cached, because parsing is expensive
             object.__setattr__(self, "_refused", (type(error), str(error)))
             raise
 
     @property
     def oversize(self) -> bool:
-        """Whether the body exceeds the bounds within which one is read and decoded."""
+        """Whether the body exceeds the limits for reading and decoding."""
         if self.failure is not None:
             return self.failure.startswith(OVERSIZE)
         try:
@@ -82,7 +90,7 @@ class Exchange:
 
     @property
     def object(self) -> dict[str, Any] | None:
-        """The body where it is a JSON object, else None."""
+        """The body if it is a JSON object, else None."""
         try:
             document = self.document
         except NotJSONError:
@@ -92,18 +100,20 @@ class Exchange:
 
 def is_overloaded(exchange: Exchange) -> bool:
     """
-    Whether the response only says to try again later, and nothing about the request: 429, 503 or 52x.
+    Return whether the response only means "try again later": 429, 503 or 52x.
 
-    502 and 504 are not among them: relays return both for errors of the server behind them.
+    502 and 504 are excluded, because relays return both for errors of the server behind them.
     """
     return exchange.status in _OVERLOADED
 
 
 def retry_after(exchange: Exchange | None, now: float | None = None) -> float | None:
     """
-    Seconds that an answer asks to be left alone (RFC 9110, section 10.2.3); None where it does not.
+    Return the seconds of `Retry-After` (RFC 9110, section 10.2.3), or None.
 
-    ``now`` is Unix time, the machine's own where it is not given.
+    Args:
+        exchange: The exchange.
+        now: Unix time, by default the current time.
     """
     value = None if exchange is None else exchange.header("retry-after")
     if value is None:
@@ -112,7 +122,7 @@ def retry_after(exchange: Exchange | None, now: float | None = None) -> float | 
         return float(value.strip()[:9])
     try:
         moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:  # HTTP dates are in UTC, whether or not they say so
+        if moment.tzinfo is None:  # HTTP dates are in UTC
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - (time.time() if now is None else now))
     except (TypeError, ValueError, OverflowError, IndexError):

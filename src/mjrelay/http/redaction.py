@@ -1,4 +1,4 @@
-"""The one place where secrets are taken out of what is shown or written."""
+"""Redact secrets from all output."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ REDACTED = "[redacted]"
 _REDACTED = [b"%c" % character for character in REDACTED.encode()]
 
 _SEARCHED = 100_000
-"""Characters of a foreign text of which only the beginning is to be shown."""
+"""Maximum length of a text that `Redactor.excerpt` searches."""
 
 
 class Redactor:
     """
-    Replace the values of secrets, in any field and in the forms they travel in.
+    Replace secrets in any encoding in which they may appear.
 
-    Case is ignored throughout, because proxies and libraries change the case of header names and values.
-    Each character may stand for itself or be escaped for a URL, JSON or HTML, also repeatedly. The
-    whole secret may be in hexadecimal digits, in Base32, or in Base64 applied once or twice, also inside a
-    longer encoded text. A secret in ASCII is also found in UTF-16 and UTF-32. Relays strip what stands before
-    a hyphen or a space in a key, so each long part is a secret too. Secrets of fewer than four characters are
-    not searched for: they would tear words apart.
+    Case is ignored, because proxies and libraries change the case of header fields. Each character may be
+    escaped for a URL, JSON or HTML, also repeatedly. The secret may be in hexadecimal, Base32, or Base64
+    (once or twice), also inside a longer encoded text. ASCII secrets are also found in UTF-16 and UTF-32.
+    Relays strip prefixes of a key at a hyphen or a space, so each long part is a secret too. Secrets of fewer
+    than four characters are ignored, because they would match parts of words.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -53,17 +52,17 @@ class Redactor:
         self._escaped = _escaped(self._secrets)
 
     def text(self, text: str) -> str:
-        """The text without the secrets."""
+        """Return text with secrets redacted."""
         return self.bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def bytes(self, data: bytes) -> bytes:
-        """The bytes without the secrets."""
+        """Return bytes with secrets redacted."""
         if self._pattern is None:
             return data
         if b"\0" in data:
             for gap, pattern in self._wide:
                 data = pattern.sub(gap.join(_REDACTED), data)
-        # Most data holds no secret, and to see that is much faster than the whole pattern.
+        # Most data contains no secret, and this check is much faster than the pattern.
         folded = data.lower()
         if self._plain.any_in(folded):
             return self._pattern.sub(REDACTED.encode(), data)
@@ -73,7 +72,7 @@ class Redactor:
         return data
 
     def exchange(self, exchange: Exchange) -> Exchange:
-        """The exchange without the secrets, wherever the request or the response holds them."""
+        """Return an exchange with secrets redacted in request and response."""
         return evolve(
             exchange,
             url=self.text(exchange.url),
@@ -88,7 +87,7 @@ class Redactor:
         return tuple((self.text(name), self.text(value)) for name, value in headers)
 
     def excerpt(self, text: str, length: int) -> str:
-        """The beginning of a text without the secrets; what is too long to be searched is not shown."""
+        """Return the start of a text with secrets redacted. A text too long to search is not shown."""
         return self.text(text)[:length] if len(text) <= _SEARCHED else f"({len(text)} characters)"
 
     def __repr__(self) -> str:
@@ -96,20 +95,20 @@ class Redactor:
 
 
 _LONG = 15
-"""Bytes that hold an aligned integer of eight bytes, wherever they begin."""
+"""Length in bytes from which a text contains an aligned integer of eight bytes at any offset."""
 
 
 class _Sieve:
     """
     Search for many texts at once.
 
-    The long ones are ruled out together: one integer of eight bytes from each step of the data is enough for
-    that, where a step is so short that each text holds such an integer, wherever it begins.
+    Long texts are excluded together, by comparing one integer of eight bytes per step of the data. A step is
+    so short that each text contains such an integer at any offset.
     """
 
     def __init__(self, texts: Iterable[bytes]) -> None:
         each = dict.fromkeys(texts)
-        # What holds another one of them is found with it.
+        # A text that contains a shorter one is found with it.
         shortest = [text for text in each if not any(one in text for one in each if one != text)]
         self._short = [text for text in shortest if len(text) < _LONG]
         self._long = [text for text in shortest if len(text) >= _LONG]
@@ -118,7 +117,7 @@ class _Sieve:
         self._integers = {int.from_bytes(piece, sys.byteorder) for piece in pieces}
 
     def any_in(self, data: bytes) -> bool:
-        """Whether one of the texts is in the data."""
+        """Return whether the data contains one of the texts."""
         for text in self._short:
             if text in data:
                 return True
@@ -137,12 +136,12 @@ def _raw(text: str) -> bytes:
 
 
 def _cases(character: str) -> list[str]:
-    """A character in upper and lower case; a few have several characters in upper case."""
+    """Return a character in upper and lower case; the upper case of a few has several characters."""
     return sorted({character, character.lower(), character.upper(), character.title()})
 
 
 def _fixed(secret: str) -> bytes:
-    """The longest part of a secret that is the same in each case, once ASCII is in lower case."""
+    """Return the longest part of a secret that does not change with case, with ASCII in lower case."""
     kept = "".join(one if one.isascii() or len(_cases(one)) == 1 else "\0" for one in secret)
     return _longest(kept.split("\0"))
 
@@ -153,7 +152,7 @@ def _longest(texts: Iterable[str]) -> bytes:
 
 @lru_cache(256)
 def _character(character: str) -> bytes:
-    """A pattern of all that can stand for a character, in lower case."""
+    """Return a pattern of all forms of a character, in lower case."""
     forms: dict[bytes, None] = {}
     for one in _cases(character):
         forms |= dict.fromkeys(_forms(one) if len(one) == 1 else [b"".join(map(_character, one))])
@@ -161,7 +160,7 @@ def _character(character: str) -> bytes:
 
 
 def _forms(character: str) -> Iterator[bytes]:
-    """Patterns of a character in one case."""
+    """Yield patterns of a character in one case."""
     raw, point = _raw(character), ord(character)
     yield b"\\\\{0,8}" + re.escape(raw.lower())
     yield b"".join(b"(?:%%(?:25){0,3}|\\\\{1,8}x)%02x" % byte for byte in raw)
@@ -176,35 +175,35 @@ def _forms(character: str) -> Iterator[bytes]:
 
 
 def _units(character: str) -> list[bytes]:
-    """The UTF-16 units of a character in hexadecimal digits."""
+    """Return the UTF-16 units of a character in hexadecimal."""
     digits = character.encode("utf-16-be", "surrogatepass").hex().encode()
     return [digits[i : i + 4] for i in range(0, len(digits), 4)]
 
 
 @lru_cache(256)
 def _digit(digit: str) -> bytes:
-    """A pattern of all that can stand for a character of an encoded text."""
+    """Return a pattern of all forms of a character of an encoded text."""
     if digit.isalnum():
         return digit.encode()
     return b"(?:" + b"|".join(map(_character, _ALPHABETS[digit])) + b")"
 
 
 _ALPHABETS = {"+": "+-", "-": "+-", "/": "/_", "_": "/_"}
-"""The characters that differ between the two alphabets of Base64."""
+"""Characters that differ between the two alphabets of Base64."""
 
 
 def _escaped(secrets: list[str]) -> tuple[re.Pattern[bytes], ...]:
     """
-    Patterns of any character of a secret where it is escaped, as `_character` knows it, in lower case.
+    Return patterns of any escaped character of a secret, as in `_character`, in lower case.
 
-    Each begins with the one mark of its escapes, so that a text with few of them is passed over quickly.
+    Each starts with the mark of its escapes, so that a text with few of them is searched quickly.
     """
     slashed, units, octets, points, names = (set[bytes]() for _ in range(5))
     for secret in secrets:
         for index, character in enumerate(secret):
             for one, after in _each_case(character, secret[index + 1 :][:3]):
                 raw = _raw(one)
-                # In JSON some stand behind a backslash anyway, so that only what follows tells.
+                # In JSON some follow a backslash anyway, so that the next characters decide.
                 common = one.lower() in _BACKSLASHED and after
                 slashed.add(re.escape(raw.lower()) + (b"".join(map(_character, after)) if common else b""))
                 if one in "\b\f\n\r\t":
@@ -226,16 +225,16 @@ def _escaped(secrets: list[str]) -> tuple[re.Pattern[bytes], ...]:
 
 
 def _each_case(character: str, following: str) -> Iterator[tuple[str, str]]:
-    """Each character that a character is in some case, and what follows it where that is certain."""
+    """Yield each case of a character, and the following text if it is certain."""
     for case in _cases(character):
         yield from ((one, following if len(case) == 1 else "") for one in case)
 
 
 def _wide(secrets: list[str]) -> list[tuple[bytes, re.Pattern[bytes]]]:
     """
-    Secrets in ASCII as they stand in UTF-16 and UTF-32, by what lies between two of their characters.
+    Return patterns of ASCII secrets in UTF-16 and UTF-32, each with the bytes between two characters.
 
-    What lies before the first or behind the last one is left out: thus the order of the bytes is all one.
+    The zero bytes at both ends are not part of it, so that the byte order does not matter.
     """
     plain = [[re.escape(b"%c" % byte) for byte in secret.encode()] for secret in secrets if secret.isascii()]
     gaps = (b"\0", b"\0\0\0") if plain else ()
@@ -243,7 +242,7 @@ def _wide(secrets: list[str]) -> list[tuple[bytes, re.Pattern[bytes]]]:
 
 
 def _encoded(secret: str) -> Iterator[tuple[str, bytes]]:
-    """The encoded forms of a whole secret, and a pattern of what may end each."""
+    """Yield the encoded forms of a secret, each with a pattern of its possible ends."""
     data = _raw(secret)
     yield data.hex(), b""
     for text, whole in _aligned(data, base64.b32encode, 5):
@@ -257,9 +256,9 @@ def _encoded(secret: str) -> Iterator[tuple[str, bytes]]:
 
 def _aligned(data: bytes, encode: Callable[[bytes], bytes], group: int) -> Iterator[tuple[str, bool]]:
     """
-    What encodes nothing but data, wherever in a ``group`` of bytes it begins, and whether it ends with it.
+    Yield the characters that encode only the data, for each offset in a ``group`` of bytes.
 
-    What a neighbour's bits share is no fixed character: one at the end is for the caller to add.
+    The flag is false if the last bits share a character with the next byte; the caller adds that one.
     """
     bits = 5 if group == 5 else 6
     for shift in range(group):
@@ -271,28 +270,28 @@ def _aligned(data: bytes, encode: Callable[[bytes], bytes], group: int) -> Itera
 _BACKSLASHED = frozenset('bfnrtu/"\\')
 _URL_SAFE = str.maketrans("+/", "-_")
 _NAMED: dict[str, list[bytes]] = {}
-"""The names that HTML has for a character, in lower case and with the semicolon."""
+"""HTML entity names of a character, in lower case with the semicolon."""
 for _name, _value in html.entities.html5.items():
     if _name.endswith(";"):
         _NAMED.setdefault(_value, []).append(_name.lower().encode())
 
 
 class _Process:
-    """What a process keeps out of all that it writes; it has one, for it runs one command."""
+    """The redactor of the process, which runs one command."""
 
     redactor = Redactor()
 
 
 def set_redactor(redactor: Redactor) -> None:
-    """From now on let nothing be written that holds these secrets, whatever relay sent it."""
+    """Set the redactor for all output of the process."""
     _Process.redactor = redactor
 
 
 def redacted_text(text: str) -> str:
-    """Text without the secrets."""
+    """Return text with the secrets of the process redacted."""
     return _Process.redactor.text(text)
 
 
 def printable_text(text: str) -> str:
-    """Text of a relay's without secrets, and without what would steer a terminal; it becomes one line."""
-    return replace_unprintable(re.sub(r"[\t\r\n]+", " ", redacted_text(text)))
+    """Return text as one line without secrets and control characters."""
+    return replace_unprintable(redacted_text(text))

@@ -1,4 +1,4 @@
-"""A request as plain data, built from a contract's operation, the ids of tasks and a credential."""
+"""Requests and credentials as data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 @frozen
 class Request:
     """
-    What is sent. ``target`` is path and query, percent-encoded; nothing in it is shown by `repr`.
+    A request. Its `repr` shows only the method.
 
-    ``shown`` is the same without the secrets, where it holds any.
+    Attributes:
+        method: HTTP method.
+        target: Path and query, percent-encoded.
+        headers: Header fields.
+        body: Request body.
+        shown: The same request with secrets redacted, or None if it has none.
     """
 
     method: str
@@ -31,11 +36,11 @@ class Request:
     shown: Request | None = field(default=None, repr=False)
 
     def authenticated(self, credential: Credential, secret: str) -> Request:
-        """The same request with a secret where the credential belongs."""
+        """Return the request with a credential."""
         return holding(self, credential, secret, holding(self.shown or self, credential, REDACTED))
 
     def with_headers(self, fields: Headers, shown: Headers) -> Request:
-        """The same request with more header fields, and what stands in their place when it is shown."""
+        """Return the request with more header fields; ``shown`` are the same fields, redacted."""
         seen = self.shown or self
         shown_request = Request(seen.method, seen.target, (*seen.headers, *shown), seen.body)
         return Request(self.method, self.target, (*self.headers, *fields), self.body, shown_request)
@@ -55,8 +60,8 @@ def holding(request: Request, credential: Credential, secret: str, shown: Reques
 
 
 def path_segment(value: str) -> str:
-    """One segment of a path; dots alone would climb out of it."""
-    if value.isascii() and value.isalnum():  # as most ids are, and much quicker
+    """Return a value as one percent-encoded path segment. Dots alone are encoded too (path traversal)."""
+    if value.isascii() and value.isalnum():  # fast path for most ids
         return value
     return quote(value, safe="") if value.strip(".") else value.replace(".", "%2E")
 
@@ -71,10 +76,13 @@ _PLACES = ("header", "query", "cookie")
 @frozen
 class Credential:
     """
-    One way of authenticating: a field of the request, and what stands before the secret in it.
+    Where a request carries the key. It contains no secret.
 
-    ``scheme`` is its name among the contract's `securitySchemes`, ``place`` one of header, query, cookie.
-    It holds no secret.
+    Attributes:
+        scheme: Name in the contract's ``securitySchemes``.
+        place: ``header``, ``query`` or ``cookie``.
+        field: Name of the header field, query parameter or cookie.
+        prefix: Text before the secret, such as ``Bearer ``.
     """
 
     scheme: str
@@ -84,7 +92,7 @@ class Credential:
 
     @classmethod
     def compile(cls, scheme: str, form: Mapping[str, Any]) -> Credential:
-        """The credential that a Security Scheme Object denotes; raises `ContractError` for other kinds."""
+        """Return the credential of a Security Scheme Object; raise `ContractError` for an unsupported one."""
         match form:
             case {"type": "http", "scheme": str(word)} if word.lower() == "bearer":
                 return cls(scheme, "header", "Authorization", "Bearer ")
@@ -92,12 +100,12 @@ class Credential:
                 return cls(scheme, place, field, "")
             case _:
                 raise ContractError(
-                    f"securitySchemes: {scheme} is of a kind that no relay uses; write type http with scheme "
+                    f"securitySchemes: {scheme} has an unsupported type; write type http with scheme "
                     "bearer, or type apiKey with in and name"
                 )
 
     def value(self, secret: str) -> str:
-        """What stands in the field."""
+        """Return the value of the field."""
         return self.prefix + secret
 
     def __str__(self) -> str:

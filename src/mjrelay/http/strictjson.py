@@ -1,4 +1,4 @@
-"""JSON as foreign bodies hold it, read strictly."""
+"""Strict JSON (RFC 8259) from untrusted sources, with limits."""
 
 from __future__ import annotations
 
@@ -16,107 +16,108 @@ if TYPE_CHECKING:
 
 DEEPEST = 500
 """
-Lists and objects within one another that are read.
+Maximum nesting depth.
 
-CPython's own reader gives up at 1,000 calls within one another, and so does `repr`. Half of them are left to
-the caller, so that how deep a body may be does not depend on where it is read, nor on which decoder reads it.
+The recursion limit of CPython is 1,000 calls, also for `repr`. The caller may use half of them, so that the
+limit does not depend on the caller or the decoder.
 """
 
 MOST_VALUES = 200_000
 """
-Values and names of objects, counted together, that are read from one body.
+Maximum number of values and object names in one body.
 
-Each costs the memory of a Python object, and the shortest take three bytes: five million empty objects fit
-into 15 kB of gzip. A full response to a request for a hundred tasks has about 10,000.
+Each is a Python object, and the shortest take three bytes: five million empty objects fit into 15 kB of gzip.
+A response with a hundred tasks has about 10,000.
 """
 
 LONGEST_NUMBER = 1000
-"""Digits of one number in a large body; the time to convert a whole number grows with their square."""
+"""Maximum digits of a number in a large body; the time to convert an integer grows with their square."""
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _WHITESPACE = b" \t\r\n"
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _NESTING = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-"""An opening bracket as 1 and a closing one as -1, read as signed bytes."""
+"""Maps opening brackets to 1 and closing ones to -1, as signed bytes."""
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 class NotJSONError(ValueError):
-    """A body is not one JSON text (RFC 8259), for the reason given."""
+    """A body is not JSON (RFC 8259)."""
 
 
 class OversizeError(NotJSONError):
-    """A body exceeds a bound on what is decoded, whether or not it is JSON."""
+    """A body exceeds a limit. It may or may not be JSON."""
 
 
 class HalfPairError(NotJSONError):
-    """A text holds half a surrogate pair, which the grammar allows and no character is (section 8.2)."""
+    """A string contains half a surrogate pair: valid in the grammar, but not a character (section 8.2)."""
 
 
 def parse_json(body: bytes) -> Any:
     """
-    The value of one JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity, nothing after it.
+    Return the value of a JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity.
 
-    Raises `NotJSONError` for everything else. Half a surrogate pair, which is no character and could be
-    written nowhere, is included, and as `OversizeError` what `check_json_bounds` refuses.
+    Raises:
+        NotJSONError: The body is not JSON, or contains half a surrogate pair.
+        OversizeError: The body exceeds a limit; see `check_json_bounds`.
     """
     return parse_json_with(_fastest(), body)
 
 
 def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
     """
-    The value as `parse_json` gives it, read by a decoder that is as strict as the standard library made here.
+    Return the value of a JSON text, decoded by another decoder that is as strict; see `parse_json`.
 
-    What the decoder refuses, the standard library judges, so that the reasons are the same without it.
+    If it fails, the standard library decodes the body again, so that error messages do not depend on it.
     """
     check_json_bounds(body)
     if decode is None:
         return _standard(body)
     try:
         return decode(body)
-    except Exception:  # noqa: BLE001 - whatever its reason, it is not this one that is told
+    except Exception:  # noqa: BLE001 - the standard library reports the reason
         return _standard(body)
 
 
 def check_json_bounds(body: bytes, most: int = MOST_VALUES) -> None:
     """
-    Raise `OversizeError` for a body whose decoding costs too much, before any of it is decoded.
+    Raise `OversizeError` if a body is too expensive to decode.
 
-    Bounds how deep it is nested, how many values and names of objects it has (``most``), and the digits of a
-    number. One pass takes the strings out; what is left is counted. In a text that is JSON the count is
-    exact, in any other one it is no less than what a decoder makes before it gives up.
+    Limits the nesting depth, the number of values and object names (``most``), and the digits of a number.
+    One pass removes the strings, and the rest is counted. The count is exact for JSON. For other bodies it is
+    at least the number of objects that a decoder creates before it fails.
     """
-    # Nothing is nested more deeply than it has brackets, and nothing has more values than bytes.
+    # The depth is at most the number of brackets, the number of values at most that of bytes.
     if len(body) <= most and body.count(b"[") + body.count(b"{") <= DEEPEST:
         return
     skeleton, strings = _STRING.subn(b'"', body, most + 1)
     if strings > most:
-        raise OversizeError(f"holds more than {most:,} strings; {_bound(most)}")
+        raise OversizeError(f"contains more than {most:,} strings; {_bound(most)}")
     skeleton = skeleton.translate(_DIGITS, _WHITESPACE)
-    # A text with more brackets than this has too many values, or is not JSON.
+    # A text with more brackets has too many values, or is not JSON.
     nesting = skeleton.translate(_NESTING, _NO_BRACKETS)[: 2 * most]
     depth = max(accumulate(memoryview(nesting).cast("b")), default=0)
     if depth > DEEPEST:
-        raise OversizeError(f"is nested too deeply: {depth:,} levels, and {DEEPEST} are read")
-    # Each value or name but the outermost stands behind one of these, and only an empty container has none.
+        raise OversizeError(f"is nested too deeply: {depth:,} levels, the limit is {DEEPEST}")
+    # One of these precedes each value or name, except the outermost. Empty containers have none.
     values = 1 + skeleton.count(b",") + skeleton.count(b":") + skeleton.count(b"[") + skeleton.count(b"{")
     values -= skeleton.count(b"[]") + skeleton.count(b"{}")
     if values > most:
-        raise OversizeError(f"holds {values:,} values and names; {_bound(most)}")
+        raise OversizeError(f"contains {values:,} values and names; {_bound(most)}")
     if len(body) > most and b"0" * (LONGEST_NUMBER + 1) in skeleton:
-        raise OversizeError(f"holds a number with too many digits, more than {LONGEST_NUMBER:,}")
+        raise OversizeError(f"contains a number with too many digits, more than {LONGEST_NUMBER:,}")
 
 
 def _bound(most: int) -> str:
-    return f"at most {most:,} values and names of objects are read"
+    return f"the limit is {most:,} values and object names"
 
 
 @cache
 def _fastest() -> Callable[[bytes], Any] | None:
-    """The decoder of the ``fast`` extra, None where that is not installed."""
+    """Return the decoder of the ``fast`` extra, or None if it is not installed."""
     try:
-        import msgspec  # noqa: PLC0415 - an extra, and not needed to import this package
+        import msgspec  # noqa: PLC0415 - an extra
     except ImportError:
         return None
     return msgspec.json.Decoder().decode
@@ -132,14 +133,14 @@ def _standard(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotJSONError(f"byte {error.start} is not UTF-8") from error
     except UnicodeEncodeError as error:
-        raise HalfPairError("holds half a surrogate pair, which is no character") from error
+        raise HalfPairError("contains half a surrogate pair, which is not a character") from error
     except json.JSONDecodeError as error:
         reason = "Unexpected UTF-8 BOM" if body.startswith(codecs.BOM_UTF8) else error.msg
         raise NotJSONError(f"{reason} at line {error.lineno}, column {error.colno}") from error
     except NotJSONError:
         raise
-    except ValueError as error:  # a number of more digits than Python converts
-        raise NotJSONError("holds a number with too many digits") from error
+    except ValueError as error:  # more digits than Python converts
+        raise NotJSONError("contains a number with too many digits") from error
     except RecursionError as error:
         raise NotJSONError("is nested too deeply") from error
     return document
@@ -148,7 +149,7 @@ def _standard(body: bytes) -> Any:
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise NotJSONError("holds a number that is too large")
+        raise NotJSONError("contains a number that is too large")
     return number
 
 

@@ -1,4 +1,4 @@
-"""A link to a file as a relay gives it: its form, whether it leads into the Internet, until when it holds."""
+"""URLs: base URLs, media URLs, public addresses and expiry of signed URLs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 
 UNSENT = re.compile(r"[^!-~]+")
-"""What no URL holds as it is."""
+"""Characters that must be percent-encoded in a URL."""
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_.:-]+")
@@ -27,7 +27,7 @@ _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 @frozen
 class MediaURL:
-    """A URL in the form in which it is sent."""
+    """A media URL, normalised."""
 
     url: str
     scheme: str
@@ -37,18 +37,18 @@ class MediaURL:
 
     @classmethod
     def of(cls, url: str) -> MediaURL:
-        """Raises ValueError, with what is wrong, for what is not followed."""
+        """Parse a URL; raise ValueError, with the reason, for one that must not be requested."""
         parts = urlsplit(url.strip())
         if parts.scheme not in _PORTS:
-            raise ValueError("only http:// and https:// links are downloaded")
+            raise ValueError("only http:// and https:// URLs are downloaded")
         if "@" in parts.netloc:
-            raise ValueError("a link with a user name or password in it is not followed")
+            raise ValueError("a URL with a user name or password is not requested")
         try:
             host = (parts.hostname or "").encode("idna").decode("ascii")
         except UnicodeError as error:
-            raise ValueError("the link names a host that there cannot be") from error
+            raise ValueError("the host name of the URL is not valid") from error
         if not _HOST.fullmatch(host):
-            raise ValueError("the link names no host")
+            raise ValueError("the URL has no valid host")
         port = _PORTS[parts.scheme] if parts.port is None else parts.port
         place = (f"[{host}]" if ":" in host else host) + ("" if parts.port is None else f":{port}")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -57,17 +57,17 @@ class MediaURL:
 
 
 def plain_url(url: str) -> str:
-    """A URL without what may be secret in it: credentials and the query."""
+    """Return a URL without credentials and query, which may be secret."""
     return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 def shown_url(url: str) -> str:
-    """A URL as it is shown to people."""
+    """Return a URL for display."""
     return UNSENT.sub("_", plain_url(url))[:200]
 
 
 def is_public_address(address: Address) -> bool:
-    """Whether an address belongs to the Internet at large, and not by way of another one within it."""
+    """Return whether an address is public, also when it embeds another address (NAT64, mapped, tunnels)."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _TRANSLATED:
             return is_public_address(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
@@ -79,7 +79,7 @@ def is_public_address(address: Address) -> bool:
 
 
 def url_expiry(url: str) -> float | None:
-    """Until when a link is signed, in Unix time, as storages write it; None where it does not say."""
+    """Return the expiry of a signed URL in Unix time, in the formats of common storages, or None."""
     fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query)}
     moment: float | None = None
     if "hm" in fields and re.fullmatch(r"[0-9a-fA-F]{1,8}", fields.get("ex", "")):
@@ -106,33 +106,33 @@ def _moment(text: str) -> float | None:
 
 
 def checked_url(url: str) -> str:
-    """The URL without a closing slash; raises `SettingError` for what cannot be a relay's address."""
+    """Return a base URL without a trailing slash; raise `SettingError` if it is not valid."""
     url = url.strip()
     if not url:
-        raise SettingError("the base URL is empty; write https://host, or leave it out")
-    if re.search(r"\s", url):  # some of which urlsplit would leave out in silence
-        raise SettingError(f"{url!r} is no URL, for it holds white space; copy it once more")
+        raise SettingError("the base URL is empty; write https://host, or omit it")
+    if re.search(r"\s", url):  # urlsplit drops some white space silently
+        raise SettingError(f"{url!r} is not a URL: it contains white space; copy it again")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise SettingError(f"{url!r} is no URL ({error}); write https://host") from error
+        raise SettingError(f"{url!r} is not a URL ({error}); write https://host") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
-        raise SettingError(f"{url!r} is no http or https URL; write https://host")
+        raise SettingError(f"{url!r} is not an http or https URL; write https://host")
     try:
         url.encode("ascii")
         parts.hostname.encode("idna")
     except UnicodeError as error:
-        raise SettingError(f"{url!r} is no URL as it is sent; write host and path in ASCII") from error
+        raise SettingError(f"{url!r} is not an ASCII URL; write host and path in ASCII") from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingError(
-            f"{parts.hostname}: a base URL holds no credentials, query or fragment; leave them out"
+            f"{parts.hostname}: a base URL must not contain credentials, query or fragment; remove them"
         )
     return url.rstrip("/")
 
 
 def is_loopback_url(url: str) -> bool:
-    """Whether a URL leads to this very machine, so that requests cost nobody anything."""
+    """Return whether a URL is on this machine, so that requests cost nothing."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -144,16 +144,16 @@ def is_loopback_url(url: str) -> bool:
 
 def join_url(base_url: str, target: str) -> str:
     """
-    The URL of a target on a relay.
+    Return the URL of a target on a relay.
 
-    A base URL keeps its own path as a prefix, but what it ends with and the target begins with stands once:
-    ``https://host/api`` and ``/api/task`` make ``https://host/api/task``.
+    The path of the base URL is a prefix. An overlap with the target appears once: ``https://host/api`` and
+    ``/api/task`` are joined to ``https://host/api/task``.
     """
     return "".join(origin_and_target(base_url, target))
 
 
 def origin_and_target(base_url: str, target: str) -> tuple[str, str]:
-    """What `join_url` joins: scheme and host, and the target behind the base URL's own path."""
+    """Return the parts of `join_url`: scheme and host, and path and query."""
     base = urlsplit(base_url)
     prefix = [part for part in base.path.split("/") if part]
     path, mark, query = target.partition("?")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.base import ContractError
+from mjrelay.base import ContractError, pointer_steps
 
 if TYPE_CHECKING:
     import jsonpath_rfc9535
@@ -189,6 +189,6 @@ def parse_expression(expression: str) -> tuple[str, str]:
 def nested_body(pointer: str, value: Any) -> Any:
     """Return the smallest document with a value at a JSON Pointer through objects."""
     document: Any = value
-    for step in reversed(pointer.split("/")[1:]):
-        document = {step.replace("~1", "/").replace("~0", "~"): document}
+    for name in reversed(pointer_steps(pointer)):
+        document = {name: document}
     return document

@@ -1,7 +1,8 @@
-"""Sockets: sends a request to a relay and returns the exchange, or streams a file. It reads no documents."""
+"""Send a request to a relay and return the exchange, or stream a file. Bodies are not parsed here."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
@@ -15,17 +16,19 @@ from mjrelay.transport.transport import (
 )
 
 if TYPE_CHECKING:
+    from mjrelay.transport.route import ConnectError, HostPort, dial, tls_context
     from mjrelay.transport.streaming import RefusedAddressError, Stream, StreamError, stream_url
 else:
-    _STREAMING = {"RefusedAddressError", "Stream", "StreamError", "stream_url"}
+    # ssl and h11 take much of the time of `import mjrelay`, and are only needed for the first request.
+    _LAZY = {
+        **dict.fromkeys(("ConnectError", "HostPort", "dial", "tls_context"), "route"),
+        **dict.fromkeys(("RefusedAddressError", "Stream", "StreamError", "stream_url"), "streaming"),
+    }
 
     def __getattr__(name: str) -> Any:
-        # h11 takes a tenth of the time of `import mjrelay`, and is only needed once something is sent.
-        if name not in _STREAMING:
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from mjrelay.transport import streaming  # noqa: PLC0415 - see above
-
-        return getattr(streaming, name)
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
 
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "LARGEST_BATCH",
     "LARGEST_BODY",
     "AsyncTransport",
+    "ConnectError",
+    "HostPort",
     "RefusedAddressError",
     "Stream",
     "StreamError",
@@ -40,5 +45,7 @@ __all__ = [
     "TransportConfig",
     "connect",
     "connect_async",
+    "dial",
     "stream_url",
+    "tls_context",
 ]

@@ -1,8 +1,7 @@
 """
-The way to the network: a request goes out, an exchange comes back, and trouble is told in it, not raised.
+Choose the transport for a relay: h11 by default, httpx with a proxy or a given client, pyreqwest if ``fast``.
 
-What carries the bytes is imported when a wire is made, not with this module. The default is connections of
-our own; where a proxy stands before the relay, or a client is given, it is httpx.
+Each is imported when it is first needed, because httpx is slow to import.
 """
 
 from __future__ import annotations
@@ -26,57 +25,62 @@ _log = logging.getLogger("mjrelay")
 _warned_in: int | None = None
 
 
-def connect(link: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Transport:
+def connect(config: TransportConfig, *, fast: bool = False, client: httpx.Client | None = None) -> Transport:
     """
-    A wire along the link: over ``client`` where one is given, over the ``fast`` extra where asked for.
+    Return a transport to one relay.
 
-    A client is used as it is, but for its ``auth``, which could overwrite the credential; it is left open.
-    In a child process in which pyreqwest cannot run, ``fast`` is ignored with a warning.
-    Raises `MissingExtraError` where the extra is not installed, and `SettingError` for a proxy,
-    certificates or a client that cannot be used.
+    Args:
+        config: Where the relay is, and the connection settings.
+        fast: Use pyreqwest. In a child process in which it cannot run, this is ignored with a warning.
+        client: Use this client with its own settings. Its ``auth`` is ignored, because it could overwrite the
+            credential. The client is not closed.
+
+    Raises:
+        MissingExtraError: The ``fast`` extra is not installed.
+        SettingError: The proxy, the certificates or the client cannot be used.
     """
     if client is not None:
         from mjrelay.transport.httpx import HTTPXTransport  # noqa: PLC0415
 
-        return HTTPXTransport(link, client)
+        return HTTPXTransport(config, client)
     if fast:
         with _extra():
             from mjrelay.transport.pyreqwest import PyreqwestTransport  # noqa: PLC0415
         with _fork_allowed():
-            return PyreqwestTransport(link)
+            return PyreqwestTransport(config)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
-    if _route.proxy(link.origin, link.proxy):
+    if _route.proxy(config.origin, config.proxy):
         from mjrelay.transport.httpx import ProxyTransport  # noqa: PLC0415
 
-        return ProxyTransport(link)
+        return ProxyTransport(config)
     from mjrelay.transport.h11 import H11Transport  # noqa: PLC0415
 
-    return H11Transport(link)
+    return H11Transport(config)
 
 
 def connect_async(
-    link: TransportConfig, *, fast: bool = False, client: httpx.AsyncClient | None = None
+    config: TransportConfig, *, fast: bool = False, client: httpx.AsyncClient | None = None
 ) -> AsyncTransport:
-    """The twin of `connect`."""
+    """Return an async transport to one relay; see `connect`."""
     if client is not None:
         from mjrelay.transport.httpx import AsyncHTTPXTransport  # noqa: PLC0415
 
-        return AsyncHTTPXTransport(link, client)
+        return AsyncHTTPXTransport(config, client)
     if fast:
         with _extra():
             from mjrelay.transport.pyreqwest import AsyncPyreqwestTransport  # noqa: PLC0415
         with _fork_allowed():
-            return AsyncPyreqwestTransport(link)
+            return AsyncPyreqwestTransport(config)
     from mjrelay.transport import route as _route  # noqa: PLC0415
 
-    if _route.proxy(link.origin, link.proxy):
+    if _route.proxy(config.origin, config.proxy):
         from mjrelay.transport.httpx import AsyncProxyTransport  # noqa: PLC0415
 
-        return AsyncProxyTransport(link)
+        return AsyncProxyTransport(config)
     from mjrelay.transport.h11 import AsyncH11Transport  # noqa: PLC0415
 
-    return AsyncH11Transport(link)
+    return AsyncH11Transport(config)
 
 
 @contextmanager
@@ -90,7 +94,7 @@ def _extra() -> Iterator[None]:
 @contextmanager
 def _fork_allowed() -> Iterator[None]:
     """
-    Go on without pyreqwest in a child process whose parent has started its runtime, and log that once.
+    Ignore that pyreqwest cannot run in a child process whose parent has started it, and warn once.
 
     See https://github.com/MarkusSintonen/pyreqwest/issues/51.
     """

@@ -1,7 +1,7 @@
 """
-The wire that comes with the package: connections of its own to one origin, over h11.
+The default transport: h11 over sockets and asyncio.
 
-A pool for many origins and protocols costs more with each connection that it holds; one origin needs a list.
+A relay is one origin, so that it needs a list of idle connections, not a pool for many origins and protocols.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
-from mjrelay.transport.route import CONNECT, Found, HostPort, context, dial, look_up, unreachable
+from mjrelay.transport.route import CONNECT, HostPort, LookUpResult, dial, look_up, tls_context, unreachable
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from mjrelay.transport.transport import TransportConfig
 
 
-KEPT = 60.0
-"""Seconds that an idle connection is kept; what stands between forgets connections without a word."""
+IDLE_SECONDS = 60.0
+"""How long an idle connection is kept. Firewalls drop idle connections without closing them."""
 
-_PIECE = 64 * 1024
+_READ_SIZE = 64 * 1024
 
 
-class _Kept(Protocol):
-    """What the list of idle connections knows of one."""
+class _IdleConnection(Protocol):
+    """A connection that can be idle."""
 
-    kept_until: float
+    expires: float
 
     def expired(self) -> bool: ...
     def close(self) -> None: ...
 
 
-C = TypeVar("C", bound=_Kept)
+C = TypeVar("C", bound=_IdleConnection)
 
 
-class _Idle(Generic[C]):
-    """Connections that wait for a request; the one that was used last is used next."""
+class _IdleConnections(Generic[C]):
+    """Idle connections, the last one used first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connections: list[C] | None = []
 
     def take(self) -> C | None:
-        """One that is still good, if there is any; raises `SettingError` after `close`."""
+        """Return a usable connection, or None; raise `SettingError` after `close`."""
         while True:
             with self._lock:
                 if self._connections is None:
@@ -64,16 +64,16 @@ class _Idle(Generic[C]):
             connection.close()
 
     def put(self, connection: C) -> None:
-        """Keep one, unless `close` was called; the one that waits longest is let go when its time is over."""
+        """Keep a connection, unless `close` was called, and close the oldest one if it has expired."""
         now = time.monotonic()
         old: C | None = None
-        connection.kept_until = now + KEPT
+        connection.expires = now + IDLE_SECONDS
         with self._lock:
             if self._connections is None:
                 old = connection
             else:
                 self._connections.append(connection)
-                if self._connections[0].kept_until < now:
+                if self._connections[0].expires < now:
                     old = self._connections.pop(0)
         if old is not None:
             old.close()
@@ -85,42 +85,44 @@ class _Idle(Generic[C]):
             connection.close()
 
 
-def _asked(talk: ClientProtocol, request: Request) -> bytes:
-    return talk.ask(request.method, request.target, with_encoding(request.headers), request.body)
+def _request_bytes(protocol: ClientProtocol, request: Request) -> bytes:
+    return protocol.request_bytes(
+        request.method, request.target, with_encoding(request.headers), request.body
+    )
 
 
 class _Connection:
-    """One connection of a thread."""
+    """A blocking connection."""
 
-    def __init__(self, line: socket.socket, authority: str) -> None:
-        self._line, self._talk = line, ClientProtocol(authority)
+    def __init__(self, sock: socket.socket, authority: str) -> None:
+        self._socket, self._protocol = sock, ClientProtocol(authority)
         self._readable = _Selector()
-        self._readable.register(line, selectors.EVENT_READ)
-        self.kept_until = 0.0
+        self._readable.register(sock, selectors.EVENT_READ)
+        self.expires = 0.0
 
     @property
-    def silent(self) -> bool:
-        return self._talk.silent
+    def awaiting_response(self) -> bool:
+        return self._protocol.awaiting_response
 
-    def carry(self, request: Request, answer: ResponseBuilder) -> None:
-        """Send a request and take its answer to the end."""
-        line, talk = self._line, self._talk
-        line.settimeout(answer.left())
-        with suppress(ConnectionError):  # who closes early may have answered before
-            line.sendall(_asked(talk, request))  # in no variable, which a traceback could show
-        while not talk.hear(line.recv(_PIECE), answer):
-            line.settimeout(answer.left())
+    def exchange(self, request: Request, builder: ResponseBuilder) -> None:
+        """Send a request and receive the response."""
+        sock, protocol = self._socket, self._protocol
+        sock.settimeout(builder.left())
+        with suppress(ConnectionError):  # the response may have arrived before the server closed
+            sock.sendall(_request_bytes(protocol, request))  # not in a variable, which a traceback could show
+        while not protocol.receive(sock.recv(_READ_SIZE), builder):
+            sock.settimeout(builder.left())
 
-    def renew(self) -> bool:
-        return self._talk.renew()
+    def start_next(self) -> bool:
+        return self._protocol.start_next()
 
     def expired(self) -> bool:
-        """Whether it is too old, or its end, or bytes that nobody asked for, have come."""
-        return time.monotonic() > self.kept_until or bool(self._readable.select(0))
+        """Return whether it is too old, or readable: closed by the server, or with unexpected bytes."""
+        return time.monotonic() > self.expires or bool(self._readable.select(0))
 
     def close(self) -> None:
         self._readable.close()
-        self._line.close()
+        self._socket.close()
 
 
 _Selector = getattr(
@@ -129,38 +131,38 @@ _Selector = getattr(
 
 
 class H11Transport:
-    """`Transport` over connections of our own."""
+    """`Transport` over h11 and sockets."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._link, self._place = link, HostPort.of(link.origin)
-        self._tls = context(link.verify) if self._place.tls else None
-        self._idle: _Idle[_Connection] = _Idle()
-        self._slots = threading.Semaphore(link.connections)
+    def __init__(self, config: TransportConfig) -> None:
+        self._config, self._peer = config, HostPort.of(config.origin)
+        self._tls = tls_context(config.verify) if self._peer.tls else None
+        self._idle: _IdleConnections[_Connection] = _IdleConnections()
+        self._slots = threading.Semaphore(config.connections)
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = ResponseBuilder(self._link, request, timeout, largest)
+        builder = ResponseBuilder(self._config, request, timeout, largest)
         if not self._slots.acquire(timeout=max(0.0, timeout)):
-            return answer.failed(answer.late)
+            return builder.fail(builder.late)
         connection: _Connection | None = None
         try:
             if (connection := self._idle.take()) is not None:
                 try:
-                    connection.carry(request, answer)
+                    connection.exchange(request, builder)
                 except (ExchangeError, OSError):
-                    if request.method != "GET" or not connection.silent:
+                    if request.method != "GET" or not connection.awaiting_response:
                         raise
                     connection.close()
                     connection = None
             if connection is None:
-                line = dial(self._place, self._tls, answer.left)
-                connection = _Connection(line, self._place.authority)
-                connection.carry(request, answer)
-            if connection.renew():
+                sock = dial(self._peer, self._tls, builder.left)
+                connection = _Connection(sock, self._peer.authority)
+                connection.exchange(request, builder)
+            if connection.start_next():
                 self._idle.put(connection)
                 connection = None
-            return answer.end()
+            return builder.finish()
         except (ExchangeError, OSError) as error:
-            return answer.failed(error)
+            return builder.fail(error)
         finally:
             if connection is not None:
                 connection.close()
@@ -171,35 +173,35 @@ class H11Transport:
 
 
 class _AsyncConnection(asyncio.Protocol):
-    """One connection of an event loop; the answer is heard where it comes in, and waited for once."""
+    """A connection of an event loop. The response is parsed in `data_received`."""
 
     def __init__(self, authority: str) -> None:
-        self._talk, self._loop = ClientProtocol(authority), asyncio.get_running_loop()
+        self._protocol, self._loop = ClientProtocol(authority), asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._answer: ResponseBuilder
+        self._builder: ResponseBuilder
         self._done: asyncio.Future[None] | None = None
-        self.kept_until = 0.0
+        self.expires = 0.0
 
     @property
-    def silent(self) -> bool:
-        return self._talk.silent
+    def awaiting_response(self) -> bool:
+        return self._protocol.awaiting_response
 
-    async def carry(self, request: Request, answer: ResponseBuilder) -> None:
-        """Send a request and take its answer to the end."""
-        self._answer, self._done = answer, self._loop.create_future()
-        self._transport.write(_asked(self._talk, request))
+    async def exchange(self, request: Request, builder: ResponseBuilder) -> None:
+        """Send a request and receive the response."""
+        self._builder, self._done = builder, self._loop.create_future()
+        self._transport.write(_request_bytes(self._protocol, request))
         await self._done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not checked by its class: uvloop's transports do not derive from asyncio's.
+        # A cast, because the transports of uvloop do not derive from those of asyncio.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if self._done is None or self._done.done():
-            self._transport.abort()  # nobody asked for this
+            self._transport.abort()  # unexpected bytes
             return
         try:
-            if self._talk.hear(data, self._answer):
+            if self._protocol.receive(data, self._builder):
                 self._done.set_result(None)
         except ExchangeError as error:
             self._done.set_exception(error)
@@ -212,21 +214,21 @@ class _AsyncConnection(asyncio.Protocol):
         else:
             self._done.set_exception(error)
 
-    def renew(self) -> bool:
-        return self._talk.renew()
+    def start_next(self) -> bool:
+        return self._protocol.start_next()
 
     def expired(self) -> bool:
-        """Whether it is too old, or has ended, or belongs to another event loop."""
-        return not self._at_home() or self._transport.is_closing() or time.monotonic() > self.kept_until
+        """Return whether it is too old, closed, or of another event loop."""
+        return not self._in_own_loop() or self._transport.is_closing() or time.monotonic() > self.expires
 
     def close(self) -> None:
-        if self._at_home():
+        if self._in_own_loop():
             self._transport.abort()
         else:
             with suppress(RuntimeError):  # its loop has ended
                 self._loop.call_soon_threadsafe(self._transport.abort)
 
-    def _at_home(self) -> bool:
+    def _in_own_loop(self) -> bool:
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -234,99 +236,101 @@ class _AsyncConnection(asyncio.Protocol):
 
 
 class AsyncH11Transport:
-    """`AsyncTransport` over connections of our own."""
+    """`AsyncTransport` over h11 and asyncio."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._link, self._place = link, HostPort.of(link.origin)
-        self._tls = context(link.verify) if self._place.tls else None
-        self._idle: _Idle[_AsyncConnection] = _Idle()
+    def __init__(self, config: TransportConfig) -> None:
+        self._config, self._peer = config, HostPort.of(config.origin)
+        self._tls = tls_context(config.verify) if self._peer.tls else None
+        self._idle: _IdleConnections[_AsyncConnection] = _IdleConnections()
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = ResponseBuilder(self._link, request, timeout, largest)
+        builder = ResponseBuilder(self._config, request, timeout, largest)
         connection: _AsyncConnection | None = None
         try:
-            async with asyncio.timeout(timeout), self._slots_here():
+            async with asyncio.timeout(timeout), self._loop_slots():
                 if (connection := self._idle.take()) is not None:
                     try:
-                        await connection.carry(request, answer)
+                        await connection.exchange(request, builder)
                     except (ExchangeError, OSError):
-                        if request.method != "GET" or not connection.silent:
+                        if request.method != "GET" or not connection.awaiting_response:
                             raise
                         connection.close()
                         connection = None
                 if connection is None:
-                    connection = await self._dial(answer)
-                    await connection.carry(request, answer)
-                if connection.renew():
+                    connection = await self._dial(builder)
+                    await connection.exchange(request, builder)
+                if connection.start_next():
                     self._idle.put(connection)
                     connection = None
-                return answer.end()
+                return builder.finish()
         except (ExchangeError, OSError) as error:
-            return answer.failed(error)
+            return builder.fail(error)
         finally:
             if connection is not None:
                 connection.close()
 
     async def close(self) -> None:
         self._idle.close()
-        await asyncio.sleep(0)  # the loop closes the sockets in its next round
+        await asyncio.sleep(0)  # the loop closes the sockets in its next iteration
 
-    def _slots_here(self) -> asyncio.Semaphore:
-        """The slots of the running event loop; a semaphore cannot be waited for in two."""
+    def _loop_slots(self) -> asyncio.Semaphore:
+        """Return the semaphore of the running event loop; one semaphore cannot serve two loops."""
         loop, slots = asyncio.get_running_loop(), self._slots
         if slots is None or slots[0] is not loop:
-            self._slots = slots = (loop, asyncio.Semaphore(self._link.connections))
+            self._slots = slots = (loop, asyncio.Semaphore(self._config.connections))
         return slots[1]
 
-    async def _dial(self, answer: ResponseBuilder) -> _AsyncConnection:
-        place, loop = self._place, asyncio.get_running_loop()
+    async def _dial(self, builder: ResponseBuilder) -> _AsyncConnection:
+        peer, loop = self._peer, asyncio.get_running_loop()
         try:
-            found = await _addresses(place)
+            addresses = await _addresses(peer)
         except (OSError, UnicodeError) as error:
-            raise unreachable(place, error) from error
-        for rest, (family, kind, number, _, address) in zip(range(len(found), 0, -1), found, strict=True):
+            raise unreachable(peer, error) from error
+        for rest, (family, kind, number, _, address) in zip(
+            range(len(addresses), 0, -1), addresses, strict=True
+        ):
             try:
-                line = socket.socket(family, kind, number)
-                close_after_fork(line)
+                sock = socket.socket(family, kind, number)
+                close_after_fork(sock)
                 try:
-                    line.setblocking(False)
-                    async with asyncio.timeout(min(CONNECT, answer.left() / rest)):
-                        # Its zone is a number behind the address; in it, the loop would look it up again.
-                        await loop.sock_connect(line, (address[0].partition("%")[0], *address[1:]))
+                    sock.setblocking(False)
+                    async with asyncio.timeout(min(CONNECT, builder.left() / rest)):
+                        # With a zone (``%eth0``) in the address, the loop would look it up again.
+                        await loop.sock_connect(sock, (address[0].partition("%")[0], *address[1:]))
                 except BaseException:
-                    line.close()
+                    sock.close()
                     raise
                 _, connection = await loop.create_connection(
-                    lambda: _AsyncConnection(place.authority),
-                    sock=line,
+                    lambda: _AsyncConnection(peer.authority),
+                    sock=sock,
                     ssl=self._tls,
-                    server_hostname=place.host if self._tls else None,
-                    ssl_handshake_timeout=answer.left() if self._tls else None,
+                    server_hostname=peer.host if self._tls else None,
+                    ssl_handshake_timeout=builder.left() if self._tls else None,
                 )
             except OSError as error:
                 if rest == 1:
-                    raise unreachable(place, error) from error
+                    raise unreachable(peer, error) from error
             else:
                 return connection
         raise AssertionError("a host has an address")
 
 
-async def _addresses(place: HostPort) -> list[Any]:
-    """The addresses of a host, from no thread of the loop's own, which others may fill and its end awaits."""
+async def _addresses(peer: HostPort) -> list[Any]:
+    """Return the addresses of a host. The loop's own threads may be busy, and block its shutdown."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[Found] = loop.create_future()
+    result: asyncio.Future[LookUpResult] = loop.create_future()
 
-    def take(found: Found) -> None:
-        if not told.done():
-            told.set_result(found)
+    def set_result(addresses: LookUpResult) -> None:
+        if not result.done():
+            result.set_result(addresses)
 
-    def tell(found: Found) -> None:
+    def deliver(addresses: LookUpResult) -> None:
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(take, found)
+            loop.call_soon_threadsafe(set_result, addresses)
 
-    look_up(place, tell)
-    found = await told
-    if isinstance(found, Exception):
-        raise found
-    return found
+    look_up(peer, deliver)
+    addresses = await result
+    if isinstance(addresses, Exception):
+        raise addresses
+    return addresses

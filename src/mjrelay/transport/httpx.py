@@ -1,7 +1,7 @@
 """
-The wire over httpx, for what it does and our own connections do not: proxies, and clients that users bring.
+The transport over httpx, for proxies and for clients that users pass.
 
-It logs URLs and header fields, in which a relay may echo the key: they are taken out of what it logs.
+httpx and httpcore log URLs and header fields. Secrets are redacted from these logs.
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ if TYPE_CHECKING:
 _LOGGERS = ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 
 _NEARLY = 0.01
-"""Seconds before the deadline at which httpx's own clocks may already have run out."""
+"""Seconds before the deadline at which the timeouts of httpx may already have expired."""
 
 
-class _Discretion(logging.Filter):
-    """Takes the secrets of all living links out of what httpx and httpcore log."""
+class _LogRedaction(logging.Filter):
+    """Redact the secrets of all transports from the logs of httpx and httpcore."""
 
     def __init__(self) -> None:
         super().__init__()
         self._unlock()
-        renew_after_fork(self, _Discretion._unlock)
+        renew_after_fork(self, _LogRedaction._unlock)
         self._redactors: weakref.WeakSet[Redactor] = weakref.WeakSet()
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()
 
-    def heed(self, redactor: Redactor) -> None:
-        """Take the secrets of this one out too, as long as it lives."""
+    def add(self, redactor: Redactor) -> None:
+        """Use another redactor for as long as it exists."""
         with self._lock:
             self._redactors.add(redactor)
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self)  # once; adding it again does nothing
+            logging.getLogger(name).addFilter(self)  # a second call has no effect
 
     def text(self, text: str) -> str:
-        """The text without the secrets."""
+        """Return the text without secrets."""
         with self._lock:
             redactors = list(self._redactors)
         for redactor in redactors:
@@ -80,103 +80,109 @@ class _Discretion(logging.Filter):
         return True
 
 
-_discretion = _Discretion()
+_log_redaction = _LogRedaction()
 
 
 class HTTPXTransport:
     """
-    `Transport` over an httpx client, within its own timeouts where they are shorter.
+    `Transport` over an httpx client. Its own timeouts apply if they are shorter.
 
-    httpx bounds each wait but not their sum, so each exchange has a thread, which is not waited for longer
-    than the time that the exchange has.
+    httpx has a timeout for each read but none for the exchange, so that each exchange runs in a thread.
     """
 
-    def __init__(self, link: TransportConfig, client: httpx.Client) -> None:
+    def __init__(self, config: TransportConfig, client: httpx.Client) -> None:
         if not isinstance(client, httpx.Client):
-            raise SettingError(f"client= wants an httpx.Client here, not {type(client).__name__}")
-        self._link, self._client, self._closed = link, client, False
-        _discretion.heed(link.redactor)
+            raise SettingError(f"client= must be an httpx.Client here, not {type(client).__name__}")
+        self._config, self._client, self._closed = config, client, False
+        _log_redaction.add(config.redactor)
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = ResponseBuilder(self._link, request, timeout, largest)
+        builder = ResponseBuilder(self._config, request, timeout, largest)
         exchanges: SimpleQueue[Exchange] = SimpleQueue()
         try:
-            args = (self._carry, _built(self._client, self._link, request, answer), answer, exchanges)
+            args = (
+                self._exchange,
+                _build_request(self._client, self._config, request, builder),
+                builder,
+                exchanges,
+            )
             thread = threading.Thread(target=contextvars.copy_context().run, args=args, daemon=True)
             del args  # the URL may hold the key, and a traceback could show it
         except ExchangeError as error:
-            return answer.failed(error)
+            return builder.fail(error)
         thread.start()
         try:
             return exchanges.get(timeout=max(0.0, timeout))
         except Empty:
-            return answer.failed(answer.late)
+            return builder.fail(builder.late)
 
-    def _carry(self, sent: httpx.Request, answer: ResponseBuilder, exchanges: SimpleQueue[Exchange]) -> None:
+    def _exchange(
+        self, sent: httpx.Request, builder: ResponseBuilder, exchanges: SimpleQueue[Exchange]
+    ) -> None:
         try:
             response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
             try:
-                if _begun(answer, response):
-                    answer.take(response.content)
+                if _begin(builder, response):
+                    builder.add(response.content)
                 else:
                     for piece in response.iter_raw():
-                        answer.take(piece)
+                        builder.add(piece)
             finally:
                 response.close()
-            exchange = answer.end()
-        except Exception as error:  # noqa: BLE001 - the transport of somebody's client may raise anything
-            exchange = answer.failed(_reason(answer, error))
+            exchange = builder.finish()
+        except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
+            exchange = builder.fail(_reason(builder, error))
         exchanges.put(exchange)
 
     def close(self) -> None:
-        """Send no more; the client is left open, for it is its owner's."""
+        """Send no more requests. The client stays open; its owner closes it."""
         self._closed = True
 
 
 class AsyncHTTPXTransport:
-    """The twin of `HTTPXTransport`."""
+    """`AsyncTransport` over an httpx client."""
 
-    def __init__(self, link: TransportConfig, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: TransportConfig, client: httpx.AsyncClient) -> None:
         if not isinstance(client, httpx.AsyncClient):
-            raise SettingError(f"client= wants an httpx.AsyncClient here, not {type(client).__name__}")
-        self._link, self._client, self._closed = link, client, False
-        _discretion.heed(link.redactor)
+            raise SettingError(f"client= must be an httpx.AsyncClient here, not {type(client).__name__}")
+        self._config, self._client, self._closed = config, client, False
+        _log_redaction.add(config.redactor)
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
-        answer = ResponseBuilder(self._link, request, timeout, largest)
+        builder = ResponseBuilder(self._config, request, timeout, largest)
         try:
             async with asyncio.timeout(timeout):
                 response = await self._client.send(
-                    _built(self._client, self._link, request, answer),
+                    _build_request(self._client, self._config, request, builder),
                     stream=True,
                     auth=None,
                     follow_redirects=False,
                 )
                 try:
-                    if _begun(answer, response):
-                        answer.take(response.content)
+                    if _begin(builder, response):
+                        builder.add(response.content)
                     else:
                         async for piece in response.aiter_raw():
-                            answer.take(piece)
+                            builder.add(piece)
                 finally:
                     await response.aclose()
-            return answer.end()
-        except Exception as error:  # noqa: BLE001 - the transport of somebody's client may raise anything
-            return answer.failed(_reason(answer, error))
+            return builder.finish()
+        except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
+            return builder.fail(_reason(builder, error))
 
     async def close(self) -> None:
-        """Send no more; the client is left open, for it is its owner's."""
+        """Send no more requests. The client stays open; its owner closes it."""
         self._closed = True
 
 
 class ProxyTransport(HTTPXTransport):
     """`Transport` through a proxy."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._hidden, options = _through(link.origin, link.proxy, link.verify, link.connections)
-        super().__init__(link, httpx.Client(**options, event_hooks=_HOOKS))
+    def __init__(self, config: TransportConfig) -> None:
+        self._hidden, options = _proxy_options(config.origin, config.proxy, config.verify, config.connections)
+        super().__init__(config, httpx.Client(**options, event_hooks=_HOOKS))
 
     def close(self) -> None:
         super().close()
@@ -184,16 +190,18 @@ class ProxyTransport(HTTPXTransport):
 
 
 class AsyncProxyTransport(AsyncHTTPXTransport):
-    """The twin of `ProxyTransport`."""
+    """`AsyncTransport` through a proxy."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._hidden, self._options = _through(link.origin, link.proxy, link.verify, link.connections)
-        super().__init__(link, httpx.AsyncClient(**self._options))
+    def __init__(self, config: TransportConfig) -> None:
+        self._hidden, self._options = _proxy_options(
+            config.origin, config.proxy, config.verify, config.connections
+        )
+        super().__init__(config, httpx.AsyncClient(**self._options))
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         loop = asyncio.get_running_loop()
-        if self._loop not in {None, loop}:  # the connections of one event loop fail in another
+        if self._loop not in {None, loop}:  # connections belong to one event loop
             self._client = httpx.AsyncClient(**self._options)
         self._loop = loop
         return await super().send(request, timeout, largest)
@@ -208,10 +216,10 @@ class AsyncProxyTransport(AsyncHTTPXTransport):
 def download(
     url: str, headers: Headers, *, timeout: float, proxy: str, verify: bool | str | ssl.SSLContext
 ) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
-    """Status, header fields and the pieces of a body that comes through a proxy; raises `ExchangeError`."""
-    _hidden, options = _through(url, proxy, verify, 1)  # the name keeps it alive
+    """Yield status, header fields and body pieces of a GET through a proxy; raise `ExchangeError`."""
+    _hidden, options = _proxy_options(url, proxy, verify, 1)  # keeps the redactor alive
     with httpx.Client(**{**options, "timeout": timeout}, event_hooks=_HOOKS) as client:
-        with _told():
+        with _converted_errors():
             sent = client.build_request("GET", url, headers=list(headers))
             response = client.send(sent, stream=True, follow_redirects=False)
         try:
@@ -220,52 +228,57 @@ def download(
             response.close()
 
 
-def _traced(request: httpx.Request) -> None:
-    request.extensions["trace"] = _leave_to_parent
+def _add_trace(request: httpx.Request) -> None:
+    request.extensions["trace"] = _close_in_child
 
 
-def _leave_to_parent(event: str, info: dict[str, Any]) -> None:
+def _close_in_child(event: str, info: dict[str, Any]) -> None:
     """Close each new connection in every child process."""
     if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
         close_after_fork(info["return_value"].get_extra_info("socket"))
 
 
-_HOOKS: Any = {"request": [_traced]}
+_HOOKS: Any = {"request": [_add_trace]}
 
 
 def _pieces(response: httpx.Response) -> Iterator[bytes]:
-    with _told():
+    with _converted_errors():
         yield from response.iter_raw()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _converted_errors() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise ExchangeError(_discretion.text(str(error) or type(error).__name__)) from error
+        raise ExchangeError(_log_redaction.text(str(error) or type(error).__name__)) from error
 
 
-def _through(
+def _proxy_options(
     url: str, given: str | None, verify: bool | str | ssl.SSLContext, connections: int
 ) -> tuple[Redactor, dict[str, Any]]:
     """
-    What keeps a proxy's credentials out of logs and texts while it lives, and a client's options.
+    Return a redactor for the credentials of the proxy, and the options of an httpx client.
 
-    Raises `SettingError` for a proxy that cannot be used.
+    The credentials are redacted from logs while the redactor exists.
+
+    Raises:
+        SettingError: The proxy cannot be used.
     """
-    proxy, context = _route.proxy(url, given) or "", _route.context(verify)
+    proxy, context = _route.proxy(url, given) or "", _route.tls_context(verify)
     try:
         parts = urlsplit(proxy)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         made = httpx.Proxy(proxy)
-        httpx.HTTPTransport(proxy=made, verify=context, trust_env=False).close()  # says what it cannot do
+        httpx.HTTPTransport(
+            proxy=made, verify=context, trust_env=False
+        ).close()  # raises for an unsupported proxy
     except (ValueError, ImportError, httpx.InvalidURL):
         raise SettingError(
             "the proxy cannot be used; write http://host:port (for socks5:// install httpx[socks])"
-        ) from None  # what was raised may show its password
+        ) from None  # the original error may show the password
     hidden = Redactor(password or user, f"{user}:{password}")
-    _discretion.heed(hidden)
+    _log_redaction.add(hidden)
     return hidden, {
         "proxy": made,
         "verify": context,
@@ -275,17 +288,20 @@ def _through(
     }
 
 
-def _built(
-    client: httpx.Client | httpx.AsyncClient, link: TransportConfig, request: Request, answer: ResponseBuilder
+def _build_request(
+    client: httpx.Client | httpx.AsyncClient,
+    config: TransportConfig,
+    request: Request,
+    builder: ResponseBuilder,
 ) -> httpx.Request:
-    # What our own connections refuse is refused here too, whatever the client would make of it.
-    ClientProtocol("").ask(request.method, request.target, with_encoding(request.headers), b"")
-    left = answer.left()
+    # Refuse what the default transport refuses.
+    ClientProtocol("").request_bytes(request.method, request.target, with_encoding(request.headers), b"")
+    left = builder.left()
     bounds = {wait: min(left, bound or left) for wait, bound in client.timeout.as_dict().items()}
     try:
         return client.build_request(
             request.method,
-            link.origin + request.target,
+            config.origin + request.target,
             headers=list(with_encoding(request.headers)),
             content=request.body or None,
             timeout=httpx.Timeout(**bounds),
@@ -298,12 +314,12 @@ def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> No
     if closed:
         raise SettingError(CLOSED)
     if client.is_closed:
-        raise SettingError("the client that was given with client= is closed; make a relay with another one")
+        raise SettingError("the client passed as client= is closed; pass an open one")
 
 
-def _begun(answer: ResponseBuilder, response: httpx.Response) -> bool:
-    """Tell the head; whether the body is there already, unpacked, as from a transport made for tests."""
-    answer.begin(response.status_code, _fields(response), unpacked=response.is_stream_consumed)
+def _begin(builder: ResponseBuilder, response: httpx.Response) -> bool:
+    """Handle the head. Return True if the body is already read, as with a mock transport."""
+    builder.begin(response.status_code, _fields(response), decompressed=response.is_stream_consumed)
     return response.is_stream_consumed
 
 
@@ -311,9 +327,9 @@ def _fields(response: httpx.Response) -> Headers:
     return tuple((str(name, "latin-1"), str(value, "latin-1")) for name, value in response.headers.raw)
 
 
-def _reason(answer: ResponseBuilder, error: Exception) -> str | Exception:
+def _reason(builder: ResponseBuilder, error: Exception) -> str | Exception:
     if isinstance(error, (ExchangeError, TimeoutError)):
         return error
-    if isinstance(error, httpx.TimeoutException) and answer.deadline - time.monotonic() < _NEARLY:
-        return answer.late
-    return _discretion.text(str(error) or type(error).__name__)
+    if isinstance(error, httpx.TimeoutException) and builder.deadline - time.monotonic() < _NEARLY:
+        return builder.late
+    return _log_redaction.text(str(error) or type(error).__name__)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 without the I/O: what to send on a connection, and what to make of what comes."""
+"""HTTP/1.1 without I/O."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ if TYPE_CHECKING:
 
 
 LARGEST_HEAD = 100 * 1024
-"""Bytes of an answer's head, or of the lines between its parts, that are read before it is given up."""
+"""Maximum size of a response head, or of a line between chunks, in bytes."""
 
 
 class ResponseListener(Protocol):
-    """Whoever is told the answer while it comes; what it raises ends the talk."""
+    """Receives the parts of a response. An error that it raises ends the exchange."""
 
     def begin(self, status: int, headers: Headers) -> None:
-        """The head has come."""
+        """Handle the status and the header."""
 
-    def take(self, piece: bytes) -> None:
-        """A piece of the body has come."""
+    def add(self, piece: bytes) -> None:
+        """Handle a piece of the body."""
 
 
 class ClientProtocol:
     """
-    One request after another on one connection.
+    The client's side of one connection.
 
-    ``silent`` says that no byte of the present answer has come.
+    Attributes:
+        awaiting_response: No byte of the current response has been received.
     """
 
     def __init__(self, authority: str) -> None:
         self._authority = authority
         self._engine = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
-        self.silent = True
+        self.awaiting_response = True
 
-    def ask(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
-        """The bytes of a request; raises `UnsendableRequestError` for one that HTTP cannot carry."""
+    def request_bytes(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
+        """Return the bytes of a request; raise `UnsendableRequestError` if it is not valid in HTTP."""
         named = {name.lower() for name, _ in headers}
         fields = list(headers)
         if "host" not in named:
@@ -51,27 +52,28 @@ class ClientProtocol:
             head = send(h11.Request(method=method, target=target, headers=fields)) or b""
             return head + (send(h11.Data(body)) or b"" if body else b"") + (send(h11.EndOfMessage()) or b"")
         except (h11.LocalProtocolError, UnicodeEncodeError):
-            # What was raised shows the value, which may be the key.
+            # The original error shows the value, which may be the key.
             raise UnsendableRequestError(
-                "the request cannot be sent; HTTP carries no such path or header field, check headers="
+                "the request cannot be sent: its path or a header field is not valid in HTTP; check headers="
             ) from None
 
-    def hear(self, data: bytes, listener: ResponseListener) -> bool:
+    def receive(self, data: bytes, listener: ResponseListener) -> bool:
         """
-        Whether the answer is complete with these bytes; none at all mean that the connection has ended.
+        Feed received bytes (``b""`` is EOF). Return True when the response is complete.
 
-        Raises `ExchangeError` for what is no HTTP or breaks off, and whatever the listener raises.
+        Raises:
+            ExchangeError: The response is not valid HTTP, or is truncated.
         """
         engine = self._engine
         if data:
-            self.silent = False
+            self.awaiting_response = False
         elif engine.their_state is h11.SEND_RESPONSE:
-            raise ExchangeError("the connection was closed before an answer came")
+            raise ExchangeError("the connection was closed before a response arrived")
         try:
             engine.receive_data(data)
             while (event := engine.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Data):
-                    listener.take(event.data)
+                    listener.add(event.data)
                 elif isinstance(event, h11.Response):
                     fields = event.headers.raw_items()
                     pairs = ((str(name, "latin-1"), str(value, "latin-1")) for name, value in fields)
@@ -79,14 +81,14 @@ class ClientProtocol:
                 elif not isinstance(event, h11.InformationalResponse):
                     return isinstance(event, h11.EndOfMessage)
         except h11.RemoteProtocolError as error:
-            raise ExchangeError(f"the answer is not HTTP as it should be ({error})") from error
+            raise ExchangeError(f"the response is not valid HTTP ({error})") from error
         return False
 
-    def renew(self) -> bool:
-        """Whether the connection can carry another request: both sides are done, and nothing was added."""
+    def start_next(self) -> bool:
+        """Prepare for another request. Return False if the connection cannot be reused."""
         engine = self._engine
         if engine.our_state is not h11.DONE or engine.their_state is not h11.DONE or engine.trailing_data[0]:
             return False
         engine.start_next_cycle()
-        self.silent = True
+        self.awaiting_response = True
         return True

@@ -1,14 +1,15 @@
 """
-The wire of the ``fast`` extra, over pyreqwest: an HTTP client that does its work beside the interpreter.
+The transport of the ``fast`` extra, over pyreqwest, an HTTP client in Rust.
 
-What it does otherwise than our own connections is pyreqwest's way:
+Differences from the default transport:
 
-- It reads ahead: of an answer that breaks off or stalls within its first 64 KiB, only the failure is told.
-- The names of an answer's fields are in lower case, and those alike stand together; a value beyond ASCII is
-  told as U+FFFD.
-- A connection that dies before an answer looks like one that dies in its head. Where an earlier exchange may
-  have left such a connection, a GET is sent again in both cases, once.
-- Certificates that are named are trusted besides the system's, and one that may sign others is no server's.
+- It reads ahead. If a response is truncated or stalls within its first 64 KiB, only the failure is reported.
+- Names of response header fields are in lower case, and equal names are grouped. A value that is not ASCII is
+  reported as U+FFFD.
+- A connection that is closed before the response looks like one that is closed within the head. If a previous
+  exchange may have left such a connection, a GET is sent again, once, in both cases.
+- Given certificates are trusted in addition to those of the system. A CA certificate is not accepted as that
+  of a server.
 - In a thread, Ctrl-C waits for the end of the exchange.
 """
 
@@ -55,99 +56,104 @@ if TYPE_CHECKING:
     R = TypeVar("R", bound=BaseRequestBuilder)
 
 
-KEPT = timedelta(seconds=60)
-"""How long an idle connection is kept; what stands between forgets connections without a word."""
+IDLE_SECONDS = timedelta(seconds=60)
+"""How long an idle connection is kept. Firewalls drop idle connections without closing them."""
 
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
-"""The value of a header field that pyreqwest does not hand out."""
+"""Value of a header field that pyreqwest cannot decode."""
 
-_UNSENT = "the request cannot be sent; HTTP carries no such path or header field, check headers="
+_UNSENT = "the request cannot be sent: its path or a header field is not valid in HTTP; check headers="
 _CONNECTING, _SENDING = "client error (Connect)", "client error (SendRequest)"
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _LARGEST_BUNDLE = 16 << 20
-"""Bytes of a file of certificates."""
+"""Maximum size of a file of certificates, in bytes."""
 _NUMBER = re.compile(r" \(os error \d+\)$")
 
 
 class PyreqwestTransport:
     """`Transport` over pyreqwest."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._link = link
-        self._client: SyncClient | None = _made(SyncClientBuilder(), link).build()
-        self._answered = False  # so that a connection may have been kept
+    def __init__(self, config: TransportConfig) -> None:
+        self._config = config
+        self._client: SyncClient | None = _configured(SyncClientBuilder(), config).build()
+        self._connected = False  # so that an idle connection may exist
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = ResponseBuilder(self._link, request, timeout, largest)
-        client = self._client  # which stays alive, if `close` is called meanwhile, until this is done
+        builder = ResponseBuilder(self._config, request, timeout, largest)
+        client = self._client  # keeps it open if `close` is called in another thread
         if client is None:
             raise SettingError(CLOSED)
         try:
             try:
-                self._carry(client, request, answer)
+                self._exchange(client, request, builder)
             except PyreqwestError as error:
-                if not (self._answered and _may_be_repeated(request, error)):
+                if not (self._connected and _may_be_retried(request, error)):
                     raise
-                self._carry(client, request, answer)
-            self._answered = True
-            return answer.end()
+                self._exchange(client, request, builder)
+            self._connected = True
+            return builder.finish()
         except (ExchangeError, PyreqwestError) as error:
-            return answer.failed(_reason(self._link, answer, error))
+            return builder.fail(_reason(self._config, builder, error))
 
-    def _carry(self, client: SyncClient, request: Request, answer: ResponseBuilder) -> None:
-        url = _url(self._link, request)
-        with _filled(client.request(request.method, url), request, answer).build_streamed() as response:
-            _begin(answer, response)
+    def _exchange(self, client: SyncClient, request: Request, builder: ResponseBuilder) -> None:
+        url = _url(self._config, request)
+        with _with_request(
+            client.request(request.method, url), request, builder
+        ).build_streamed() as response:
+            _begin(builder, response)
             read = response.body_reader.read_chunk
             while (piece := read()) is not None:
-                answer.take(piece.to_bytes())
+                builder.add(piece.to_bytes())
 
     def close(self) -> None:
-        self._client = None  # its own close() would cut off what is under way, and keep what is idle
+        self._client = None  # its own close() would abort exchanges, and keep idle connections
 
 
 class AsyncPyreqwestTransport:
     """`AsyncTransport` over pyreqwest."""
 
-    def __init__(self, link: TransportConfig) -> None:
-        self._link = link
-        self._client: Client | None = _made(ClientBuilder(), link).build()
-        self._answered = False
+    def __init__(self, config: TransportConfig) -> None:
+        self._config = config
+        self._client: Client | None = _configured(ClientBuilder(), config).build()
+        self._connected = False
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        answer = ResponseBuilder(self._link, request, timeout, largest)
+        builder = ResponseBuilder(self._config, request, timeout, largest)
         client = self._client
         if client is None:
             raise SettingError(CLOSED)
         try:
             try:
-                await self._carry(client, request, answer)
+                await self._exchange(client, request, builder)
             except PyreqwestError as error:
-                if not (self._answered and _may_be_repeated(request, error)):
+                if not (self._connected and _may_be_retried(request, error)):
                     raise
-                await self._carry(client, request, answer)
-            self._answered = True
-            return answer.end()
+                await self._exchange(client, request, builder)
+            self._connected = True
+            return builder.finish()
         except (ExchangeError, PyreqwestError) as error:
-            return answer.failed(_reason(self._link, answer, error))
+            return builder.fail(_reason(self._config, builder, error))
 
-    async def _carry(self, client: Client, request: Request, answer: ResponseBuilder) -> None:
-        url = _url(self._link, request)
-        async with _filled(client.request(request.method, url), request, answer).build_streamed() as response:
-            _begin(answer, response)
+    async def _exchange(self, client: Client, request: Request, builder: ResponseBuilder) -> None:
+        url = _url(self._config, request)
+        async with _with_request(
+            client.request(request.method, url), request, builder
+        ).build_streamed() as response:
+            _begin(builder, response)
             read = response.body_reader.read_chunk
             while (piece := await read()) is not None:
-                answer.take(piece.to_bytes())
+                builder.add(piece.to_bytes())
 
     async def close(self) -> None:
         self._client = None
 
 
-def _made(builder: B, link: TransportConfig) -> B:
+def _configured(builder: B, config: TransportConfig) -> B:
     """
-    The settings of a client that does nothing but what is asked, and leaves packed bodies packed.
+    Return the builder with our settings: no redirects, no extra headers, no decompression.
 
-    Raises `SettingError` for a proxy or certificates that cannot be used.
+    Raises:
+        SettingError: The proxy or the certificates cannot be used.
     """
     builder = (
         builder.gzip(False)
@@ -158,32 +164,32 @@ def _made(builder: B, link: TransportConfig) -> B:
         .referer(False)
         .default_headers(with_encoding(()))
         .user_agent(f"mjrelay/{__version__}")
-        .max_connections(link.connections)
-        .pool_max_idle_per_host(link.connections)
-        .pool_idle_timeout(KEPT)
+        .max_connections(config.connections)
+        .pool_max_idle_per_host(config.connections)
+        .pool_idle_timeout(IDLE_SECONDS)
         .connect_timeout(timedelta(seconds=_route.CONNECT))
     )
-    proxy = _route.proxy(link.origin, link.proxy)
+    proxy = _route.proxy(config.origin, config.proxy)
     builder = builder.no_proxy() if proxy is None else builder.proxy(_proxy(proxy))
-    if link.verify is False:
+    if config.verify is False:
         return builder.danger_accept_invalid_certs(True)
-    return builder.add_root_certificate_pem(_certificates(link.verify))
+    return builder.add_root_certificate_pem(_certificates(config.verify))
 
 
 def _proxy(url: str) -> ProxyBuilder:
-    with suppress(ValueError):  # which may show the proxy's password
+    with suppress(ValueError):  # the error may show the password
         if urlsplit(url).scheme in {"http", "https", "socks5", "socks5h"}:
             return ProxyBuilder.all(url)
     raise SettingError("the proxy cannot be used; write http://host:port")
 
 
 def _certificates(verify: bool | str | ssl.SSLContext) -> bytes:
-    """The certificates to trust besides the system's; there are always some, for the system may have none."""
+    """Return trusted certificates in PEM. There are always some, because the system may have none."""
     if not isinstance(verify, bool | str):
         raise SettingError(
-            "fast takes no SSL context; give verify= a file of certificates, or leave fast out"
+            "fast=True does not support an SSL context; pass a certificate file as verify=, or use fast=False"
         )
-    trusted = verify if isinstance(verify, str) else _named_by_environment()
+    trusted = verify if isinstance(verify, str) else _default_bundle()
     path = Path(trusted)
     try:
         files = [file for file in path.iterdir() if file.is_file()] if path.is_dir() else [path]
@@ -191,14 +197,14 @@ def _certificates(verify: bool | str | ssl.SSLContext) -> bytes:
         SyncClientBuilder().add_root_certificate_pem(found).build()
     except (OSError, BuilderError) as error:
         raise SettingError(
-            f"no certificates can be read from {trusted!r} ({error}); check verify= and SSL_CERT_FILE"
+            f"cannot read certificates from {trusted!r} ({error}); check verify= and SSL_CERT_FILE"
         ) from error
     if not found:
-        raise SettingError(f"{trusted!r} holds no certificates in PEM; check verify= and SSL_CERT_FILE")
+        raise SettingError(f"{trusted!r} contains no certificates in PEM; check verify= and SSL_CERT_FILE")
     return found
 
 
-def _named_by_environment() -> str:
+def _default_bundle() -> str:
     named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
     if named:
         return named
@@ -207,46 +213,48 @@ def _named_by_environment() -> str:
     return certifi.where()
 
 
-def _url(link: TransportConfig, request: Request) -> Url:
+def _url(config: TransportConfig, request: Request) -> Url:
     try:
-        url = Url(link.origin + request.target)
+        url = Url(config.origin + request.target)
     except ValueError:
         raise UnsendableRequestError(
             _UNSENT
-        ) from None  # what was raised shows the value, which may be the key
-    if not str(url).endswith(request.target):  # even encoded, two dots climb out of a path
-        raise UnsendableRequestError("the request cannot be sent as it is; leave fast out for this path")
+        ) from None  # the original error shows the value, which may be the key
+    if not str(url).endswith(request.target):  # pyreqwest resolves "..", even percent-encoded
+        raise UnsendableRequestError(
+            "the request cannot be sent: pyreqwest would change its path; use fast=False"
+        )
     return url
 
 
-def _filled(builder: R, request: Request, answer: ResponseBuilder) -> R:
+def _with_request(outgoing: R, request: Request, builder: ResponseBuilder) -> R:
     fields = request.headers
     if request.body:
-        builder = builder.body_bytes(request.body)
+        outgoing = outgoing.body_bytes(request.body)
     elif request.method not in {"GET", "HEAD"}:
         fields = (*fields, ("Content-Length", "0"))
     try:
-        return builder.headers(fields).timeout(timedelta(seconds=answer.left()))
+        return outgoing.headers(fields).timeout(timedelta(seconds=builder.left()))
     except ValueError:
         raise UnsendableRequestError(_UNSENT) from None
 
 
-def _begin(answer: ResponseBuilder, response: BaseResponse) -> None:
+def _begin(builder: ResponseBuilder, response: BaseResponse) -> None:
     status = response.status
     if status < 200:
-        raise ExchangeError(f"the answer is not HTTP as it should be (status {status})")
-    answer.begin(status, _fields(response.headers))
+        raise ExchangeError(f"the response is not valid HTTP (status {status})")
+    builder.begin(status, _fields(response.headers))
 
 
 def _fields(headers: HeaderMap) -> Headers:
     try:
         return tuple(headers.items())
     except ValueError:
-        return tuple((name, _taken(headers, name)) for name in list(headers))
+        return tuple((name, _pop_value(headers, name)) for name in list(headers))
 
 
-def _taken(headers: HeaderMap, name: str) -> str:
-    """The first value of this name that is left, taken out whether or not it can be read."""
+def _pop_value(headers: HeaderMap, name: str) -> str:
+    """Remove and return the first value of this name, decoded or not."""
     try:
         return headers.pop(name)
     except ValueError:
@@ -258,24 +266,24 @@ def _causes(error: PyreqwestError) -> list[str]:
     return [cause["message"] for cause in details.get("causes") or ()]
 
 
-def _may_be_repeated(request: Request, error: PyreqwestError) -> bool:
-    """Whether a GET may have met with a connection that was kept, and was dead."""
+def _may_be_retried(request: Request, error: PyreqwestError) -> bool:
+    """Return whether a GET may have failed on an idle connection that was closed."""
     if request.method != "GET" or isinstance(error, DecodeError | RequestTimeoutError):
         return False
     return _SENDING in _causes(error)
 
 
-def _reason(link: TransportConfig, answer: ResponseBuilder, error: Exception) -> str | Exception:
+def _reason(config: TransportConfig, builder: ResponseBuilder, error: Exception) -> str | Exception:
     if not isinstance(error, PyreqwestError):
         return error
-    if isinstance(error, RequestTimeoutError) and time.monotonic() >= answer.deadline:
-        return answer.late
+    if isinstance(error, RequestTimeoutError) and time.monotonic() >= builder.deadline:
+        return builder.late
     causes = _causes(error)
     last = _NUMBER.sub("", (causes or [error.message])[-1])
     if isinstance(error, RequestTimeoutError) or _CONNECTING in causes:
-        return _route.unreachable(_route.HostPort.of(link.origin), OSError(last))
+        return _route.unreachable(_route.HostPort.of(config.origin), OSError(last))
     if last == "connection closed before message completed":
-        return "the connection was closed before an answer came"
+        return "the connection was closed before a response arrived"
     if isinstance(error, DecodeError) or "error decoding response body" in causes:
-        return f"the answer is not HTTP as it should be ({last})"
+        return f"the response is not valid HTTP ({last})"
     return last

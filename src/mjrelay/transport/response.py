@@ -1,4 +1,4 @@
-"""An exchange in the making, so that every wire gives the same account of the same bytes."""
+"""Build an exchange from a response, in the same way for every transport."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from mjrelay.transport.transport import TransportConfig
 
 
-CLOSED = "this relay was closed; make another one"
-"""What `SettingError` says where a wire is used after its `close`."""
+CLOSED = "this relay is closed; create a new one"
+"""Message of the `SettingError` for use after `close`."""
 
 _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
 class ExchangeError(Exception):
-    """An exchange is not read to its end, for the reason given."""
+    """A response cannot be read to its end."""
 
 
 class UnsendableRequestError(ExchangeError):
-    """The request itself is at fault, so that no other time is better for it."""
+    """The request is not valid, so that a retry would fail as well."""
 
 
 def with_encoding(headers: Headers) -> Headers:
-    """The fields of a request and the compression that a wire undoes, unless the caller asks for another."""
+    """Return the header fields with ``Accept-Encoding: gzip``, unless the caller sets this field."""
     for name, _ in headers:
         if name.lower() == "accept-encoding":
             return headers
@@ -38,20 +38,24 @@ def with_encoding(headers: Headers) -> Headers:
 
 class ResponseBuilder:
     """
-    Takes an answer piece by piece and makes the exchange of it.
+    Collect a response and build the exchange.
 
-    ``timeout`` seconds are counted from the making of this object. A body has ``largest`` bytes at most, as
-    sent and decompressed. It may be compressed once, with gzip; what follows the compressed part is ignored,
-    as browsers do, for its checksum says that it is whole.
+    Only gzip is decompressed, once; see `Decompressor`.
+
+    Args:
+        config: Settings of the relay.
+        request: The request.
+        timeout: Seconds until the deadline, from now.
+        largest: Maximum size of the body in bytes, compressed and decompressed.
     """
 
     __slots__ = (
         "_body",
+        "_config",
+        "_decompressor",
         "_largest",
-        "_link",
         "_request",
         "_size",
-        "_unpacking",
         "deadline",
         "headers",
         "started",
@@ -60,19 +64,19 @@ class ResponseBuilder:
     )
 
     def __init__(
-        self, link: TransportConfig, request: Request, timeout: float, largest: int = LARGEST_BODY
+        self, config: TransportConfig, request: Request, timeout: float, largest: int = LARGEST_BODY
     ) -> None:
-        self._link, self._request, self._largest = link, request, largest
+        self._config, self._request, self._largest = config, request, largest
         self.timeout, self.started = timeout, time.monotonic()
         self.deadline = self.started + timeout
         self.status: int | None = None
         self.headers: Headers = ()
         self._body: bytes | bytearray = b""
         self._size = 0
-        self._unpacking: Decompressor | None = None
+        self._decompressor: Decompressor | None = None
 
     def left(self) -> float:
-        """Seconds until the deadline; raises `ExchangeError` when there are none."""
+        """Return the seconds until the deadline; raise `ExchangeError` after it."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise ExchangeError(self.late)
@@ -80,38 +84,44 @@ class ResponseBuilder:
 
     @property
     def late(self) -> str:
-        """What to say where the deadline has passed."""
-        return f"no complete answer within {self.timeout:g} seconds"
+        """The error message for a passed deadline."""
+        return f"no complete response within {self.timeout:g} seconds"
 
-    def begin(self, status: int, headers: Headers, *, unpacked: bool = False) -> None:
+    def begin(self, status: int, headers: Headers, *, decompressed: bool = False) -> None:
         """
-        The head has come; ``unpacked`` says that somebody else undoes the compression.
+        Handle the status and the header.
 
-        Raises `ExchangeError` where the body is encoded in a way not asked for.
+        Args:
+            status: Status code.
+            headers: Header fields.
+            decompressed: The pieces of the body are already decompressed.
+
+        Raises:
+            ExchangeError: The body has an encoding that was not requested.
         """
         self.status, self.headers = status, headers
-        self._body, self._size, self._unpacking = b"", 0, None
+        self._body, self._size, self._decompressor = b"", 0, None
         said = [value for name, value in headers if name.lower() == "content-encoding"]
         parts = (part.strip().lower() for part in ",".join(said).split(",")) if said else ()
         codings = [coding for coding in parts if coding not in {"", "identity"}]
         if not codings:
             return
         if codings not in (["gzip"], ["x-gzip"]):
-            raise ExchangeError(f"the body is encoded as {', '.join(codings)}; only gzip was asked for")
-        if not unpacked:
-            self._unpacking = Decompressor(self._largest)
+            raise ExchangeError(f"the body is encoded as {', '.join(codings)}; only gzip was requested")
+        if not decompressed:
+            self._decompressor = Decompressor(self._largest)
 
-    def take(self, piece: bytes) -> None:
-        """A piece of the body has come; raises `ExchangeError` where it is too large, too late or garbled."""
+    def add(self, piece: bytes) -> None:
+        """Handle a piece of the body; raise `ExchangeError` if it is too large, too late or not gzip."""
         self.left()
         self._size += len(piece)
-        if self._unpacking is not None:
+        if self._decompressor is not None:
             try:
-                piece = self._unpacking.feed(piece)
+                piece = self._decompressor.feed(piece)
             except CompressionError as error:
                 raise ExchangeError(f"the body is not gzip as its header says ({error})") from error
         if not self._body:
-            self._body = piece  # and mostly there is no other, so that it need not be copied
+            self._body = piece  # usually the only one, which is not copied
         elif isinstance(self._body, bytearray):
             self._body += piece
         else:
@@ -119,24 +129,27 @@ class ResponseBuilder:
         if self._size > self._largest or len(self._body) > self._largest:
             raise ExchangeError(f"{OVERSIZE} {self._largest} bytes")
 
-    def end(self) -> Exchange:
-        """The body has come to its end."""
-        if self._unpacking is not None and self._size and not self._unpacking.complete:
-            return self.failed("the compressed body breaks off")
+    def finish(self) -> Exchange:
+        """Return the exchange at the end of the body."""
+        if self._decompressor is not None and self._size and not self._decompressor.complete:
+            return self.fail("the compressed body is truncated")
         return self._exchange(None)
 
-    def failed(self, reason: str | BaseException) -> Exchange:
+    def fail(self, reason: str | BaseException) -> Exchange:
         """
-        Nothing more will come; what had come is kept.
+        Return the exchange after an error, with the part of the response that was received.
 
-        Raises `SettingError` where the reason is the request itself.
+        Raises:
+            SettingError: The request itself is not valid.
         """
         if isinstance(reason, UnsendableRequestError):
-            raise SettingError(self._link.redactor.text(str(reason))) from None
-        if isinstance(reason, TimeoutError) and reason.errno is None:  # ours; the system's has a number
+            raise SettingError(self._config.redactor.text(str(reason))) from None
+        if (
+            isinstance(reason, TimeoutError) and reason.errno is None
+        ):  # from asyncio; one of the operating system has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
-        return self._exchange(self._link.redactor.text(text))
+        return self._exchange(self._config.redactor.text(text))
 
     def _exchange(self, failure: str | None) -> Exchange:
         seen = self._request.shown or self._request
@@ -145,7 +158,7 @@ class ResponseBuilder:
             body = memoryview(body)[: self._largest]
         return Exchange(
             method=seen.method,
-            url=self._link.origin + seen.target,
+            url=self._config.origin + seen.target,
             request_headers=with_encoding(seen.headers),
             request_body=seen.body,
             status=self.status,

@@ -1,4 +1,4 @@
-"""The way to a host: its address, a proxy where one stands before it, and whose certificates are trusted."""
+"""Name lookup, connections, proxies and trusted certificates."""
 
 from __future__ import annotations
 
@@ -26,20 +26,24 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-Found = list[Any] | Exception
-"""What `socket.getaddrinfo` returned or raised."""
+LookUpResult = list[Any] | Exception
+"""The result or the exception of `socket.getaddrinfo`."""
 
 CONNECT = 5.0
-"""Seconds that one address of a host has to take a connection."""
+"""Connect timeout for each address of a host, in seconds."""
 
 
-class RefusedError(ExchangeError):
-    """None of a host's addresses may be connected to."""
+class ConnectError(ExchangeError):
+    """A connection failed. The cause, if any, is the error of the operating system."""
+
+
+class RefusedError(ConnectError):
+    """No address of the host is allowed."""
 
 
 @frozen
 class HostPort:
-    """The host and port of an origin; ``authority`` is both as the Host field has them."""
+    """Host and port of an origin. ``authority`` is the value of the Host header."""
 
     host: str
     port: int
@@ -48,7 +52,7 @@ class HostPort:
 
     @classmethod
     def of(cls, url: str) -> HostPort:
-        """The place of a URL; raises ValueError for one without a host."""
+        """The host of a URL; raises ValueError for one without a host."""
         parts = urlsplit(url)
         if not parts.hostname or parts.scheme not in {"http", "https"}:
             raise ValueError("no http or https URL")
@@ -59,9 +63,9 @@ class HostPort:
 
 def proxy(url: str, given: str | None) -> str | None:
     """
-    The proxy for a URL: the one given, else the environment's, else the system's, else None.
+    Return the proxy for a URL: the given one, or that of the environment or the operating system, or None.
 
-    An empty one given means that none is used; a loopback address has none unless one is given.
+    An empty string disables it. A loopback address uses a proxy only if one is given.
     """
     if given is not None:
         return given or None
@@ -71,17 +75,18 @@ def proxy(url: str, given: str | None) -> str | None:
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - as slow to import as all else here
 
     proxies, parts = getproxies(), urlsplit(url)
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    if not found or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    result = proxies.get(parts.scheme) or proxies.get("all")
+    if not result or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    return found if "://" in found else f"http://{found}"
+    return result if "://" in result else f"http://{result}"
 
 
-def context(verify: bool | str | ssl.SSLContext) -> ssl.SSLContext:
+def tls_context(verify: bool | str | ssl.SSLContext) -> ssl.SSLContext:
     """
-    What TLS trusts; True means ``SSL_CERT_FILE``, else ``SSL_CERT_DIR``, else the certificates of certifi.
+    Return the SSL context for a ``verify`` setting; see `TransportConfig`.
 
-    Raises `SettingError` for certificates that cannot be read.
+    Raises:
+        SettingError: The certificates cannot be read.
     """
     if isinstance(verify, ssl.SSLContext):
         return verify
@@ -95,7 +100,7 @@ def context(verify: bool | str | ssl.SSLContext) -> ssl.SSLContext:
     return _trusting(trusted)
 
 
-@lru_cache(maxsize=8)  # reading a bundle of certificates takes longer than using it
+@lru_cache(maxsize=8)  # loading certificates takes longer than an exchange
 def _trusting(trusted: str | None) -> ssl.SSLContext:
     if trusted is None:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -106,93 +111,99 @@ def _trusting(trusted: str | None) -> ssl.SSLContext:
             made = ssl.create_default_context(**where)
         except OSError as error:  # ssl.SSLError among them
             raise SettingError(
-                f"no certificates can be read from {trusted!r} ({error}); check verify= and SSL_CERT_FILE"
+                f"cannot read certificates from {trusted!r} ({error}); check verify= and SSL_CERT_FILE"
             ) from error
     made.set_alpn_protocols(["http/1.1"])
     return made
 
 
 def dial(
-    place: HostPort,
+    peer: HostPort,
     tls: ssl.SSLContext | None,
     left: Callable[[], float],
     admit: Callable[[Address], bool] | None = None,
 ) -> socket.socket:
     """
-    A socket connected to one of the addresses that ``admit`` lets pass, with TLS to the host's own name.
+    Return a socket connected to one of the host's addresses.
 
-    ``left`` says how many seconds remain, and raises when there are none. Raises `ExchangeError`, as
-    `RefusedError` where no address was admitted.
+    Args:
+        peer: Host and port.
+        tls: Use TLS with this context; the certificate must be valid for the host name.
+        left: Returns the remaining seconds, and raises after the deadline.
+        admit: Returns whether an address may be connected to. By default all may.
+
+    Raises:
+        ConnectError: No connection could be made.
+        RefusedError: ``admit`` allows none of the addresses.
     """
     try:
-        found = _addresses(place, left())
+        result = _addresses(peer, left())
     except (OSError, UnicodeError) as error:
-        raise unreachable(place, error) from error
+        raise unreachable(peer, error) from error
     if admit is not None:
-        found = [one for one in found if admit(ipaddress.ip_address(one[4][0].partition("%")[0]))]
-        if not found:
-            raise RefusedError(f"{place.authority} has no address that may be connected to")
-    for rest, (family, kind, number, _, address) in zip(range(len(found), 0, -1), found, strict=True):
-        line = socket.socket(family, kind, number)
-        close_after_fork(line)
+        result = [one for one in result if admit(ipaddress.ip_address(one[4][0].partition("%")[0]))]
+        if not result:
+            raise RefusedError(f"{peer.authority} has no allowed address")
+    for rest, (family, kind, number, _, address) in zip(range(len(result), 0, -1), result, strict=True):
+        sock = socket.socket(family, kind, number)
+        close_after_fork(sock)
         try:
-            line.settimeout(min(CONNECT, left() / rest))
-            line.connect(address)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line.settimeout(left())
+            sock.settimeout(min(CONNECT, left() / rest))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(left())
             if tls is not None:
-                line = tls.wrap_socket(line, server_hostname=place.host, do_handshake_on_connect=False)
-                close_after_fork(line)
-                line.do_handshake()
+                sock = tls.wrap_socket(sock, server_hostname=peer.host, do_handshake_on_connect=False)
+                close_after_fork(sock)
+                sock.do_handshake()
         except OSError as error:
-            line.close()
+            sock.close()
             if rest == 1:
-                raise unreachable(place, error) from error
+                raise unreachable(peer, error) from error
         except BaseException:
-            line.close()
+            sock.close()
             raise
         else:
-            return line
+            return sock
     raise AssertionError("a host has an address")
 
 
-def unreachable(place: HostPort, error: Exception) -> ExchangeError:
-    """Says that there is no connection to a place, and why."""
-    reason = getattr(error, "strerror", None) or str(error) or "it takes too long"
-    return ExchangeError(f"no connection to {place.authority} ({reason})")
+def unreachable(peer: HostPort, error: Exception) -> ConnectError:
+    """Return the error for a failed connection, with its reason."""
+    reason = getattr(error, "strerror", None) or str(error) or "timed out"
+    return ConnectError(f"no connection to {peer.authority} ({reason})")
 
 
-def _addresses(place: HostPort, seconds: float) -> list[Any]:
-    answers: SimpleQueue[Found] = SimpleQueue()
-    look_up(place, answers.put)
+def _addresses(peer: HostPort, seconds: float) -> list[Any]:
+    results: SimpleQueue[LookUpResult] = SimpleQueue()
+    look_up(peer, results.put)
     try:
-        found = answers.get(timeout=seconds)
+        result = results.get(timeout=seconds)
     except Empty as error:
-        raise TimeoutError("its name was not resolved in time") from error
-    if isinstance(found, Exception):
-        raise found
-    return found
+        raise TimeoutError("name lookup timed out") from error
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def look_up(place: HostPort, tell: Callable[[Found], object]) -> None:
+def look_up(peer: HostPort, on_result: Callable[[LookUpResult], object]) -> None:
     """
-    Have the addresses of a host told, or why there are none.
+    Look up the addresses of a host and pass them, or the exception, to ``on_result``.
 
-    A name is looked up in a thread that nobody waits for: the system's resolver keeps to no deadline but its
-    own. ``tell`` is called there.
+    A name is looked up in a daemon thread, which calls ``on_result``: `socket.getaddrinfo` has no timeout.
     """
     try:
-        ipaddress.ip_address(place.host)
+        ipaddress.ip_address(peer.host)
     except ValueError:
-        threading.Thread(target=_resolve, args=(place, tell), daemon=True).start()
+        threading.Thread(target=_resolve, args=(peer, on_result), daemon=True).start()
     else:
-        _resolve(place, tell)
+        _resolve(peer, on_result)
 
 
-def _resolve(place: HostPort, tell: Callable[[Found], object]) -> None:
-    found: Found
+def _resolve(peer: HostPort, on_result: Callable[[LookUpResult], object]) -> None:
+    result: LookUpResult
     try:
-        found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        result = socket.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        found = error
-    tell(found)
+        result = error
+    on_result(result)

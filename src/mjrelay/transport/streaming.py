@@ -1,4 +1,4 @@
-"""One GET whose body is read as it comes, from an address that was admitted before anything was sent."""
+"""Stream the response to a GET from an address that is checked before the connection (against SSRF)."""
 
 from __future__ import annotations
 
@@ -25,37 +25,40 @@ if TYPE_CHECKING:
     Admit = Callable[[_route.Address], bool]
 
 
-_PIECE = 256 * 1024
+_READ_SIZE = 256 * 1024
 
 
 class StreamError(Exception):
-    """A stream cannot be opened, or breaks off, for the reason given."""
+    """A stream cannot be opened, or is truncated."""
 
 
 class RefusedAddressError(StreamError):
-    """The host has no address that was admitted."""
+    """The host has no allowed address."""
 
 
 @define
 class Stream:
-    """The answer to a GET whose body is still to be read."""
+    """A response whose body has not been read yet."""
 
     status: int
     headers: Headers = field(repr=False)
     _pieces: Iterator[bytes] = field(repr=False)
 
     def header(self, name: str) -> str | None:
-        """The first value of a header field."""
+        """Return the first value of a header field, or None."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), None)
 
     def chunks(self) -> Iterator[bytes]:
         """
-        The body as it was sent, in pieces as they come; raises `StreamError` where it breaks off.
+        Yield the pieces of the body as received, without decompression.
 
-        A piece may be empty: what belongs to no body came, and whoever reads may look at the time.
+        A piece may be empty, so that the caller can check a deadline.
+
+        Raises:
+            StreamError: The body is truncated.
         """
-        with _told():
+        with _converted_errors():
             yield from self._pieces
 
 
@@ -70,28 +73,36 @@ def stream_url(
     verify: bool | str | ssl.SSLContext = True,
 ) -> Iterator[Stream]:
     """
-    One GET; no redirect is followed, and nothing is sent but these header fields.
+    Send a GET and open the response. Redirects are not followed.
 
-    The host is resolved here, and the connection goes to an address that ``admit`` lets pass, whatever the
-    name resolves to a moment later; TLS still checks the name. Through a proxy, which resolves names itself,
-    only an address that stands in the URL can be judged. ``timeout`` bounds the head in all and then each
-    wait; through a proxy each wait.
+    The name is looked up once, and the connection goes to an allowed address (no DNS rebinding).
+    A proxy looks names up itself, so that only an address in the URL can be checked.
 
-    Raises `StreamError`, as `RefusedAddressError` where no address was admitted, and `SettingError` for a
-    proxy or certificates that cannot be used.
+    Args:
+        url: An http or https URL.
+        headers: Header fields to send, besides Host, Accept-Encoding and Connection.
+        timeout: Seconds for the response head, and then for each read. Through a proxy: for each read.
+        admit: Returns whether an address may be connected to.
+        proxy: See `TransportConfig`.
+        verify: See `TransportConfig`.
+
+    Raises:
+        StreamError: The connection failed, or the response is not valid.
+        RefusedAddressError: ``admit`` allows none of the addresses.
+        SettingError: The proxy or the certificates cannot be used.
     """
     try:
-        place = _route.HostPort.of(url)
+        peer = _route.HostPort.of(url)
     except ValueError as error:
-        raise StreamError(f"this is no URL that can be fetched ({error})") from error
+        raise StreamError(f"the URL cannot be fetched ({error})") from error
     fields = (*headers, ("Accept-Encoding", "identity"), ("Connection", "close"))
     through = _route.proxy(url, proxy)
     with ExitStack() as held:
-        with _told():  # not around the caller's block, whose errors are its own
+        with _converted_errors():  # the errors of the caller's block are not converted
             if through is None:
                 opened = held.enter_context(_direct(url, fields, timeout=timeout, admit=admit, verify=verify))
             else:
-                _judge(place, admit)
+                _check_literal_address(peer, admit)
                 from mjrelay.transport.httpx import download  # noqa: PLC0415 - httpx is slow to import
 
                 parts = download(url, fields, timeout=timeout, proxy=through, verify=verify)
@@ -99,8 +110,8 @@ def stream_url(
         yield opened
 
 
-class _Heard:
-    """What has come and was not handed on yet."""
+class _Received:
+    """The part of a response that was received and not yet yielded."""
 
     def __init__(self) -> None:
         self.status: int | None = None
@@ -110,7 +121,7 @@ class _Heard:
     def begin(self, status: int, headers: Headers) -> None:
         self.status, self.headers = status, headers
 
-    def take(self, piece: bytes) -> None:
+    def add(self, piece: bytes) -> None:
         self.pieces.append(bytes(piece))
 
 
@@ -123,34 +134,36 @@ def _direct(
     def left() -> float:
         seconds = deadline - time.monotonic()
         if seconds <= 0:
-            raise TimeoutError(f"no answer within {timeout:g} seconds")
+            raise TimeoutError(f"no response within {timeout:g} seconds")
         return seconds
 
-    place, parts = _route.HostPort.of(url), urlsplit(url)
+    peer, parts = _route.HostPort.of(url), urlsplit(url)
     target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=string.punctuation)
-    with _route.dial(place, _route.context(verify) if place.tls else None, left, admit) as line:
-        talk, heard = ClientProtocol(place.authority), _Heard()
-        line.sendall(talk.ask("GET", target, headers, b""))
+    with _route.dial(peer, _route.tls_context(verify) if peer.tls else None, left, admit) as sock:
+        protocol, received = ClientProtocol(peer.authority), _Received()
+        sock.sendall(protocol.request_bytes("GET", target, headers, b""))
         ended = False
-        while heard.status is None:
-            line.settimeout(left())
-            ended = talk.hear(line.recv(_PIECE), heard)
-        line.settimeout(timeout)
-        yield Stream(heard.status, heard.headers, _rest(line, talk, heard, ended=ended))
+        while received.status is None:
+            sock.settimeout(left())
+            ended = protocol.receive(sock.recv(_READ_SIZE), received)
+        sock.settimeout(timeout)
+        yield Stream(received.status, received.headers, _rest(sock, protocol, received, ended=ended))
 
 
-def _rest(line: socket.socket, talk: ClientProtocol, heard: _Heard, *, ended: bool) -> Iterator[bytes]:
+def _rest(
+    sock: socket.socket, protocol: ClientProtocol, received: _Received, *, ended: bool
+) -> Iterator[bytes]:
     while True:
-        yield b"".join(heard.pieces)
-        heard.pieces.clear()
+        yield b"".join(received.pieces)
+        received.pieces.clear()
         if ended:
             return
-        ended = talk.hear(line.recv(_PIECE), heard)
+        ended = protocol.receive(sock.recv(_READ_SIZE), received)
 
 
-def _judge(place: _route.HostPort, admit: Admit) -> None:
-    """Raises `RefusedError` for a host that is an address, in any of its spellings, and not admitted."""
-    host = place.host.rstrip(".")
+def _check_literal_address(peer: _route.HostPort, admit: Admit) -> None:
+    """Raise `RefusedError` for a host that is an address, in any notation, and not allowed."""
+    host = peer.host.rstrip(".")
     try:
         address: _route.Address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -159,11 +172,11 @@ def _judge(place: _route.HostPort, admit: Admit) -> None:
         except OSError:
             return
     if not admit(address):
-        raise _route.RefusedError(f"{place.authority} may not be connected to")
+        raise _route.RefusedError(f"{peer.authority} is not an allowed address")
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _converted_errors() -> Iterator[None]:
     try:
         yield
     except _route.RefusedError as error:

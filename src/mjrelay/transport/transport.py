@@ -1,9 +1,4 @@
-"""
-The way to the network: a request goes out, an exchange comes back, and trouble is told in it, not raised.
-
-What carries the bytes is imported when a wire is made, not with this module. The default is connections of
-our own; where a proxy stands before the relay, or a client is given, it is httpx.
-"""
+"""The interface of the transports, and their settings."""
 
 from __future__ import annotations
 
@@ -18,51 +13,58 @@ if TYPE_CHECKING:
 
 
 LARGEST_BODY = 4 * 1024 * 1024
-"""Bytes of a body, as sent and decompressed, that are read by default; a task is a few kilobytes."""
+"""Maximum size of a response body in bytes, compressed and decompressed; a task has a few kilobytes."""
 
 LARGEST_BATCH = 16 * 1024 * 1024
-"""The same for a response with several tasks."""
+"""Maximum size of a response body with several tasks, in bytes."""
 
 
 class Transport(Protocol):
     """
-    Sends requests to one relay and never follows a redirect. Threads may share it.
+    Send requests to one relay. Thread-safe; redirects are not followed.
 
-    A GET may be sent twice, where a connection that was kept open turns out dead.
+    A GET is sent again, once, if a reused connection turns out to be closed.
     """
 
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         """
-        The exchange, all of it within ``timeout`` seconds; trouble on the way is in its ``failure``.
+        Send a request and return the exchange. Network errors are reported in its ``failure``.
 
-        Of a body more than ``largest`` bytes are not read; `Exchange.oversize` is true then.
+        Args:
+            request: The request.
+            timeout: Seconds for the whole exchange.
+            largest: Maximum number of bytes of the response body. `Exchange.oversize` is true beyond it.
 
-        Raises `SettingError` after `close`, and for a request that HTTP cannot carry.
+        Raises:
+            SettingError: The transport is closed, or the request is not valid in HTTP.
         """
 
     def close(self) -> None:
-        """Close the connections; what is under way ends as it ends."""
+        """Close idle connections. Exchanges in progress continue."""
 
 
 class AsyncTransport(Protocol):
-    """The twin of `Transport` for the tasks of one event loop."""
+    """`Transport` for the tasks of one event loop."""
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
-        """As `Transport.send`."""
+        """Send a request; see `Transport.send`."""
 
     async def close(self) -> None:
-        """Close the connections; what is under way ends as it ends."""
+        """Close idle connections. Exchanges in progress continue."""
 
 
 @frozen
 class TransportConfig:
     """
-    Where a relay is, and how it is reached.
+    Connection settings of one relay.
 
-    ``origin`` is scheme, host and port. ``proxy`` is a URL, else the environment's proxy is taken where it
-    names one for the host; an empty one means none. ``verify`` is a file or folder of certificates, a
-    context, or False; True means ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` where set. ``redactor`` takes the
-    secrets out of what is told.
+    Attributes:
+        origin: Scheme, host and port.
+        redactor: Removes secrets from error messages and logs.
+        proxy: URL of a proxy, or an empty string for none. None means the environment's proxy.
+        verify: File or folder of trusted certificates, an SSL context, or False to trust any. True means
+            ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else certifi.
+        connections: Maximum number of concurrent connections.
     """
 
     origin: str
