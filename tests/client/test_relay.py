@@ -129,15 +129,15 @@ def test_a_task_is_typed() -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "message"),
     [
-        ("html-200", WebPageError, "this looks like a web page: is the base URL right?"),
-        ("html-labelled-json", WebPageError, "this looks like a web page"),
-        ("empty-200", EmptyAnswerError, "the answer is empty"),
-        ("truncated-json", UndecodableError, "no JSON came"),
+        ("html-200", WebPageError, "the response is a web page; check the base URL"),
+        ("html-labelled-json", WebPageError, "the response is a web page"),
+        ("empty-200", EmptyAnswerError, "the response body is empty"),
+        ("truncated-json", UndecodableError, "the response is not JSON"),
         ("error-envelope-200", EnvelopeError, "a 200 without a task"),
         ("body-is-array", EnvelopeError, "a 200 without a task"),
-        ("status-500", UnavailableError, "answered 500"),
-        ("redirect-to-other-host", AnswerError, "answered 302, to http"),
-        ("wrong-id", WrongTaskError, "but got"),
+        ("status-500", UnavailableError, "returned 500"),
+        ("redirect-to-other-host", AnswerError, "returned 302 to http"),
+        ("wrong-id", WrongTaskError, "but the response holds"),
         ("connection-reset", TransportError, "; try again later"),
     ],
 )
@@ -339,19 +339,19 @@ def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
             JSON,
             b'{"error": {"message": "no access to model"}}',
             ForbiddenError,
-            "(no access to model); the key may not do this",
+            "(no access to model); check what the key is limited to",
         ),
-        (404, {}, b"", MissingTaskError, "there is no task 1 (answered 404)"),
+        (404, {}, b"", MissingTaskError, "there is no task 1 (returned 404)"),
         (204, {}, b"", MissingTaskError, "there is no task 1"),
-        (200, {}, b" \n", EmptyAnswerError, "there is no task 1 (the answer is empty)"),
-        (200, JSON, b"null", EmptyAnswerError, "there is no task 1 (the answer is empty)"),
-        (404, {"content-type": "text/html"}, b"<html>", AnswerError, "is the base URL right?"),
-        (200, {"content-type": "text/html"}, b"<html>", WebPageError, "is the base URL right?"),
+        (200, {}, b" \n", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
+        (200, JSON, b"null", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
+        (404, {"content-type": "text/html"}, b"<html>", AnswerError, "check the base URL"),
+        (200, {"content-type": "text/html"}, b"<html>", WebPageError, "check the base URL"),
         (429, {}, b"", RateLimitedError, "too many requests"),
         (502, {"content-type": "text/html"}, b"<html>", UnavailableError, "try again later"),
-        (524, {}, b"", UnavailableError, "answered 524; try again later"),
-        (418, {}, b"", AnswerError, "answered 418; check the base URL"),
-        (201, JSON, b"{}", AnswerError, "answered 201; check the base URL"),
+        (524, {}, b"", UnavailableError, "returned 524; try again later"),
+        (418, {}, b"", AnswerError, "returned 418; check the base URL"),
+        (201, JSON, b"{}", AnswerError, "returned 201; check the base URL"),
         (
             200,
             JSON,
@@ -359,15 +359,21 @@ def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
             EnvelopeError,
             "a 200 without a task (23: queue full)",
         ),
-        (200, JSON, b'{"id": "1', UndecodableError, "no JSON came"),
+        (200, JSON, b'{"id": "1', UndecodableError, "the response is not JSON"),
         (200, JSON, b"[]", EnvelopeError, "a 200 without a task"),
-        (200, JSON, b'{"id": "2", "status": "SUCCESS"}', WrongTaskError, "asked for task 1, but got '2'"),
+        (
+            200,
+            JSON,
+            b'{"id": "2", "status": "SUCCESS"}',
+            WrongTaskError,
+            "but the response holds '2'",
+        ),
         (
             307,
             {"location": "https://elsewhere.example/mj"},
             b"",
             AnswerError,
-            "to https://elsewhere.example/mj; none is followed",
+            "to https://elsewhere.example/mj; redirects are not followed",
         ),
     ],
 )
@@ -415,7 +421,7 @@ def test_the_other_way_to_authenticate_can_be_chosen(twin: Twin) -> None:
     headers = dict(seen[0]["headers"])
     assert headers[b"mj-api-secret"] == KEY.encode()
     assert b"authorization" not in headers
-    with pytest.raises(SettingError, match="knows 'bearer', 'secret'"):
+    with pytest.raises(SettingError, match="has 'bearer', 'secret'"):
         Relay("zhongzhuan", KEY, scheme="basic")
 
 
@@ -504,7 +510,7 @@ def test_options_are_changed_on_the_same_connections() -> None:
         with relay.with_options(base_url=base_url + "/mj-fast/") as elsewhere:
             assert elsewhere.base_url == base_url + "/mj-fast"
             elsewhere.fetch("1")
-        with pytest.raises(SettingError, match="name is no option"):
+        with pytest.raises(SettingError, match="name is not an option"):
             relay.with_options(name="apiai")  # type: ignore[call-arg]
     assert ports[0] == ports[1] == ports[2] != ports[3]
 
@@ -636,7 +642,7 @@ def test_a_callback_is_read_as_an_answer_is(twin: Twin) -> None:
     with twin("zhongzhuan", KEY) as relay:
         task = relay.face.read(document("succeeded"))
         assert (task.state, task.exchange, task.progress) == (State.SUCCEEDED, None, 100)
-        with pytest.raises(UndecodableError, match="as it was received"):
+        with pytest.raises(UndecodableError, match="pass it as received"):
             relay.face.read(b"<html>")
         with pytest.raises(EnvelopeError, match="holds no task"):
             relay.face.read(b"[]")
@@ -652,11 +658,11 @@ def test_media_are_downloaded_without_the_key(twin: Twin, tmp_path: Any) -> None
             task = relay.face.read(document("succeeded", imageUrl=f"{base_url}/a.png"))
             (path,) = relay.download(task, tmp_path / "out")
             assert (path.name, path.read_bytes()) == ("1-1.png", picture)
-            with pytest.raises(DownloadError, match="nothing to download; wait for it"):
+            with pytest.raises(DownloadError, match="no media to download; wait until"):
                 relay.download(relay.face.read(document("queued")), tmp_path)
-            with pytest.raises(DownloadError, match="with previews=True"):
+            with pytest.raises(DownloadError, match="previews with previews=True"):
                 relay.download(relay.face.read(document("running")), tmp_path)
-            with pytest.raises(DownloadError, match="there is nothing to come"):
+            with pytest.raises(DownloadError, match="no further media will appear"):
                 relay.download(relay.face.read(document("failed")), tmp_path, previews=True)
             away = relay.face.read(document("succeeded", imageUrl="http://127.0.0.1:3000/b.png"))
             with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as caught:

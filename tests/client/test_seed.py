@@ -110,18 +110,18 @@ def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
             (MissingTaskError, "task_no_found"),
         ),
         (404, b'{"code":3,"description":"gone","result":null}', JSON, (MissingTaskError, "3: gone")),
-        (204, b"", {}, (MissingTaskError, "answered 204")),
-        (200, b"", {}, (EmptyAnswerError, "the answer is empty")),
-        (200, b"null", JSON, (EmptyAnswerError, "the answer is empty")),
+        (204, b"", {}, (MissingTaskError, "returned 204")),
+        (200, b"", {}, (EmptyAnswerError, "the response body is empty")),
+        (200, b"null", JSON, (EmptyAnswerError, "the response body is empty")),
         (200, b'{"code":21,"description":"not yet","result":null}', JSON, (EnvelopeError, "21: not yet")),
         (200, b'{"code":1,"description":"ok","result":""}', JSON, (EnvelopeError, "a 200 without a seed")),
         (200, b'{"code":1,"result":{"seed":7}}', JSON, (EnvelopeError, "a 200 without a seed")),
-        (200, b"[]", JSON, (EnvelopeError, "ask again once the task has succeeded")),
+        (200, b"[]", JSON, (EnvelopeError, "retry when the task has succeeded")),
         (200, b"<html>", {"content-type": "text/html"}, (WebPageError, "web page")),
         (401, b'{"error":{"message":"no","type":"t"}}', JSON, (UnauthorizedError, "the key was refused")),
-        (403, b'{"error":{"message":"no","type":"t"}}', JSON, (ForbiddenError, "answered 403")),
+        (403, b'{"error":{"message":"no","type":"t"}}', JSON, (ForbiddenError, "returned 403")),
         (429, b"", {"retry-after": "7"}, (RateLimitedError, "too many requests")),
-        (502, b"", {}, (UnavailableError, "answered 502")),
+        (502, b"", {}, (UnavailableError, "returned 502")),
     ],
 )
 def test_what_is_no_seed(
@@ -159,7 +159,9 @@ def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
     with (
         Server(app(200, b"", {}, seen)) as base_url,
         twin("apiai", KEY, base_url=base_url) as relay,
-        pytest.raises(SettingError, match="apiai tells no seeds: its contract has no seed in x-mj-task"),
+        pytest.raises(
+            SettingError, match="apiai has no operation for seeds: its contract has no seed in x-mj-task"
+        ),
     ):
         relay.seed("1")
     assert not seen

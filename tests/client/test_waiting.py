@@ -26,16 +26,8 @@ from mjrelay import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.client.polling import (
-    GRACE,
-    LONGEST_PAUSE,
-    Event,
-    Polling,
-    PollRequest,
-    TaskChanged,
-    TaskEnded,
-    TaskLost,
-)
+from mjrelay.client.events import Event, FetchFailed, PollRequest, TaskDone, TaskUpdated
+from mjrelay.client.polling import LONGEST_PAUSE, MISSING_GRACE, Poller
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.contract.loading import load_contract
 from mjrelay.http.exchange import Exchange
@@ -53,17 +45,17 @@ def task(task_id: str, state: str = "running", **changes: Any) -> Task:
     return Task(CONTRACT, {**EXAMPLES[state], "id": task_id, **changes})
 
 
-def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Polling:
+def waiting(ids: Sequence[str], timeout: float = math.inf, **options: Any) -> Poller:
     """A machine that begins at moment 0, without chance."""
-    machine = Polling(
+    machine = Poller(
         relay="zhongzhuan",
-        rhythm=RefreshModel(None),
+        refresh_model=RefreshModel(None),
         redactor=Redactor("sk-never-to-be-seen"),
-        restore=lambda body: Task(CONTRACT, json.loads(body)),
+        parse_task=lambda body: Task(CONTRACT, json.loads(body)),
         started=0.0,
-        epoch=1_730_621_826.0,
+        unix_offset=1_730_621_826.0,
         deadline=timeout,
-        chance=lambda: 0.5,
+        random=lambda: 0.5,
         **options,
     )
     for one_id in ids:
@@ -75,20 +67,20 @@ Answer = Task | RelayError
 
 
 def run(
-    machine: Polling, answer: Callable[[tuple[str, ...], float], dict[str, Answer] | RelayError]
+    machine: Poller, answer: Callable[[tuple[str, ...], float], dict[str, Answer] | RelayError]
 ) -> list[tuple[float, Event]]:
     """Drive a machine to its end, each request taking no time at all; what happened, and when."""
     now, events = 0.0, []
     for _ in range(100_000):
         if machine.done:
             return events
-        step = machine.next(now)
+        step = machine.next_request(now)
         if isinstance(step, PollRequest):
-            machine.answered(step, answer(step.ids, now), now)
+            machine.receive(step, answer(step.ids, now), now)
         elif step < math.inf:
             assert step > now
             now = step
-        events += [(now, event) for event in machine.events()]
+        events += [(now, event) for event in machine.pop_events()]
     raise AssertionError("the machine does not come to an end")
 
 
@@ -105,15 +97,15 @@ def error(kind: type[RelayError], **facts: Any) -> RelayError:
 def test_a_task_is_asked_for_at_once_and_until_it_is_done() -> None:
     """The first request goes out without a delay, and the end is the last event."""
     events = run(waiting(["1"]), one(lambda now: task("1", "running" if now < 60 else "succeeded")))
-    assert events[0] == (0.0, TaskChanged(task("1")))
-    assert events[-1][1] == TaskEnded(task("1", "succeeded"))
+    assert events[0] == (0.0, TaskUpdated(task("1")))
+    assert events[-1][1] == TaskDone(task("1", "succeeded"))
     assert events[-1][0] < 75
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed"])
 def test_what_is_done_needs_one_request(state: str) -> None:
     """A task that is over when it is asked for is not asked for again."""
-    assert run(waiting(["1"]), one(lambda _: task("1", state))) == [(0.0, TaskEnded(task("1", state)))]
+    assert run(waiting(["1"]), one(lambda _: task("1", state))) == [(0.0, TaskDone(task("1", state)))]
 
 
 @pytest.mark.parametrize("word", ["MODAL", "CANCEL"])
@@ -121,7 +113,7 @@ def test_a_task_that_needs_input_or_was_cancelled_is_over(word: str) -> None:
     """Nothing is waited for that only a person can bring."""
     events = run(waiting(["1"]), one(lambda _: task("1", status=word)))
     assert len(events) == 1
-    assert isinstance(events[0][1], TaskEnded)
+    assert isinstance(events[0][1], TaskDone)
 
 
 def test_only_changes_are_told() -> None:
@@ -131,7 +123,7 @@ def test_only_changes_are_told() -> None:
         url = f"https://cdn.example/a.webp?rand={now}"
         return task("1", "running", imageUrl=url) if now < 100 else task("1", "succeeded")
 
-    assert [type(event) for _, event in run(waiting(["1"]), one(at))] == [TaskChanged, TaskEnded]
+    assert [type(event) for _, event in run(waiting(["1"]), one(at))] == [TaskUpdated, TaskDone]
 
 
 def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
@@ -139,7 +131,7 @@ def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
     events = run(waiting(["1"], 120), one(lambda _: task("1")))
     moment, last = events[-1]
     assert moment == 120
-    assert isinstance(last, TaskLost)
+    assert isinstance(last, FetchFailed)
     assert isinstance(last.error, WaitTimeoutError)
     assert last.error.task == task("1")
     assert last.error.task_id == "1"
@@ -150,7 +142,7 @@ def test_the_deadline_tells_the_last_that_was_seen_and_how_to_go_on() -> None:
 def test_a_last_look_is_taken_before_the_deadline() -> None:
     """A task that ends shortly before the deadline is not missed for want of a request."""
     events = run(waiting(["1"], 30), one(lambda now: task("1", "running" if now < 28.5 else "succeeded")))
-    assert isinstance(events[-1][1], TaskEnded)
+    assert isinstance(events[-1][1], TaskDone)
 
 
 def test_an_unknown_word_is_said_once_and_waited_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -159,7 +151,7 @@ def test_an_unknown_word_is_said_once_and_waited_on(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.DEBUG):
         events = run(waiting(["1"], 300), one(lambda _: strange))
     assert strange.state is State.UNKNOWN
-    assert isinstance(events[-1][1], TaskLost)
+    assert isinstance(events[-1][1], FetchFailed)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "PAUSED [redacted]" in caplog.text
 
@@ -174,7 +166,7 @@ def test_passing_trouble_is_borne_up_to_a_number(kind: type[RelayError]) -> None
         return task("1") if now == 0 else error(kind)
 
     events = run(waiting(["1"]), one(at))
-    assert isinstance(events[-1][1], TaskLost)
+    assert isinstance(events[-1][1], FetchFailed)
     assert isinstance(events[-1][1].error, kind)
     assert events[-1][1].error.task == task("1")
     assert len(asked) == 1 + 9
@@ -192,14 +184,14 @@ def test_an_answer_resets_the_count() -> None:
             return error(UnavailableError)
         return task("1", "running" if now < 500 else "succeeded")
 
-    assert isinstance(run(waiting(["1"]), one(at))[-1][1], TaskEnded)
+    assert isinstance(run(waiting(["1"]), one(at))[-1][1], TaskDone)
 
 
 @pytest.mark.parametrize("kind", [WebPageError, EnvelopeError])
 def test_who_never_saw_the_task_is_less_patient(kind: type[RelayError]) -> None:
     """Where no answer was ever a task the base URL is likely wrong, and that is told within seconds."""
     events = run(waiting(["1"]), one(lambda _: error(kind)))
-    assert isinstance(events[-1][1], TaskLost)
+    assert isinstance(events[-1][1], FetchFailed)
     assert events[-1][0] < 10
     seen = run(waiting(["1"]), one(lambda now: task("1") if now == 0 else error(kind)))
     assert seen[-1][0] > 60
@@ -214,11 +206,11 @@ def test_a_refusal_is_final(kind: type[RelayError]) -> None:
 def test_a_new_task_may_be_unknown_for_a_while() -> None:
     """Within the grace a task that is not there is asked for again; after it the error is raised."""
     gone = error(MissingTaskError)
-    late = run(waiting(["1"]), one(lambda now: gone if now < GRACE / 2 else task("1", "succeeded")))
-    assert isinstance(late[-1][1], TaskEnded)
+    late = run(waiting(["1"]), one(lambda now: gone if now < MISSING_GRACE / 2 else task("1", "succeeded")))
+    assert isinstance(late[-1][1], TaskDone)
     never = run(waiting(["1"]), one(lambda _: gone))
-    assert never == [(never[-1][0], TaskLost(gone))]
-    assert GRACE <= never[-1][0] < 2 * GRACE
+    assert never == [(never[-1][0], FetchFailed(gone))]
+    assert MISSING_GRACE <= never[-1][0] < 2 * MISSING_GRACE
 
 
 def test_retry_after_wins_and_has_a_limit() -> None:
@@ -260,7 +252,7 @@ def test_the_rate_is_kept_over_all_tasks() -> None:
         return {ids[0]: task(ids[0], "running" if now < 100 else "succeeded")}
 
     events = run(waiting([str(n) for n in range(200)], rate=5.0, concurrency=50), answer)
-    assert sum(isinstance(event, TaskEnded) for _, event in events) == 200
+    assert sum(isinstance(event, TaskDone) for _, event in events) == 200
     for moment in range(0, 150, 10):
         assert sum(moment <= now < moment + 10 for now in asked) <= 5 * 10 + 6
 
@@ -268,7 +260,7 @@ def test_the_rate_is_kept_over_all_tasks() -> None:
 def test_no_more_in_flight_than_allowed() -> None:
     """The machine asks for nothing more while as many answers are due as may be in flight."""
     machine = waiting([str(n) for n in range(10)], concurrency=3)
-    steps = [machine.next(0.0) for _ in range(5)]
+    steps = [machine.next_request(0.0) for _ in range(5)]
     assert [isinstance(step, PollRequest) for step in steps] == [True, True, True, False, False]
     assert steps[-1] == math.inf
 
@@ -282,8 +274,8 @@ def test_one_bad_task_loses_no_other() -> None:
         return {ids[0]: task(ids[0], "succeeded") if kind is None else error(kind, task_id=ids[0])}
 
     events = [event for _, event in run(waiting(["1", "2", "3", "4", "4"], concurrency=4), answer)]
-    assert {event.error.task_id for event in events if isinstance(event, TaskLost)} == {"1", "2", "3"}
-    assert [event.task.id for event in events if isinstance(event, TaskEnded)] == ["4"]
+    assert {event.error.task_id for event in events if isinstance(event, FetchFailed)} == {"1", "2", "3"}
+    assert [event.task.id for event in events if isinstance(event, TaskDone)] == ["4"]
 
 
 def batch(now: float, *, done: float = 40) -> Callable[[tuple[str, ...]], dict[str, Answer]]:
@@ -299,10 +291,10 @@ def test_many_are_asked_for_at_once() -> None:
         sizes.append(len(ids))
         return batch(now)(ids)
 
-    events = run(waiting([str(n) for n in range(250)], batch=100, concurrency=4), answer)
+    events = run(waiting([str(n) for n in range(250)], batch_size=100, concurrency=4), answer)
     assert sizes[:3] == [100, 100, 100], "what is not due fills up what is sent anyway"
     assert max(sizes) == 100
-    assert sum(isinstance(event, TaskEnded) for _, event in events) == 250
+    assert sum(isinstance(event, TaskDone) for _, event in events) == 250
 
 
 @pytest.mark.parametrize("kind", [WebPageError, MissingTaskError, EnvelopeError])
@@ -314,18 +306,18 @@ def test_a_relay_that_takes_no_batches_is_asked_one_by_one(kind: type[RelayError
         sizes.append(len(ids))
         return error(kind) if len(ids) > 1 else batch(now)(ids)
 
-    events = run(waiting([str(n) for n in range(50)], batch=10), answer)
-    assert sum(isinstance(event, TaskEnded) for _, event in events) == 50
+    events = run(waiting([str(n) for n in range(50)], batch_size=10), answer)
+    assert sum(isinstance(event, TaskDone) for _, event in events) == 50
     assert sum(size > 1 for size in sizes) == 3
 
 
 def test_a_batch_that_breaks_again_and_again_loses_none() -> None:
     """Where batches always end in a 500, each task is asked for alone before it is lost, and is had."""
     events = run(
-        waiting(["1", "2"], batch=100),
+        waiting(["1", "2"], batch_size=100),
         lambda ids, now: error(UnavailableError) if len(ids) > 1 else batch(now)(ids),
     )
-    assert sum(isinstance(event, TaskEnded) for _, event in events) == 2
+    assert sum(isinstance(event, TaskDone) for _, event in events) == 2
 
 
 def test_a_passing_outage_does_not_end_batches() -> None:
@@ -336,7 +328,7 @@ def test_a_passing_outage_does_not_end_batches() -> None:
         sizes.append(len(ids))
         return error(UnavailableError) if now < 2 else batch(now)(ids)
 
-    run(waiting([str(n) for n in range(300)], batch=100, concurrency=3), answer)
+    run(waiting([str(n) for n in range(300)], batch_size=100, concurrency=3), answer)
     assert sizes.count(1) == 0
     assert len(sizes) < 100
 
@@ -352,13 +344,13 @@ def test_a_pause_that_a_relay_asks_for_holds_for_all(kind: type[RelayError]) -> 
 
     events = run(waiting([str(n) for n in range(20)], 60), answer)
     assert asked == [0.0]
-    assert all(isinstance(event, TaskLost) for _, event in events)
+    assert all(isinstance(event, FetchFailed) for _, event in events)
 
 
 def test_a_great_number_of_retries_is_borne() -> None:
     """Thousands of troubles in a row are no trouble for the arithmetic."""
     events = run(waiting(["1"], 86_400, retries=10**6), one(lambda _: error(UnavailableError)))
-    assert isinstance(events[-1][1], TaskLost)
+    assert isinstance(events[-1][1], FetchFailed)
     assert isinstance(events[-1][1].error, WaitTimeoutError)
 
 
@@ -371,13 +363,13 @@ def test_one_refusal_among_tasks_that_were_had_loses_no_other() -> None:
         return {ids[0]: task(ids[0], "succeeded") if kind is None else error(kind, task_id=ids[0])}
 
     events = [event for _, event in run(waiting(["1", "2", "3", "4", "5"]), answer)]
-    assert sum(isinstance(event, TaskEnded) for event in events) == 4
+    assert sum(isinstance(event, TaskDone) for event in events) == 4
 
 
 def test_a_refused_key_ends_all() -> None:
     """A 401 to a batch is the end for each of its tasks, and each error names its own."""
-    events = run(waiting(["1", "2"], batch=100), lambda *_: error(UnauthorizedError))
-    errors = [event.error for _, event in events if isinstance(event, TaskLost)]
+    events = run(waiting(["1", "2"], batch_size=100), lambda *_: error(UnauthorizedError))
+    errors = [event.error for _, event in events if isinstance(event, FetchFailed)]
     assert [error.task_id for error in errors] == ["1", "2"]
 
 
@@ -390,9 +382,9 @@ def test_a_refused_key_is_tried_once(size: int | None) -> None:
         asked.append(ids)
         return error(UnauthorizedError)
 
-    events = run(waiting([str(n) for n in range(500)], batch=size), answer)
+    events = run(waiting([str(n) for n in range(500)], batch_size=size), answer)
     assert len(asked) == 1
-    assert {event.error.task_id for _, event in events if isinstance(event, TaskLost)} == {
+    assert {event.error.task_id for _, event in events if isinstance(event, FetchFailed)} == {
         str(n) for n in range(500)
     }
 
@@ -401,7 +393,7 @@ def test_a_large_answer_is_not_kept() -> None:
     """Of an answer without a task only its beginning is remembered: there may be thousands of them."""
     exchange = Exchange("GET", "https://relay.example", status=500, body=b"x" * 1_000_000)
     events = run(waiting(["1"], 5), one(lambda _: error(UnavailableError, exchange=exchange)))
-    assert isinstance(events[-1][1], TaskLost)
+    assert isinstance(events[-1][1], FetchFailed)
     kept = events[-1][1].error.exchange
     assert kept is not None
     assert len(kept.body) < 100_000
@@ -431,7 +423,7 @@ def test_whatever_comes_each_task_ends_once(
             told[task_id] = task(task_id, turn) if isinstance(turn, str) else error(turn, task_id=task_id)
         return told
 
-    machine = waiting(list(turns), 3600, batch=size, concurrency=concurrency, rate=10.0)
-    ends = [event for _, event in run(machine, answer) if not isinstance(event, TaskChanged)]
-    told = [event.task.id if isinstance(event, TaskEnded) else event.error.task_id for event in ends]
+    machine = waiting(list(turns), 3600, batch_size=size, concurrency=concurrency, rate=10.0)
+    ends = [event for _, event in run(machine, answer) if not isinstance(event, TaskUpdated)]
+    told = [event.task.id if isinstance(event, TaskDone) else event.error.task_id for event in ends]
     assert sorted(filter(None, told)) == sorted(turns)

@@ -139,7 +139,7 @@ class OptionChanges(TypedDict, total=False):
     on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 
 
-WIRED = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
+CONNECTION_OPTIONS = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
 """Changes that need connections of their own; the key is among them for what is kept out of logs."""
 
 
