@@ -55,13 +55,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Monitors judge nothing until the event is set."""
-    event, hear = threading.Event(), LiveJudge.hear
+    event, judge = threading.Event(), LiveJudge.judge
 
     def wait(self: LiveJudge, *answer: Any) -> None:
         event.wait(30)
-        hear(self, *answer)
+        judge(self, *answer)
 
-    monkeypatch.setattr(LiveJudge, "hear", wait)
+    monkeypatch.setattr(LiveJudge, "judge", wait)
     yield event
     event.set()
 
@@ -178,7 +178,7 @@ def test_downloads_are_not_judged(twin: Twin, tmp_path: Any) -> None:
         ) as relay,
     ):
         relay.fetch(served.known[State.SUCCEEDED])
-        task = relay.face.read(seen[0].body.replace(b"https://", b"http://127.0.0.1:9/"))
+        task = relay.client.read(seen[0].body.replace(b"https://", b"http://127.0.0.1:9/"))
         with pytest.raises(RelayError):
             relay.download(task, tmp_path)
     assert len(seen) == 1
@@ -198,9 +198,9 @@ def test_a_hook_that_fails_harms_nobody(twin: Twin, caplog: pytest.LogCaptureFix
         task_id = served.known[State.SUCCEEDED]
         assert relay.fetch(task_id).state is State.SUCCEEDED
         assert relay.wait(task_id).state is State.SUCCEEDED
-        relay.face = relay.face.with_options(timeout=9)
+        relay.client = relay.client.with_options(timeout=9)
         assert relay.fetch(task_id).state is State.SUCCEEDED
-        relay.face = relay.face.with_options(on_exchange=None)
+        relay.client = relay.client.with_options(on_exchange=None)
         assert relay.fetch(task_id).state is State.SUCCEEDED
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("mjrelay", "ERROR")
@@ -298,7 +298,7 @@ def test_without_a_callback_each_new_finding_is_one_warning(caplog: pytest.LogCa
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert watching.findings == {"fetch/known/status": 31}
     assert len(lines) == 2
-    assert lines[0].startswith("zhongzhuan: fetch/known/status, a MUST, is broken (task 0): ")
+    assert lines[0].startswith("zhongzhuan: check fetch/known/status (MUST) failed for task 0: ")
     assert all(line.isprintable() for line in lines)
 
 
@@ -406,8 +406,8 @@ def test_checks_are_chosen_by_globs() -> None:
         ({"every": 1.5}, "every is 1.5"),
         ({"level": "shall"}, "must, should, info"),
         ({"checks": ["fetch/nothing"]}, "fetch/nothing: no check has such an id"),
-        ({"checks": "fetch/*"}, "give a list"),
-        ({"secrets": "another"}, "give a list"),
+        ({"checks": "fetch/*"}, "pass a list"),
+        ({"secrets": "another"}, "pass a list"),
         ({"api_key": None}, "MJRELAY_ZHONGZHUAN_API_KEY"),
         ({"api_key": "k"}, "fewer than 4"),
     ],
@@ -456,8 +456,8 @@ def test_one_answer_in_so_many_is_judged(every: int) -> None:
 
 def test_a_full_queue_drops_and_counts(held: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers never wait: what does not fit is counted, by number and by size, and the rest is judged."""
-    monkeypatch.setattr(monitor, "_QUEUED", 10)
-    monkeypatch.setattr(monitor, "_QUEUED_BYTES", 1000)
+    monkeypatch.setattr(monitor, "_MAX_QUEUED", 10)
+    monkeypatch.setattr(monitor, "_MAX_QUEUED_BYTES", 1000)
     with Monitor(RELAY, api_key=KEY) as watching:
         begun = time.monotonic()
         for _ in range(100):
@@ -477,8 +477,8 @@ def test_a_full_queue_drops_and_counts(held: threading.Event, monkeypatch: pytes
 
 def test_what_is_kept_of_tasks_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readings of the tasks asked for last are kept, a first and a last one, within a number and a size."""
-    monkeypatch.setattr(live, "_TASKS", 50)
-    monkeypatch.setattr(live, "_KEPT_BYTES", 4000)
+    monkeypatch.setattr(live, "_MAX_TASKS", 50)
+    monkeypatch.setattr(live, "_MAX_KEPT_BYTES", 4000)
     with Monitor(RELAY, api_key=KEY) as watching:
         for number in range(300):
             for progress in (1, 2, 3):

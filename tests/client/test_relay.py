@@ -101,7 +101,7 @@ def test_every_state_of_every_relay_is_read(name: str, twin: Twin) -> None:
     """A task in each state that the mock knows comes back in that state, with its id and its document."""
     mock = MockRelay(load_contract(name), key=KEY)
     with Server(mock) as base_url, twin(name, KEY, base_url=base_url) as relay:
-        assert relay.face.name == name
+        assert relay.client.name == name
         for state, task_id in mock.known.items():
             task = relay.fetch(task_id)
             assert (task.state, task.id) == (state, task_id)
@@ -579,7 +579,9 @@ def test_several_tasks_come_as_they_end(twin: Twin, name: str) -> None:
         assert [(type(error), error.task_id) for error in lost] == [(MissingTaskError, "40")]
         had = relay.wait_all(ids[:3], timeout=60)
         assert sorted(task.id for task in had) == sorted(ids[:3])
-        with pytest.raises(SomeTasksError, match="1 tasks were not had \\(1 MissingTaskError\\)") as caught:
+        with pytest.raises(
+            SomeTasksError, match="1 task could not be fetched \\(1 MissingTaskError\\)"
+        ) as caught:
             relay.fetch_all(["40", quick])
     assert [error.task_id for error in caught.value.errors] == ["40"]
 
@@ -640,12 +642,12 @@ def test_ids_that_are_none_are_refused(ids: Any) -> None:
 def test_a_callback_is_read_as_an_answer_is(twin: Twin) -> None:
     """The bytes of a callback make the same task, and what is none is an error of the family."""
     with twin("zhongzhuan", KEY) as relay:
-        task = relay.face.read(document("succeeded"))
+        task = relay.client.read(document("succeeded"))
         assert (task.state, task.exchange, task.progress) == (State.SUCCEEDED, None, 100)
         with pytest.raises(UndecodableError, match="pass it as received"):
-            relay.face.read(b"<html>")
+            relay.client.read(b"<html>")
         with pytest.raises(EnvelopeError, match="holds no task"):
-            relay.face.read(b"[]")
+            relay.client.read(b"[]")
 
 
 @TWINS
@@ -655,16 +657,16 @@ def test_media_are_downloaded_without_the_key(twin: Twin, tmp_path: Any) -> None
     picture = b"\x89PNG and so on"
     with Server(app((200, picture, {"content-type": "image/png"}), seen=seen)) as base_url:
         with twin("zhongzhuan", KEY, base_url=base_url) as relay:
-            task = relay.face.read(document("succeeded", imageUrl=f"{base_url}/a.png"))
+            task = relay.client.read(document("succeeded", imageUrl=f"{base_url}/a.png"))
             (path,) = relay.download(task, tmp_path / "out")
             assert (path.name, path.read_bytes()) == ("1-1.png", picture)
             with pytest.raises(DownloadError, match="no media to download; wait until"):
-                relay.download(relay.face.read(document("queued")), tmp_path)
+                relay.download(relay.client.read(document("queued")), tmp_path)
             with pytest.raises(DownloadError, match="previews with previews=True"):
-                relay.download(relay.face.read(document("running")), tmp_path)
+                relay.download(relay.client.read(document("running")), tmp_path)
             with pytest.raises(DownloadError, match="no further media will appear"):
-                relay.download(relay.face.read(document("failed")), tmp_path, previews=True)
-            away = relay.face.read(document("succeeded", imageUrl="http://127.0.0.1:3000/b.png"))
+                relay.download(relay.client.read(document("failed")), tmp_path, previews=True)
+            away = relay.client.read(document("succeeded", imageUrl="http://127.0.0.1:3000/b.png"))
             with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as caught:
                 relay.download(away, tmp_path)
     assert caught.value.task == away

@@ -238,7 +238,7 @@ def test_a_document_that_is_no_json_has_no_model(kind: str) -> None:
     value: Any = {"long": 10**5000, "nan": float("nan"), "deep": []}[kind]
     for _ in range(100_000 if kind == "deep" else 0):
         value = [value]
-    with pytest.raises(AnswerError, match=r"read \.document instead"):
+    with pytest.raises(AnswerError, match=r"use \.document instead"):
         _ = task("zhongzhuan", "running", other=value).raw
 
 
