@@ -1,11 +1,11 @@
-"""When a task is asked for again: seldom, in time, and whatever the relay tells."""
+"""When a task is polled again: seldom, but in time, for any progress."""
 
 from __future__ import annotations
 
 import math
 import sys
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from benchmarks.waiting import BATCH, LAWS, RELAYS, Refreshing, simulate
 from mjrelay.client.schedule import RefreshModel, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Not the benchmark's.
 SEED = 20_011
@@ -47,8 +50,13 @@ def row(law: str, relay: Refreshing, *, tasks: int = 300, size: int = 1) -> dict
 TARGETS = {"linear": 0.5, "jumps": 0.5, "random jumps": 0.5, "stalls": 0.75, "none": 1.0, "zero": 1.0}
 
 
+def stressed(laws: Iterable[str], *in_gate: str) -> list[Any]:
+    """Parameters of which the default run has only some."""
+    return [law if law in in_gate else pytest.param(law, marks=pytest.mark.stress) for law in laws]
+
+
 @pytest.mark.parametrize("relay", RELAYS)
-@pytest.mark.parametrize("law", TARGETS)
+@pytest.mark.parametrize("law", stressed(TARGETS, "jumps", "none"))
 def test_fewer_requests_and_no_more_lag_than_a_fixed_interval(law: str, relay: str) -> None:
     """Each law of progress, on a relay that refreshes at once and on one that does not, keeps the target."""
     # Ticks decide the lag on the other relay, and fewer tasks show it.
@@ -59,7 +67,7 @@ def test_fewer_requests_and_no_more_lag_than_a_fixed_interval(law: str, relay: s
 
 
 @pytest.mark.parametrize("relay", RELAYS)
-@pytest.mark.parametrize("law", ["stalls", "none"])  # the laws that leave least to spare
+@pytest.mark.parametrize("law", stressed(["stalls", "none"], "none"))  # the laws with the smallest margin
 def test_batches_take_a_fiftieth_of_the_requests(law: str, relay: str) -> None:
     """A hundred ids in one request make one request of fifty, at no more lag."""
     measured = row(law, RELAYS[relay], tasks=1000, size=BATCH)
@@ -68,6 +76,7 @@ def test_batches_take_a_fiftieth_of_the_requests(law: str, relay: str) -> None:
     assert measured["p95"] <= measured["fixed_p95"]
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "relay", [Refreshing(15, 15.2), Refreshing(15, 15.4), Refreshing(15, 15, wavers=0.5)]
 )
@@ -81,7 +90,7 @@ def test_drifting_intervals_are_followed(law: str, relay: Refreshing) -> None:
 
 
 @pytest.mark.parametrize("relay", [Refreshing(15), Refreshing(15, 18), Refreshing(15, 15, wavers=3)])
-@pytest.mark.parametrize("law", ["linear", "jumps", "stalls"])
+@pytest.mark.parametrize("law", stressed(["linear", "jumps", "stalls"], "jumps"))
 def test_a_contract_that_errs_about_the_interval_costs_little(law: str, relay: Refreshing) -> None:
     """A relay that refreshes at other times than its contract says is asked less often and hardly later."""
     measured = row(law, relay, tasks=500)
@@ -90,7 +99,7 @@ def test_a_contract_that_errs_about_the_interval_costs_little(law: str, relay: R
     assert measured["p95"] <= 2 * measured["fixed_p95"]
 
 
-# --- whatever is told ---
+# --- any input ---
 
 answers = st.tuples(
     st.sampled_from([0, 1]),
@@ -163,7 +172,7 @@ def test_tasks_do_not_ask_in_step() -> None:
     assert sooner < later <= 1.05 * sooner
 
 
-# --- what the task tells ---
+# --- progress of the task ---
 
 
 def test_steady_progress_is_asked_for_at_its_end() -> None:
@@ -297,7 +306,7 @@ def test_a_predicted_end_waits_for_its_tick() -> None:
     assert 200 <= 181 + delay <= 204
 
 
-# --- what other tasks tell ---
+# --- other tasks ---
 
 
 def test_ages_at_which_nothing_ends_are_looked_at_less_often() -> None:

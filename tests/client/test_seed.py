@@ -62,7 +62,7 @@ def app(
 
 
 @TWINS
-def test_a_seed_is_told(twin: Twin) -> None:
+def test_a_seed_is_returned(twin: Twin) -> None:
     """One request, under the base URL's own prefix and told to the hook, gives the seed as text."""
     mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     heard: list[tuple[Exchange, tuple[str, ...]]] = []
@@ -99,7 +99,6 @@ def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
         assert relay.seed("1") == seed
 
 
-@TWINS
 @pytest.mark.parametrize(
     ("status", "body", "headers", "expected"),
     [
@@ -124,15 +123,15 @@ def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
         (502, b"", {}, (UnavailableError, "returned 502")),
     ],
 )
-def test_what_is_no_seed(
-    twin: Twin, status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
+def test_a_response_without_a_seed_is_one_error(
+    status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
 ) -> None:
-    """Each answer without a seed is one error of the family, after one request and no other."""
+    """Each response without a seed is one error class, after one request."""
     seen: list[Any] = []
     kind, message = expected
     with (
         Server(app(status, body, headers, seen)) as base_url,
-        twin("zhongzhuan", KEY, base_url=base_url) as relay,
+        Relay("zhongzhuan", KEY, base_url=base_url) as relay,
         pytest.raises(kind, match=message) as caught,
     ):
         relay.seed("1730")
@@ -144,8 +143,8 @@ def test_what_is_no_seed(
 
 
 @TWINS
-def test_nobody_answers_for_a_seed(twin: Twin) -> None:
-    """A relay that is not there is a `TransportError`."""
+def test_no_server_for_a_seed(twin: Twin) -> None:
+    """Without a server it is a `TransportError`."""
     with Server(app(200, b"", {})) as base_url:
         pass
     with twin("zhongzhuan", KEY, base_url=base_url) as relay, pytest.raises(TransportError):
@@ -153,8 +152,8 @@ def test_nobody_answers_for_a_seed(twin: Twin) -> None:
 
 
 @TWINS
-def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
-    """A contract without the operation is said to have none, and nothing is sent."""
+def test_a_relay_without_seeds(twin: Twin) -> None:
+    """A contract without the operation raises, and no request is sent."""
     seen: list[Any] = []
     with (
         Server(app(200, b"", {}, seen)) as base_url,
@@ -169,7 +168,7 @@ def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
 
 @pytest.mark.parametrize("task_id", ["", 5, "\ud800"])
 def test_an_id_that_is_none(task_id: Any) -> None:
-    """An empty id, a number or half a character is told before anything is sent."""
+    """An empty id, a number or a lone surrogate raises before a request is sent."""
     with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError):
         relay.seed(task_id)
 

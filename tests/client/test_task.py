@@ -92,7 +92,7 @@ def test_what_a_running_task_shows_is_a_preview() -> None:
 
 @pytest.mark.parametrize("status", ["FAILURE", "CANCEL", "MODAL", "REFUNDED", None, 7, ["SUCCESS"]])
 def test_only_a_succeeded_task_has_results(status: Any) -> None:
-    """Media of a task that ended otherwise, or that nobody knows how to judge, are previews."""
+    """Media of a task that has not succeeded, or has an unknown status, are previews."""
     other = task("zhongzhuan", "succeeded", status=status, failReason="banned")
     assert other.images == ()
     assert len(other.previews) == 1
