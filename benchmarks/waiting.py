@@ -20,7 +20,8 @@ from attrs import define, frozen
 from rich.console import Console
 from rich.table import Table
 
-from mjrelay.client.polling import Polling, PollRequest, TaskEnded
+from mjrelay.client.events import PollRequest, TaskDone
+from mjrelay.client.polling import Poller
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.http.redaction import Redactor
 from mjrelay.semantics.reader import State
@@ -210,28 +211,28 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
 def _wait(
     tasks: Iterable[_Task], relay: _Relay, rhythm: RefreshModel, random: Random, size: int
 ) -> tuple[int, list[float]]:
-    """Return requests and lags of `Polling`, to which each task is added on arrival."""
+    """Return requests and lags of `Poller`, to which each task is added on arrival."""
     known = {str(number): task for number, task in enumerate(tasks)}
-    waiting = Polling(
+    waiting = Poller(
         relay="simulated",
-        rhythm=rhythm,
+        refresh_model=rhythm,
         redactor=Redactor(),
-        restore=lambda _: cast("Task", None),  # only used for tasks that time out
+        parse_task=lambda _: cast("Task", None),  # only used for tasks that time out
         started=0.0,
-        epoch=0.0,
+        unix_offset=0.0,
         concurrency=len(known),
-        batch=size if size > 1 else None,
-        chance=random.random,
+        batch_size=size if size > 1 else None,
+        random=random.random,
     )
     coming = deque(known.items())
     requests, lags, now = 0, [], 0.0
     while coming or not waiting.done:
-        step = waiting.next(now)
+        step = waiting.next_request(now)
         if isinstance(step, PollRequest):
             requests += 1
             responses = {task_id: relay.response(task_id, known[task_id], now) for task_id in step.ids}
-            waiting.answered(step, cast("dict[str, Task | RelayError]", responses), now)
-            ended = [event.task.id for event in waiting.events() if isinstance(event, TaskEnded)]
+            waiting.receive(step, cast("dict[str, Task | RelayError]", responses), now)
+            ended = [event.task.id for event in waiting.pop_events() if isinstance(event, TaskDone)]
             lags += [now - relay.visible(known[task_id].end) for task_id in ended]
             continue
         now = min(step, coming[0][1].arrival) if coming else step

@@ -1,4 +1,4 @@
-"""The mocks for users' tests: what a user's own tests see of them."""
+"""The mocks for users' tests."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_fixture_works_as_the_page_says(tmp_path: Path) -> None:
+def test_the_examples_of_the_page_pass(tmp_path: Path) -> None:
     """The page's own conftest and tests, sync and async, pass under pytest with warnings as errors."""
     (plugin,) = (block for block in BLOCKS if block.startswith("pytest_plugins"))
     (tests,) = (block for block in BLOCKS if block.startswith("def test"))
-    # Whoever imports from the module in the same file is not told off for it.
+    # An import from the module in the same file is no warning.
     (tmp_path / "conftest.py").write_text("from mjrelay.testing import Clock\n" + plugin, encoding="utf-8")
     imports = "import asyncio\nfrom mjrelay import Relay, State\n\n"
     (tmp_path / "test_page.py").write_text(imports + tests, encoding="utf-8")
@@ -60,8 +60,8 @@ def test_the_fixture_works_as_the_page_says(tmp_path: Path) -> None:
     assert f"{tests.count('def test')} passed" in done.stdout
 
 
-def test_what_a_test_leaves_open_is_no_warning(tmp_path: Path) -> None:
-    """Relays that nobody closed, on a loop that has ended, leave no socket behind to be warned of."""
+def test_relays_left_open_are_no_warning(tmp_path: Path) -> None:
+    """Relays that are not closed, on a loop that has ended, leave no open socket."""
     (tmp_path / "test_open.py").write_text(
         "import asyncio, gc\n"
         'pytest_plugins = ["mjrelay.testing"]\n'
@@ -79,8 +79,8 @@ def test_what_a_test_leaves_open_is_no_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_wait_is_over_at_once_with_its_true_requests(zhongzhuan: Mock) -> None:
-    """Ten minutes pass in a moment of real time, in no fewer requests than they would have taken."""
+def test_a_wait_takes_no_time_and_sends_all_requests(zhongzhuan: Mock) -> None:
+    """A wait of ten minutes sends the requests of ten minutes, without waiting."""
     begun = time.monotonic()
     quick = zhongzhuan.relay().wait(zhongzhuan.submit(0.5))
     few = zhongzhuan.requests
@@ -97,7 +97,7 @@ def test_a_wait_is_over_at_once_with_its_true_requests(zhongzhuan: Mock) -> None
 
 @pytest.mark.parametrize("uvloop", [False, True], ids=["asyncio", "uvloop"])
 def test_the_twins_wait_alike(zhongzhuan: Mock, uvloop: bool) -> None:
-    """Both kinds of relay share the mock's clock, and both wait for nothing."""
+    """Sync and async relays share the mock's clock, and do not wait."""
 
     async def main() -> list[State]:
         async with zhongzhuan.async_relay() as relay:
@@ -123,8 +123,8 @@ def test_a_mock_wants_its_key_and_options_pass_through(zhongzhuan: Mock) -> None
         raise AssertionError("entered")
 
 
-def test_time_passes_as_it_does_where_that_is_wanted() -> None:
-    """With the machine's own clock a task takes the time that it takes."""
+def test_a_real_clock_can_be_used() -> None:
+    """With `Clock` a task takes real time."""
     with mock("zhongzhuan", clock=Clock()) as served:
         task_id, begun = served.submit(1), time.monotonic()
         served.relay().wait(task_id)

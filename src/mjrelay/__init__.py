@@ -1,7 +1,7 @@
 """
-Fetch Midjourney tasks from any relay until they are done, typed; judge whether a relay keeps its contract.
+Typed clients for Midjourney relays: fetch tasks, wait for them, and download their images.
 
-What stands in ``__all__`` is public, with the errors' attributes and the fields of `Task`.
+The names in ``__all__`` are public, with their public attributes.
 """
 
 from mjrelay.base import __version__

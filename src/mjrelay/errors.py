@@ -1,4 +1,4 @@
-"""Every exception that this package raises on purpose, in one list."""
+"""All exceptions and warnings of this package."""
 
 from mjrelay.base import (
     ContractError,
@@ -54,5 +54,5 @@ __all__ = [
     "WrongTaskError",
 ]
 
-for _name in __all__:  # tracebacks and pickles name the public module, wherever the class is written
+for _name in __all__:  # tracebacks and pickles name this public module, not the defining one
     globals()[_name].__module__ = __name__

@@ -1,8 +1,8 @@
 """
-Judges what a relay answers while a program runs, by the checks of the conformance suite.
+Run the checks of the conformance suite on the exchanges of a running program.
 
-It sends nothing: a `Monitor` is given to a `Relay` or an `AsyncRelay` as ``on_exchange``, and judges in a
-thread of its own what they had anyway. It takes the extra: ``pip install 'mjrelay[monitor]'``.
+A `Monitor` is passed to a `Relay` or an `AsyncRelay` as ``on_exchange``. It sends no requests, and judges in
+a separate thread. It needs the extra: ``pip install 'mjrelay[monitor]'``.
 """
 
 from __future__ import annotations
@@ -38,21 +38,28 @@ __all__ = ["Finding", "Monitor"]
 Level = Literal["must", "should", "info"]
 
 _LEVELS = ("must", "should", "info")
-_QUEUED = 1000
-"""Answers that may wait to be judged."""
-_QUEUED_BYTES = 32 * 1024 * 1024
-"""Bytes of bodies that may wait to be judged, besides one answer of whatever size."""
+_MAX_QUEUED = 1000
+"""Maximum number of queued exchanges."""
+_MAX_QUEUED_BYTES = 32 * 1024 * 1024
+"""Maximum total size of queued bodies in bytes; a single exchange may be larger."""
 _log = logging.getLogger("mjrelay.monitor")
 
 
 @frozen
 class Finding:
     """
-    What a relay's answer breaks.
+    A check that failed for an exchange. It holds no secrets: they are redacted in every field.
 
-    ``check`` and ``sentence`` say which check of the suite it is, ``level`` is ``must``, ``should`` or
-    ``info``, and ``clause`` is where the contract or a standard says so. ``task_id`` is None where several
-    tasks were asked for. Nothing in it holds a secret, the exchange's body included.
+    Attributes:
+        relay: The relay's name.
+        check: The id of the check.
+        level: ``must``, ``should`` or ``info``.
+        expected: What the contract or standard requires, or None.
+        actual: What the response has instead, or None.
+        clause: The place in the contract or standard that requires it.
+        sentence: The requirement as one sentence.
+        exchange: The request and the response.
+        task_id: The task's id, or None for a batch.
     """
 
     relay: str
@@ -66,28 +73,36 @@ class Finding:
     task_id: str | None
 
     def __str__(self) -> str:
-        came = f" Expected was {self.expected}; what came is {self.actual}." if self.expected else ""
-        of = "" if self.task_id is None else f" (task {self.task_id})"
-        said = f"{self.relay}: {self.check}, a {self.level.upper()}, is broken{of}: {self.sentence}{came}"
-        return replace_unprintable(f"{said} {self.clause}")
+        values = f" Expected: {self.expected}. Actual: {self.actual}." if self.expected else ""
+        task = "" if self.task_id is None else f" for task {self.task_id}"
+        failed = f"{self.relay}: check {self.check} ({self.level.upper()}) failed{task}"
+        return replace_unprintable(f"{failed}: {self.sentence}{values} {self.clause}")
 
 
 class Monitor:
     """
-    Judges the answers of one relay; give it as ``on_exchange`` to as many clients of it as there are.
+    Judges the exchanges of one relay; pass it as ``on_exchange`` to any number of its clients.
 
-    ``relay`` and ``overlays`` name the contract, as they do for a `Relay`.
-    ``on_finding`` gets each new finding, in the monitor's thread; without it they are warnings of the logger
-    ``mjrelay.monitor``. A finding that is told is not told again, however often it is found: `findings`
-    counts. ``every`` 10 judges one answer in ten. ``level`` is the least that is told. ``checks`` are globs
-    of the ids of checks, all of them where none is given. ``api_key`` is the one that the relay is asked
-    with, and ``secrets`` are others, as of clients with other keys: none is ever in a finding, and an answer
-    that holds one is a finding. The key comes from the environment, as a relay's, where it is not given.
+    Callers do not wait: exchanges are put into a bounded queue. Exchanges without a response and refused keys
+    are not judged.
 
-    Its callers do not wait for it: an answer is put into a bounded queue, or counted as `dropped` where that
-    is full. An answer that did not come, or that refuses the key, says nothing about a contract.
+    Args:
+        relay: A relay's name, or the path of your own contract.
+        overlays: Paths of overlays to apply to the contract.
+        on_finding: Called with each new finding, in the monitor's thread. Default: log a warning to
+            ``mjrelay.monitor``. Repetitions are counted in `findings`, not reported.
+        every: Judge one exchange in this many.
+        level: The lowest level to report.
+        checks: Globs of check ids. Default: all checks.
+        api_key: The key of the clients. Default: from the environment.
+        secrets: Other secrets to redact, such as the keys of other clients. A response that holds one is a
+            finding.
 
-    Raises `UnknownRelayError`, `ContractError`, `SettingError` and `MissingExtraError`.
+    Raises:
+        UnknownRelayError: No contract has this name.
+        ContractError: The contract or an overlay is invalid.
+        SettingError: An argument is invalid, or the key is missing.
+        MissingExtraError: The extra ``monitor`` is not installed.
     """
 
     def __init__(
@@ -103,67 +118,86 @@ class Monitor:
         secrets: Iterable[str] = (),
     ) -> None:
         if isinstance(overlays, str):
-            raise SettingError("overlays is one text; give a list of files")
+            raise SettingError("overlays is a string; pass a list of paths")
         contract = load_contract(relay, overlays)
         if every < 1 or int(every) != every:
-            raise SettingError(f"every is {every!r}; give a whole number above 0, 10 for one answer in ten")
+            raise SettingError(f"every is {every!r}; give a whole number above 0")
         if level not in _LEVELS:
             raise SettingError(f"level is {level!r}; give one of {', '.join(_LEVELS)}")
         if isinstance(checks, str) or isinstance(secrets, str):
-            raise SettingError("checks or secrets is one text; give a list of them")
+            raise SettingError("checks or secrets is a string; pass a list of strings")
         levels = frozenset(_LEVELS[: _LEVELS.index(level) + 1])
-        tell = on_finding or _warn
+        report = on_finding or _warn
         self._judge = _live_judge()(
             contract,
             None if checks is None else tuple(checks),
             secrets=(*_keys(contract, api_key), *map(checked_key, secrets)),
             levels=levels,
-            report=lambda **fields: tell(Finding(relay=contract.name, **fields)),
+            report=lambda **fields: report(Finding(relay=contract.name, **fields)),
         )
         self._every = int(every)
         self._closed = False
-        self._begin()
-        renew_after_fork(self, Monitor._begin)
+        self._reset()
+        renew_after_fork(self, Monitor._reset)
         _open.add(self)
 
     def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
-        """Take an exchange, to be judged later; it is what ``on_exchange`` calls."""
+        """
+        Queue an exchange; this is what ``on_exchange`` calls.
+
+        Args:
+            exchange: The request and the response.
+            ids: The requested task ids.
+        """
         if exchange.status is None or self._closed:
             return
         if not _due(next(self._numbers), self._every):
             return
-        self._queue.offer((exchange, ids, time.monotonic()))
+        self._queue.put((exchange, ids, time.monotonic()))
         if self._thread is None:
             self._start()
 
     @property
     def findings(self) -> Mapping[str, int]:
-        """How often each check was found broken, told or not."""
+        """The number of failures of each check, reported or not."""
         return dict(self._judge.findings)
 
     @property
     def judged(self) -> int:
-        """How many answers were judged."""
+        """The number of exchanges judged."""
         return self._judge.judged
 
     @property
     def dropped(self) -> int:
-        """How many answers were not judged because too many, or too large ones, were waiting."""
+        """The number of exchanges not judged because the queue was full."""
         return self._queue.dropped
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all answers had so far are judged; whether they are after that many seconds."""
+        """
+        Wait until all queued exchanges are judged.
+
+        Args:
+            timeout: Maximum seconds to wait.
+
+        Returns:
+            Whether all are judged.
+        """
         thread = self._started
         if thread is threading.current_thread():
-            return False  # a callback that waited for itself would wait in vain
+            return False  # called by on_finding: waiting for the own thread would deadlock
         if thread is None or not thread.is_alive():
             return self._queue.empty
         done = threading.Event()
-        self._queue.mark(done)
+        self._queue.put_event(done)
         return done.wait(timeout)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Judge what is waiting, for that many seconds at most, and end; later answers are not judged."""
+        """
+        Judge the queued exchanges and stop. Later exchanges are ignored.
+
+        Args:
+            timeout: Maximum seconds to wait.
+        """
         self._closed = True
         _open.discard(self)
         self._queue.end()
@@ -171,7 +205,7 @@ class Monitor:
         if thread is None or thread is threading.current_thread():
             return
         thread.join(timeout)
-        self._queue.give_up()
+        self._queue.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -184,19 +218,19 @@ class Monitor:
     def __repr__(self) -> str:
         return f"Monitor({self._judge.contract.name!r}, judged={self.judged}, findings={self.findings})"
 
-    def _begin(self) -> None:
-        """Begin with no thread and an empty queue: when it is made, and in a child process."""
+    def _reset(self) -> None:
+        """Start without a thread and with an empty queue: on creation, and in a forked child."""
         self._judge.forget()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._queue = _Queue()
         self._thread: threading.Thread | None = None
-        # The thread does not hold its monitor, and ends with it where nobody closes that.
+        # The thread holds no reference to its monitor, and ends when that is garbage collected.
         weakref.finalize(self, self._queue.end).atexit = False
 
     @property
     def _started(self) -> threading.Thread | None:
-        with self._lock:  # one that is being started is as good as there
+        with self._lock:  # wait for a thread that is being started
             return self._thread
 
     def _start(self) -> None:
@@ -219,62 +253,62 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
-_Answer = tuple["Exchange", tuple[str, ...], float]
-"""An exchange, the ids that it asked for, and when it ended by the monotonic clock."""
+_Item = tuple["Exchange", tuple[str, ...], float]
+"""An exchange, the requested ids, and the monotonic time at which it ended."""
 
 
 class _Queue:
-    """What waits for the thread: answers within bounds, and marks, which are always taken."""
+    """A bounded queue of exchanges, and of events to set when the exchanges before them are judged."""
 
     def __init__(self) -> None:
-        self._items: SimpleQueue[_Answer | threading.Event | None] = SimpleQueue()
+        self._items: SimpleQueue[_Item | threading.Event | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._answers = self._bytes = self.dropped = 0
-        self._given_up = False
+        self._size = self._bytes = self.dropped = 0
+        self._discarded = False
 
     @property
     def empty(self) -> bool:
         return self._items.empty()
 
-    def offer(self, answer: _Answer) -> None:
-        size = len(answer[0].body)
+    def put(self, item: _Item) -> None:
+        length = len(item[0].body)
         with self._lock:
-            full = self._answers >= _QUEUED or (self._answers and self._bytes + size > _QUEUED_BYTES)
+            full = self._size >= _MAX_QUEUED or (self._size and self._bytes + length > _MAX_QUEUED_BYTES)
             if full:
                 self.dropped += 1
                 return
-            self._answers += 1
-            self._bytes += size
-        self._items.put(answer)
+            self._size += 1
+            self._bytes += length
+        self._items.put(item)
 
-    def mark(self, mark: threading.Event) -> None:
-        self._items.put(mark)
+    def put_event(self, event: threading.Event) -> None:
+        self._items.put(event)
 
     def end(self) -> None:
         self._items.put(None)
 
-    def give_up(self) -> None:
-        self._given_up = True
+    def discard(self) -> None:
+        self._discarded = True
 
-    def take(self) -> _Answer | None:
-        """The next answer; None where there will be no more."""
+    def get(self) -> _Item | None:
+        """Return the next exchange, or None at the end."""
         while not isinstance(item := self._items.get(), tuple):
             if item is None:
                 return None
             item.set()
         with self._lock:
-            self._answers -= 1
+            self._size -= 1
             self._bytes -= len(item[0].body)
-        return None if self._given_up else item
+        return None if self._discarded else item
 
 
 def _work(queue: _Queue, judge: LiveJudge) -> None:
-    while (answer := queue.take()) is not None:
-        judge.hear(*answer)
+    while (item := queue.get()) is not None:
+        judge.judge(*item)
 
 
 def _live_judge() -> type[LiveJudge]:
-    """The part that takes the suite; raises `MissingExtraError` where the extra is not installed."""
+    """Import the suite's part; raise `MissingExtraError` without the extra."""
     try:
         judge: type[LiveJudge] = import_module("mjrelay_conformance.drivers").LiveJudge
     except ModuleNotFoundError as error:
@@ -284,9 +318,9 @@ def _live_judge() -> type[LiveJudge]:
 
 def _due(number: int, every: int) -> bool:
     """
-    Whether it is this one of a block of ``every`` that is judged.
+    Return whether to judge this exchange, one in each block of ``every``.
 
-    Which of them changes from block to block: whoever asks for ten tasks in turn gets all ten judged.
+    The place changes from block to block, so that each of ten tasks that are polled in turn is judged.
     """
     block, place = divmod(number, every)
     return (block * 0x9E3779B1 >> 11) % every == place
@@ -299,8 +333,8 @@ def _keys(contract: Contract, api_key: str | None) -> tuple[str, ...]:
     if contract.open:
         return ()
     raise SettingError(
-        f"no key for {contract.name}, so that none could be kept out of findings: set "
-        f"{key_variable(contract.name)} or MJRELAY_API_KEY, or give api_key="
+        f"no key for {contract.name}, so it cannot be redacted from findings: set "
+        f"{key_variable(contract.name)} or MJRELAY_API_KEY, or pass api_key="
     )
 
 

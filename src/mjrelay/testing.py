@@ -1,10 +1,11 @@
 """
-Mocks of relays for the tests of programs that use them, over real sockets of the loopback, with no waiting.
+Mock relays for tests, with real requests over loopback and no waiting.
 
-For pytest write ``pytest_plugins = ["mjrelay.testing"]`` into ``conftest.py`` and ask for the fixture
-``mock_relay``; `mock` is the same without pytest. It takes the extra: ``pip install 'mjrelay[mock]'``.
+With pytest, add ``pytest_plugins = ["mjrelay.testing"]`` to ``conftest.py``, and use the fixture
+``mock_relay``.
+Without pytest, use `mock`. Both need the extra: ``pip install 'mjrelay[mock]'``.
 
-PYTEST_DONT_REWRITE: nothing here asserts, and pytest does not mind who has imported it before.
+PYTEST_DONT_REWRITE: this module has no asserts, and pytest must not warn if it is imported early.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ __all__ = ["Clock", "Mock", "Mocks", "NoWaitClock", "mock"]
 
 class NoWaitClock(Clock):
     """
-    A clock that stands still until somebody sleeps by it, and then is later at once.
+    A clock that only moves when its `sleep` is called, and then jumps.
 
-    A relay that waits by it waits for nothing, and sends what it would have sent in that time. Threads may
-    share it; of several waits at once each moves it for all of them.
+    A relay with this clock sends the requests of a long wait without waiting. Threads may share it; each of
+    several concurrent waits moves it for all.
     """
 
     def __init__(self) -> None:
@@ -46,15 +47,30 @@ class NoWaitClock(Clock):
         self._passed = 0.0
 
     def now(self) -> float:
-        """Seconds that only ever grow, from an arbitrary moment."""
+        """
+        Return the monotonic time.
+
+        Returns:
+            Seconds from an arbitrary point.
+        """
         return self._monotonic + self._passed
 
     def time(self) -> float:
-        """Unix time in seconds; it begins with the true one."""
+        """
+        Return the Unix time. It starts at the real one.
+
+        Returns:
+            Seconds since 1970.
+        """
         return self._unix + self._passed
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, at once."""
+        """
+        Move the clock forward without waiting.
+
+        Args:
+            seconds: By how much.
+        """
         with self._lock:
             self._passed += max(seconds, 0.0)
 
@@ -62,7 +78,12 @@ class NoWaitClock(Clock):
         self._lock = threading.Lock()
 
     async def asleep(self, seconds: float) -> None:
-        """Let time pass, at once; others have their turn."""
+        """
+        Move the clock forward without waiting, and let other tasks run.
+
+        Args:
+            seconds: By how much.
+        """
         self.sleep(seconds)
         await asyncio.sleep(0)
 
@@ -70,9 +91,13 @@ class NoWaitClock(Clock):
 @frozen(eq=False)
 class Mock:
     """
-    A mock of one relay that is being served.
+    A running mock of one relay.
 
-    ``known`` holds the ids of tasks that stand still, by their states.
+    Attributes:
+        base_url: The mock's URL.
+        key: The key that it accepts.
+        clock: The clock of the mock and its relays.
+        known: Ids of tasks whose state does not change, by state.
     """
 
     base_url: str
@@ -80,40 +105,64 @@ class Mock:
     clock: Clock
     known: Mapping[State, str]
     _app: Any = field(repr=False)
-    _door: _Door = field(repr=False)
+    _counter: _RequestCounter = field(repr=False)
     _stack: ExitStack = field(repr=False)
     _name: str | PathLike[str] = field(repr=False)
     _overlays: tuple[str | PathLike[str], ...] = field(repr=False)
 
     @property
     def requests(self) -> int:
-        """How many requests have come."""
-        return self._door.requests
+        """The number of requests received."""
+        return self._counter.requests
 
     def submit(self, duration: float = 30.0, *, outcome: State = State.SUCCEEDED) -> str:
         """
-        The id of a new task that is queued, runs, and ends as ``outcome`` after ``duration`` seconds.
+        Create a task that is queued, runs and ends.
 
-        Raises `ContractError` where the relay's contract has no example of that outcome.
+        Args:
+            duration: Seconds until the task ends, by `clock`.
+            outcome: The final state.
+
+        Returns:
+            The task's id.
+
+        Raises:
+            ContractError: The relay's contract has no example of this outcome.
         """
         task_id: str = self._app.submit(duration, outcome=outcome)
         return task_id
 
     def relay(self, **options: Any) -> Relay:
-        """A `Relay` on this mock, with other options of it where given; it is closed with the mock."""
+        """
+        Create a `Relay` for this mock. It is closed with the mock.
+
+        Args:
+            **options: Options of `Relay`, to override the mock's key, base URL, clock and overlays.
+
+        Returns:
+            The relay.
+        """
         return self._stack.enter_context(Relay(self._name, **self._with(options)))
 
     def async_relay(self, **options: Any) -> AsyncRelay:
-        """An `AsyncRelay` on this mock, with other options of it where given; use it with ``async with``."""
+        """
+        Create an `AsyncRelay` for this mock. Use it with ``async with``.
+
+        Args:
+            **options: Options of `AsyncRelay`, to override the mock's key, base URL, clock and overlays.
+
+        Returns:
+            The relay.
+        """
         return AsyncRelay(self._name, **self._with(options))
 
     def _with(self, options: dict[str, Any]) -> dict[str, Any]:
-        own = {"api_key": self.key, "base_url": self.base_url, "clock": self.clock}
-        return own | {"overlays": self._overlays} | options
+        defaults = {"api_key": self.key, "base_url": self.base_url, "clock": self.clock}
+        return defaults | {"overlays": self._overlays} | options
 
 
 class Mocks(Protocol):
-    """The fixture ``mock_relay``: makes mocks, as `mock` does."""
+    """The type of the fixture ``mock_relay``: starts mocks, as `mock` does."""
 
     def __call__(
         self,
@@ -124,7 +173,7 @@ class Mocks(Protocol):
         key: str = "mock-key",
         clock: Clock | None = None,
     ) -> Mock:
-        """A mock that is served until the test ends."""
+        """Start a mock that runs until the test ends; arguments as for `mock`."""
 
 
 @contextmanager
@@ -137,12 +186,22 @@ def mock(
     clock: Clock | None = None,
 ) -> Iterator[Mock]:
     """
-    A mock of the relay of that name or file, served for as long as the context lasts.
+    Run a mock of a relay while the context lasts.
 
-    ``overlays`` are changes to its contract, ``faults`` are ways in which it is wrong (``mjrelay mock NAME
-    --list-faults``), ``key`` is the one that it wants. Its tasks and its relays live by ``clock``: a
-    `NoWaitClock` of their own, where none is given; with ``clock=Clock()`` time passes as it does. Raises
-    `UnknownRelayError`, `ContractError`, and `MissingExtraError` where the extra is not installed.
+    Args:
+        name: A relay's name, or the path of your own contract.
+        overlays: Paths of overlays to apply to the contract.
+        faults: Names of faults; ``mjrelay mock NAME --list-faults`` lists them.
+        key: The key that the mock accepts.
+        clock: The clock of the mock and its relays. Default: a new `NoWaitClock`.
+
+    Yields:
+        The mock.
+
+    Raises:
+        UnknownRelayError: No contract has this name.
+        ContractError: The contract or an overlay is invalid.
+        MissingExtraError: The extra ``mock`` is not installed.
     """
     overlays = tuple(overlays)
     contract = load_contract(name, overlays)
@@ -152,47 +211,43 @@ def mock(
         raise MissingExtraError("mock", error.name or "uvicorn") from error
     clock = clock or NoWaitClock()
     app = mocks.MockRelay(contract, key=key, faults=tuple(faults), clock=clock.time)
-    door = _Door(app)
+    counter = _RequestCounter(app)
     with ExitStack() as stack:
-        base_url = stack.enter_context(mocks.Server(door))
-        yield Mock(base_url, key, clock, app.known, app, door, stack, name, overlays)
+        base_url = stack.enter_context(mocks.Server(counter))
+        yield Mock(base_url, key, clock, app.known, app, counter, stack, name, overlays)
 
 
-class _Door:
-    """
-    Counts the requests to an application.
-
-    No connection outlives its answer, so that none is left over by a relay that nobody closed.
-    """
+class _RequestCounter:
+    """ASGI middleware that counts requests, and closes each connection, as a relay may be left open."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self.requests = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def closing(message: Any) -> None:
+        async def send_and_close(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         self.requests += scope["type"] == "http"
-        await self._app(scope, receive, closing)
+        await self._app(scope, receive, send_and_close)
 
 
 try:
     import pytest
-except ModuleNotFoundError:  # the mocks serve other tests too
+except ModuleNotFoundError:  # `mock` works without pytest
     pass
 else:
 
     @pytest.fixture
     def mock_relay() -> Iterator[Mocks]:
-        """Mocks of relays: ``mock_relay(name)`` is one, served until the test ends."""
+        """Start mock relays: ``mock_relay(name)`` runs one until the test ends."""
         with ExitStack() as stack:
 
-            def served(name: str | PathLike[str], **options: Any) -> Mock:
+            def start(name: str | PathLike[str], **options: Any) -> Mock:
                 return stack.enter_context(mock(name, **options))
 
-            yield served
+            yield start
 
     __all__ += ["mock_relay"]

@@ -167,7 +167,7 @@ def test_the_key_may_stand_in_a_file(relay: tuple[Counting, str], tmp_path: Path
         (["wait", "zhongzhuan", "1", "--timeout", "99999999999999"], "timeout is 99999999999999.0; give"),
         (["wait", "zhongzhuan", "1", "--request-timeout", "99999999999999"], "timeout is 99999999999999.0"),
         (["fetch", "zhongzhuan", "1", "--timeout", "99999999999999"], "timeout is 99999999999999.0; give"),
-        (["fetch", "zhongzhuan", "", "--base-url", NOWHERE], "'' is no id of a task"),
+        (["fetch", "zhongzhuan", "", "--base-url", NOWHERE], "'' is not a task id"),
         (["wait", "zhongzhuan", "1", "--out", "/no/such/file"], "/no/such/file: cannot be opened"),
         (["wait", "zhongzhuan", "1", "--out", "/"], "/: is not a regular file"),
         (["wait", "zhongzhuan", "1", "--out", "/dev/null"], "is not a regular file"),

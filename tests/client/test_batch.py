@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Twin = type[Sync | Async]
 
 KEY = "sk-never-to-be-seen-4711"
-TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
 
 # What one task comes in, what a list comes in, and how x-mj-task says so.
 SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any], str, dict[str, str]]] = {
@@ -149,13 +148,14 @@ def answer(examples: dict[str, Any]) -> dict[str, Any]:
     return {"description": "Done.", "content": {"application/json": {"schema": schema, "examples": shown}}}
 
 
-@TWINS
 @SHAPED
-@pytest.mark.parametrize(("method", "ids"), PLACES)
-def test_many_are_asked_for_at_once(
+@pytest.mark.parametrize(
+    ("method", "ids", "twin"), [(*PLACES[0], Sync), (*PLACES[1], UVLoop), (*PLACES[2], Async)]
+)
+def test_batches_of_each_shape(
     shape: str, method: str, ids: str, twin: Twin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each task comes once, as it comes alone; the limit is kept, and what is missing is told."""
+    """Each task is returned once, as `fetch` returns it; the limit is kept, and a missing id is an error."""
     contract = made(shape, method, ids)
     monkeypatch.setattr("mjrelay.contract.loading.packaged_contract", lambda _: contract)
     mock = MockRelay(contract, key=KEY)
@@ -227,7 +227,7 @@ def test_the_linter_reads_each_shape(shape: str, tmp_path: Path) -> None:
 
 
 def test_the_linter_asks_whether_a_task_is_accepted(tmp_path: Path) -> None:
-    """An example of a list that accept refuses is told."""
+    """The linter reports an example of a list that accept refuses."""
     contract = made("both-in-an-envelope")
     examples = contract.document["paths"]["/tasks"]["post"]["responses"]["200"]["content"]["application/json"]
     examples["examples"]["two"]["value"]["code"] = 7

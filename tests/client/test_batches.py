@@ -30,7 +30,8 @@ from mjrelay import (
     UndecodableError,
     WebPageError,
 )
-from mjrelay.client.polling import Polling, PollRequest, TaskEnded, TaskLost
+from mjrelay.client.events import FetchFailed, PollRequest, TaskDone
+from mjrelay.client.polling import Poller
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.contract import load_contract
 from mjrelay.http import OVERSIZE, Exchange, Redactor
@@ -67,15 +68,21 @@ class Simulation:
 
     def run(self, ids: list[str], **options: Any) -> None:
         """Drive the machine until each id has ended or is lost."""
-        options = {"deadline": 900.0, "retries": 8, "concurrency": 16, "rate": 10.0, "batch": 100} | options
-        machine = Polling(
+        options = {
+            "deadline": 900.0,
+            "retries": 8,
+            "concurrency": 16,
+            "rate": 10.0,
+            "batch_size": 100,
+        } | options
+        machine = Poller(
             relay="zhongzhuan",
-            rhythm=RefreshModel(None),
+            refresh_model=RefreshModel(None),
             redactor=Redactor(),
-            restore=lambda body: Task(CONTRACT, json.loads(body)),
+            parse_task=lambda body: Task(CONTRACT, json.loads(body)),
             started=0.0,
-            epoch=1_730_621_826.0,
-            chance=lambda: 0.5,
+            unix_offset=1_730_621_826.0,
+            random=lambda: 0.5,
             **options,
         )
         for task_id in ids:
@@ -83,7 +90,7 @@ class Simulation:
         flying: list[tuple[float, int, PollRequest, Outcome]] = []
         serial = itertools.count()
         while not machine.done:
-            step = machine.next(self.now)
+            step = machine.next_request(self.now)
             if isinstance(step, PollRequest):
                 self.sent.append((self.now, step.ids))
                 assert len(self.sent) < 20_000, "a request storm"
@@ -91,14 +98,14 @@ class Simulation:
                 heapq.heappush(flying, (self.now + self.latency, next(serial), step, answer))
             elif flying and flying[0][0] <= step:
                 self.now, _, asked, answer = heapq.heappop(flying)
-                machine.answered(asked, answer, self.now)
+                machine.receive(asked, answer, self.now)
             elif step < math.inf:
                 assert self.now < step
                 self.now = step
-            for event in machine.events():
-                if isinstance(event, TaskEnded):
+            for event in machine.pop_events():
+                if isinstance(event, TaskDone):
                     self.ended[event.task.id] += 1
-                elif isinstance(event, TaskLost):
+                elif isinstance(event, FetchFailed):
                     assert event.error.task_id not in self.lost
                     self.lost[str(event.error.task_id)] = event.error
 
@@ -146,7 +153,7 @@ def test_an_id_that_breaks_its_batch_is_isolated(kind: type[RelayError], count: 
         return fault(kind, task_id=poison if len(ids) == 1 else None) if poison in ids else done(ids)
 
     relay = Simulation(answer)
-    relay.run(many(count), retries=2, batch=50)
+    relay.run(many(count), retries=2, batch_size=50)
     assert set(relay.ended) == set(many(count)) - {poison}
     assert set(relay.lost) == {poison}
     assert type(relay.lost[poison]) is kind
@@ -156,7 +163,7 @@ def test_an_id_that_breaks_its_batch_is_isolated(kind: type[RelayError], count: 
 def test_a_key_refused_for_one_of_many_loses_that_one() -> None:
     """A 401 to a batch, once the key was good for another, is split like any refusal."""
     relay = Simulation(lambda ids, _: fault(UnauthorizedError) if "57" in ids else done(ids))
-    relay.run(many(100), batch=50, concurrency=1)
+    relay.run(many(100), batch_size=50, concurrency=1)
     assert (set(relay.lost), len(relay.ended)) == ({"57"}, 99)
 
 
@@ -231,7 +238,7 @@ KINDS = [*ONE_OFF, ForbiddenError, UnauthorizedError]
 
 OPTIONS = st.fixed_dictionaries(
     {
-        "batch": st.sampled_from([2, 7, 100]),
+        "batch_size": st.sampled_from([2, 7, 100]),
         "concurrency": st.integers(1, 4),
         "retries": st.integers(0, 8),
         "deadline": st.sampled_from([20.0, 3600.0]),

@@ -219,7 +219,7 @@ def run(site: Site, program: str, *arguments: str, url: str | None = None, **opt
         "-W",
         "ignore:This process",
         "-W",
-        "ignore:the key goes",
+        "ignore:the key is sent",
         "-W",
         "ignore:unclosed:ResourceWarning",
     ]
@@ -332,7 +332,7 @@ def test_fast_works_in_a_child_whose_parent_did_not_use_it(site: Site) -> None:
 def child():
     with relay() as own:
         right(range(2), own)
-        assert "Fast" in type(own._wire).__name__
+        assert "Pyreqwest" in type(own._transport).__name__
 
 ended(fork(child), fork(child))
 """

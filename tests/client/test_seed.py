@@ -62,7 +62,7 @@ def app(
 
 
 @TWINS
-def test_a_seed_is_told(twin: Twin) -> None:
+def test_a_seed_is_returned(twin: Twin) -> None:
     """One request, under the base URL's own prefix and told to the hook, gives the seed as text."""
     mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     heard: list[tuple[Exchange, tuple[str, ...]]] = []
@@ -99,7 +99,6 @@ def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
         assert relay.seed("1") == seed
 
 
-@TWINS
 @pytest.mark.parametrize(
     ("status", "body", "headers", "expected"),
     [
@@ -110,29 +109,29 @@ def test_a_seed_is_opaque_text(twin: Twin, found: Any, seed: str) -> None:
             (MissingTaskError, "task_no_found"),
         ),
         (404, b'{"code":3,"description":"gone","result":null}', JSON, (MissingTaskError, "3: gone")),
-        (204, b"", {}, (MissingTaskError, "answered 204")),
-        (200, b"", {}, (EmptyAnswerError, "the answer is empty")),
-        (200, b"null", JSON, (EmptyAnswerError, "the answer is empty")),
+        (204, b"", {}, (MissingTaskError, "returned 204")),
+        (200, b"", {}, (EmptyAnswerError, "the response body is empty")),
+        (200, b"null", JSON, (EmptyAnswerError, "the response body is empty")),
         (200, b'{"code":21,"description":"not yet","result":null}', JSON, (EnvelopeError, "21: not yet")),
         (200, b'{"code":1,"description":"ok","result":""}', JSON, (EnvelopeError, "a 200 without a seed")),
         (200, b'{"code":1,"result":{"seed":7}}', JSON, (EnvelopeError, "a 200 without a seed")),
-        (200, b"[]", JSON, (EnvelopeError, "ask again once the task has succeeded")),
+        (200, b"[]", JSON, (EnvelopeError, "retry when the task has succeeded")),
         (200, b"<html>", {"content-type": "text/html"}, (WebPageError, "web page")),
         (401, b'{"error":{"message":"no","type":"t"}}', JSON, (UnauthorizedError, "the key was refused")),
-        (403, b'{"error":{"message":"no","type":"t"}}', JSON, (ForbiddenError, "answered 403")),
+        (403, b'{"error":{"message":"no","type":"t"}}', JSON, (ForbiddenError, "returned 403")),
         (429, b"", {"retry-after": "7"}, (RateLimitedError, "too many requests")),
-        (502, b"", {}, (UnavailableError, "answered 502")),
+        (502, b"", {}, (UnavailableError, "returned 502")),
     ],
 )
-def test_what_is_no_seed(
-    twin: Twin, status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
+def test_a_response_without_a_seed_is_one_error(
+    status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
 ) -> None:
-    """Each answer without a seed is one error of the family, after one request and no other."""
+    """Each response without a seed is one error class, after one request."""
     seen: list[Any] = []
     kind, message = expected
     with (
         Server(app(status, body, headers, seen)) as base_url,
-        twin("zhongzhuan", KEY, base_url=base_url) as relay,
+        Relay("zhongzhuan", KEY, base_url=base_url) as relay,
         pytest.raises(kind, match=message) as caught,
     ):
         relay.seed("1730")
@@ -144,8 +143,8 @@ def test_what_is_no_seed(
 
 
 @TWINS
-def test_nobody_answers_for_a_seed(twin: Twin) -> None:
-    """A relay that is not there is a `TransportError`."""
+def test_no_server_for_a_seed(twin: Twin) -> None:
+    """Without a server it is a `TransportError`."""
     with Server(app(200, b"", {})) as base_url:
         pass
     with twin("zhongzhuan", KEY, base_url=base_url) as relay, pytest.raises(TransportError):
@@ -153,13 +152,15 @@ def test_nobody_answers_for_a_seed(twin: Twin) -> None:
 
 
 @TWINS
-def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
-    """A contract without the operation is said to have none, and nothing is sent."""
+def test_a_relay_without_seeds(twin: Twin) -> None:
+    """A contract without the operation raises, and no request is sent."""
     seen: list[Any] = []
     with (
         Server(app(200, b"", {}, seen)) as base_url,
         twin("apiai", KEY, base_url=base_url) as relay,
-        pytest.raises(SettingError, match="apiai tells no seeds: its contract has no seed in x-mj-task"),
+        pytest.raises(
+            SettingError, match="apiai has no operation for seeds: its contract has no seed in x-mj-task"
+        ),
     ):
         relay.seed("1")
     assert not seen
@@ -167,7 +168,7 @@ def test_a_relay_that_tells_no_seeds(twin: Twin) -> None:
 
 @pytest.mark.parametrize("task_id", ["", 5, "\ud800"])
 def test_an_id_that_is_none(task_id: Any) -> None:
-    """An empty id, a number or half a character is told before anything is sent."""
+    """An empty id, a number or a lone surrogate raises before a request is sent."""
     with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError):
         relay.seed(task_id)
 

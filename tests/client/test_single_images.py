@@ -61,7 +61,7 @@ def test_the_other_address_of_the_grid_stands_in_for_it(extra: dict[str, Any]) -
     assert task.images == (first, *SINGLE)
 
 
-@pytest.mark.parametrize("name", ["octopusx", "cometapi", "newapi"])
+@pytest.mark.parametrize("name", ["octopusx", "cometapi"])
 def test_such_a_relay_is_examined_and_judged_clean(name: str, tmp_path: Path) -> None:
     """The contract that doctor recommends reads all images, and conform holds nothing against them."""
     key = "image_urls" if name == "cometapi" else "imageUrls"

@@ -92,7 +92,7 @@ def test_what_a_running_task_shows_is_a_preview() -> None:
 
 @pytest.mark.parametrize("status", ["FAILURE", "CANCEL", "MODAL", "REFUNDED", None, 7, ["SUCCESS"]])
 def test_only_a_succeeded_task_has_results(status: Any) -> None:
-    """Media of a task that ended otherwise, or that nobody knows how to judge, are previews."""
+    """Media of a task that has not succeeded, or has an unknown status, are previews."""
     other = task("zhongzhuan", "succeeded", status=status, failReason="banned")
     assert other.images == ()
     assert len(other.previews) == 1
@@ -238,7 +238,7 @@ def test_a_document_that_is_no_json_has_no_model(kind: str) -> None:
     value: Any = {"long": 10**5000, "nan": float("nan"), "deep": []}[kind]
     for _ in range(100_000 if kind == "deep" else 0):
         value = [value]
-    with pytest.raises(AnswerError, match=r"read \.document instead"):
+    with pytest.raises(AnswerError, match=r"use \.document instead"):
         _ = task("zhongzhuan", "running", other=value).raw
 
 

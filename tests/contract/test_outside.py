@@ -289,9 +289,9 @@ def test_overlays_of_client_mock_and_monitor(tmp_path: Path) -> None:
         with mock(relay, overlays=[word]) as one, one.relay() as client:
             assert client._contract.document == contract.document
         Monitor(relay, overlays=[str(word)], api_key="sk-whatever").close()
-    with pytest.raises(SettingError, match="overlays is one text"):
+    with pytest.raises(SettingError, match="overlays is a string"):
         Relay("apiai", "sk-key", overlays=str(word))  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="overlays is one text"):
+    with pytest.raises(SettingError, match="overlays is a string"):
         Monitor("apiai", api_key="sk-key", overlays=str(word))
 
 

@@ -185,7 +185,7 @@ def test_a_body_larger_than_allowed_names_the_option(twin: type[Sync | Async]) -
             assert "max_body=" in str(caught.value)
             with twin(RELAY, KEY, base_url=base_url, max_body=2 * LARGEST_BODY) as relay:
                 assert relay.fetch("1").state is State.SUCCEEDED
-                small = relay.face.with_options(max_body=1000)
+                small = relay.client.with_options(max_body=1000)
                 with pytest.raises(UndecodableError, match="has 5000 bytes, and 1000 are read"):
                     small.read(b" " * 5000)
 
@@ -214,7 +214,7 @@ def test_a_bound_that_is_none_is_refused(wrong: Any) -> None:
     with pytest.raises(SettingError, match="max_body"):
         Sync(RELAY, KEY, max_body=wrong)
     with Sync(RELAY, KEY) as relay, pytest.raises(SettingError, match="max_body"):
-        relay.face.with_options(max_body=wrong)
+        relay.client.with_options(max_body=wrong)
 
 
 def test_an_error_status_and_a_page_stay_what_they_are() -> None:

@@ -28,34 +28,34 @@ class Sync:
     """A `Relay`; what comes one by one is a list."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.face: Any = Relay(*args, **options)
+        self.client: Any = Relay(*args, **options)
 
     def fetch(self, task_id: str) -> Task:
-        return self.face.fetch(task_id)
+        return self.client.fetch(task_id)
 
     def seed(self, task_id: str) -> str:
-        return self.face.seed(task_id)
+        return self.client.seed(task_id)
 
     def wait(self, task_id: str, **options: Any) -> Task:
-        return self.face.wait(task_id, **options)
+        return self.client.wait(task_id, **options)
 
     def watch(self, task_id: str, **options: Any) -> list[Task]:
-        return list(self.face.watch(task_id, **options))
+        return list(self.client.watch(task_id, **options))
 
     def wait_all(self, ids: Any, **options: Any) -> list[Task]:
-        return list(self.face.wait_all(ids, **options))
+        return list(self.client.wait_all(ids, **options))
 
     def fetch_all(self, ids: Any, **options: Any) -> list[Task]:
-        return list(self.face.fetch_all(ids, **options))
+        return list(self.client.fetch_all(ids, **options))
 
     def download(self, task: Task, folder: Path, **options: Any) -> list[Path]:
-        return self.face.download(task, folder, **options)
+        return self.client.download(task, folder, **options)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.face.close()
+        self.client.close()
 
 
 class Async:
@@ -65,34 +65,34 @@ class Async:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.runner = runner(uvloop=self.uvloop)
-        self.face: Any = AsyncRelay(*args, **options)
+        self.client: Any = AsyncRelay(*args, **options)
 
     def fetch(self, task_id: str) -> Task:
-        return self.runner.run(self.face.fetch(task_id))
+        return self.runner.run(self.client.fetch(task_id))
 
     def seed(self, task_id: str) -> str:
-        return self.runner.run(self.face.seed(task_id))
+        return self.runner.run(self.client.seed(task_id))
 
     def wait(self, task_id: str, **options: Any) -> Task:
-        return self.runner.run(self.face.wait(task_id, **options))
+        return self.runner.run(self.client.wait(task_id, **options))
 
     def watch(self, task_id: str, **options: Any) -> list[Task]:
-        return self.runner.run(_all(self.face.watch(task_id, **options)))
+        return self.runner.run(_all(self.client.watch(task_id, **options)))
 
     def wait_all(self, ids: Any, **options: Any) -> list[Task]:
-        return self.runner.run(_all(self.face.wait_all(ids, **options)))
+        return self.runner.run(_all(self.client.wait_all(ids, **options)))
 
     def fetch_all(self, ids: Any, **options: Any) -> list[Task]:
-        return self.runner.run(_all(self.face.fetch_all(ids, **options)))
+        return self.runner.run(_all(self.client.fetch_all(ids, **options)))
 
     def download(self, task: Task, folder: Path, **options: Any) -> list[Path]:
-        return self.runner.run(self.face.download(task, folder, **options))
+        return self.runner.run(self.client.download(task, folder, **options))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.runner.run(self.face.aclose())
+        self.runner.run(self.client.aclose())
         self.runner.close()
 
 

@@ -1,4 +1,4 @@
-"""Judges the exchanges of a running program, one after the other; it sends nothing."""
+"""Judge the exchanges of a running program; no request is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-import ruamel.yaml  # noqa: F401 - a finding names a line; the first one does not wait for this import
+import ruamel.yaml  # noqa: F401 - findings name lines; importing it here keeps the first one fast
 from attrs import define, evolve, field, frozen
 
 from mjrelay.base import Pattern
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from mjrelay_conformance.judging import Check, Judgement, Schema
 
 
-_TASKS = 2000
-"""Tasks whose earlier readings are kept."""
-_KEPT_BYTES = 8 * 1024 * 1024
-"""Bytes of bodies of earlier readings that are kept."""
-_SHAPES = 20
-"""Findings of one check that are reported; one that has more shapes would be reported again and again."""
-_GONE = frozenset({404, 410})
-"""What HTTP says of a thing that is not there, whatever the contract says of it."""
+_MAX_TASKS = 2000
+"""Maximum number of tasks whose earlier exchanges are kept."""
+_MAX_KEPT_BYTES = 8 * 1024 * 1024
+"""Maximum total size of the bodies of kept exchanges, in bytes."""
+_MAX_SHAPES = 20
+"""Maximum number of different findings of one check that are reported."""
+_NOT_FOUND = frozenset({404, 410})
+"""Status codes of a missing task, besides the contract's matchers."""
 _VARYING = re.compile(r"\S*(?:\d|://)\S*")
-"""What differs from answer to answer: numbers, times, ids and URLs."""
+"""Parts of a finding that differ between responses: numbers, times, ids and URLs."""
 
 _log = logging.getLogger("mjrelay.monitor")
 
 
 class Report(Protocol):
-    """Takes what is new in an exchange: the fields of a finding, without secrets."""
+    """Receives the fields of a new finding, redacted."""
 
     def __call__(
         self,
@@ -59,23 +59,23 @@ class Report(Protocol):
 
 @frozen
 class QueuedExchange:
-    """An exchange that is judged; ``ended`` is when it was had, by the monotonic clock."""
+    """An exchange to judge; ``ended`` is the monotonic time at which it ended."""
 
     exchange: Exchange
     ids: tuple[str, ...]
     ended: float
 
     @property
-    def begun(self) -> float:
+    def started(self) -> float:
         return self.ended - self.exchange.elapsed
 
 
 @define
-class _Readings:
+class _Earlier:
     """
-    The readings of one task that were tasks: the first, or the first that had ended, and the last.
+    The earlier exchanges of one task to compare later ones with: the first and the last.
 
-    What came before the end says nothing once it has come.
+    Once the task has ended, the first is the first one that showed the end.
     """
 
     first: QueuedExchange
@@ -90,11 +90,17 @@ class _Readings:
 @define(eq=False)
 class LiveJudge:
     """
-    Judges the exchanges of one relay by the checks whose ids match ``globs``, all of them for None.
+    Judges the exchanges of one relay. Only one thread may call `judge`.
 
-    What is below ``levels`` is counted nowhere. Raises `SelectionError` for a glob that is no check's.
-    ``findings`` counts how often each check was found broken, and ``judged`` the exchanges; all else belongs
-    to the thread that calls `hear`.
+    Args:
+        contract: The relay's contract.
+        globs: Globs of check ids, or None for all checks.
+        secrets: Secrets to redact. A response that holds one is a finding.
+        levels: The levels that count.
+        report: Receives each new finding.
+
+    Raises:
+        SelectionError: A glob matches no check.
     """
 
     contract: Contract
@@ -110,7 +116,7 @@ class LiveJudge:
     _redactor: Redactor = field(init=False)
     _seed: Pattern | None = field(init=False)
     _reported: dict[str, set[tuple[str, ...]]] = field(factory=dict, init=False, repr=False)
-    _tasks: OrderedDict[str, _Readings] = field(factory=OrderedDict, init=False, repr=False)
+    _tasks: OrderedDict[str, _Earlier] = field(factory=OrderedDict, init=False, repr=False)
     _kept: int = field(default=0, init=False)
     _failures: set[str] = field(factory=set, init=False)
 
@@ -118,7 +124,7 @@ class LiveJudge:
         self._schema = schema_of(self.contract)
         self._redactor = Redactor(*self.secrets)
         self._seed = _seed(self.contract)
-        # Of the checks that are only worth knowing one may weigh more: that of the contract's own relations.
+        # One check of level INFO may have a higher level: that of the contract's own relations.
         quiet = Level.INFO not in self.levels and all(
             one.level == Level.INFO for one in self.contract.reader.relations
         )
@@ -128,48 +134,48 @@ class LiveJudge:
         self.checks = {kind: tuple(one for one in used if kind in one.kinds) for kind in Kind}
 
     def forget(self) -> None:
-        """Drop the earlier readings; a fork may have come while the monitor's thread was changing them."""
+        """Drop earlier exchanges; a fork may have happened while the monitor's thread was changing them."""
         self._tasks, self._kept = OrderedDict(), 0
 
-    def hear(self, exchange: Exchange, ids: tuple[str, ...], ended: float) -> None:
-        """Judge an exchange for these task ids, which ended at that monotonic time; never raises."""
+    def judge(self, exchange: Exchange, ids: tuple[str, ...], ended: float) -> None:
+        """Judge an exchange for these task ids that ended at this monotonic time; never raise."""
         try:
-            self._hear(QueuedExchange(exchange, ids, ended))
-        except Exception:  # noqa: BLE001 - a thread that ended would judge nothing any more
-            # Its text may hold what the relay echoed.
+            self._judge(QueuedExchange(exchange, ids, ended))
+        except Exception:  # noqa: BLE001 - the monitor's thread must not end
+            # The traceback may hold text of the response.
             trace = self._redactor.text(traceback.format_exc())
-            self._fail("judging", f"an answer could not be judged; this is told once\n{trace}")
+            self._fail("judging", f"an exchange could not be judged; this is logged once\n{trace}")
 
-    def _hear(self, answer: QueuedExchange) -> None:
-        if self._seed is not None and self._seed.search(f"{answer.exchange.method} {answer.exchange.url}"):
+    def _judge(self, queued: QueuedExchange) -> None:
+        if self._seed is not None and self._seed.search(f"{queued.exchange.method} {queued.exchange.url}"):
             return
-        # A document of its own: the caller's may be changed while it is judged.
-        observation = self._observation(evolve(answer, exchange=_fresh(answer.exchange)))
+        # Parse the document again: the caller may change its own.
+        observation = self._observation(evolve(queued, exchange=_fresh(queued.exchange)))
         for check, judgement in findings(observation, self.checks[observation.kind]):
             if judgement.outcome is Outcome.ERROR:
                 self._fail(check.id, f"{check.id}: {self._redactor.text(str(judgement.actual))}")
             elif check.id in self._wanted and (judgement.level or check.level) in self.levels:
                 self._found(observation, check, judgement)
         if observation.kind is Kind.KNOWN:
-            self._keep(answer, observation)
+            self._keep(queued, observation)
         self.judged += 1
 
-    def _observation(self, answer: QueuedExchange) -> Observation:
-        """An answer as the suite sees it, with the earlier readings that ended before it was asked for."""
-        ids = answer.ids
-        read = [readings for task_id in ids if (readings := self._tasks.get(task_id)) is not None]
+    def _observation(self, queued: QueuedExchange) -> Observation:
+        """Return the suite's observation, with the earlier exchanges that ended before this one started."""
+        ids = queued.ids
+        read = [kept for task_id in ids if (kept := self._tasks.get(task_id)) is not None]
         kind = Kind.KNOWN
         if len(ids) > 1:
             kind = Kind.BATCH
-        elif not read and self._gone(answer.exchange):
+        elif not read and self._reports_missing(queued.exchange):
             kind = Kind.MISSING
-        before = (one for readings in read for one in dict.fromkeys((readings.first, readings.last)))
+        before = (one for kept in read for one in dict.fromkeys((kept.first, kept.last)))
         earlier = [
-            self._observed(Kind.KNOWN, one.ids, _earlier(one.exchange, answer.exchange))
+            self._observed(Kind.KNOWN, one.ids, _to_compare(one.exchange, queued.exchange))
             for one in before
-            if one.ended <= answer.begun
+            if one.ended <= queued.started
         ]
-        return self._observed(kind, ids, answer.exchange, tuple(earlier))
+        return self._observed(kind, ids, queued.exchange, tuple(earlier))
 
     def _observed(
         self, kind: Kind, ids: tuple[str, ...], exchange: Exchange, earlier: tuple[Observation, ...] = ()
@@ -185,16 +191,16 @@ class LiveJudge:
             ids=ids if len(ids) > 1 else (),
         )
 
-    def _gone(self, exchange: Exchange) -> bool:
-        """Whether an answer says that there is no such task; of one never read that may well be true."""
+    def _reports_missing(self, exchange: Exchange) -> bool:
+        """Return whether the response reports a missing task."""
         missing = self.contract.reader.missing
-        return exchange.status in _GONE or any(matcher.matches(exchange) for matcher in missing)
+        return exchange.status in _NOT_FOUND or any(matcher.matches(exchange) for matcher in missing)
 
     def _found(self, observation: Observation, check: Check, judgement: Judgement) -> None:
         self.findings[check.id] += 1
-        shape = tuple(_VARYING.sub("#", said or "") for said in (judgement.expected, judgement.actual))
+        shape = tuple(_VARYING.sub("#", text or "") for text in (judgement.expected, judgement.actual))
         reported = self._reported.setdefault(check.id, set())
-        if shape in reported or len(reported) >= _SHAPES:
+        if shape in reported or len(reported) >= _MAX_SHAPES:
             return
         reported.add(shape)
         clean = self._redactor.text
@@ -211,35 +217,35 @@ class LiveJudge:
         )
         try:
             report()
-        except Exception:  # noqa: BLE001 - it is the callback's own
-            self._fail("on_finding", "on_finding failed; this is told once", exc_info=True)
+        except Exception:  # noqa: BLE001 - a faulty callback must not stop the monitor
+            self._fail("on_finding", "on_finding failed; this is logged once", exc_info=True)
 
-    def _keep(self, answer: QueuedExchange, observation: Observation) -> None:
-        """Keep what later answers are compared with; the tasks not asked for the longest give way."""
+    def _keep(self, queued: QueuedExchange, observation: Observation) -> None:
+        """Keep an exchange to compare later ones with; drop those of the tasks not polled for longest."""
         task_id, document, reader = observation.task_id, observation.task, self.contract.reader
         if document is None or not reader.accepts(document) or scalar_text(reader.id(document)) != task_id:
             return
         ended = reader.state(document).terminal
         before = self._tasks.pop(task_id, None)
         if before is None or (ended and not before.ended):
-            readings = _Readings(answer, answer, ended)
+            kept = _Earlier(queued, queued, ended)
         else:
-            same = answer.exchange.body == before.first.exchange.body
-            readings = _Readings(before.first, before.first if same else answer, before.ended)
-        self._tasks[task_id] = readings
-        self._kept += readings.size - (before.size if before else 0)
-        while len(self._tasks) > _TASKS or self._kept > _KEPT_BYTES:
+            same = queued.exchange.body == before.first.exchange.body
+            kept = _Earlier(before.first, before.first if same else queued, before.ended)
+        self._tasks[task_id] = kept
+        self._kept += kept.size - (before.size if before else 0)
+        while len(self._tasks) > _MAX_TASKS or self._kept > _MAX_KEPT_BYTES:
             self._kept -= self._tasks.popitem(last=False)[1].size
 
     def _fail(self, what: str, message: str, *, exc_info: bool = False) -> None:
-        """Say once that something of our own, or of a callback's, failed."""
+        """Log a failure of the monitor or of a callback, once."""
         if what not in self._failures:
             self._failures.add(what)
             _log.error("%s", message, exc_info=exc_info)
 
 
 def _seed(contract: Contract) -> Pattern | None:
-    """What asks for a seed by an operation of its own, of which no check speaks: its method and URL."""
+    """Return the pattern of method and URL of seed requests, to which no check applies."""
     if contract.seed is None or contract.seed == contract.location:
         return None
     _, path, method = contract.seed
@@ -248,11 +254,11 @@ def _seed(contract: Contract) -> Pattern | None:
 
 
 def _fresh(exchange: Exchange) -> Exchange:
-    """The same exchange, whose document nobody else has."""
+    """Return a copy, whose document is parsed again."""
     return evolve(exchange)
 
 
-def _earlier(exchange: Exchange, later: Exchange) -> Exchange:
-    """An earlier exchange, ready to be compared with a later one: what is alike is read once."""
+def _to_compare(exchange: Exchange, later: Exchange) -> Exchange:
+    """Return an earlier exchange to compare with a later one; the same one if they are equal."""
     alike = exchange.body == later.body and later.status == exchange.status
     return later if alike else _fresh(exchange)

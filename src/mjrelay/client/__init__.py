@@ -1,4 +1,4 @@
-"""The clients `Relay` and `AsyncRelay`, their tasks and errors, and the schedule by which they poll."""
+"""The clients `Relay` and `AsyncRelay`, their tasks and their errors."""
 
 from mjrelay.client.async_relay import AsyncRelay
 from mjrelay.client.relay import Relay

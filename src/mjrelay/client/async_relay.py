@@ -1,93 +1,101 @@
-"""The face for asyncio: the same relay, awaited."""
+"""The client for asyncio."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
-from mjrelay.client.base import BaseRelay, Collector, expected
+from mjrelay.client.base import BaseRelay, raise_unexpected
+from mjrelay.client.events import PollRequest
 from mjrelay.client.options import checked_id
-from mjrelay.client.polling import PollRequest, TaskLost
+from mjrelay.client.task import Task
 from mjrelay.transport import AsyncTransport, connect_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable
     from os import PathLike
+    from pathlib import Path
     from types import TracebackType
 
-    from mjrelay.client.base import PollResult
-    from mjrelay.client.polling import Event, Polling
-    from mjrelay.client.task import RelayError, Task
+    from mjrelay.client.events import EventHandler, PollResult
+    from mjrelay.client.polling import Poller
     from mjrelay.download import Download
-    from mjrelay.http import Exchange
+    from mjrelay.http import Exchange, Request
 
 
-class AsyncRelay(BaseRelay[AsyncTransport]):
+class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
     """
-    The twin of `Relay` for asyncio: what it says there of arguments, tasks and errors holds here.
+    A client of one relay for asyncio: `Relay` with ``await``.
 
-    One event loop uses it; ``client`` is an `httpx.AsyncClient`.
+    Use it as an async context manager, or call `aclose`. It belongs to one event loop at a time. The
+    constructor's arguments are documented at ``__init__``.
     """
 
     _connect = staticmethod(connect_async)
 
     async def fetch(self, task_id: str) -> Task:
-        """The task as it stands now; one request. Raises what `Relay.fetch` raises."""
-        exchange = await self._send((checked_id(task_id),), self._options.timeout)
-        if (hook := self._options.on_exchange) is not None:
-            hook(exchange, (task_id,))
-        return self._answers.task(exchange, task_id)
+        """
+        Fetch the current state of a task, in one request.
+
+        Args:
+            task_id: The task's id.
+
+        Returns:
+            The task.
+
+        Raises:
+            RelayError: As `Relay.fetch`.
+        """
+        ids = (checked_id(task_id),)
+        exchange = await self._send(self._requests.tasks(ids), ids, self._options.timeout)
+        return self._responses.task(exchange, task_id)
 
     async def seed(self, task_id: str) -> str:
-        """The seed of a task's image, opaque text; one request. Raises what `Relay.seed` raises."""
-        request, largest = self._asking_for_seed(task_id), self._largest((task_id,))
-        exchange = await self._transport.send(request, self._options.timeout, largest)
-        return self._told_of_seed(exchange, task_id)
+        """
+        Fetch the seed of a task's image, in one request.
+
+        Args:
+            task_id: The task's id.
+
+        Returns:
+            The seed, as opaque text.
+
+        Raises:
+            SettingError: The relay's contract has no operation for seeds.
+            RelayError: As `Relay.seed`.
+        """
+        request = self._requests.seed(checked_id(task_id))
+        exchange = await self._send(request, (task_id,), self._options.timeout)
+        return self._responses.seed(exchange, task_id)
 
     async def wait(
         self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
     ) -> Task:
-        """The task once it is done, or needs input; as `Relay.wait`."""
-        async with aclosing(self._watched(task_id, timeout)) as tasks:
-            async for task in tasks:
+        """
+        Poll a task until it has ended or needs input.
+
+        Args:
+            task_id: The task's id.
+            timeout: Seconds for the whole wait.
+            on_progress: Called with each changed task, the last included.
+
+        Returns:
+            The task; check its ``state``.
+
+        Raises:
+            WaitTimeoutError: The task has not ended after ``timeout`` seconds; ``task`` is the last snapshot.
+            RelayError: As `Relay.fetch`.
+        """
+        snapshots = cast("AsyncGenerator[Task]", self.watch(task_id, timeout=timeout))
+        async with aclosing(snapshots):
+            async for task in snapshots:
                 if on_progress is not None:
                     on_progress(task)
         return task
-
-    def watch(self, task_id: str, *, timeout: float = 600.0) -> AsyncIterator[Task]:
-        """The task whenever it was seen to have changed, as it ended last; as `Relay.watch`."""
-        return self._watched(task_id, timeout)
-
-    def wait_all(
-        self,
-        ids: Iterable[str],
-        *,
-        timeout: float = 900.0,
-        concurrency: int = 16,
-        rate: float | None = 10.0,
-        on_progress: Callable[[Task], object] | None = None,
-        on_error: Callable[[RelayError], object] | None = None,
-    ) -> AsyncIterator[Task]:
-        """The tasks as they end, each id once; as `Relay.wait_all`."""
-        waiting = self._waiting(ids, timeout, concurrency=concurrency, rate=rate, batch=True)
-        return self._collected(waiting, Collector(on_progress, on_error))
-
-    def fetch_all(
-        self,
-        ids: Iterable[str],
-        *,
-        timeout: float = 900.0,
-        concurrency: int = 16,
-        rate: float | None = 10.0,
-        on_error: Callable[[RelayError], object] | None = None,
-    ) -> AsyncIterator[Task]:
-        """The tasks as they stand now, in the order in which they come; as `Relay.fetch_all`."""
-        waiting = self._waiting(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
-        return self._collected(waiting, Collector(None, on_error))
 
     async def download(
         self,
@@ -98,20 +106,40 @@ class AsyncRelay(BaseRelay[AsyncTransport]):
         allow_private: bool = False,
         on_progress: Callable[[Download], object] | None = None,
     ) -> list[Path]:
-        """Download the images and videos of a task into a folder, in threads; as `Relay.download`."""
-        media, stop = self._media(task, previews=previews), threading.Event()
-        downloader = self._downloader(allow_private=allow_private)
+        """
+        Download the images and videos of a task, in threads.
+
+        Args:
+            task: The task.
+            folder: The folder to write to.
+            previews: Download the previews of a task that has not succeeded.
+            allow_private: Allow addresses in private networks. The relay's own host is always allowed.
+            on_progress: Called in another thread with the state of each file as it changes.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            DownloadError: Some files could not be downloaded; ``paths`` holds the others.
+        """
+        stop = threading.Event()
         try:
             return await asyncio.to_thread(
-                self._download, downloader, task, media, Path(folder), on_progress=on_progress, stop=stop
+                self._download,
+                task,
+                folder,
+                previews=previews,
+                allow_private=allow_private,
+                on_progress=on_progress,
+                stop=stop,
             )
         finally:
             stop.set()
 
     async def aclose(self) -> None:
-        """Close the connections, unless they are somebody else's."""
-        if self._owner and (wire := self._shared.close()) is not None:
-            await wire.close()
+        """Close the connections, unless they belong to ``client`` or to another relay."""
+        if self._owner and (transport := self._shared.close()) is not None:
+            await transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,55 +149,46 @@ class AsyncRelay(BaseRelay[AsyncTransport]):
     ) -> None:
         await self.aclose()
 
-    async def _send(self, ids: tuple[str, ...], timeout: float) -> Exchange:
-        return await self._transport.send(self._asking(ids), timeout, self._largest(ids))
+    async def _send(self, request: Request, ids: tuple[str, ...], timeout: float) -> Exchange:
+        exchange = await self._transport.send(request, timeout, self._max_body(ids))
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, ids)
+        return exchange
 
-    async def _watched(self, task_id: str, timeout: float) -> AsyncGenerator[Task]:
-        async with aclosing(self._run(self._waiting([task_id], timeout))) as events:
-            async for event in events:
-                if isinstance(event, TaskLost):
-                    raise event.error
-                yield event.task
+    async def _run(self, poller: Poller, handler: EventHandler) -> AsyncIterator[Task]:
+        clock, pending = self._options.clock, 0
+        in_flight: set[asyncio.Task[None]] = set()
+        results: asyncio.Queue[tuple[PollRequest, PollResult | Exception]] = asyncio.Queue()
 
-    async def _collected(self, waiting: Polling, collector: Collector) -> AsyncGenerator[Task]:
-        async with aclosing(self._run(waiting)) as events:
-            async for event in events:
-                for task in collector.take(event):
-                    yield task
-        collector.finish()
-
-    async def _run(self, waiting: Polling) -> AsyncGenerator[Event]:
-        """Send and sleep as the machine says."""
-        clock, owed = self._options.clock, 0
-        flying: set[asyncio.Task[None]] = set()
-        answers: asyncio.Queue[tuple[PollRequest, PollResult]] = asyncio.Queue()
-
-        async def ask(step: PollRequest, timeout: float) -> None:
+        async def poll(request: PollRequest, timeout: float) -> None:
+            ids = request.ids
             try:
-                exchange = await self._send(step.ids, timeout)
-                answers.put_nowait((step, self._told(step, exchange)))
-            except Exception as error:  # noqa: BLE001 - raised again where the caller sees it
-                answers.put_nowait((step, error))
+                exchange = await self._send(self._requests.tasks(ids), ids, timeout)
+                results.put_nowait((request, self._poll_result(exchange, ids)))
+            except Exception as error:  # noqa: BLE001 - raised again in the caller's task
+                results.put_nowait((request, error))
 
         try:
-            while not waiting.done:
-                step = waiting.next(now := clock.now())
+            while not poller.done:
+                step = poller.next_request(now := clock.now())
                 if isinstance(step, PollRequest):
-                    request = asyncio.create_task(ask(step, self._patience(waiting)))
-                    flying.add(request)
-                    request.add_done_callback(flying.discard)
-                    owed += 1
-                elif owed:
+                    sending = asyncio.create_task(poll(step, self._poll_timeout(poller)))
+                    in_flight.add(sending)
+                    sending.add_done_callback(in_flight.discard)
+                    pending += 1
+                elif pending:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(None if math.isinf(step) else max(step - now, 0)):
-                            asked, answer = await answers.get()
-                        owed -= 1
-                        waiting.answered(asked, expected(answer), clock.now())
+                            request, result = await results.get()
+                        pending -= 1
+                        poller.receive(request, raise_unexpected(result), clock.now())
                 elif step < math.inf:
                     await clock.asleep(step - now)
-                for event in waiting.events():
-                    yield event
+                for event in poller.pop_events():
+                    for task in handler.handle(event):
+                        yield task
+            handler.finish()
         finally:
-            for request in flying:
-                request.cancel()
-            await asyncio.gather(*flying, return_exceptions=True)
+            for sending in in_flight:
+                sending.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What `Relay` and `AsyncRelay` share: everything but the sending and the sleeping."""
+"""What `Relay` and `AsyncRelay` share: all but sending and sleeping."""
 
 from __future__ import annotations
 
@@ -9,67 +9,66 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from mjrelay.base import Clock, PlainHTTPWarning, SettingError, __version__
-from mjrelay.client.options import WIRED, ClientOptions, OptionChanges, check_seconds, checked_id
-from mjrelay.client.polling import GRACE, Event, Polling, PollRequest, TaskChanged, TaskEnded, TaskLost, ends
+from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.client.downloads import download_task
+from mjrelay.client.events import Collector, Watcher
+from mjrelay.client.options import (
+    CONNECTION_OPTIONS,
+    ClientOptions,
+    OptionChanges,
+    check_seconds,
+    checked_id,
+)
+from mjrelay.client.polling import MISSING_GRACE, Poller, needs_no_poll
+from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
-from mjrelay.client.task import DownloadError, RelayError, SomeTasksError, Task
+from mjrelay.client.task import RelayError, Task
 from mjrelay.contract import (
-    Template,
     checked_key,
     environment_key,
     load_contract,
     missing_key,
     resolve_base_url,
 )
-from mjrelay.download import Downloader, DownloadFaults
-from mjrelay.http import (
-    REDACTED,
-    Redactor,
-    Request,
-    checked_url,
-    is_loopback_url,
-    origin_and_target,
-    parse_json,
-)
-from mjrelay.semantics import State
+from mjrelay.download import Downloader
+from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    import threading
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
     from pathlib import Path
 
+    from mjrelay.client.events import EventHandler, PollResult
     from mjrelay.contract import Contract
-    from mjrelay.http import Credential, Exchange, Headers
-
-    PollResult = Mapping[str, Task | RelayError] | Exception
-    """What becomes of a request: a `RelayError` is the relay's doing, every other exception our own."""
+    from mjrelay.download import Download
+    from mjrelay.http import Credential, Exchange
 
 
-W = TypeVar("W")
-"""The wire."""
+T = TypeVar("T")
+"""The transport."""
 
-_ID = "0mjrelay0"
-"""An id that stands for any."""
+I = TypeVar("I")  # noqa: E741 - the name beside T that typing uses for an iterator
+"""The iterator of tasks."""
 
-_LEAST = 1.0
-"""Seconds that a request may take at least, however near the deadline of a whole wait is."""
+_MIN_TIMEOUT = 1.0
+"""Minimum timeout of one request in seconds, however near the deadline of the wait is."""
 
-_FETCHED = 2
-"""Troubles in a row that are borne for a task that is only looked at."""
+_FETCH_RETRIES = 2
+"""Maximum number of retries in `fetch_all`."""
 
 _warned: set[str] = set()
 
 
-class BaseRelay(Generic[W]):
-    """A relay by its contract, and the meaning of what it sends; how to send is the subclass's."""
+class BaseRelay(Generic[T, I]):
+    """A client of one relay, without the sending and the sleeping."""
 
-    _connect: Callable[..., W]
-    """Makes the wire along which requests go; static, so that a wire does not keep its relay alive."""
+    _connect: Callable[..., T]
+    """Makes the transport; static, so that a transport does not keep its relay alive."""
 
     def __init__(
         self,
@@ -92,8 +91,40 @@ class BaseRelay(Generic[W]):
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """
+        Create a client. No request is sent.
+
+        Args:
+            name: A relay's name, or the path of your own contract.
+            api_key: The key. Default: ``MJRELAY_<RELAY>_API_KEY``, then ``MJRELAY_API_KEY``; the latter is
+                not sent to a host that only your own contract names, unless ``base_url`` is set.
+            base_url: The relay's URL; its path is put before the contract's paths. Default:
+                ``MJRELAY_BASE_URL``, then the contract's server.
+            overlays: Paths of overlays to apply to the contract.
+            scheme: The name of a security scheme of the contract. Default: the first.
+            timeout: Seconds for one request, including the response body.
+            headers: Header fields for each request.
+            user_agent: Text after ``mjrelay/<version>`` in the User-Agent, such as ``app/3``.
+            proxy: A proxy's URL. Default: from the environment.
+            verify: A CA file, an `ssl.SSLContext`, or False to disable TLS verification.
+            client: An `httpx.Client` to send with (`httpx.AsyncClient` for `AsyncRelay`); it is not closed.
+            fast: Use the Rust transport of the extra ``fast``.
+            connections: Maximum number of open connections.
+            retries: Maximum number of consecutive transient errors while waiting for a task.
+            max_body: Maximum size of a response body in bytes, decompressed. Default: 4 MiB for one task,
+                16 MiB for several.
+            on_exchange: Called with each exchange and its task ids before the response is parsed, in the
+                thread or event loop that sent the request. Its first exception is logged, all are ignored.
+            clock: The clock to wait by; see `mjrelay.testing.NoWaitClock`.
+
+        Raises:
+            UnknownRelayError: No contract has this name.
+            ContractError: The contract or an overlay is invalid.
+            SettingError: An option is invalid, or the key is missing.
+            MissingExtraError: ``fast`` is set and its extra is not installed.
+        """
         if isinstance(overlays, str):
-            raise SettingError("overlays is one text; give a list of files")
+            raise SettingError("overlays is a string; pass a list of paths")
         contract = load_contract(name, overlays)
         options = ClientOptions(
             api_key=api_key or environment_key(contract, base_url),
@@ -113,7 +144,7 @@ class BaseRelay(Generic[W]):
             clock=clock or Clock(),
         )
         self._set_up(contract, options, RefreshModel(contract.reader.refresh))
-        self._shared, self._owner = self._connected(), True
+        self._shared, self._owner = self._new_transport(), True
 
     @property
     def name(self) -> str:
@@ -122,140 +153,195 @@ class BaseRelay(Generic[W]):
 
     @property
     def base_url(self) -> str:
-        """Where the relay is: scheme, host, and the path that stands before the contract's."""
+        """The relay's URL: scheme, host, and the path before the contract's paths."""
         return self._options.base_url
 
     def read(self, body: bytes) -> Task:
         """
-        The task in a body that the relay sent by itself, to a callback for instance.
+        Parse a task from the body of a callback.
 
-        Nothing proves who sent it: take it for a hint, and `fetch` the task. Raises `UndecodableError` and
-        `EnvelopeError`.
+        Callbacks are not signed: treat the task as a hint, and `fetch` it.
+
+        Args:
+            body: The request body as received.
+
+        Returns:
+            The task; its ``exchange`` is None.
+
+        Raises:
+            UndecodableError: The body is not JSON, or is too large.
+            EnvelopeError: The body holds no task.
         """
-        return self._answers.read(body)
+        return self._responses.read(body)
+
+    def watch(self, task_id: str, *, timeout: float = 600.0) -> I:
+        """
+        Yield the task each time it has changed, and last in its final state.
+
+        Args:
+            task_id: The task's id.
+            timeout: Seconds for the whole wait.
+
+        Returns:
+            An iterator of snapshots (an async iterator for `AsyncRelay`).
+
+        Raises:
+            WaitTimeoutError: The task has not ended after ``timeout`` seconds.
+            RelayError: As in `fetch`.
+        """
+        return self._run(self._poller([task_id], timeout), Watcher())
+
+    def wait_all(
+        self,
+        ids: Iterable[str],
+        *,
+        timeout: float = 900.0,
+        concurrency: int = 16,
+        rate: float | None = 10.0,
+        on_progress: Callable[[Task], object] | None = None,
+        on_error: Callable[[RelayError], object] | None = None,
+    ) -> I:
+        """
+        Yield tasks in the order in which they end; each as `wait` returns it.
+
+        Thousands of ids are fine. Batches are used if the contract has an endpoint for them.
+
+        Args:
+            ids: The task ids; duplicates are ignored.
+            timeout: Seconds for the whole wait, including the time that your loop takes.
+            concurrency: Maximum number of requests in flight.
+            rate: Maximum number of requests per second, or None.
+            on_progress: Called with each changed task.
+            on_error: Called with the error of each task that could not be fetched.
+
+        Returns:
+            An iterator of tasks (an async iterator for `AsyncRelay`).
+
+        Raises:
+            SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
+        """
+        poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True)
+        return self._run(poller, Collector(on_progress, on_error))
+
+    def fetch_all(
+        self,
+        ids: Iterable[str],
+        *,
+        timeout: float = 900.0,
+        concurrency: int = 16,
+        rate: float | None = 10.0,
+        on_error: Callable[[RelayError], object] | None = None,
+    ) -> I:
+        """
+        Yield the current state of several tasks, in the order of the responses.
+
+        Args:
+            ids: The task ids; duplicates are ignored.
+            timeout: Seconds for the whole call, including the time that your loop takes.
+            concurrency: Maximum number of requests in flight.
+            rate: Maximum number of requests per second, or None.
+            on_error: Called with the error of each task that could not be fetched.
+
+        Returns:
+            An iterator of tasks (an async iterator for `AsyncRelay`).
+
+        Raises:
+            SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
+        """
+        poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
+        return self._run(poller, Collector(None, on_error))
 
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """
-        The same relay with other options; the connections are shared where the change allows it.
+        Return the same relay with other options.
 
-        Closing it leaves shared connections open: they are closed with the relay that opened them.
+        Connections are shared unless a changed option affects them. Closing the new relay leaves shared
+        connections open; they are closed with the relay that opened them.
+
+        Args:
+            **changes: Options of the constructor, except ``name``, ``overlays``, ``client`` and ``clock``.
+
+        Returns:
+            A new relay.
+
+        Raises:
+            SettingError: An option is invalid or cannot be changed.
+            MissingExtraError: ``fast`` is set and its extra is not installed.
         """
         unknown = changes.keys() - OptionChanges.__annotations__.keys()
         if unknown:
             known = ", ".join(OptionChanges.__annotations__)
-            raise SettingError(f"{min(unknown)} is no option that can be changed; these are: {known}")
-        wired = changes.keys() & WIRED
-        if wired and self._options.client is not None:
-            raise SettingError(f"{min(wired)} cannot be changed: the connections are those of client=")
+            raise SettingError(f"{min(unknown)} is not an option that can be changed; use one of: {known}")
+        reconnect = changes.keys() & CONNECTION_OPTIONS
+        if reconnect and self._options.client is not None:
+            raise SettingError(f"{min(reconnect)} cannot be changed: the connections belong to client=")
         if "base_url" in changes:
             changes["base_url"] = checked_url(changes["base_url"] or "")
         if "headers" in changes:
             changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
-        other._set_up(self._contract, evolve(self._options, **changes), self._rhythm)
+        other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
         other._shared, other._owner = self._shared, False
-        if wired or "headers" in changes:  # a header's value is kept out of what the wire tells
-            other._shared, other._owner = other._connected(), True
+        if reconnect or "headers" in changes:  # the transport redacts the values of headers
+            other._shared, other._owner = other._new_transport(), True
         return other
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_contract"):  # a traceback may show one that was never finished
+        if not hasattr(self, "_contract"):  # a traceback may show an instance whose __init__ failed
             return f"{type(self).__name__}(…)"
         return f"{type(self).__name__}({self.name!r}, base_url={self.base_url!r})"
 
+    def _run(self, poller: Poller, handler: EventHandler) -> I:
+        """Drive the poller, and yield the handler's tasks."""
+        raise NotImplementedError
+
     @property
-    def _transport(self) -> W:
+    def _transport(self) -> T:
         return self._shared.get()
 
-    def _connected(self) -> SharedTransport[W]:
+    def _new_transport(self) -> SharedTransport[T]:
         options = self._options
-        make = partial(self._connect, self._link(), fast=options.fast, client=options.client)
-        return SharedTransport(make, client=options.client is not None)
-
-    def _set_up(self, contract: Contract, options: ClientOptions, rhythm: RefreshModel) -> None:
-        """Take the options; raises `SettingError` for what cannot be used."""
-        key = options.api_key
-        if key is not None:
-            checked_key(key)
-        elif not contract.open:
-            raise SettingError(missing_key(contract, "give api_key="))
-        self._contract, self._options, self._rhythm = contract, options, rhythm
-        self._credential = None if key is None else _chosen(contract, options.scheme)
-        options.check(self._credential)
-        self._redactor = Redactor(*options.secrets())
-        largest = options.max_body or LARGEST_BODY
-        self._answers = ResponseReader(contract, self._redactor, self._credential, largest, options.timeout)
-        self._origin, self._path = origin_and_target(options.base_url, contract.path)
-        self._seed_path = contract.seed_path and origin_and_target(options.base_url, contract.seed_path)[1]
-        self._batch_path = contract.batch_path and origin_and_target(options.base_url, contract.batch_path)[1]
-        agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
-        self._fields: Headers = (("User-Agent", agent), *options.headers.items())
-        self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
-        self._template = Template.of(self._composed((_ID,)), _ID)
-        if key is not None:
-            _warn_of_plain_http(self._origin)
-
-    def _link(self) -> TransportConfig:
-        options = self._options
-        return TransportConfig(
-            origin=self._origin,
+        config = TransportConfig(
+            origin=self._requests.origin,
             redactor=self._redactor,
             proxy=options.proxy,
             verify=options.verify,
             connections=options.connections,
         )
+        make = partial(self._connect, config, fast=options.fast, client=options.client)
+        return SharedTransport(make, client=options.client is not None)
 
-    def _asking(self, ids: tuple[str, ...]) -> Request:
-        """The request for one task, or for several at once."""
-        if len(ids) == 1 and self._template is not None:
-            return self._template.fill(ids[0])
-        return self._composed(ids)
+    def _set_up(self, contract: Contract, options: ClientOptions, refresh_model: RefreshModel) -> None:
+        """Check the options and store what follows from them; raise `SettingError`."""
+        key = options.api_key
+        if key is not None:
+            checked_key(key)
+        elif not contract.open:
+            raise SettingError(missing_key(contract, "give api_key="))
+        credential = None if key is None else _credential(contract, options.scheme)
+        options.check(credential)
+        self._contract, self._options, self._refresh_model = contract, options, refresh_model
+        self._redactor = Redactor(*options.secrets())
+        self._requests = RequestBuilder(contract, options, credential)
+        max_body = options.max_body or LARGEST_BODY
+        self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
+        if key is not None:
+            _warn_of_plain_http(self._requests.origin)
 
-    def _composed(self, ids: tuple[str, ...]) -> Request:
-        if len(ids) == 1:
-            request = self._contract.request(ids[0], self._path)
-        else:
-            request = self._contract.batch_request(ids, self._batch_path)
-        return self._signed(request)
-
-    def _largest(self, ids: tuple[str, ...]) -> int:
-        """Bytes that the response to a request for these ids may have."""
+    def _max_body(self, ids: tuple[str, ...]) -> int:
+        """Return the maximum size of the body of a response for these ids."""
         return self._options.max_body or (LARGEST_BATCH if len(ids) > 1 else LARGEST_BODY)
 
-    def _asking_for_seed(self, task_id: str) -> Request:
-        """The request for the seed of a task's image; raises `SettingError` where the relay tells none."""
-        if self._contract.seed is None:
-            raise SettingError(
-                f"{self.name} tells no seeds: its contract has no seed in x-mj-task; if the relay has an "
-                "operation for it, describe that there"
-            )
-        return self._signed(self._contract.seed_request(checked_id(task_id), self._seed_path))
-
-    def _signed(self, request: Request) -> Request:
-        """The request as it is sent: with our header fields, the caller's, and the key."""
-        request = request.with_headers(self._fields, self._shown)
-        if self._credential is not None and self._options.api_key is not None:
-            request = request.authenticated(self._credential, self._options.api_key)
-        return request
-
-    def _told(self, ask: PollRequest, exchange: Exchange) -> Mapping[str, Task | RelayError] | RelayError:
-        """What an answer says of each id, or why it says nothing; the hook is told of it."""
-        if (hook := self._options.on_exchange) is not None:
-            hook(exchange, ask.ids)
+    def _poll_result(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
+        """Return the task or error of each id, or the error of the whole response."""
         try:
-            if len(ask.ids) > 1:
-                return self._answers.tasks(exchange, ask.ids)
-            return {ask.ids[0]: self._answers.task(exchange, ask.ids[0])}
+            if len(ids) > 1:
+                return self._responses.tasks(exchange, ids)
+            return {ids[0]: self._responses.task(exchange, ids[0])}
         except RelayError as error:
             return error
 
-    def _told_of_seed(self, exchange: Exchange, task_id: str) -> str:
-        """The seed that an answer tells; the hook is told of it."""
-        if (hook := self._options.on_exchange) is not None:
-            hook(exchange, (task_id,))
-        return self._answers.seed(exchange, task_id)
-
-    def _waiting(
+    def _poller(
         self,
         ids: Iterable[str],
         timeout: float,
@@ -264,140 +350,83 @@ class BaseRelay(Generic[W]):
         rate: float | None = None,
         batch: bool = False,
         once: bool = False,
-    ) -> Polling:
-        """The machine that waits for these tasks; with ``once`` any state of them will do."""
-        clock, reader = self._options.clock, self._contract.reader
+    ) -> Poller:
+        """Return the poller of these tasks; with ``once`` any state ends the polling of a task."""
+        clock, options, form = self._options.clock, self._options, self._contract.reader.batch
         if isinstance(ids, str):
-            raise SettingError("ids is one text; give a list of ids")
+            raise SettingError("ids is a string; pass a list of ids")
         ids = [checked_id(task_id) for task_id in ids]
         check_seconds(timeout)
         if rate is not None and not 0 < rate < math.inf:
-            raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no bound")
+            raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no limit")
         if concurrency < 1 or int(concurrency) != concurrency:
             raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
         now = clock.now()
-        waiting = Polling(
+        poller = Poller(
             relay=self.name,
-            rhythm=self._rhythm,
+            refresh_model=self._refresh_model,
             redactor=self._redactor,
-            restore=lambda body: Task(self._contract, parse_json(body)),
+            parse_task=lambda body: Task(self._contract, parse_json(body)),
             started=now,
-            epoch=clock.time() - now,
+            unix_offset=clock.time() - now,
             deadline=now + timeout,
-            retries=min(self._options.retries, _FETCHED) if once else self._options.retries,
+            is_done=(lambda _: True) if once else needs_no_poll,
+            retries=min(options.retries, _FETCH_RETRIES) if once else options.retries,
+            missing_grace=0.0 if once else MISSING_GRACE,
             concurrency=concurrency,
             rate=rate,
-            batch=int(reader.batch.limit or len(ids) or 1) if batch and reader.batch else None,
-            until=(lambda _: True) if once else ends,
-            grace=0.0 if once else GRACE,
+            batch_size=int(form.limit or len(ids) or 1) if batch and form else None,
         )
         for task_id in ids:
-            waiting.add(task_id, now)
-        return waiting
+            poller.add(task_id, now)
+        return poller
 
-    def _patience(self, waiting: Polling) -> float:
-        """Seconds that the next request of a wait may take."""
-        left = waiting.deadline - self._options.clock.now()
-        return min(self._options.timeout, max(left, _LEAST))
-
-    def _downloader(self, *, allow_private: bool) -> Downloader:
-        options = self._options
-        return Downloader(
-            home=self._origin,
-            redactor=self._redactor,
-            allow_private=allow_private,
-            proxy=options.proxy,
-            verify=options.verify,
-        )
-
-    def _media(self, task: Task, *, previews: bool) -> tuple[str, ...]:
-        """The URLs of what a task made; raises `DownloadError` where it made nothing yet."""
-        media = (*task.images, *task.videos, *(task.previews if previews else ()))
-        if not media and task.state is not State.SUCCEEDED:
-            hint = "there is nothing to come" if task.state.terminal else "wait for it"
-            if task.previews:
-                hint = "take what it shows with previews=True"
-            raise DownloadError(
-                f"task {task.id} is {task.state} and shows nothing to download; {hint}",
-                failures={},
-                paths=(),
-                relay=self.name,
-                task=task,
-            )
-        return media
+    def _poll_timeout(self, poller: Poller) -> float:
+        """Return the timeout of the poller's next request."""
+        left = poller.deadline - self._options.clock.now()
+        return min(self._options.timeout, max(left, _MIN_TIMEOUT))
 
     def _download(
         self,
-        downloader: Downloader,
         task: Task,
-        media: tuple[str, ...],
-        folder: Path,
-        **events: Any,
+        folder: str | PathLike[str],
+        *,
+        previews: bool,
+        allow_private: bool,
+        on_progress: Callable[[Download], object] | None,
+        stop: threading.Event | None = None,
     ) -> list[Path]:
-        try:
-            previews = task.state is not State.SUCCEEDED
-            return downloader.download(task.id, media, folder, previews=previews, **events)
-        except DownloadFaults as faults:
-            failures = {fault.url: fault.message for fault in faults.faults}
-            raise DownloadError(
-                f"task {task.id}: {'; '.join(failures.values())}",
-                failures=failures,
-                paths=faults.paths,
-                relay=self.name,
-                task=task,
-            ) from faults
+        downloader = Downloader(
+            home=self._requests.origin,
+            redactor=self._redactor,
+            allow_private=allow_private,
+            proxy=self._options.proxy,
+            verify=self._options.verify,
+        )
+        return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
 
 
-def expected(answer: PollResult) -> Mapping[str, Task | RelayError] | RelayError:
-    """The answer; raises it where it is an error of our own."""
-    if isinstance(answer, Exception) and not isinstance(answer, RelayError):
-        raise answer
-    return answer
+def raise_unexpected(result: PollResult | Exception) -> PollResult:
+    """Re-raise unexpected exceptions; return anything else."""
+    if isinstance(result, Exception) and not isinstance(result, RelayError):
+        raise result
+    return result
 
 
-class Collector:
-    """Hands out tasks as they end, and keeps what went wrong until the others are done."""
-
-    def __init__(
-        self,
-        on_progress: Callable[[Task], object] | None = None,
-        on_error: Callable[[RelayError], object] | None = None,
-    ) -> None:
-        self._on_progress, self._on_error = on_progress, on_error
-        self._errors: list[RelayError] = []
-
-    def take(self, event: Event) -> Iterator[Task]:
-        """The task, where one has ended."""
-        match event:
-            case TaskEnded(task) | TaskChanged(task):
-                if self._on_progress is not None:
-                    self._on_progress(task)
-                if isinstance(event, TaskEnded):
-                    yield task
-            case TaskLost(error):
-                take = self._errors.append if self._on_error is None else self._on_error
-                take(error)
-
-    def finish(self) -> None:
-        """Raise `SomeTasksError` where an error was given to nobody."""
-        if self._errors:
-            raise SomeTasksError(self._errors)
-
-
-def _chosen(contract: Contract, scheme: str | None) -> Credential | None:
-    """The way to authenticate: the one of that name, else the relay's own first."""
-    ways = contract.credentials
+def _credential(contract: Contract, scheme: str | None) -> Credential | None:
+    """Return the credential of a security scheme of the contract, by default of the first."""
+    credentials = contract.credentials
     if scheme is None:
-        return ways[0] if ways else None
-    for way in ways:
-        if way.scheme == scheme:
-            return way
-    known = ", ".join(repr(way.scheme) for way in ways) or "none"
-    raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract knows {known}")
+        return credentials[0] if credentials else None
+    for credential in credentials:
+        if credential.scheme == scheme:
+            return credential
+    known = ", ".join(repr(credential.scheme) for credential in credentials) or "none"
+    raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract has {known}")
 
 
 def _warn_of_plain_http(origin: str) -> None:
     if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
         _warned.add(origin)
-        message = f"the key goes to {origin} unencrypted; give https:// if the relay speaks it"
+        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
         warnings.warn(message, PlainHTTPWarning, stacklevel=4)

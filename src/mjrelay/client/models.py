@@ -1,4 +1,4 @@
-"""One task, the same for every relay."""
+"""Find the generated client of a contract, which decodes a task's document into a typed model."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
 
 
-def _packaged(contract: Contract) -> bool:
+def is_packaged(contract: Contract) -> bool:
     try:
         return load_contract(contract.name) is contract
     except UnknownRelayError:
         return False
 
 
-def _decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception]]:
+def model_decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception]]:
     """
-    What the relay's generated client decodes a 200 with, and what that raises.
+    Return the decoder of a task in the relay's generated client, and the exception that it raises.
 
-    The client is searched for the fetch operation: how modules and classes are named is its own business.
+    The module is found by its operation, because the generator chooses the names of modules and classes.
     """
-    import pkgutil  # noqa: PLC0415 - as the client itself, only for those who ask for a model
+    import pkgutil  # noqa: PLC0415 - needed only for a model
 
     client = import_module(_client(contract))
     api = import_module(f"{client.__name__}.api")
     operation = _letters(str(contract.operation.get("operationId")))
     for found in pkgutil.walk_packages(api.__path__, f"{api.__name__}."):
         if not found.ispkg and _letters(found.name.rpartition(".")[2]) == operation:
-            for first, last, decode in import_module(found.name)._RESPONSES:  # noqa: SLF001 - a client of our own
+            for first, last, decode in import_module(found.name)._RESPONSES:  # noqa: SLF001 - generated here
                 if first <= 200 <= last and decode is not None:
                     return decode, client.DecodeError
     raise MjrelayError(
-        f"the generated client of {contract.name} has no model of a task; document has it as sent"
+        f"the generated client of {contract.name} has no model of a task; use .document instead of .raw"
     )
 
 
 def _client(contract: Contract) -> str:
-    """The package of the generated client that was made of this very contract; `MjrelayError` without one."""
-    if _packaged(contract):
+    """Return the name of the package generated from this contract; raise `MjrelayError`."""
+    if is_packaged(contract):
         return f"mjrelay_clients.{contract.name}"
     package = f"{contract.name}_client"
-    found = made(package)
+    found = _generated_from(package)
     if found == contract.document:
         return package
-    lack = "has no generated client" if found is None else f"is not what {package} was generated from"
+    reason = "has no generated client" if found is None else f"is not what {package} was generated from"
     raise MjrelayError(
-        f"{contract.name} {lack}, so there is no model; write one with: mjrelay generate "
-        f"{contract_arguments(contract)} --output DIR, where DIR is on the path that Python imports from"
+        f"{contract.name} {reason}, so there is no model; generate one with: mjrelay generate "
+        f"{contract_arguments(contract)} --output DIR, where DIR is in sys.path"
     )
 
 
@@ -65,8 +65,8 @@ def _letters(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def made(package: str) -> Any:
-    """The contract that a generated client was made of; None where there is no such package."""
+def _generated_from(package: str) -> Any:
+    """Return the contract that a package was generated from, or None without such a package."""
     try:
         found = find_spec(package)
     except ValueError:

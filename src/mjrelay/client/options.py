@@ -1,4 +1,4 @@
-"""What a relay is used with, and what of it cannot be used."""
+"""Client options and their validation."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mjrelay")
 
-_TELLING = 16
-"""Characters from which on a header's value may be a secret, and is no common word."""
+_SECRET_LENGTH = 16
+"""Minimum length of a header value that is redacted; shorter ones are usually common words."""
 
-_LONGEST = 30 * 86_400.0
-"""Seconds that a request or a wait may take; a thread cannot sleep for ever, and a month is for ever."""
+_MAX_TIMEOUT = 30 * 86_400.0
+"""Maximum timeout in seconds; threads cannot sleep arbitrarily long."""
 
-_MOST_ALLOWED = 1024 * 1024 * 1024
-"""Bytes that ``max_body`` may allow; a body is held in memory, several times while it is decoded."""
+_MAX_MAX_BODY = 1024 * 1024 * 1024
+"""Maximum of ``max_body`` in bytes; decoding holds several copies of a body in memory."""
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TAKEN = {
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_RESERVED = {
     "accept",
     "accept-encoding",
     "connection",
@@ -41,12 +41,12 @@ _TAKEN = {
     "transfer-encoding",
     "user-agent",
 }
-"""Header fields that are ours to set."""
+"""Header fields that the client sets."""
 
 
 @define(eq=False)
 class Hook:
-    """What is told of each exchange; that it fails is logged once, and harms nobody's fetch."""
+    """Calls ``on_exchange``; its exceptions are ignored, and the first is logged."""
 
     _function: Callable[[Exchange, tuple[str, ...]], object]
     _failed: bool = field(default=False, init=False)
@@ -54,26 +54,26 @@ class Hook:
     def __call__(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
         try:
             self._function(exchange, ids)
-        except Exception:  # noqa: BLE001 - whatever it is, it is not about the task that is fetched
+        except Exception:  # noqa: BLE001 - a faulty callback must not break a fetch
             if not self._failed:
                 self._failed = True
-                _log.exception("on_exchange failed; tasks are fetched all the same, and this is told once")
+                _log.exception("on_exchange failed; this is logged once")
 
 
-def hooked(function: object) -> Hook | None:
-    """The hook that calls a function; raises `SettingError` for what cannot be called as it is."""
+def as_hook(function: object) -> Hook | None:
+    """Return the function as a hook; raise `SettingError` for anything but a plain function."""
     if function is None or isinstance(function, Hook):
         return function
     if not callable(function) or inspect.iscoroutinefunction(function):
         raise SettingError(
-            f"on_exchange is {function!r}; give a plain function of an exchange and its ids: none is awaited"
+            f"on_exchange is {function!r}; give a plain function of an exchange and its ids, not a coroutine"
         )
     return Hook(function)
 
 
 @frozen(kw_only=True)
 class ClientOptions:
-    """What a relay is used with; `Relay` says what each means."""
+    """The options of a client; see `mjrelay.Relay`."""
 
     api_key: str | None = field(repr=False)
     base_url: str
@@ -88,41 +88,46 @@ class ClientOptions:
     connections: int
     retries: int
     max_body: int | None
-    on_exchange: Hook | None = field(converter=hooked)
+    on_exchange: Hook | None = field(converter=as_hook)
     clock: Clock
 
     def secrets(self) -> Iterator[str]:
-        """What is shown nowhere: the key, a proxy's password, and header values of some length."""
+        """Yield what to redact: the key, the proxy's password and long header values."""
         if self.api_key is not None:
             yield self.api_key
         if self.proxy is not None and (password := urlsplit(self.proxy).password):
             yield password
-        yield from (value for value in self.headers.values() if len(value) >= _TELLING)
+        yield from (value for value in self.headers.values() if len(value) >= _SECRET_LENGTH)
 
     def check(self, credential: Credential | None) -> None:
-        """Raise `SettingError` for options that cannot be used."""
+        """Raise `SettingError` for invalid options."""
         check_seconds(self.timeout)
         if self.connections < 1 or self.retries < 0:
-            raise SettingError("connections must be 1 or more, and retries 0 or more")
+            raise SettingError("connections must be at least 1, and retries at least 0")
         if self.max_body is not None and not (
-            type(self.max_body) is int and 0 < self.max_body <= _MOST_ALLOWED
+            type(self.max_body) is int and 0 < self.max_body <= _MAX_MAX_BODY
         ):
             raise SettingError(
-                f"max_body is {self.max_body!r}; give bytes as a whole number, 1 to {_MOST_ALLOWED}"
+                f"max_body is {self.max_body!r}; give a whole number from 1 to {_MAX_MAX_BODY}"
             )
         if self.client is not None and (self.fast or self.proxy or self.verify is not True):
-            raise SettingError("client= brings its own connections; leave out fast, proxy and verify")
-        taken = {*_TAKEN, *([credential.field.lower()] if credential and credential.place != "query" else [])}
+            raise SettingError("client= has its own connections; leave out fast, proxy and verify")
+        reserved = {
+            *_RESERVED,
+            *([credential.field.lower()] if credential and credential.place != "query" else []),
+        }
         for name, value in self.headers.items():
-            if not _NAME.fullmatch(name) or name.lower() in taken:
-                raise SettingError(f"{name!r} is no header field of yours to set; the others are")
+            if not _HEADER_NAME.fullmatch(name) or name.lower() in reserved:
+                raise SettingError(
+                    f"headers has {name!r}, which is reserved or not a valid name; leave it out"
+                )
             _check_value(name, value)
         if self.user_agent is not None:
             _check_value("User-Agent", self.user_agent)
 
 
 class OptionChanges(TypedDict, total=False):
-    """What `with_options` can change."""
+    """The options that `with_options` can change."""
 
     api_key: str
     base_url: str
@@ -139,27 +144,27 @@ class OptionChanges(TypedDict, total=False):
     on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 
 
-WIRED = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
-"""Changes that need connections of their own; the key is among them for what is kept out of logs."""
+CONNECTION_OPTIONS = {"base_url", "api_key", "proxy", "verify", "fast", "connections"}
+"""Options that need a new transport; the key does too, because the transport redacts it."""
 
 
 def _check_value(name: str, value: str) -> None:
     if not value or value != value.strip() or not all(" " <= character <= "~" for character in value):
-        raise SettingError(f"the value of the header {name} cannot be sent; write ASCII, no space around it")
+        raise SettingError(f"the value of the header {name} is invalid; use ASCII without surrounding spaces")
 
 
 def check_seconds(timeout: float) -> None:
-    """Raise `SettingError` for what is no time that can be waited for."""
-    if not (timeout and 0 < timeout <= _LONGEST):  # None is no number of seconds either
-        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, {_LONGEST:.0f} at most")
+    """Raise `SettingError` for an invalid timeout."""
+    if not (timeout and 0 < timeout <= _MAX_TIMEOUT):  # None is not a timeout
+        raise SettingError(f"timeout is {timeout!r}; give seconds above 0, at most {_MAX_TIMEOUT:.0f}")
 
 
 def checked_id(task_id: str) -> str:
-    """The id; raises `SettingError` for what is none."""
+    """Return the id; raise `SettingError` for anything but a non-empty string."""
     if not (task_id and isinstance(task_id, str)):
-        raise SettingError(f"{task_id!r} is no id of a task; give it as text, as the relay returned it")
+        raise SettingError(f"{task_id!r} is not a task id; pass a string, as the relay returned it")
     try:
         task_id.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise SettingError("the id is no text that can be sent; give it as the relay returned it") from error
+        raise SettingError("the id cannot be encoded as UTF-8; pass it as the relay returned it") from error
     return task_id

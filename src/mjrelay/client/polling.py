@@ -1,13 +1,13 @@
 """
-Waiting for tasks, as a machine that does no I/O and has no clock: it is told the time and the answers, and
-says whom to ask for next and what became of whom. Whoever drives it does the sending and the sleeping.
+The polling state machine: it does no I/O and reads no clock.
 
-Three bounds are kept apart: one request's (the driver's), the troubles in a row that are borne for one task
-(``retries``), and the whole wait's (``deadline``).
+The caller passes the time and the responses, sends the requests that it returns, and sleeps in between.
+Three limits are separate: the timeout of one request (the caller's), the consecutive transient errors of one
+task (``retries``), and the deadline of the whole wait (``deadline``).
 
-A batch is a request for several ids. One that fails is retried once, and then split into halves, so that an
+A batch is a request for several ids. A failed batch is retried once and then split into halves, so that an
 id that breaks its batch ends up alone. A transient error may mean that the relay is down: the batch is then
-split only if the relay has answered another request since, and one of its ids is sent alone to find out.
+split only if the relay has answered another request since, and one of its ids is sent alone as a probe.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
+from mjrelay.client.events import FetchFailed, PollRequest, TaskDone, TaskUpdated
 from mjrelay.client.schedule import Schedule
 from mjrelay.client.task import (
     AnswerError,
@@ -39,103 +40,73 @@ from mjrelay.http import retry_after
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from mjrelay.client.events import Event, PollResult
     from mjrelay.client.schedule import RefreshModel
     from mjrelay.http import Redactor
 
 
-GRACE = 10.0
-"""Seconds in which a task that was just submitted may still be unknown to the relay."""
+MISSING_GRACE = 10.0
+"""Seconds for which "no such task" is retried: a new task may not be known to the whole relay yet."""
 
 LONGEST_PAUSE = 120.0
-"""Seconds that a relay's Retry-After is obeyed for; one that wants more is asked again after these."""
+"""Upper bound of a Retry-After, in seconds."""
 
-_LAST_CALL = 1.0
-"""Seconds before the deadline at which a task that is not due before it is asked for once more."""
+_LAST_POLL = 1.0
+"""Seconds before the deadline at which a task that is scheduled after the deadline is polled once more."""
 
-_GATHERING = 2.3
-"""Seconds between two requests for several ids, in which more falls due; none where more is due than fits."""
+_BATCH_INTERVAL = 2.3
+"""Seconds between two batches, so that more tasks become due; none if more are due than fit into one."""
 
-_FIRST_TRIES = 2
-"""Answers in a row that may be no task, before one was: more would only hide a wrong base URL."""
+_FIRST_RETRIES = 2
+"""Retries of an `AnswerError` before the first task: such errors usually mean a wrong base URL."""
 
 _LONGEST_BACKOFF = 30.0
-"""Seconds between two tries at most, where the relay names none."""
+"""Upper bound of the backoff in seconds, without Retry-After."""
 
-_ABOUT_ALL = (TransportError, UnavailableError, RateLimitedError)
-"""Errors that say nothing of whether a relay takes several ids in one request."""
+_RELAY_ERRORS = (TransportError, UnavailableError, RateLimitedError)
+"""Errors of the whole relay: they do not show whether it supports batches."""
 
-_STRIKES = 3
-"""Batches in a row that fail before batching is given up, where none ever worked."""
+_MAX_BATCH_FAILURES = 3
+"""Consecutive failed batches after which batching stops, if none ever worked."""
 
-_KEPT = 65_536
-"""Bytes of a body that are kept of an answer without a task: thousands of tasks may be in trouble at once."""
+_MAX_KEPT_BODY = 65_536
+"""Bytes kept of the body of a failed response: thousands of tasks may hold one each."""
 
 _log = logging.getLogger("mjrelay")
 
 
-@frozen
-class PollRequest:
-    """One request: for one id, or for several at once."""
-
-    ids: tuple[str, ...]
-
-
-@frozen
-class TaskChanged:
-    """A task is not done, and not as it was seen last."""
-
-    task: Task
-
-
-@frozen
-class TaskEnded:
-    """A task is done, or nothing more comes of it by itself."""
-
-    task: Task
-
-
-@frozen
-class TaskLost:
-    """A task will not be had."""
-
-    error: RelayError
-
-
-Event = TaskChanged | TaskEnded | TaskLost
-
-
-def ends(task: Task) -> bool:
-    """Whether there is nothing to wait for any more: the task is done, or needs input."""
+def needs_no_poll(task: Task) -> bool:
+    """Return whether the task has ended or needs input, so that polling it further is useless."""
     return task.state.terminal or task.state is State.NEEDS_INPUT
 
 
 @define(eq=False)
-class _Watch:
-    """What is remembered of one task; small, for there may be thousands."""
+class _PendingTask:
+    """The state of polling one task; small, because there may be thousands."""
 
     id: str
     schedule: Schedule
-    likeness: int | None = None
+    fingerprint: int | None = None
     body: bytes | None = None
     failures: int = 0
-    trouble: RelayError | None = None
+    last_error: RelayError | None = None
     missing_since: float = math.inf
     alone: bool = False
-    held: _Group | None = None
+    probed_batch: _Batch | None = None
 
 
 @define(eq=False)
-class _Group:
+class _Batch:
     """
-    The tasks of one batch, kept together after it has failed.
+    The tasks of one request. They stay together after the request has failed.
 
-    ``failures`` are those in a row. ``sent`` and ``failed`` are the numbers of requests and of responses at
-    the moment of the last request and of the first failure.
+    ``failures`` counts consecutive failures. ``sent`` is the number of the last request, ``failed`` the
+    number of the response that reported the first failure.
     """
 
-    watches: list[_Watch]
+    tasks: list[_PendingTask]
     failures: int = 0
     sent: int = 0
     failed: int = 0
@@ -143,243 +114,259 @@ class _Group:
 
 
 @define(eq=False)
-class Polling:
+class Poller:
     """
-    Waits for tasks, each until ``until`` says that it will do.
+    Polls tasks, each until ``is_done`` returns True for it.
 
-    ``batch`` is the largest number of ids in one request, None where the relay takes one at a time;
-    ``rate`` bounds requests per second, ``concurrency`` those in flight. ``restore`` makes a task of the JSON
-    that was kept of it. Moments are seconds on one monotonic clock, and ``epoch`` is its zero in Unix time.
+    Args:
+        relay: The relay's name, for messages.
+        refresh_model: What earlier tasks of the relay taught about its refresh interval.
+        redactor: Removes secrets from logged status values.
+        parse_task: Makes a task of the JSON that was kept of it.
+        started: The start of the wait. All times are seconds of one monotonic clock.
+        unix_offset: The Unix time at which that clock reads 0.
+        deadline: The end of the wait.
+        is_done: Whether a task needs no further poll.
+        retries: Maximum number of consecutive transient errors of one task.
+        missing_grace: Seconds for which a missing task is retried.
+        concurrency: Maximum number of requests in flight.
+        rate: Maximum number of requests per second, or None.
+        batch_size: Maximum number of ids in one request, or None if the relay takes one id at a time.
+        random: Returns numbers from 0 to 1, for jitter.
     """
 
     relay: str
-    rhythm: RefreshModel
+    refresh_model: RefreshModel
     redactor: Redactor
-    restore: Callable[[bytes], Task]
+    parse_task: Callable[[bytes], Task]
     started: float
-    epoch: float
+    unix_offset: float
     deadline: float = math.inf
-    until: Callable[[Task], bool] = ends
+    is_done: Callable[[Task], bool] = needs_no_poll
     retries: int = 8
-    grace: float = GRACE
+    missing_grace: float = MISSING_GRACE
     concurrency: int = 1
     rate: float | None = None
-    batch: int | None = None
-    chance: Callable[[], float] = random.random
-    _watches: dict[str, _Watch] = field(init=False, factory=dict)
-    _due: list[tuple[float, int, _Watch | _Group]] = field(init=False, factory=list)
-    _batches: dict[tuple[str, ...], _Group] = field(init=False, factory=dict)
+    batch_size: int | None = None
+    random: Callable[[], float] = random.random
+    _tasks: dict[str, _PendingTask] = field(init=False, factory=dict)
+    _queue: list[tuple[float, int, _PendingTask | _Batch]] = field(init=False, factory=list)
+    _enqueued: int = field(init=False, default=0)
+    _batches_in_flight: dict[tuple[str, ...], _Batch] = field(init=False, factory=dict)
     _events: deque[Event] = field(init=False, factory=deque)
-    _entries: int = field(init=False, default=0)
     _in_flight: int = field(init=False, default=0)
     _paused_until: float = field(init=False, default=-math.inf)
-    _gathering_until: float = field(init=False, default=-math.inf)
-    _budget: float = field(init=False, default=-math.inf)
-    _met: bool = field(init=False, default=False)
+    _next_batch_at: float = field(init=False, default=-math.inf)
+    _rate_budget: float = field(init=False, default=-math.inf)
+    _found_task: bool = field(init=False, default=False)
     _requests: int = field(init=False, default=0)
     _responses: int = field(init=False, default=0)
-    _alive: int = field(init=False, default=0)
-    _batched: bool = field(init=False, default=False)
-    _strikes: int = field(init=False, default=0)
-    _struck: int = field(init=False, default=0)
-    _strange: set[str] = field(init=False, factory=set)
+    _last_success: int = field(init=False, default=0)
+    _batch_worked: bool = field(init=False, default=False)
+    _batch_failures: int = field(init=False, default=0)
+    _counted_request: int = field(init=False, default=0)
+    _unknown_statuses: set[str] = field(init=False, factory=set)
 
     def add(self, task_id: str, now: float) -> None:
-        """Wait for one more task, unless it is waited for already; it is due at once."""
-        if task_id not in self._watches:
-            self._watches[task_id] = watch = _Watch(task_id, Schedule(self.rhythm, self.chance))
-            self._put(watch, now)
+        """Add a task, due immediately; ignore an id that was added before."""
+        if task_id not in self._tasks:
+            self._tasks[task_id] = task = _PendingTask(task_id, Schedule(self.refresh_model, self.random))
+            self._enqueue(task, now)
 
     @property
     def done(self) -> bool:
-        """Whether nothing is waited for any more."""
-        return not self._watches
+        """Whether no task is pending."""
+        return not self._tasks
 
-    def events(self) -> Iterator[Event]:
-        """What has happened since this was asked last."""
+    def pop_events(self) -> Iterator[Event]:
+        """Yield and remove the events since the last call."""
         while self._events:
             yield self._events.popleft()
 
-    def next(self, now: float) -> PollRequest | float:
-        """Whom to ask for now, else the moment to come back; infinite where an answer has to come first."""
+    def next_request(self, now: float) -> PollRequest | float:
+        """Return the next request, or the time to call again (`inf` while a response is pending)."""
         if now >= self.deadline:
-            self._lose_all(None)
+            self._fail_queued(None)
             return math.inf
-        if not self._due or self._in_flight >= self.concurrency:
+        if not self._queue or self._in_flight >= self.concurrency:
             return math.inf
-        # A second's worth of requests may go out together.
-        moment = max(self._due[0][0], self._paused_until, self._gathering_until, self._budget - 1.0)
-        if moment > now:
-            return min(moment, self.deadline)
+        # The requests of one second may be sent together.
+        due = max(self._queue[0][0], self._paused_until, self._next_batch_at, self._rate_budget - 1.0)
+        if due > now:
+            return min(due, self.deadline)
         if self.rate is not None:
-            self._budget = max(self._budget, now) + 1 / self.rate
+            self._rate_budget = max(self._rate_budget, now) + 1 / self.rate
         self._in_flight += 1
         self._requests += 1
-        group = self._pick(now)
-        ids = tuple(watch.id for watch in group.watches)
+        batch = self._pop_batch(now)
+        ids = tuple(task.id for task in batch.tasks)
         if len(ids) > 1:
-            group.sent = self._requests
-            self._batches[ids] = group
+            batch.sent = self._requests
+            self._batches_in_flight[ids] = batch
         return PollRequest(ids)
 
-    def _pick(self, now: float) -> _Group:
-        """Take what is sent next: a batch that failed before, or the tasks that are due."""
-        first = heapq.heappop(self._due)[2]
-        if isinstance(first, _Group):
-            return first
-        group = _Group([first])
-        if self.batch is not None and not first.alone:
-            while len(group.watches) < self.batch and (other := self._joining(now)) is not None:
-                group.watches.append(other)
-            if not (self._due and self._due[0][0] <= now):
-                self._gathering_until = now + _GATHERING
-        return group
-
-    def _joining(self, now: float) -> _Watch | None:
-        """Take the next task if it may join a batch: it is due, or has no error to wait out."""
-        if not self._due:
-            return None
-        due, _, watch = self._due[0]
-        if isinstance(watch, _Group) or watch.alone or not (due <= now or watch.trouble is None):
-            return None
-        heapq.heappop(self._due)
-        return watch
-
-    def answered(
-        self, ask: PollRequest, answer: Mapping[str, Task | RelayError] | RelayError, now: float
-    ) -> None:
-        """Take what came for a request: what became of each id, or why the request told nothing of any."""
+    def receive(self, request: PollRequest, result: PollResult, now: float) -> None:
+        """Handle the result of a request, and schedule the next poll of its tasks."""
         self._in_flight -= 1
         self._responses += 1
-        group = self._batches.pop(ask.ids, None)
-        if (first := self._watches[ask.ids[0]]).held is not None:
-            self._put(first.held, now)
-            first.held = None
-        if isinstance(answer, RelayError):
-            if isinstance(answer, UnauthorizedError) and not self._met:
-                self._lose_all(answer)
-            elif group is not None:
-                self._broken(group, answer, now)
+        batch = self._batches_in_flight.pop(request.ids, None)
+        if (first := self._tasks[request.ids[0]]).probed_batch is not None:
+            self._enqueue(first.probed_batch, now)
+            first.probed_batch = None
+        if isinstance(result, RelayError):
+            if isinstance(result, UnauthorizedError) and not self._found_task:
+                self._fail_queued(result)
+            elif batch is not None:
+                self._handle_batch_error(batch, result, now)
                 return
-            answer = {task_id: _about(answer, task_id) for task_id in ask.ids}
-        if not all(isinstance(one, RelayError) and one.transient for one in answer.values()):
-            self._alive = self._responses
-        if group is not None and any(isinstance(one, Task) for one in answer.values()):
-            self._batched, self._strikes = True, 0
-        for task_id in ask.ids:
-            watch, one = self._watches[task_id], answer[task_id]
+            result = {task_id: _copy_for(result, task_id) for task_id in request.ids}
+        if not all(isinstance(one, RelayError) and one.transient for one in result.values()):
+            self._last_success = self._responses
+        if batch is not None and any(isinstance(one, Task) for one in result.values()):
+            self._batch_worked, self._batch_failures = True, 0
+        for task_id in request.ids:
+            pending, one = self._tasks[task_id], result[task_id]
             if isinstance(one, RelayError):
-                due = self._trouble(watch, one, now, many=group is not None)
+                due = self._handle_error(pending, one, now, in_batch=batch is not None)
             else:
-                due = self._news(watch, one, now)
+                due = self._handle_task(pending, one, now)
             if due is not None:
-                self._put(watch, due)
+                self._enqueue(pending, due)
 
-    def _broken(self, group: _Group, error: RelayError, now: float) -> None:
-        """Handle a batch whose response says nothing of any of its tasks: retry, split, probe or give up."""
-        group.failures += 1
-        if group.failures == 1:
-            group.failed = self._responses
-        trouble = _light(error)
-        for watch in group.watches:
-            watch.trouble = trouble
-        half = len(group.watches) // 2
-        alive = self._alive > group.failed and not isinstance(error, RateLimitedError)
+    def _pop_batch(self, now: float) -> _Batch:
+        """Remove the next batch from the queue: one that failed before, or one of due tasks."""
+        first = heapq.heappop(self._queue)[2]
+        if isinstance(first, _Batch):
+            return first
+        batch = _Batch([first])
+        if self.batch_size is not None and not first.alone:
+            while len(batch.tasks) < self.batch_size and (other := self._pop_for_batch(now)) is not None:
+                batch.tasks.append(other)
+            if not (self._queue and self._queue[0][0] <= now):
+                self._next_batch_at = now + _BATCH_INTERVAL
+        return batch
+
+    def _pop_for_batch(self, now: float) -> _PendingTask | None:
+        """Remove the next task from the queue if it may join a batch: it is due, or has no error."""
+        if not self._queue:
+            return None
+        due, _, task = self._queue[0]
+        if isinstance(task, _Batch) or task.alone or not (due <= now or task.last_error is None):
+            return None
+        heapq.heappop(self._queue)
+        return task
+
+    def _handle_batch_error(self, batch: _Batch, error: RelayError, now: float) -> None:
+        """Handle an error of a whole batch: retry it, split it, probe one task, or give up."""
+        batch.failures += 1
+        if batch.failures == 1:
+            batch.failed = self._responses
+        last_error = _limit_body(error)
+        for task in batch.tasks:
+            task.last_error = last_error
+        half = len(batch.tasks) // 2
+        relay_is_up = self._last_success > batch.failed and not isinstance(error, RateLimitedError)
         if error.exchange is not None and error.exchange.oversize:
-            self._split(group, half, now)
+            self._split(batch, half, now)
             return
-        self._strike(group, error)
-        due = now + self._delay(error, 1 if alive else group.failures, now) if error.transient else now
-        if group.failures <= min(1, self.retries) or self.batch is None:
-            self._put(group, due)
-        elif alive or not error.transient:
-            self._split(group, half, due)
-        elif not group.probed and not isinstance(error, RateLimitedError):
-            self._probe(group, due)
-        elif group.failures <= self.retries:
-            self._put(group, due)
+        self._count_batch_failure(batch, error)
+        due = now
+        if error.transient:
+            due += self._retry_delay(error, 1 if relay_is_up else batch.failures, now)
+        if batch.failures <= min(1, self.retries) or self.batch_size is None:
+            self._enqueue(batch, due)
+        elif relay_is_up or not error.transient:
+            self._split(batch, half, due)
+        elif not batch.probed and not isinstance(error, RateLimitedError):
+            self._probe(batch, due)
+        elif batch.failures <= self.retries:
+            self._enqueue(batch, due)
         else:
-            for watch in group.watches:
-                self._lose(watch, _about(error, watch.id))
+            for task in batch.tasks:
+                self._fail(task, _copy_for(error, task.id))
 
-    def _strike(self, group: _Group, error: RelayError) -> None:
+    def _count_batch_failure(self, batch: _Batch, error: RelayError) -> None:
         """
-        Count a failed batch; give batching up after three in a row where none ever worked.
+        Count a failed batch, and stop batching after three in a row if none ever worked.
 
-        Batches that were sent before the last one was counted are not: they failed together. An error of the
-        whole relay counts only if single tasks are answered.
+        Batches in flight together count once. An error of the whole relay counts only if single tasks work.
         """
-        if self._batched or group.sent <= self._struck or (isinstance(error, _ABOUT_ALL) and not self._met):
+        if self._batch_worked or batch.sent <= self._counted_request:
             return
-        self._strikes, self._struck = self._strikes + 1, self._requests
-        if self._strikes >= _STRIKES and self.batch is not None:
-            self.batch, self._gathering_until = None, -math.inf
-            waiting, self._due = self._due, []
-            for due, _, entry in waiting:
-                self._put(entry, due)
+        if isinstance(error, _RELAY_ERRORS) and not self._found_task:
+            return
+        self._batch_failures, self._counted_request = self._batch_failures + 1, self._requests
+        if self._batch_failures >= _MAX_BATCH_FAILURES and self.batch_size is not None:
+            self.batch_size, self._next_batch_at = None, -math.inf
+            queue, self._queue = self._queue, []
+            for due, _, entry in queue:
+                self._enqueue(entry, due)
 
-    def _split(self, group: _Group, size: int, due: float) -> None:
-        """Put the first ``size`` tasks of a batch and the others apart; each half is split when it fails."""
-        for part in (group.watches[:size], group.watches[size:]):
+    def _split(self, batch: _Batch, size: int, due: float) -> None:
+        """Split a batch after its first ``size`` tasks; each part is split again when it fails."""
+        for part in (batch.tasks[:size], batch.tasks[size:]):
             if len(part) == 1:
                 part[0].alone = True
-                self._put(part[0], due)
+                self._enqueue(part[0], due)
             else:
-                self._put(_Group(part, failures=1, failed=self._responses), due)
+                self._enqueue(_Batch(part, failures=1, failed=self._responses), due)
 
-    def _probe(self, group: _Group, due: float) -> None:
+    def _probe(self, batch: _Batch, due: float) -> None:
         """Send one task of a batch alone, and hold the others until its response: the relay may be down."""
-        probe, *others = group.watches
-        group.watches, group.probed = others, True
-        probe.alone, probe.held = True, group
-        self._put(probe, due)
+        probe, *others = batch.tasks
+        batch.tasks, batch.probed = others, True
+        probe.alone, probe.probed_batch = True, batch
+        self._enqueue(probe, due)
 
-    def _news(self, watch: _Watch, task: Task, now: float) -> float | None:
-        """Take an answer that holds the task; when it is due again, None where it is done."""
-        self._met = True
-        watch.failures, watch.trouble, watch.missing_since, watch.alone = 0, None, math.inf, False
-        if self.until(task):
-            watch.schedule.conclude(now)
-            del self._watches[watch.id]
-            self._events.append(TaskEnded(task))
+    def _handle_task(self, pending: _PendingTask, task: Task, now: float) -> float | None:
+        """Handle a fetched task. Return the time of its next poll, or None when it is done."""
+        self._found_task = True
+        pending.failures, pending.last_error, pending.missing_since = 0, None, math.inf
+        pending.alone = False
+        if self.is_done(task):
+            pending.schedule.conclude(now)
+            del self._tasks[pending.id]
+            self._events.append(TaskDone(task))
             return None
-        likeness = _likeness(task)
-        changed = likeness != watch.likeness
+        fingerprint = _fingerprint(task)
+        changed = fingerprint != pending.fingerprint
         if changed:
-            watch.likeness = likeness
-            watch.body = json.dumps(task.document, ensure_ascii=False, separators=(",", ":")).encode()
-            self._events.append(TaskChanged(task))
-            self._wonder_at(task)
-        age = None if task.started is None else now + self.epoch - task.started.timestamp()
-        delay = watch.schedule.observe(now, progress=task.progress, age=age, changed=changed)
-        pause = retry_after(task.exchange, now + self.epoch)
+            pending.fingerprint = fingerprint
+            pending.body = json.dumps(task.document, ensure_ascii=False, separators=(",", ":")).encode()
+            self._events.append(TaskUpdated(task))
+            self._log_unknown_status(task)
+        unix_now = now + self.unix_offset
+        age = None if task.started is None else unix_now - task.started.timestamp()
+        delay = pending.schedule.observe(now, progress=task.progress, age=age, changed=changed)
+        pause = retry_after(task.exchange, unix_now)
         if pause is not None:
             return now + min(max(delay, pause), LONGEST_PAUSE)
-        last_call = self.deadline - _LAST_CALL
-        return min(now + delay, last_call if now < last_call else self.deadline)
+        last_poll = self.deadline - _LAST_POLL
+        return min(now + delay, last_poll if now < last_poll else self.deadline)
 
-    def _trouble(self, watch: _Watch, error: RelayError, now: float, *, many: bool) -> float | None:
-        """Take an answer that holds no task; when the next try is due, None where there is none."""
-        watch.trouble = _light(error)
+    def _handle_error(
+        self, pending: _PendingTask, error: RelayError, now: float, *, in_batch: bool
+    ) -> float | None:
+        """Handle a failed poll. Return the time of the retry, or None to give up."""
+        pending.last_error = _limit_body(error)
         if isinstance(error, MissingTaskError):
-            watch.missing_since = min(watch.missing_since, now)
-            bearable = now - watch.missing_since < self.grace
+            pending.missing_since = min(pending.missing_since, now)
+            retry = now - pending.missing_since < self.missing_grace
         else:
-            watch.failures += 1
-            hasty = many or (watch.likeness is None and isinstance(error, AnswerError))
-            bearable = error.transient and watch.failures <= (
-                min(self.retries, _FIRST_TRIES) if hasty else self.retries
-            )
-        if not bearable and many and not isinstance(error, UnauthorizedError):
-            watch.alone = True  # nothing that was asked for among others is lost before it was alone
-        elif not bearable:
-            self._lose(watch, error)
+            pending.failures += 1
+            never_worked = pending.fingerprint is None and isinstance(error, AnswerError)
+            retries = min(self.retries, _FIRST_RETRIES) if in_batch or never_worked else self.retries
+            retry = error.transient and pending.failures <= retries
+        if not retry and in_batch and not isinstance(error, UnauthorizedError):
+            pending.alone = True  # a task of a batch is fetched alone before it fails
+        elif not retry:
+            self._fail(pending, error)
             return None
-        return now + self._delay(error, watch.failures, now)
+        return now + self._retry_delay(error, pending.failures, now)
 
-    def _delay(self, error: RelayError, failures: int, now: float) -> float:
-        """Seconds until the next try; a relay that asks for a pause gets it for all tasks."""
-        delay = 2.0 ** min(max(failures - 1, 0), 5) * (0.75 + self.chance() / 2)
+    def _retry_delay(self, error: RelayError, failures: int, now: float) -> float:
+        """Return seconds until the next retry. Retry-After and rate limits pause all tasks."""
+        delay = 2.0 ** min(max(failures - 1, 0), 5) * (0.75 + self.random() / 2)
         delay = min(delay, _LONGEST_BACKOFF)
         if error.retry_after is not None:
             delay = min(max(error.retry_after, delay), LONGEST_PAUSE)
@@ -387,77 +374,79 @@ class Polling:
             self._paused_until = max(self._paused_until, now + delay)
         return delay
 
-    def _lose(self, watch: _Watch, error: RelayError | None) -> None:
-        del self._watches[watch.id]
-        task = None if watch.body is None else self.restore(watch.body)
+    def _fail(self, pending: _PendingTask, error: RelayError | None) -> None:
+        """Stop polling a task with an error; None stands for the deadline."""
+        del self._tasks[pending.id]
+        task = None if pending.body is None else self.parse_task(pending.body)
         if error is None:
-            error = self._timed_out(watch, task)
+            error = self._timeout_error(pending, task)
         error.task = error.task or task
-        self._events.append(TaskLost(error))
+        self._events.append(FetchFailed(error))
 
-    def _lose_all(self, error: RelayError | None) -> None:
-        """Give up all that is not in flight: for a key that is refused, or because the time is over."""
-        while self._due:
-            entry = heapq.heappop(self._due)[2]
-            for watch in entry.watches if isinstance(entry, _Group) else [entry]:
-                if watch.held is not None:
-                    self._put(watch.held, -math.inf)
-                self._lose(watch, error and _about(error, watch.id))
+    def _fail_queued(self, error: RelayError | None) -> None:
+        """Stop polling all tasks that are not in flight: the key is refused, or the deadline is over."""
+        while self._queue:
+            entry = heapq.heappop(self._queue)[2]
+            for task in entry.tasks if isinstance(entry, _Batch) else [entry]:
+                if task.probed_batch is not None:
+                    self._enqueue(task.probed_batch, -math.inf)
+                self._fail(task, error and _copy_for(error, task.id))
 
-    def _timed_out(self, watch: _Watch, task: Task | None) -> RelayError:
+    def _timeout_error(self, pending: _PendingTask, task: Task | None) -> RelayError:
+        last_error = pending.last_error
         if task is None:
-            stood = "was never seen" if watch.trouble is None else f"was never seen ({watch.trouble})"
+            state = "was never fetched" if last_error is None else f"was never fetched ({last_error})"
         else:
             progress = "" if task.progress is None else f" at {task.progress} %"
-            stood = f"was {task.state}{progress}"
+            state = f"was {task.state}{progress}"
         error = WaitTimeoutError(
-            f"task {watch.id} {stood} after {self.deadline - self.started:g} seconds; nothing was cancelled, "
-            f"so go on waiting with wait({watch.id!r}), or: mjrelay wait {self.relay} {watch.id}",
+            f"task {pending.id} {state} after {self.deadline - self.started:g} seconds; it is not cancelled: "
+            f"resume with wait({pending.id!r}) or: mjrelay wait {self.relay} {pending.id}",
             relay=self.relay,
-            task_id=watch.id,
-            exchange=None if watch.trouble is None else watch.trouble.exchange,
+            task_id=pending.id,
+            exchange=None if last_error is None else last_error.exchange,
         )
-        error.__cause__ = watch.trouble
+        error.__cause__ = last_error
         return error
 
-    def _wonder_at(self, task: Task) -> None:
-        """Say once of a word that the contract does not know that it was met."""
-        word = self.redactor.excerpt(repr(task.status), 80)
-        if task.state is State.UNKNOWN and word not in self._strange:
-            self._strange.add(word)
+    def _log_unknown_status(self, task: Task) -> None:
+        """Log a status that the contract does not list, once."""
+        status = self.redactor.excerpt(repr(task.status), 80)
+        if task.state is State.UNKNOWN and status not in self._unknown_statuses:
+            self._unknown_statuses.add(status)
             _log.warning(
-                "%s: the contract does not know the status %s; waiting on until the deadline",
+                "%s: status %s is not in the contract; polling continues until the deadline",
                 self.relay,
-                word,
+                status,
             )
 
-    def _put(self, entry: _Watch | _Group, due: float) -> None:
-        if isinstance(entry, _Group) and (self.batch is None or len(entry.watches) == 1):
-            for watch in entry.watches:
-                self._put(watch, due)
+    def _enqueue(self, entry: _PendingTask | _Batch, due: float) -> None:
+        if isinstance(entry, _Batch) and (self.batch_size is None or len(entry.tasks) == 1):
+            for task in entry.tasks:
+                self._enqueue(task, due)
             return
-        self._entries += 1  # no two entries compare their watches
-        heapq.heappush(self._due, (due, self._entries, entry))
+        self._enqueued += 1  # a unique number, so that heapq does not compare entries
+        heapq.heappush(self._queue, (due, self._enqueued, entry))
 
 
-def _likeness(task: Task) -> int:
-    """What must differ for a task to have changed; a link signed anew is the same link."""
+def _fingerprint(task: Task) -> int:
+    """Return a hash of what counts as a change; a new signature in a URL's query does not."""
     media = (*task.images, *task.videos, *task.previews)
-    links = tuple(url.partition("?")[0] for url in media)
-    return hash((task.state, str(task.status), task.progress, links, task.started))
+    urls = tuple(url.partition("?")[0] for url in media)
+    return hash((task.state, str(task.status), task.progress, urls, task.started))
 
 
-def _about(error: RelayError, task_id: str) -> RelayError:
-    """The same error about one of the tasks that it befell."""
+def _copy_for(error: RelayError, task_id: str) -> RelayError:
+    """Return the error with this task id; a copy if it had another."""
     if error.task_id == task_id:
         return error
-    own = copy.copy(error)
-    own.task_id = task_id
-    return own
+    copied = copy.copy(error)
+    copied.task_id = task_id
+    return copied
 
 
-def _light(error: RelayError) -> RelayError:
-    """The error with no more of the answer than may be kept for each task."""
-    if error.exchange is not None and len(error.exchange.body) > _KEPT:
-        error.exchange = evolve(error.exchange, body=error.exchange.body[:_KEPT])
+def _limit_body(error: RelayError) -> RelayError:
+    """Cut the error's response body to the size that may be kept for each task."""
+    if error.exchange is not None and len(error.exchange.body) > _MAX_KEPT_BODY:
+        error.exchange = evolve(error.exchange, body=error.exchange.body[:_MAX_KEPT_BODY])
     return error

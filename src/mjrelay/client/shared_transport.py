@@ -1,4 +1,4 @@
-"""The connections of a relay, which relays made from it by `with_options` share."""
+"""The transport of a relay, shared by the relays that `with_options` makes from it."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-W = TypeVar("W")
+T = TypeVar("T")
 
 _inherited: list[Any] = []
-"""Wires of the parent; to finalize one could disturb the parent's event loop, or wait for its threads."""
+"""Transports of the parent: finalizing one could disturb the parent's event loop or wait for its threads."""
 
 
-class SharedTransport(Generic[W]):
-    """A wire; a forked process makes its own when it first sends, unless it uses a client of the user."""
+class SharedTransport(Generic[T]):
+    """A transport; a forked child makes its own on first use, except with the caller's ``client``."""
 
-    def __init__(self, make: Callable[[], W], *, client: bool) -> None:
+    def __init__(self, make: Callable[[], T], *, client: bool) -> None:
         self._make, self._client, self._closed = make, client, False
         self._lock = threading.Lock()
-        self._transport: W | None = make()
+        self._transport: T | None = make()
         renew_after_fork(self, SharedTransport._leave_to_parent)
 
-    def get(self) -> W:
+    def get(self) -> T:
         """
-        Return the wire of this process.
+        Return the transport of this process.
 
-        Raises `SettingError` after `close`, and for a client that was made in another process.
+        Raise `SettingError` after `close`, and for a client that was created in another process.
         """
-        if (wire := self._transport) is not None:
-            return wire
+        if (transport := self._transport) is not None:
+            return transport
         with self._lock:
             if self._closed:
                 raise SettingError(CLOSED)
             if self._client:
                 raise SettingError(
-                    "client= was made before this process was forked, so that both processes would read from "
+                    "client= was created before this process was forked, so both processes would read from "
                     "the same connections; create the client and the Relay after fork"
                 )
             if self._transport is None:
                 self._transport = self._make()
             return self._transport
 
-    def close(self) -> W | None:
-        """Return the wire for the caller to close, None where this process has not made one."""
+    def close(self) -> T | None:
+        """Return the transport for the caller to close, or None if this process has none."""
         self._closed = True
         return self._transport
 

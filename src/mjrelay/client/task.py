@@ -1,4 +1,4 @@
-"""One task, the same for every relay."""
+"""A task, the same for every relay, and the errors of a relay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mjrelay.base import MjrelayError
-from mjrelay.client.models import _decoder, _packaged
+from mjrelay.client.models import is_packaged, model_decoder
 from mjrelay.contract import Contract, load_contract
 from mjrelay.semantics import State, same_value, scalar_text
 
@@ -26,12 +26,10 @@ _SHOWN = 60
 
 class Task:
     """
-    A task as it stood when it was asked for.
+    A snapshot of a task.
 
-    ``document`` is the JSON as sent, and ``exchange`` what was sent and what came, None where the document
-    came another way. All else is read from the document, by the relay's contract, when it is asked for; what
-    the document does not hold, or holds in a way that cannot be read, is None or empty. Two tasks are equal
-    where relay and document are.
+    Fields are read lazily from ``document``, by the relay's contract. A field that is missing or unreadable
+    is None or empty, and never raises. Tasks are equal if their relay and document are equal.
     """
 
     __slots__ = ("_contract", "_document", "_exchange", "_reader", "_state")
@@ -45,12 +43,12 @@ class Task:
 
     @property
     def document(self) -> Any:
-        """The JSON as sent."""
+        """The JSON document as received."""
         return self._document
 
     @property
     def exchange(self) -> Exchange | None:
-        """What was sent and what came."""
+        """The request, without the key, and the response; None for a callback's task."""
         return self._exchange
 
     @property
@@ -60,20 +58,20 @@ class Task:
 
     @property
     def id(self) -> str:
-        """The id as text; empty where the document has none."""
+        """The id as text; empty if the document has none."""
         return scalar_text(self._reader.id(self._document)) or ""
 
     @property
     def state(self) -> State:
-        """Where the task stands, in words that are the same for every relay."""
+        """The state, the same for every relay."""
         state = self._state
-        if state is None:  # most of the other fields ask for it
+        if state is None:  # cached, because most other fields need it
             state = self._state = self._reader.state(self._document)
         return state
 
     @property
     def status(self) -> Any:
-        """Where the task stands in the relay's own word, as sent."""
+        """The relay's own status value, as received."""
         return self._reader.status(self._document)
 
     @property
@@ -83,17 +81,17 @@ class Task:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The URLs of the images that a succeeded task made."""
+        """The image URLs of a succeeded task."""
         return self._reader.images(self._document) if (self._state or self.state) is State.SUCCEEDED else ()
 
     @property
     def videos(self) -> tuple[str, ...]:
-        """The URLs of the videos that a succeeded task made."""
+        """The video URLs of a succeeded task."""
         return self._reader.videos(self._document) if (self._state or self.state) is State.SUCCEEDED else ()
 
     @property
     def previews(self) -> tuple[str, ...]:
-        """The URLs in the places of images and videos while the task runs, or where it did not succeed."""
+        """The image and video URLs of a task that has not succeeded."""
         if (self._state or self.state) is State.SUCCEEDED:
             return ()
         reader = self._reader
@@ -101,12 +99,12 @@ class Task:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The URLs of what the task began with."""
+        """The URLs of the task's input images."""
         return self._reader.inputs(self._document)
 
     @property
     def buttons(self) -> tuple[Button, ...]:
-        """The actions that can be taken next."""
+        """The actions that are available next."""
         return self._reader.buttons(self._document)
 
     @property
@@ -116,7 +114,7 @@ class Task:
 
     @property
     def kind(self) -> str | None:
-        """What kind of job it is, in the relay's own word."""
+        """The relay's own name of the kind of job."""
         return self._reader.kind(self._document)
 
     @property
@@ -127,7 +125,7 @@ class Task:
 
     @property
     def started(self) -> datetime | None:
-        """When the relay began with the task, in UTC."""
+        """When the relay started the task, in UTC."""
         stamp = self._reader.started
         return None if stamp is None else stamp.read(self._document)
 
@@ -139,30 +137,36 @@ class Task:
 
     @property
     def failure(self) -> str | None:
-        """Why a failed task failed, for people."""
+        """The reason why a failed task failed, as text."""
         return self._reader.failure(self._document) if (self._state or self.state) is State.FAILED else None
 
     @property
     def raw(self) -> Any:
         """
-        The document as the typed model of the relay's generated client, built anew each time.
+        The document as a typed model of the relay's generated client, decoded on each access.
 
-        Raises `AnswerError` where the document contradicts the contract's types, and `MjrelayError` where
-        there is no generated client, or its contract gives a task no type.
+        Raises:
+            AnswerError: The document does not match the contract's types.
+            MjrelayError: There is no generated client, or it has no model of a task.
         """
-        decode, mismatch = _decoder(self._contract)
+        decode, mismatch = model_decoder(self._contract)
         try:
             return decode(json.dumps(self._document).encode())
         except (mismatch, ValueError, RecursionError) as error:
             raise AnswerError(
-                f"the document is not of the contract's types, so read .document instead of .raw: {error}",
+                f"the document does not match the contract's types: {error}; use .document instead of .raw",
                 relay=self.relay,
                 task_id=self.id,
                 exchange=self.exchange,
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The task as plain data that JSON can hold; times are RFC 3339 text."""
+        """
+        Return the task as JSON-compatible data.
+
+        Returns:
+            All fields except ``document``, ``exchange`` and ``raw``; times as RFC 3339 strings.
+        """
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
         return {
             "relay": self.relay,
@@ -184,7 +188,7 @@ class Task:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
-        # To Python 1 and true are equal; as ids they are not.
+        # In Python 1 == True; as ids they differ.
         return (self.relay, self.id) == (other.relay, other.id) and same_value(self.document, other.document)
 
     def __hash__(self) -> int:
@@ -195,14 +199,14 @@ class Task:
         return f"Task({shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What reads a contract cannot be pickled; a packaged contract is found again by its name.
+        # A contract's reader cannot be pickled; a packaged contract is loaded again by its name.
         contract = self._contract
-        origin = () if _packaged(contract) else (contract.document, contract.source)
+        origin = () if is_packaged(contract) else (contract.document, contract.source)
         return _restored, (self.document, self.exchange, contract.name, *origin)
 
 
-def _cut(foreign: str) -> str:
-    return repr(foreign if len(foreign) <= _SHOWN else f"{foreign[:_SHOWN]}…")
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 def _restored(
@@ -215,11 +219,15 @@ def _restored(
 
 class RelayError(MjrelayError):
     """
-    A relay did not give what was asked for.
+    A request to a relay failed.
 
-    ``relay`` and ``task_id`` say of what, ``exchange`` holds what was sent and what came, ``retry_after`` the
-    seconds that the relay wants to be left alone, ``task`` the task as it was last seen; each may be None.
-    `transient` says whether asking again later may help.
+    Attributes:
+        relay: The relay's name.
+        task_id: The id of the task, or None.
+        exchange: The request, without the key, and the response; or None.
+        retry_after: Seconds of the response's Retry-After, or None.
+        task: The last snapshot of the task, or None.
+        transient: Whether a retry may succeed.
     """
 
     transient: ClassVar[bool] = False
@@ -240,27 +248,27 @@ class RelayError(MjrelayError):
 
 
 class TransportError(RelayError):
-    """No complete answer came."""
+    """No complete response arrived."""
 
     transient = True
 
 
 class UnauthorizedError(RelayError):
-    """The relay refused the credential."""
+    """The relay refused the key."""
 
 
 class ForbiddenError(RelayError):
-    """The relay knows the credential, but it may not do this."""
+    """The relay accepts the key, but the key may not do this."""
 
 
 class RateLimitedError(RelayError):
-    """The relay wants to be asked less often."""
+    """The relay received too many requests."""
 
     transient = True
 
 
 class UnavailableError(RelayError):
-    """The relay, or what stands before it, is in trouble of its own."""
+    """The relay or a proxy in front of it failed, usually with a 5xx."""
 
     transient = True
 
@@ -270,44 +278,46 @@ class MissingTaskError(RelayError):
 
 
 class EmptyAnswerError(MissingTaskError):
-    """The relay answered 200 with nothing, which on most that do so means that there is no such task."""
+    """The response is a 200 without a body, which usually means that there is no such task."""
 
 
 class AnswerError(RelayError):
-    """An answer came, but it is no task."""
+    """The response holds no such task."""
 
 
 class WebPageError(AnswerError):
-    """The answer is a web page; a wrong base URL gives one, and so does a site that is down."""
+    """The response is a web page: the base URL is wrong, or the site is down."""
 
     transient = True
 
 
 class UndecodableError(AnswerError):
-    """The answer is not JSON, broken off, or not what the contract says in a way that cannot be read."""
+    """The response is not JSON, truncated, or too large."""
 
     transient = True
 
 
 class EnvelopeError(AnswerError):
-    """The answer says 200, but it holds an error, or anything else but a task."""
+    """The response is a 200 that holds an error, or anything else but a task."""
 
     transient = True
 
 
 class WrongTaskError(AnswerError):
-    """The answer is a task, but not the one asked for."""
+    """The response holds another task than the requested one."""
 
 
 class WaitTimeoutError(RelayError):
-    """The time to wait is over, and the task is not done; it goes on at the relay."""
+    """The task has not ended within the timeout of the wait. It is not cancelled at the relay."""
 
 
 class DownloadError(RelayError):
     """
-    Some files were not downloaded.
+    Some files could not be downloaded.
 
-    ``failures`` says why by URL, ``paths`` holds the files that are there.
+    Attributes:
+        failures: The reason for each URL that failed.
+        paths: The paths of the files that were downloaded.
     """
 
     def __init__(
@@ -324,11 +334,17 @@ class DownloadError(RelayError):
 
 
 class SomeTasksError(RelayError):
-    """Of several tasks some were not had; ``errors`` says why, one error for each."""
+    """
+    Some of several tasks could not be fetched.
+
+    Attributes:
+        errors: The error of each of these tasks.
+    """
 
     def __init__(self, errors: Sequence[RelayError]) -> None:
         self.errors = tuple(errors)
         kinds = Counter(type(error).__name__ for error in errors)
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        message = f"{len(errors)} tasks were not had ({counted}); see .errors, or give on_error="
+        total = f"{len(errors)} task{'s' if len(errors) > 1 else ''}"
+        message = f"{total} could not be fetched ({counted}); see .errors, or pass on_error="
         super().__init__(message, relay=errors[0].relay)
