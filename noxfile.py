@@ -1,4 +1,4 @@
-"""The sessions that build and prove the project; ``nox -l`` lists them, ``nox -s NAME`` runs one."""
+"""Sessions that build and check the project. ``nox -l`` lists them, ``nox -s NAME`` runs one."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ nox.options.sessions = ["lint", "typing", "drift", "tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
-# One worker more than cores: many tests wait for processes of their own, or for time to pass.
+# One worker more than cores, because many tests wait for subprocesses.
 WORKERS = ("--numprocesses", str((os.cpu_count() or 1) + 1))
 
-# Trust whom the operating system trusts, so that installing works behind a company's proxy too.
+# Trust the operating system's certificates, so that installing works behind a company's proxy.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
-# Compile once when installing: the tests start the command a hundred times.
+# Compile once when installing, because the tests start the command many times.
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 
 def group(name: str) -> list[str]:
-    """The requirements of one of the project's dependency groups."""
+    """Return the requirements of a dependency group."""
     return nox.project.dependency_groups(PROJECT, name)
 
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write the typed clients in generated/ from openapi/ and overlays/, once these are clean."""
+    """Write the typed clients in generated/ from openapi/ and overlays/, if these pass the linter."""
     session.install("-e", ".[codegen]")
     session.run("python", "-m", "mjrelay_codegen", "generate", *session.posargs)
 
 
 @nox.session(name="add-relay")
 def add_relay(session: nox.Session) -> None:
-    """Begin the contract of another relay: nox -s add-relay -- NAME [--extends OTHER]."""
+    """Write the draft of a new contract: nox -s add-relay -- NAME [--extends OTHER]."""
     session.install("-e", ".[codegen]")
     session.run("python", "-m", "mjrelay_codegen", "add", *session.posargs)
 
 
 @nox.session
 def drift(session: nox.Session) -> None:
-    """Fail where generated/ is not what openapi/ and overlays/ make."""
+    """Fail if generated/ differs from what openapi/ and overlays/ generate."""
     session.install("-e", ".[codegen]")
     session.run("python", "-m", "mjrelay_codegen", "drift", *session.posargs)
 
@@ -63,7 +63,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types of everything that is written or generated."""
+    """Type-check hand-written and generated code."""
     session.install("-e", ".[all]", *group("typing"))
     session.run("mypy", *session.posargs)
     session.run("mypy", "tests/typing")
@@ -78,8 +78,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def stress(session: nox.Session) -> None:
+    """Run the tests of large sizes, which are not part of the gate."""
+    session.install(".[all]", *group("tests"))
+    session.run("pytest", "-m", "stress", *WORKERS, *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests with their branch coverage, which takes about twice as long; fail where it has fallen."""
+    """Run the tests and report branch coverage. Takes about twice as long as tests."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *WORKERS, *session.posargs)
@@ -89,7 +96,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def selftest(session: nox.Session) -> None:
-    """Prove the suite: it names each fault of each mock by the right check, and says nothing else."""
+    """Check that the suite finds each fault of each mock with the right check, and nothing else."""
     session.install("-e", ".[conformance]")
     page = ["--page", "docs/checks.md"]
     session.run("python", "-m", "mjrelay_conformance.drivers.selftest", *page, *session.posargs)
@@ -97,20 +104,20 @@ def selftest(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Judge relays: the embedded mocks of all, or what the arguments after -- say."""
+    """Judge the embedded mocks of all relays, or the relays given after --."""
     session.install(".[conformance]")
     session.run("mjrelay", "conform", "--format", "pretty", "--report-dir", "reports", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the face against what its users would use instead; prints ratios, judges nothing."""
+    """Compare performance with the alternatives, as ratios."""
     session.install(".[all]", *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Make the pictures in docs/ from runs against mocks; needs Chromium."""
+    """Make the pictures in docs/ from runs against mocks. Needs Chromium."""
     session.install("-e", ".[all]", *group("tests"))
     session.run("python", "tests/make_pictures.py", *session.posargs)

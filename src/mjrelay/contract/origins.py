@@ -72,7 +72,7 @@ def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Locat
 
 
 def _place(action: Action, location: Location) -> Location:
-    """Return the location of a changed part in an action. List items cannot be told apart by name."""
+    """Return the location of a changed part in an action. List items cannot be distinguished by name."""
     if not isinstance(action.does, Update):
         return ()
     ends = (location[depth:] for depth in range(len(location)))
