@@ -329,7 +329,7 @@ def test_a_slow_pattern_on_a_response_is_an_error_of_the_relay(tmp_path: Path) -
 
     with httpx.Client(transport=httpx.MockTransport(answer)) as client:
         with Relay(path, "key-123456", client=client, timeout=2) as relay:
-            with pytest.raises(AnswerError, match="cannot be read by the contract") as raised:
+            with pytest.raises(AnswerError, match="the contract's patterns failed") as raised:
                 relay.fetch("7003")
             with pytest.raises(AnswerError, match="takes longer"):
                 relay.read(json.dumps(document).encode())

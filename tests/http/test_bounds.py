@@ -15,7 +15,6 @@ from mjrelay_clients.runtime.decoding import json_body
 from mjrelay_clients.runtime.errors import DecodeError
 from mjrelay_clients.zhongzhuan.models import Task as Model
 from mjrelay_conformance.checks import select_checks
-from mjrelay_conformance.checks.transport import TRANSFER
 from mjrelay_conformance.judging import Kind, Observation, Outcome, findings, schema_of
 from mjrelay_conformance.judging.checking import judgements
 from mjrelay_conformance.mock.server import Server
@@ -275,7 +274,7 @@ def test_a_body_that_the_client_cut_is_not_judged_as_broken() -> None:
         accepted=True,
     )
     outcomes = {check.id: judgement.outcome for check, judgement in judgements(one, select_checks(()))}
-    assert outcomes[TRANSFER] is Outcome.BLOCKED
+    assert outcomes["fetch/transfer"] is Outcome.BLOCKED
 
 
 def test_a_long_list_of_violations_is_shortened() -> None:

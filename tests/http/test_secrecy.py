@@ -168,7 +168,7 @@ def test_a_diagnosis_holds_no_key(leak: tuple[str, str]) -> None:
             patch.setattr(examination, "connect", lambda _, one=exchange: Transport(one))
             found = examination.examine(URL, [CONTRACT], redactor=Redactor(key), key=key)
         holds_nothing(key, json.dumps(found.data(), ensure_ascii=False))
-        holds_nothing(key, repr(found.complaints))
+        holds_nothing(key, repr(found.problems))
 
 
 @given(LEAKS, st.integers(150, 200))
