@@ -86,7 +86,7 @@ def missing(o: Observation) -> Judgement:
     A missing task is answered as the contract describes.
 
     A client must tell a lost task from a running one. Servers answer so differently (an empty 200, 204, 400,
-    404) that only the relay's own contract tells.
+    404) that only the relay's own contract defines it.
     """
     return as_described(o, o.reader.missing)
 
@@ -124,7 +124,7 @@ def method_no_server_error(o: Observation) -> Judgement:
     """
     An unsupported method causes no server error, except 501.
 
-    A server error tells clients that a retry may help, which it never does here. Relays crash if the request
+    A server error suggests that a retry may help, which it never does here. Relays crash if the request
     lacks the body or parameter that they expect.
     """
     if any((before.exchange.status or 0) >= 500 for before in o.earlier):

@@ -293,7 +293,7 @@ def failed_reason(o: Observation) -> Judgement:
     """
     A failed task has a failure reason.
 
-    The reason tells the caller whether to change the prompt, to wait or to ask for support. Relays drop the
+    The reason shows whether to change the prompt, to wait or to ask for support. Relays drop the
     reason that their upstream sends.
     """
     if o.state is not State.FAILED:

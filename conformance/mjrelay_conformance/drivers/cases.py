@@ -408,7 +408,7 @@ class Cases:
 
 
 def response(exchange: Exchange) -> schemathesis.Response:
-    """Convert a response for Schemathesis; the media type is replaced, because a check of ours judges it."""
+    """Convert a response for Schemathesis; the media type is replaced, since a check judges it."""
     return schemathesis.Response(
         status_code=exchange.status or 0,
         headers={"content-type": ["application/json"]},

@@ -44,7 +44,7 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
     Return the profile of a contract. None means that the contract does not say.
 
     ``fields`` has the parts that `x-mj-task` reads. ``extra`` has all other fields of a task's schema, by
-    path, and ``ignored`` the reasons why links among them are not read. ``unset`` tells how the examples
+    path, and ``ignored`` the reasons why links among them are not read. ``unset`` is how the examples
     write an unset value, and in which states. ``words`` has the enums of the schema, and whether they are
     open.
     """

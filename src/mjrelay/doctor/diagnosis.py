@@ -93,12 +93,12 @@ class Diagnosis:
         """The command that judges the relay; None if no contract fits."""
         if self.relay is None or self.base_url is None:
             return None
-        words = ["mjrelay", "conform", _contract_argument(self.relay), "--base-url", self.base_url]
+        command = ["mjrelay", "conform", _contract_argument(self.relay), "--base-url", self.base_url]
         if self.observations.task_id is not None:
             state = self.state
             known = state is not None and state is not State.UNKNOWN
-            words += ["--task", self.observations.task_id + (f"={state}" if known else "")]
-        return shlex.join(words)
+            command += ["--task", self.observations.task_id + (f"={state}" if known else "")]
+        return shlex.join(command)
 
     @property
     def state(self) -> State | None:

@@ -166,7 +166,7 @@ def _times(contract: Contract, found: Any, now: datetime) -> float:
 
 
 def _answered(seen: Attempt, contract: Contract, matchers: Iterable[Matcher]) -> float:
-    """How an answer without a task fits: as the contract's words say, and as its schema shows it."""
+    """Return how well a response without a task fits the contract's matchers and schema."""
     if not matches_any(seen.exchange, tuple(matchers)):
         return 0.0
     return 0.6 + 0.4 * _body(seen, contract)

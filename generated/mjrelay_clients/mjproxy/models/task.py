@@ -33,8 +33,8 @@ class Task(Model):
         image_url: The image's URL (图片url), or a preview's while drawing, which comes and goes and stays where
             the task fails; null until there is one.
         status: Where it stands (任务状态).
-        progress: The progress (任务进度), in percent with the sign; Discord's own words now and then, null before
-            it begins, empty when it failed.
+        progress: The progress (任务进度), in percent with the sign; Discord's status text now and then, null
+            before it begins, empty when it failed.
         fail_reason: Why it failed (失败原因), for people; null otherwise.
         properties: What the server needs for itself.
     """

@@ -42,8 +42,8 @@ class Task(Model):
             task has succeeded.
         imageUrls: The single images, from relays that run a changed server.
         image_urls: The same under another name.
-        video_url: The first video; empty where there is none.
-        video_urls: All videos; null where there are none.
+        video_url: The first video; empty if absent.
+        video_urls: All videos; null if absent.
         status: The progress; "" from submission until the server behind it has been asked.
         progress: The progress, in percent with the sign, as the server behind it says; free text now and
             then. 100% after most failures.

@@ -79,7 +79,7 @@ class Task(Model):
         is_discord: Whether an account at Discord draws.
         displays: Some of it as text.
         seed: The image's seed, once it was requested.
-        seed_error: Why the seed could not be had.
+        seed_error: Why the seed could not be fetched.
         seed_message_id: Discord's message with the seed.
         client_ip: The address that it was submitted from; everyone with the id sees it.
         job_id: Midjourney's own id of the job.
@@ -101,7 +101,7 @@ class Task(Model):
         video_duration: A video's length in seconds.
         frame_count: A video's number of pictures.
         video_url: The first video.
-        video_urls: All videos; null where there are none.
+        video_urls: All videos; null if absent.
         use_time: The duration as text; a hyphen until it has ended.
         version: The version of Midjourney.
         video_type: The kind of video.
