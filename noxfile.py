@@ -77,6 +77,29 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *WORKERS, *session.posargs)
 
 
+CONTRACT = "./tests/my-relay.yaml"
+EXTRAS = {
+    "base": ("mjrelay", "relays", "show", CONTRACT),
+    "mock": ("mjrelay", "mock", CONTRACT, "--list-faults"),
+    "monitor": (
+        "python",
+        "-c",
+        f"from mjrelay.monitor import Monitor; Monitor({CONTRACT!r}, api_key='mock-key').close()",
+    ),
+    "conformance": ("mjrelay", "conform", CONTRACT, "--no-fuzz"),
+    "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),
+}
+
+
+@nox.session
+@nox.parametrize("extra", list(EXTRAS), ids=list(EXTRAS))
+def extras(session: nox.Session, extra: str) -> None:
+    """Install one extra alone and run a command that needs it."""
+    session.install("." if extra == "base" else f".[{extra}]")
+    tmp = session.create_tmp()
+    session.run(*(part.format(tmp=tmp) for part in EXTRAS[extra]), silent=True)
+
+
 @nox.session
 def stress(session: nox.Session) -> None:
     """Run the tests of large sizes, which are not part of the gate."""

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_conformance.drivers.plan import CAP, PROFILES, KnownTask, PlanError, plan
 from mjrelay_conformance.judging.observation import REFUSED, Kind
-from mjrelay_conformance.judging.samples import another_text
 from sampled import SEVERAL
 
 from mjrelay import State
+from mjrelay.base.text import another_text
 from mjrelay.contract.loading import load_contract, relay_names
 
 KEY = "the-key-of-the-mock"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.probe import Probe
-from mjrelay_conformance.judging.samples import curl
+from mjrelay_conformance.judging.curl import curl
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from schemathesis.core import NotSet
 from schemathesis.core.failures import Failure, FailureGroup
 
-from mjrelay.base import ContractError, cached_property
+from mjrelay.base import ContractError, another_text, cached_property
 from mjrelay.contract import stray_references
 from mjrelay.http import Request
 from mjrelay.semantics import nested_body, parse_expression
-from mjrelay_conformance.judging import Kind, another_text
+from mjrelay_conformance.judging import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import MjrelayError, another_text
 from mjrelay.http import Credential
 from mjrelay.semantics import State, parse_expression
-from mjrelay_conformance.judging import Kind, another_text
+from mjrelay_conformance.judging import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

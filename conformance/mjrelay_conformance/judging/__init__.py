@@ -22,7 +22,6 @@ from mjrelay_conformance.judging.checking import (
 )
 from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
-from mjrelay_conformance.judging.samples import another_text
 from mjrelay_conformance.judging.schema import Schema, schema_of
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
 
@@ -43,7 +42,6 @@ __all__ = [
     "Row",
     "Schema",
     "Verdict",
-    "another_text",
     "blocked",
     "define_check",
     "draft_path",

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from attrs import asdict, define, evolve, field
 
 from mjrelay.base import MjrelayError, __version__
-from mjrelay_conformance.judging.samples import curl
+from mjrelay_conformance.judging.curl import curl
 from mjrelay_conformance.judging.verdicts import Verdict, worst
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """
 Mock relays built from contracts, with optional faults and dialects.
 
-This package may import `judging`, but no check. How a relay can behave belongs here.
+How a relay can behave belongs here. This package imports no check, and nothing beyond the extra `mock`.
 """
 
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError

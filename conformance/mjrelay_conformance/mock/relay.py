@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from attrs import evolve, frozen
 
+from mjrelay.base import another_text
 from mjrelay.semantics import State, parse_expression
-from mjrelay_conformance.judging import another_text
 from mjrelay_conformance.mock import responses, writer
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults

@@ -19,7 +19,7 @@ from mjrelay.base.files import lock_file, open_file, read_file
 from mjrelay.base.fork import close_after_fork, renew_after_fork
 from mjrelay.base.location import Location, json_pointer, pointer_steps
 from mjrelay.base.patterns import Pattern, PatternError, check_pattern, time_limit
-from mjrelay.base.text import did_you_mean, nearest_names, replace_unprintable
+from mjrelay.base.text import another_text, did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "SettingError",
     "UnknownRelayError",
     "__version__",
+    "another_text",
     "cached_property",
     "check_pattern",
     "close_after_fork",

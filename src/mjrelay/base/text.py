@@ -1,11 +1,13 @@
-"""Text for people: control characters and suggestions for mistyped names."""
+"""Helpers for text: control characters, suggestions for mistyped names, and ids of the same form."""
 
 from __future__ import annotations
 
 import re
+import string
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterable, Sequence
 
 
@@ -43,3 +45,22 @@ def nearest_names(name: str, known: Iterable[str], *, count: int = 3, cutoff: fl
 def did_you_mean(near: Sequence[str]) -> str:
     """Return "did you mean …?" for an error message, or an empty string without similar names."""
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def another_text(text: str, chance: random.Random, taken: set[str]) -> str:
+    """Return a random text of the same form, digit for digit and letter for letter, that is not taken."""
+    if not any(character.isalnum() for character in text):
+        text = "0000000000000000"
+    letters = "abcdef" if all(c in string.hexdigits + "-" for c in text) else string.ascii_lowercase
+
+    def other(character: str) -> str:
+        if character.isdigit():
+            return chance.choice(string.digits)
+        if character.isalpha():
+            drawn = chance.choice(letters)
+            return drawn.upper() if character.isupper() else drawn
+        return character
+
+    while (drawn := "".join(map(other, text))) in taken:
+        text += "0"
+    return drawn

@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mjrelay.base import Pattern
+from mjrelay.base import Pattern, another_text
 from mjrelay.semantics import State
-from mjrelay_conformance.judging import another_text
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults.fault import ENDED, FAILED, SUCCEEDED, Fault
 from mjrelay_conformance.mock.slots import json_type, schema_allows

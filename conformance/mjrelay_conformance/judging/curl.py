@@ -1,37 +1,15 @@
-"""Generated texts: an id similar to another one, and the curl command that repeats a request."""
+"""The curl command that repeats a request."""
 
 from __future__ import annotations
 
 import re
 import shlex
-import string
 from typing import TYPE_CHECKING
 
 from mjrelay.http import REDACTED
 
 if TYPE_CHECKING:
-    import random
-
     from mjrelay.http import Exchange
-
-
-def another_text(text: str, chance: random.Random, taken: set[str]) -> str:
-    """Return a random text of the same form, digit for digit and letter for letter, that is not taken."""
-    if not any(character.isalnum() for character in text):
-        text = "0000000000000000"
-    letters = "abcdef" if all(c in string.hexdigits + "-" for c in text) else string.ascii_lowercase
-
-    def other(character: str) -> str:
-        if character.isdigit():
-            return chance.choice(string.digits)
-        if character.isalpha():
-            drawn = chance.choice(letters)
-            return drawn.upper() if character.isupper() else drawn
-        return character
-
-    while (drawn := "".join(map(other, text))) in taken:
-        text += "0"
-    return drawn
 
 
 _BASE_URL = "MJRELAY_BASE_URL"
