@@ -64,3 +64,11 @@ def test_matches_share_a_limit() -> None:
         with time_limit(9.0), pytest.raises(PatternError):
             fast.fullmatch("a")
     assert fast.fullmatch("a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(r"\N{DIGIT ONE}x", "1x"), (r"[\N{DIGIT ONE}]", "1"), ("[[a]", "[")]
+)
+def test_names_and_brackets_are_those_of_re(pattern: str, text: str) -> None:
+    """Named characters match, and a bracket in a set raises no warning."""
+    assert Pattern.compile(pattern).fullmatch(text)

@@ -179,6 +179,16 @@ def test_batching_that_never_works_is_given_up(kind: type[RelayError]) -> None:
     assert sum(relay.sizes().values()) - 1000 <= 64, "those in flight together fail together"
 
 
+@pytest.mark.parametrize("limit", [50, 20, 7])
+def test_a_limit_below_that_of_the_contract_is_found(limit: int) -> None:
+    """A relay that refuses batches of the contract's size gets smaller ones, and no task is lost."""
+    refusal = fault(AnswerError)
+    relay = Simulation(lambda ids, _: refusal if len(ids) > limit else done(ids))
+    relay.run(many(3000))
+    assert (len(relay.ended), relay.lost) == (3000, {})
+    assert len(relay.sent) < 100 + 2 * 3000 / max(2, limit // 4)
+
+
 def test_batches_that_fail_together_are_one_failure() -> None:
     """A page that all 16 batches in flight get at once does not end batching."""
     relay = Simulation(lambda ids, now: fault(WebPageError) if now < 0.1 else done(ids))

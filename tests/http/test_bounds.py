@@ -34,11 +34,12 @@ from mjrelay.http import (
     check_json_bounds,
     parse_json,
 )
+from mjrelay.http.request import Request
 from mjrelay.http.strictjson import DEEPEST, LONGEST_NUMBER, MOST_VALUES
 from mjrelay.monitor import Monitor
 from mjrelay.semantics.paths import JSONPath
 from mjrelay.semantics.reader import Batch
-from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY
+from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,6 +188,15 @@ def test_a_body_larger_than_allowed_names_the_option(twin: type[Sync | Async]) -
                 small = relay.client.with_options(max_body=1000)
                 with pytest.raises(UndecodableError, match="has 5000 bytes, the limit is 1000"):
                     small.read(b" " * 5000)
+
+
+def test_a_body_that_is_too_large_is_not_kept() -> None:
+    """Of a small response that becomes a huge body, the exchange keeps 64 KiB, however many are in flight."""
+    with Server(application(b" " * (LARGEST_BATCH + 1), packed=True)) as base_url:
+        transport = connect(TransportConfig(base_url, Redactor(KEY)))
+        exchange = transport.send(Request("GET", "/"), 30.0, LARGEST_BATCH)
+        transport.close()
+    assert (exchange.failure, len(exchange.body)) == (f"{OVERSIZE} {LARGEST_BATCH} bytes", 64 * 1024)
 
 
 def test_a_batch_may_be_larger_than_a_task() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ SECONDS = 0.2
 _VERBOSE = r"\(\?[a-z]*x"
 # Comments, escapes, character classes, counted repetitions; then any other character.
 _TOKEN = re.compile(
-    rf"({_VERBOSE})|\(\?#[^)]*\)|\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\{{(\d*)(?:,(\d*))?\}}|.", re.DOTALL
+    rf"({_VERBOSE})|\(\?#[^)]*\)|\\N\{{[^}}]*\}}|\\.|\[\^?\]?(?:\\.|[^]\\])*\]|\{{(\d*)(?:,(\d*))?\}}|.",
+    re.DOTALL,
 )
 _IN_CLASS = re.compile(r"(\\.)|\[", re.DOTALL)
 
@@ -74,7 +76,9 @@ class Pattern:
         """Compile a pattern; raise `PatternError` if it is not valid in Python or too large."""
         translated = check_pattern(text)
         try:
-            groups = re.compile(text).groups
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # `[[` is a set, as it is today
+                groups = re.compile(text).groups
         except (re.error, OverflowError, RecursionError) as error:
             raise PatternError(f"{text!r} is not a regular expression: {error}") from error
         return cls(text, groups, translated)

@@ -223,7 +223,7 @@ class Poller:
         if not all(isinstance(one, RelayError) and one.transient for one in result.values()):
             self._last_success = self._responses
         if batch is not None and any(isinstance(one, Task) for one in result.values()):
-            self._batch_worked, self._batch_failures = True, 0
+            self._count_batch_success(len(request.ids))
         for task_id in request.ids:
             pending, one = self._tasks[task_id], result[task_id]
             if isinstance(one, RelayError):
@@ -285,6 +285,11 @@ class Poller:
             for task in batch.tasks:
                 self._fail(task, _copy_for(error, task.id))
 
+    def _count_batch_success(self, size: int) -> None:
+        self._batch_worked, self._batch_failures = True, 0
+        if self.batch_size is not None:
+            self.batch_size = max(self.batch_size, size)
+
     def _count_batch_failure(self, batch: _Batch, error: RelayError) -> None:
         """
         Count a failed batch, and stop batching after three in a row if none ever worked.
@@ -301,6 +306,9 @@ class Poller:
             queue, self._queue = self._queue, []
             for due, _, entry in queue:
                 self._enqueue(entry, due)
+        elif self.batch_size is not None and not error.transient:
+            # The relay's limit may be lower than the contract's, so the next batches are smaller.
+            self.batch_size = max(2, self.batch_size // 4)
 
     def _split(self, batch: _Batch, size: int, due: float) -> None:
         """Split a batch after its first ``size`` tasks; each part is split again when it fails."""

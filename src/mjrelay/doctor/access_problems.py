@@ -84,6 +84,8 @@ def _message(attempt: Attempt) -> str:
 
 def _failure(attempt: Attempt, failure: str) -> Problem:
     if attempt.kind is not ResponseKind.NO_RESPONSE:
+        if attempt.exchange.oversize:
+            return _not_json(attempt)
         return Problem(
             "broken-off",
             f"The response with status {attempt.exchange.status} is incomplete: {failure}.",
@@ -154,8 +156,8 @@ def _redirect(observations: Observations, attempt: Attempt) -> Problem:
 
 
 def _not_json(attempt: Attempt) -> Problem:
-    size = len(attempt.exchange.body)
-    reason = f"{size} bytes, above the limit" if size > BODY_LIMIT else f"{size} bytes that are not JSON"
+    too_large = attempt.exchange.failure  # an incomplete response is another problem
+    reason = too_large or f"{len(attempt.exchange.body)} bytes that are not JSON"
     media_type = attempt.exchange.media_type or "no media type"
     return Problem(
         "no-json",

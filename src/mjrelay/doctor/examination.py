@@ -14,6 +14,7 @@ from mjrelay.base import __version__
 from mjrelay.contract import checked_key
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import Diagnosis, diagnose
+from mjrelay.doctor.observations import BODY_LIMIT
 from mjrelay.doctor.plan import Plan, ProbeRequest
 from mjrelay.http import Exchange, Request
 from mjrelay.transport import TransportConfig, connect
@@ -86,6 +87,6 @@ def _send(config: TransportConfig, step: ProbeRequest, key: str | None, seconds:
         return Exchange(shown.method, url, failure="the time limit for all requests has passed")
     transport = connect(config)
     try:
-        return transport.send(request, seconds)
+        return transport.send(request, seconds, BODY_LIMIT)
     finally:
         transport.close()

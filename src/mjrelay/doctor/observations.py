@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mjrelay.semantics import Matcher
 
 
-BODY_LIMIT = 1024 * 1024
-"""Maximum size of a body that is parsed, in bytes; a task has a few kilobytes."""
+BODY_LIMIT = 512 * 1024
+"""Maximum bytes of a body. Redaction reads all of it, and a task has a few kilobytes."""
 
 _CHALLENGES = (b"captcha", b"challenge", b"just a moment", b"enable javascript", b"verify you are human")
 

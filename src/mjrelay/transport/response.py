@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 CLOSED = "this relay is closed; create a new one"
 """Message of the `SettingError` for use after `close`."""
 
+_QUOTED = 64 * 1024
+"""Bytes that are kept of a body that is too large, for error messages."""
+_COMPRESSED_STEP = 1024
+"""Compressed bytes per step, which become at most about a megabyte."""
 _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
@@ -115,18 +119,25 @@ class ResponseBuilder:
         """Handle a piece of the body; raise `ExchangeError` if it is too large, too late or not gzip."""
         self.left()
         self._size += len(piece)
-        if self._decompressor is not None:
+        if self._decompressor is None:
+            self._append(piece)
+            return
+        for start in range(0, len(piece), _COMPRESSED_STEP):
             try:
-                piece = self._decompressor.feed(piece)
+                plain = self._decompressor.feed(piece[start : start + _COMPRESSED_STEP])
             except CompressionError as error:
                 raise ExchangeError(f"the body is not gzip as its header says ({error})") from error
+            self._append(plain)
+
+    def _append(self, piece: bytes) -> None:
         if not self._body:
             self._body = piece  # usually the only one, which is not copied
-        elif isinstance(self._body, bytearray):
-            self._body += piece
         else:
-            self._body = bytearray(self._body) + piece
+            if not isinstance(self._body, bytearray):
+                self._body = bytearray(self._body)
+            self._body += piece
         if self._size > self._largest or len(self._body) > self._largest:
+            self._body = bytes(self._body[: min(_QUOTED, self._largest)])  # many requests may be in flight
             raise ExchangeError(f"{OVERSIZE} {self._largest} bytes")
 
     def finish(self) -> Exchange:
