@@ -46,7 +46,7 @@ def test_one_missing_task_loses_no_other(relay: tuple[Counting, str]) -> None:
     done = mjrelay("wait", "zhongzhuan", missing, SUCCEEDED, never, "--base-url", base_url, "--timeout", "3")
     assert done.returncode == 1
     assert set(lines(done.stdout)) == {SUCCEEDED}
-    assert f"no task {missing}" in done.stderr or f"task {missing} was never seen" in done.stderr
+    assert f"no task {missing}" in done.stderr or f"task {missing} was never fetched" in done.stderr
     assert f"resume with wait('{never}') or: mjrelay wait zhongzhuan {never}" in done.stderr
     assert done.stderr.endswith("mjrelay: 3 tasks: 1 succeeded, 2 not fetched\n")
 
