@@ -11,7 +11,7 @@ from pathlib import Path
 import forked
 import pytest
 from mjrelay_codegen.__main__ import main
-from mjrelay_codegen.linter.draft import task_schema
+from mjrelay_codegen.linter.draft import extension_schema
 from mjrelay_codegen.linter.linting import lint_file, lint_overlay
 
 from mjrelay.contract import loading as _contract
@@ -82,7 +82,7 @@ def test_a_finished_scaffold_is_conformant(root: Path, tmp_path: Path) -> None:
 def test_every_form_is_explained() -> None:
     """The scaffold has every key of `x-mj-task`, some of them in comments."""
     text = (resources.files("mjrelay_codegen") / "scaffold" / "contract.yaml").read_text(encoding="utf-8")
-    keys = task_schema()["properties"]
+    keys = extension_schema("x-mj-task")["properties"]
     assert len(keys) > 20
     assert [key for key in keys if not re.search(rf"^\s+(# )?{key}:", text, re.MULTILINE)] == []
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mjrelay_codegen.linter import Violation, lint_file, lint_overlay, lint_relay
-from mjrelay_codegen.linter.draft import Draft, task_schema, trusted_validator
+from mjrelay_codegen.linter.draft import Draft, extension_schema, trusted_validator
 from mjrelay_codegen.linter.linting import GATES, RULES, find_problems
 from ruamel.yaml import YAML
 
@@ -289,7 +289,7 @@ FULL: dict[str, Any] = {
         {"id": "named", "left": {"count": "$.videos[*]"}, "contains": {"path": "$.id"}},
     ],
 }
-SCHEMA = trusted_validator(task_schema())
+SCHEMA = trusted_validator(extension_schema("x-mj-task"))
 
 
 def compiles(form: Any) -> bool:
@@ -303,15 +303,15 @@ def compiles(form: Any) -> bool:
 
 def test_the_schema_accepts_every_form() -> None:
     """The schema is valid JSON Schema, and every form of the extension is valid against it."""
-    SCHEMA.check_schema(task_schema())
-    assert task_schema()["$id"] == "urn:mjrelay:x-mj-task:1"
+    SCHEMA.check_schema(extension_schema("x-mj-task"))
+    assert extension_schema("x-mj-task")["$id"] == "urn:mjrelay:x-mj-task:1"
     assert SCHEMA.is_valid(FULL)
     assert compiles(FULL)
 
 
 def test_the_schema_and_the_compiler_have_the_same_keys() -> None:
     """A key that one of them rejects is also rejected by the other."""
-    assert set(FULL) == set(task_schema()["properties"])
+    assert set(FULL) == set(extension_schema("x-mj-task")["properties"])
     assert not compiles(FULL | {"junk": 1})
 
 

@@ -185,7 +185,7 @@ class Draft:
     @cached_property
     def reader(self) -> Reader | None:
         """The compiled `x-mj-task`, or None if it is invalid; other rules report that."""
-        if len(self.fetch_operations) != 1 or not trusted_validator(task_schema()).is_valid(
+        if len(self.fetch_operations) != 1 or not trusted_validator(extension_schema("x-mj-task")).is_valid(
             self.extension[1]
         ):
             return None
@@ -281,9 +281,9 @@ def trusted_validator(schema: Any) -> Draft202012Validator:
 
 
 @cache
-def task_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `x-mj-task`."""
-    loaded: dict[str, Any] = parse_json((resources.files("mjrelay") / "x-mj-task.schema.json").read_bytes())
+def extension_schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of an extension, `x-mj-task` or `x-mj-submit`."""
+    loaded: dict[str, Any] = parse_json((resources.files("mjrelay") / f"{name}.schema.json").read_bytes())
     return loaded
 
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, yaml_line
-from mjrelay_codegen.linter import companions, conventions, meanings, validity
+from mjrelay_codegen.linter import companions, conventions, meanings, submits, validity
 from mjrelay_codegen.linter.draft import Draft, Problem
 from mjrelay_codegen.source import RelaySource
 
@@ -51,6 +51,7 @@ RULES: dict[str, Rule] = {
     "relation": meanings.relation,
     "batch": companions.batch,
     "seed": companions.seed,
+    "submit": submits.submit,
 }
 """The other rules, in the order in which they run."""
 

@@ -14,9 +14,9 @@ from mjrelay_codegen.linter.draft import (
     MATCHERS,
     SCHEMAS,
     Problem,
+    extension_schema,
     is_json,
     matchers,
-    task_schema,
     trusted_validator,
 )
 
@@ -47,7 +47,9 @@ def extension(draft: Draft) -> Iterator[Problem]:
     if len(draft.fetch_operations) != 1:
         return
     here, form = draft.extension
-    errors = [best_match([error]) for error in trusted_validator(task_schema()).iter_errors(form)]
+    errors = [
+        best_match([error]) for error in trusted_validator(extension_schema("x-mj-task")).iter_errors(form)
+    ]
     for error in errors:
         yield Problem((*here, *error.absolute_path), _explain(error, form))
     if draft.reader is not None:
@@ -68,7 +70,7 @@ def _explain(error: Any, form: Mapping[str, Any]) -> str:
     about = error.schema if isinstance(error.schema, dict) else {}
     wanted = about.get("description")
     if wanted is None and error.absolute_path:
-        wanted = task_schema()["properties"][error.absolute_path[0]]["description"]
+        wanted = extension_schema("x-mj-task")["properties"][error.absolute_path[0]]["description"]
     if error.validator == "additionalProperties":
         unknown = ", ".join(sorted(error.instance.keys() - about["properties"].keys()))
         return f"{unknown} is unknown here; correct it, the keys are {', '.join(about['properties'])}"

@@ -93,6 +93,11 @@ class Pattern:
         found: re.Match[str] | None = self._match("search", value)
         return found
 
+    def captures(self, value: str) -> list[str]:
+        """Return what the one group of the pattern captures in each match."""
+        found: list[str] = self._match("findall", value)
+        return found
+
     @cached_property
     def _compiled(self) -> Any:
         import regex  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import; has no type hints

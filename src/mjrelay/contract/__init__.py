@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.contract.document import ORIGINS, Clause, Contract, data_folder
+from mjrelay.contract.document import ORIGINS, Clause, Contract, SubmitOperation, data_folder
 from mjrelay.contract.environment import (
     checked_key,
     environment_key,
@@ -39,6 +39,7 @@ from mjrelay.contract.references import METHODS, reference_target, stray_referen
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
 from mjrelay.contract.structure import structural_problems
+from mjrelay.contract.submits import Image, Parent, place_schema, submit_request
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ __all__ = [
     "ORIGINS",
     "Clause",
     "Contract",
+    "Image",
     "Overlay",
+    "Parent",
+    "SubmitOperation",
     "Template",
     "Term",
     "apply_overlay",
@@ -85,6 +89,7 @@ __all__ = [
     "load_contract",
     "load_yaml",
     "missing_key",
+    "place_schema",
     "plain_yaml",
     "profile_differences",
     "profile_statements",
@@ -97,5 +102,6 @@ __all__ = [
     "schema_fields",
     "stray_references",
     "structural_problems",
+    "submit_request",
     "yaml_line",
 ]

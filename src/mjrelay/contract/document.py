@@ -14,14 +14,14 @@ from mjrelay.contract.references import METHODS, reference_target
 from mjrelay.contract.requests import build_batch_request, build_request
 from mjrelay.contract.yaml import load_yaml, yaml_line
 from mjrelay.http import Credential
-from mjrelay.semantics import FormError, compile_reader
+from mjrelay.semantics import FormError, compile_reader, compile_submits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mjrelay.base import Location
     from mjrelay.http import Request
-    from mjrelay.semantics import Reader
+    from mjrelay.semantics import Reader, SubmitForm
 
 
 ORIGINS = "x-origins"
@@ -48,6 +48,24 @@ class Origin:
     location: Location
 
 
+@frozen
+class SubmitOperation:
+    """One way to submit one action: an operation of the contract, and a form of its `x-mj-submit`."""
+
+    location: Location
+    form: SubmitForm
+
+    @property
+    def method(self) -> str:
+        """The method, in upper case."""
+        return str(self.location[2]).upper()
+
+    @property
+    def path(self) -> str:
+        """The path template."""
+        return str(self.location[1])
+
+
 @define(frozen=True, slots=False, eq=False)
 class Contract:
     """
@@ -72,7 +90,7 @@ class Contract:
     @cached_property
     def location(self) -> Location:
         """The location of the fetch operation, which is the one with `x-mj-task`."""
-        for location, operation in self._operations():
+        for location, operation in self.operations():
             if "x-mj-task" in operation:
                 return location
         raise ContractError(
@@ -102,16 +120,40 @@ class Contract:
         try:
             return compile_reader(self.operation["x-mj-task"])
         except ContractError as error:
-            key = (error.key,) if isinstance(error, FormError) else ()
-            clause = self.clause(*self.location, "x-mj-task", *key)
+            place = error.location if isinstance(error, FormError) else ()
+            clause = self.clause(*self.location, "x-mj-task", *place)
             raise ContractError(str(error), source=clause.file, line=clause.line) from error
+
+    @cached_property
+    def submits(self) -> tuple[SubmitOperation, ...]:
+        """The ways to submit, compiled from the `x-mj-submit` of each operation; empty if there is none."""
+        submits: list[SubmitOperation] = []
+        for location, operation in self.operations():
+            if "x-mj-submit" not in operation:
+                continue
+            try:
+                forms = compile_submits(self.submit_forms(operation["x-mj-submit"]), self.reader)
+            except ContractError as error:
+                place = error.location if isinstance(error, FormError) else ()
+                clause = self.clause(*location, "x-mj-submit", *place)
+                raise ContractError(str(error), source=clause.file, line=clause.line) from error
+            submits += [SubmitOperation(location, form) for form in forms]
+        return tuple(submits)
+
+    def submit_forms(self, form: Any) -> Any:
+        """Return the value of an `x-mj-submit` with the references of its answers resolved."""
+        if isinstance(form, list):
+            return [self.submit_forms(one) for one in form]
+        if isinstance(form, dict) and "answer" in form:
+            return {**form, "answer": self.resolve(form["answer"])}
+        return form
 
     @property
     def base_url(self) -> str | None:
-        """The URL of the first server, or None if the contract has none."""
+        """The URL of the first server, or None if the contract has none or names only a path."""
         servers = self.document.get("servers") or [{}]
         url = servers[0].get("url")
-        return None if url is None else str(url)
+        return None if url is None or str(url).startswith("/") else str(url)
 
     @property
     def file(self) -> Path | None:
@@ -238,14 +280,15 @@ class Contract:
         }
 
     def _called(self, name: str) -> Location:
-        for location, operation in self._operations():
+        for location, operation in self.operations():
             if operation.get("operationId") == name:
                 return location
         raise ContractError(
             f"no operation has the operationId {name}; correct it in x-mj-task", source=self.source
         )
 
-    def _operations(self) -> Iterator[tuple[Location, dict[str, Any]]]:
+    def operations(self) -> Iterator[tuple[Location, dict[str, Any]]]:
+        """Yield the location and the Operation Object of each operation."""
         for path, item in self.document["paths"].items():
             for method in METHODS:
                 operation = item.get(method) if isinstance(item, dict) else None

@@ -15,7 +15,7 @@ from mjrelay.base import ContractError, PatternError, SettingError, time_limit
 from mjrelay.contract.references import METHODS, stray_references
 from mjrelay.contract.schemas import schema_problems
 from mjrelay.http import Credential
-from mjrelay.semantics import FormError, compile_reader
+from mjrelay.semantics import FormError, compile_reader, compile_submits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +55,9 @@ _FORMS = {
     "refresh": "refresh: 15",
     "batch": 'batch: {operation: listTasks, ids: $request.body#/ids, items: "$[*]", limit: 100}',
     "seed": "seed: {operation: fetchSeed, value: $.seed}",
+    "state": "state: $.state",
+    "prompts": 'prompts: ["$.prompts[*]"]',
+    "find": 'find: {operation: listTasks, items: "$[*]", by: state}',
 }
 """An example of each key of `x-mj-task`."""
 
@@ -169,9 +172,22 @@ def _form(contract: Contract) -> Iterator[Problem]:
     try:
         compile_reader(contract.operation["x-mj-task"])
     except FormError as error:
-        yield (*here, error.key), f"{error}; for example: {_FORMS[error.key]}"
+        yield (*here, *error.location), f"{error}; for example: {_FORMS[str(error.location[-1])]}"
     except ContractError as error:
         yield here, f"{error}; docs/x-mj-task.md lists all keys"
+
+
+def _submits(contract: Contract) -> Iterator[Problem]:
+    """Each `x-mj-submit` compiles."""
+    for location, operation in contract.operations():
+        here = (*location, "x-mj-submit")
+        try:
+            if "x-mj-submit" in operation:
+                compile_submits(contract.submit_forms(operation["x-mj-submit"]), contract.reader)
+        except FormError as error:
+            yield (*here, *error.location), f"{error}; docs/x-mj-submit.md shows each key"
+        except ContractError as error:
+            yield here, f"{_message(error)}; docs/x-mj-submit.md lists all keys"
 
 
 def _slow(contract: Contract) -> Iterator[Problem]:
@@ -246,6 +262,7 @@ _RULES: tuple[tuple[Callable[[Contract], Iterator[Problem]], ...], ...] = (
     (_references,),
     (schema_problems, _fetch_operation),
     (_form,),
+    (_submits,),
     (_slow, _server, _requests, _security),
 )
 

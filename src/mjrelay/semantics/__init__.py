@@ -1,25 +1,36 @@
-"""Readers of relay documents, compiled from `x-mj-task`: state, progress, times, media. No I/O."""
+"""Readers of relay documents, compiled from `x-mj-task` and `x-mj-submit`. No I/O."""
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
+from mjrelay.semantics.outcomes import AnswerReader, Charged, MayResend, Receipt, SubmitOutcome
 from mjrelay.semantics.paths import JSONPath, compile_query, nested_body, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
+from mjrelay.semantics.submission import Place, Placement, SubmitForm, compile_submits
 from mjrelay.semantics.values import is_number, scalar_text
 
 __all__ = [
+    "AnswerReader",
     "Batch",
     "Button",
+    "Charged",
     "FormError",
     "JSONPath",
     "Matcher",
+    "MayResend",
+    "Place",
+    "Placement",
     "Reader",
+    "Receipt",
     "Seed",
     "State",
+    "SubmitForm",
+    "SubmitOutcome",
     "Timestamp",
     "compile_predicate",
     "compile_query",
     "compile_reader",
+    "compile_submits",
     "is_number",
     "nested_body",
     "parse_expression",

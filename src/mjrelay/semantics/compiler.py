@@ -9,7 +9,19 @@ from mjrelay.base import ContractError
 from mjrelay.semantics.matcher import Matcher
 from mjrelay.semantics.paths import JSONPath, parse_expression
 from mjrelay.semantics.predicate import Predicate, compile_predicate, compile_scope, same_value, table
-from mjrelay.semantics.reader import VERSION, Batch, Button, Media, Reader, Seed, State, Timestamp
+from mjrelay.semantics.reader import (
+    VERSION,
+    Batch,
+    Button,
+    Lookup,
+    Media,
+    Reader,
+    Seed,
+    State,
+    Timestamp,
+    first_text,
+)
+from mjrelay.semantics.readings import compile_readings
 from mjrelay.semantics.relation import Relation
 from mjrelay.semantics.values import PROGRESS_FORMATS, compile_time, is_number, scalar_text
 
@@ -18,11 +30,17 @@ if TYPE_CHECKING:
 
 
 class FormError(ContractError):
-    """A key of `x-mj-task` whose value is invalid."""
+    """
+    A key of an extension whose value is invalid.
 
-    def __init__(self, key: str, message: str) -> None:
-        self.key = key
-        super().__init__(f"x-mj-task: {key}: {message}")
+    ``location`` is where the value stands below the extension: the key, or an index and the key.
+    """
+
+    def __init__(
+        self, key: str, message: str, *, extension: str = "x-mj-task", index: int | None = None
+    ) -> None:
+        self.location: Location = (key,) if index is None else (index, key)
+        super().__init__(f"{extension}: {key}: {message}")
 
 
 def compile_reader(form: Mapping[str, Any]) -> Reader:
@@ -53,7 +71,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         "ignored": lambda: _ignored(form.get("ignored", {})),
         "buttons": lambda: _compile_buttons(form.get("buttons")),
         "failure": lambda: _paths(form.get("failure", ())),
-        "error": lambda: _members(_paths, form.get("error", {}), "code", "message"),
+        "error": lambda: compile_error(form.get("error", {})),
         "complete": lambda: _members(
             compile_scope, form.get("complete", {}), "progress", "media", "finished"
         ),
@@ -62,15 +80,14 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         "forbidden": lambda: _matchers(form.get("forbidden", ())),
         "elsewhere": lambda: _matchers(form.get("elsewhere", ())),
         "relations": lambda: tuple(map(Relation.compile, _list(form.get("relations", ())))),
-        "refresh": lambda: _positive(form.get("refresh")),
+        "refresh": lambda: positive(form.get("refresh")),
         "batch": lambda: _batch(form.get("batch")),
         "seed": lambda: _seed(form.get("seed")),
+        "state": lambda: _path(form.get("state")),
+        "prompts": lambda: compile_readings(form.get("prompts", ())),
+        "find": lambda: _lookup(form.get("find")),
     }
-    try:
-        _known(form, "version", *compilers)
-    except ContractError as error:
-        raise ContractError(f"x-mj-task: {error}") from error
-    parts = {key: _compile(key, compiler) for key, compiler in compilers.items()}
+    parts = compile_keys(form, compilers)
     words, meaning, wheres = parts["states"]
     if words and parts["status"] is None:
         raise ContractError(
@@ -97,6 +114,9 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         refresh=parts["refresh"],
         batch=parts["batch"],
         seed=parts["seed"],
+        lookup=parts["find"],
+        prompts=parts["prompts"],
+        token=parts["state"],
         accept=parts["accept"],
         kind=parts["kind"],
         meaning=meaning,
@@ -104,26 +124,45 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         progress_scale=progress_scale,
         buttons=parts["buttons"],
         failure_paths=parts["failure"],
-        error_code=parts["error"].get("code", ()),
-        error_message=parts["error"].get("message", ()),
+        error=parts["error"],
         complete=parts["complete"],
     )
 
 
-def _compile(key: str, compiler: Callable[[], Any]) -> Any:
+def compile_keys(
+    form: Mapping[str, Any],
+    compilers: Mapping[str, Callable[[], Any]],
+    *,
+    extension: str = "x-mj-task",
+    index: int | None = None,
+) -> dict[str, Any]:
+    """
+    Compile each key of an extension.
+
+    Raises:
+        FormError: The value of one key is invalid, or missing.
+        ContractError: A key is unknown.
+    """
     try:
-        return compiler()
+        check_keys(form, "version", *compilers)
     except ContractError as error:
-        raise FormError(key, str(error)) from error
-    except KeyError as error:
-        raise FormError(key, f"{error} is missing") from error
-    except (TypeError, AttributeError) as error:
-        raise FormError(
-            key, f"does not have the shape that x-mj-task.schema.json requires: {error}"
-        ) from error
+        raise ContractError(f"{extension}: {error}") from error
+    parts = {}
+    for key, compiler in compilers.items():
+        try:
+            parts[key] = compiler()
+        except ContractError as error:
+            raise FormError(key, str(error), extension=extension, index=index) from error
+        except KeyError as error:
+            raise FormError(key, f"{error} is missing", extension=extension, index=index) from error
+        except (TypeError, AttributeError) as error:
+            problem = f"does not have the shape that {extension}.schema.json requires: {error}"
+            raise FormError(key, problem, extension=extension, index=index) from error
+    return parts
 
 
-def _known(form: Mapping[str, Any], *keys: str) -> None:
+def check_keys(form: Mapping[str, Any], *keys: str) -> None:
+    """Raise `ContractError` for a key that is not one of these."""
     unknown = form.keys() - set(keys)
     if unknown:
         raise ContractError(f"unknown key {min(unknown, key=str)!r}; the keys are {', '.join(keys)}")
@@ -136,11 +175,12 @@ def _list(form: Any) -> Iterable[Any]:
 
 
 def _members(compiler: Callable[[Any], Any], form: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    _known(form, *keys)
+    check_keys(form, *keys)
     return {key: compiler(member) for key, member in form.items()}
 
 
-def _positive(value: Any) -> Any:
+def positive(value: Any) -> Any:
+    """Return a number above 0, or None; raise `ContractError` for anything else."""
     if value is not None and not (is_number(value) and value > 0):
         raise ContractError(f"{value!r} is not a number above 0")
     return value
@@ -171,7 +211,7 @@ def _states(
             raise ContractError(f"{name!r} is not a state; the states are {', '.join(known)}")
         for entry in _list(entries):
             if isinstance(entry, Mapping):
-                _known(entry, "where")
+                check_keys(entry, "where")
                 wheres.append((compile_predicate(entry["where"]), State(name)))
             else:
                 words.append((entry, State(name)))
@@ -181,7 +221,7 @@ def _states(
 def _progress(form: Mapping[str, str] | None) -> tuple[JSONPath | None, int]:
     if form is None:
         return None, 1
-    _known(form, "path", "format")
+    check_keys(form, "path", "format")
     if form["format"] not in PROGRESS_FORMATS:
         raise ContractError(f"{form['format']!r} is not a format; write one of {', '.join(PROGRESS_FORMATS)}")
     return JSONPath.compile(form["path"]), PROGRESS_FORMATS[form["format"]]
@@ -191,7 +231,7 @@ def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     if not form:
         return {}
     moments = ("submitted", "started", "finished")
-    _known(form, *moments, "format", "zone", "unset")
+    check_keys(form, *moments, "format", "zone", "unset")
     read = compile_time(form["format"], form.get("zone"))
     unset = table((value, True) for value in (None, "", *_list(form.get("unset", ()))))
     return {name: Timestamp(JSONPath.compile(form[name]), unset, read) for name in moments if name in form}
@@ -220,7 +260,7 @@ def _ignored(form: Mapping[str, Any]) -> None:
 def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Button, ...]]:
     if form is None:
         return lambda _: ()
-    _known(form, "items", "id", "label", "emoji")
+    check_keys(form, "items", "id", "label", "emoji")
     items = JSONPath.compile(form["items"]).find
     id_, label, emoji = _member(form["id"]), _member(form.get("label")), _member(form.get("emoji"))
 
@@ -252,6 +292,13 @@ def _member(name: str | None) -> Callable[[Any], str | None]:
     return read
 
 
+def compile_error(form: Mapping[str, Any]) -> Callable[[Any], tuple[str | None, str | None]]:
+    """Compile ``{code: [paths], message: [paths]}`` into a function that reads both from a document."""
+    paths = _members(_paths, form, "code", "message")
+    code, message = paths.get("code", ()), paths.get("message", ())
+    return lambda document: (first_text(code, document), first_text(message, document))
+
+
 def _matchers(forms: Any) -> tuple[Matcher, ...]:
     return tuple(Matcher.compile(form) for form in (forms if isinstance(forms, list | tuple) else [forms]))
 
@@ -259,14 +306,14 @@ def _matchers(forms: Any) -> tuple[Matcher, ...]:
 def _batch(form: Mapping[str, Any] | None) -> Batch | None:
     if form is None:
         return None
-    _known(form, "operation", "ids", "items", "as", "limit")
+    check_keys(form, "operation", "ids", "items", "as", "limit")
     _ask(form["ids"])
     items = JSONPath.compile(form["items"])
     return Batch(
         operation=form["operation"],
         ids=form["ids"],
         items=items,
-        limit=_positive(form.get("limit")),
+        limit=positive(form.get("limit")),
         array=_path(items.array),
         place=_place(form["as"]) if "as" in form else (),
     )
@@ -283,5 +330,15 @@ def _place(text: str) -> Location:
 def _seed(form: Mapping[str, Any] | None) -> Seed | None:
     if form is None:
         return None
-    _known(form, "operation", "value")
+    check_keys(form, "operation", "value")
     return Seed(form["operation"], JSONPath.compile(form["value"]))
+
+
+def _lookup(form: Mapping[str, Any] | None) -> Lookup | None:
+    if form is None:
+        return None
+    check_keys(form, "operation", "items", "as", "by")
+    if form["by"] not in {"state", "prompt"}:
+        raise ContractError(f"by: {form['by']!r} is not supported; write state or prompt")
+    place = _place(form["as"]) if "as" in form else ()
+    return Lookup(form["operation"], form["by"], JSONPath.compile(form["items"]), place)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.semantics.matcher import Matcher
     from mjrelay.semantics.paths import JSONPath
+    from mjrelay.semantics.readings import Readings
     from mjrelay.semantics.relation import Relation
 
 
@@ -184,6 +185,21 @@ class Seed:
 
 
 @frozen
+class Lookup:
+    """How to look for a task after a submit without a response: an operation that lists tasks."""
+
+    operation: str
+    by: str
+    """What identifies the task: ``state`` or ``prompt``."""
+    _items: JSONPath
+    _place: Location
+
+    def documents(self, response: Any) -> list[Any]:
+        """Return the tasks in a response, each in the form that all other paths expect."""
+        return [_placed(item, self._place, {}) for item in self._items.find(response)]
+
+
+@frozen
 class Reader:
     """
     Reads the documents of one relay.
@@ -212,14 +228,16 @@ class Reader:
     refresh: float | None
     batch: Batch | None
     seed: Seed | None
+    lookup: Lookup | None
+    prompts: Readings = field(repr=False)
     _accept: Predicate = field(repr=False)
     _kind: JSONPath | None = field(repr=False)
+    _token: JSONPath | None = field(repr=False)
     _meaning: Callable[[Any], State | None] = field(repr=False)
     _wheres: tuple[tuple[Predicate, State], ...] = field(repr=False)
     _progress_scale: int = field(repr=False)
     _buttons: Callable[[Any], tuple[Button, ...]] = field(repr=False)
-    _error_code: tuple[JSONPath, ...] = field(repr=False)
-    _error_message: tuple[JSONPath, ...] = field(repr=False)
+    _error: Callable[[Any], tuple[str | None, str | None]] = field(repr=False)
     _complete: Mapping[str, Predicate] = field(repr=False)
 
     def accepts(self, document: Any) -> bool:
@@ -242,6 +260,15 @@ class Reader:
         if self.status_path is not None:
             return self._meaning(self.status_path.first(document)) or State.UNKNOWN
         return State.UNKNOWN
+
+    def token(self, document: Any) -> str | None:
+        """Return the state token of the submit, as the relay echoes it."""
+        return scalar_text(None if self._token is None else self._token.first(document))
+
+    @property
+    def echoes_token(self) -> bool:
+        """Whether the relay echoes the state token of a submit."""
+        return self._token is not None
 
     def kind(self, document: Any) -> str | None:
         """Return the kind of job, as the relay calls it."""
@@ -280,11 +307,11 @@ class Reader:
 
     def failure(self, document: Any) -> str | None:
         """Return the reason of the failure, as the relay writes it."""
-        return _first(self.failure_paths, document)
+        return first_text(self.failure_paths, document)
 
     def error(self, document: Any) -> tuple[str | None, str | None]:
         """Return the code and the message of an error document."""
-        return _first(self._error_code, document), _first(self._error_message, document)
+        return self._error(document)
 
     def completes(self, part: str, document: Any) -> bool:
         """Return whether a succeeded task must have ``progress`` 100, ``media`` or ``finished``."""
@@ -309,7 +336,8 @@ def _urls(media: tuple[Media, ...], document: Any) -> tuple[str, ...]:
     return tuple(urls if len(urls) < 2 else dict.fromkeys(urls))
 
 
-def _first(paths: tuple[JSONPath, ...], document: Any) -> str | None:
+def first_text(paths: tuple[JSONPath, ...], document: Any) -> str | None:
+    """Return the first text or number that a list of paths selects."""
     for path in paths:
         for value in path.find(document):
             if (found := scalar_text(value)) is not None:

@@ -1,0 +1,223 @@
+"""Read the response to a submit as the ``answer`` of `x-mj-submit` describes it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from mjrelay.base import ContractError
+from mjrelay.semantics.compiler import compile_error
+from mjrelay.semantics.matcher import Matcher
+from mjrelay.semantics.paths import JSONPath
+from mjrelay.semantics.readings import compile_readings
+from mjrelay.semantics.values import is_number, scalar_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mjrelay.http import Exchange
+    from mjrelay.semantics.reader import Reader
+    from mjrelay.semantics.readings import Readings
+
+Charged = Literal["yes", "no", "unknown"]
+"""Whether a submit costs money."""
+
+MayResend = Literal["now", "later", "never", "unknown"]
+"""Whether the same request may be sent again without paying twice."""
+
+
+class SubmitOutcome(StrEnum):
+    """What a relay did with a submit. Matchers are tried in this order."""
+
+    NEEDS_MODAL = "needs-modal"
+    QUEUED = "queued"
+    ACCEPTED = "accepted"
+    BANNED = "banned"
+    BALANCE = "balance"
+    BUTTON_REFUSED = "button-refused"
+    PARENT_MISSING = "parent-missing"
+    QUEUE_FULL = "queue-full"
+    PARENT_NOT_READY = "parent-not-ready"
+    RATE_LIMITED = "rate-limited"
+    OVERLOADED = "overloaded"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    ELSEWHERE = "elsewhere"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the relay took the task."""
+        return self in _ACCEPTED
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the relay did not take the task, and takes the same request later."""
+        return self in _REPEATABLE
+
+
+_ACCEPTED = {SubmitOutcome.NEEDS_MODAL, SubmitOutcome.QUEUED, SubmitOutcome.ACCEPTED}
+_REPEATABLE = {
+    SubmitOutcome.QUEUE_FULL,
+    SubmitOutcome.PARENT_NOT_READY,
+    SubmitOutcome.RATE_LIMITED,
+    SubmitOutcome.OVERLOADED,
+}
+_OF_THE_READER = (SubmitOutcome.UNAUTHORIZED, SubmitOutcome.FORBIDDEN, SubmitOutcome.ELSEWHERE)
+"""Outcomes whose matchers are those of `x-mj-task`."""
+
+OUTCOMES = tuple(outcome.value for outcome in SubmitOutcome if outcome not in _OF_THE_READER)
+"""The outcomes that a contract may describe."""
+
+_KEYS = {"ids", "links", "position", "prompt", "error", "outcomes"}
+
+_BY_STATUS = {429: SubmitOutcome.RATE_LIMITED, 503: SubmitOutcome.OVERLOADED}
+"""What a status means if no matcher of the contract names it."""
+
+_CHARGED: Mapping[Any, Charged] = {True: "yes", False: "no", "perhaps": "unknown"}
+
+
+@frozen
+class Receipt:
+    """
+    The response to a submit, as the contract describes it.
+
+    Attributes:
+        outcome: What the relay did.
+        charged: Whether the submit costs money.
+        ids: The ids of the new tasks.
+        links: The URLs that an upload returned.
+        position: The number of tasks ahead in the queue, or None.
+        prompt: The prompt that a modal window shows, or None.
+        code: The relay's code, as text, or None.
+        description: The relay's message, or None.
+    """
+
+    outcome: SubmitOutcome
+    charged: Charged
+    ids: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    position: int | None = None
+    prompt: str | None = None
+    code: str | None = None
+    description: str | None = None
+
+    @property
+    def may_resend(self) -> MayResend:
+        """Whether the same request may be sent again without paying twice."""
+        if self.outcome.repeatable:
+            return "unknown" if self.ids else "later"
+        return "unknown" if self.outcome is SubmitOutcome.UNKNOWN and self.charged == "unknown" else "never"
+
+
+@frozen
+class AnswerReader:
+    """Reads the responses to one submit operation."""
+
+    ids: Readings = field(repr=False, eq=False)
+    links: Readings = field(repr=False, eq=False)
+    outcomes: tuple[tuple[SubmitOutcome, Matcher, Charged], ...]
+    _position: JSONPath | None
+    _prompt: JSONPath | None
+    _error: Callable[[Any], tuple[str | None, str | None]] = field(repr=False, eq=False)
+
+    @classmethod
+    def compile(cls, form: Any, reader: Reader) -> AnswerReader:
+        """
+        Compile an ``answer``.
+
+        Args:
+            form: The value of ``answer``, references resolved.
+            reader: The compiled `x-mj-task`: its matchers and error paths apply here too.
+        """
+        if not isinstance(form, dict) or form.keys() - _KEYS:
+            raise ContractError(f"{form!r} is not an answer; write ids or links, and outcomes")
+        if not {"ids", "links"} & form.keys():
+            raise ContractError(
+                "ids is missing; write where the ids of new tasks are, or links for an upload"
+            )
+        return cls(
+            ids=compile_readings(form.get("ids", ())),
+            links=compile_readings(form.get("links", ())),
+            outcomes=tuple(_outcomes(form.get("outcomes", {}), reader)),
+            position=_path(form.get("position")),
+            prompt=_path(form.get("prompt")),
+            error=compile_error(form["error"]) if "error" in form else reader.error,
+        )
+
+    def read(self, exchange: Exchange) -> Receipt:
+        """
+        Read the response to a submit. The media type does not matter, unless a matcher names it.
+
+        An exchange without a complete response has the outcome ``unknown``.
+        """
+        document = exchange.object if exchange.failure is None else None
+        ids, links = self.ids(document), self.links(document)
+        outcome, charged = self._outcome(exchange, arrived=bool(ids or links))
+        code, description = self._error(document)
+        return Receipt(
+            outcome,
+            charged,
+            ids,
+            links,
+            position=None if self._position is None else _count(self._position.first(document)),
+            prompt=None if self._prompt is None else scalar_text(self._prompt.first(document)),
+            code=code,
+            description=description,
+        )
+
+    def _outcome(self, exchange: Exchange, *, arrived: bool) -> tuple[SubmitOutcome, Charged]:
+        if exchange.failure is not None or exchange.status is None:
+            return SubmitOutcome.UNKNOWN, "unknown"
+        named = False
+        for outcome, matcher, charged in self.outcomes:
+            named = named or matcher.status == exchange.status
+            if (arrived or not outcome.accepted) and matcher.matches(exchange):
+                return outcome, charged
+        if exchange.status in _BY_STATUS and not named:
+            return _BY_STATUS[exchange.status], "no"
+        return SubmitOutcome.UNKNOWN, "unknown"
+
+
+def _outcomes(form: Any, reader: Reader) -> Iterable[tuple[SubmitOutcome, Matcher, Charged]]:
+    """Yield the matchers in the order in which they are tried."""
+    if not isinstance(form, dict) or form.keys() - set(OUTCOMES):
+        unknown = min(form.keys() - set(OUTCOMES), key=str) if isinstance(form, dict) else form
+        raise ContractError(f"{unknown!r} is not an outcome; the outcomes are {', '.join(OUTCOMES)}")
+    if not {outcome.value for outcome in _ACCEPTED} & form.keys():
+        raise ContractError("no outcome accepts a task; write accepted: {status: 200, …}")
+    for outcome in SubmitOutcome:
+        if outcome in _OF_THE_READER:
+            matchers: Iterable[Matcher] = getattr(reader, outcome.value)
+            yield from ((outcome, matcher, "no") for matcher in matchers)
+            continue
+        forms = form.get(outcome.value, ())
+        for one in forms if isinstance(forms, list) else [forms] if forms != () else ():
+            plain = (
+                {key: value for key, value in one.items() if key != "charged"}
+                if isinstance(one, dict)
+                else one
+            )
+            yield outcome, Matcher.compile(plain), _charged(outcome, one)
+
+
+def _charged(outcome: SubmitOutcome, form: Mapping[str, Any]) -> Charged:
+    default: Any = True if outcome.accepted else "perhaps" if outcome is SubmitOutcome.UNKNOWN else False
+    value = form.get("charged", default)
+    if not isinstance(value, bool | str) or value not in _CHARGED:
+        raise ContractError(f"charged: {value!r} is not supported; write true, false or perhaps")
+    return _CHARGED[value]
+
+
+def _path(text: str | None) -> JSONPath | None:
+    return None if text is None else JSONPath.compile(text)
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        return int(value)
+    return int(value) if is_number(value) and 0 <= value < 1e9 else None
