@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mjrelay_codegen.linter.draft import Draft
 
 
-_EXTENSIONS = {"x-evidence", "x-mj-task", "x-enum-varnames"}
+_EXTENSIONS = {"x-evidence", "x-mj-task", "x-mj-submit", "x-mj-answers", "x-enum-varnames"}
 _SCALARS = {"string", "integer", "number", "boolean"}
 
 # Keys that the generator drops or rejects, by the kind of node, each with the fix.

@@ -32,7 +32,7 @@ _EXEMPLARY = (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED)
 _REFUSALS = MATCHERS[:3]
 # The keys of x-mj-task whose values are paths or lists of paths, and those whose values are predicates.
 _PATHS = {
-    *("kind", "prompt", "status", "path", "count", "submitted", "started", "finished"),
+    *("kind", "prompt", "status", "state", "path", "count", "submitted", "started", "finished"),
     *("images", "videos", "inputs", "items", "as", "value", "failure", "code", "message"),
 }
 _PREDICATES = {"accept", "where", "unless"}
@@ -122,7 +122,7 @@ def jsonpath(draft: Draft) -> Iterator[Problem]:
     for location, text in _paths(form):
         if location == ("batch", "as"):
             examples = draft.task_examples
-        elif location[0] in {"batch", "seed"}:
+        elif location[0] in {"batch", "seed", "find"}:
             operation = draft.operation(form[location[0]]["operation"])
             if operation is None:
                 continue

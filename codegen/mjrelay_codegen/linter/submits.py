@@ -175,7 +175,10 @@ def _sample(draft: Draft, operation: SubmitOperation, here: Location) -> Iterato
 def _argument(draft: Draft, operation: SubmitOperation, placement: Placement) -> Any:
     """Return a value that an argument accepts, or None for a button that no example has."""
     if placement.encodings:
-        return [Image(url="https://example.com/a.png") if "url" in placement.encodings else _SAMPLE]
+        image = Image(url="https://example.com/a.png") if "url" in placement.encodings else _SAMPLE
+        schema = place_schema(draft.contract, operation.location, placement.to) if placement.to else None
+        least = [one.get("minItems", 1) for _, one in combined_schemas(draft.contract, schema or {})]
+        return [image] * max([1, *least])
     if placement.argument == "task":
         return Parent("1", next(iter(_succeeded(draft)), None))
     if placement.values:
