@@ -186,13 +186,11 @@ def _argument(draft: Draft, operation: SubmitOperation, placement: Placement) ->
     if placement.argument == "button":
         return _button(draft, placement)
     schema = None if placement.to is None else place_schema(draft.contract, operation.location, placement.to)
+    samples: list[Any] = []
     for _, one in combined_schemas(draft.contract, schema or {}):
-        values = [value for value in one.get("enum", ()) if value is not None]
-        if values:
-            return values[0]
-        if "integer" in one.get("type", ()):
-            return one.get("minimum", 1)
-    return "a sample"
+        samples += [value for value in one.get("enum", ()) if value is not None]
+        samples += [one.get("minimum", 1)] if "integer" in one.get("type", ()) else []
+    return samples[0] if samples else "a sample"
 
 
 def _button(draft: Draft, placement: Placement) -> Any:

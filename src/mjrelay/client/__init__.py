@@ -2,6 +2,20 @@
 
 from mjrelay.client.async_relay import AsyncRelay
 from mjrelay.client.relay import Relay
+from mjrelay.client.spending import SubmitRecord
+from mjrelay.client.submission import (
+    BalanceError,
+    BannedPromptError,
+    ButtonRefusedError,
+    InvalidSubmitError,
+    ParentNotReadyError,
+    QueueFullError,
+    SpendingLimitError,
+    Submission,
+    SubmitError,
+    SubmitOutcomeUnknownError,
+    SubmitRefusedError,
+)
 from mjrelay.client.task import (
     AnswerError,
     DownloadError,
@@ -25,15 +39,27 @@ from mjrelay.client.task import (
 __all__ = [
     "AnswerError",
     "AsyncRelay",
+    "BalanceError",
+    "BannedPromptError",
+    "ButtonRefusedError",
     "DownloadError",
     "EmptyAnswerError",
     "EnvelopeError",
     "ForbiddenError",
+    "InvalidSubmitError",
     "MissingTaskError",
+    "ParentNotReadyError",
+    "QueueFullError",
     "RateLimitedError",
     "Relay",
     "RelayError",
     "SomeTasksError",
+    "SpendingLimitError",
+    "Submission",
+    "SubmitError",
+    "SubmitOutcomeUnknownError",
+    "SubmitRecord",
+    "SubmitRefusedError",
     "Task",
     "TransportError",
     "UnauthorizedError",

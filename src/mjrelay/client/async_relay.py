@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from mjrelay.client.actions import SubmitCall, task_id_of
 from mjrelay.client.base import BaseRelay, raise_unexpected
 from mjrelay.client.events import PollRequest
 from mjrelay.client.options import checked_id
+from mjrelay.client.submission import Submission
 from mjrelay.client.task import Task
 from mjrelay.transport import AsyncTransport, connect_async
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from mjrelay.http import Exchange, Request
 
 
-class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
+class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, Any, Submission]]):
     """
     A client of one relay for asyncio: `Relay` with ``await``.
 
@@ -71,6 +73,23 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         request = self._requests.seed(checked_id(task_id))
         exchange = await self._send(request, (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
+
+    async def find_submission(self, wanted: str) -> list[Task]:
+        """
+        Look for the tasks of a submit whose outcome is unknown, in one request.
+
+        Args:
+            wanted: The state token of the submit, or its prompt where the relay repeats no token.
+
+        Returns:
+            The tasks; empty if the relay lists none.
+
+        Raises:
+            SettingError: The relay's contract has no list of tasks.
+            RelayError: As in `fetch`.
+        """
+        exchange = await self._send(self._requests.lookup(), (), self._options.timeout)
+        return self._responses.found(exchange, wanted)
 
     async def wait(
         self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
@@ -148,6 +167,23 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def _submit(self, call: SubmitCall) -> Submission:
+        parent = None
+        if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
+            parent = await self.fetch(task_id_of(call.task))
+        submitter = self._submitter(call, parent)
+        while True:
+            sent_at = self._begin_submit(submitter)
+            try:
+                exchange = await self._send(submitter.request, (), submitter.timeout)
+            except BaseException as error:  # cancelled or interrupted while the request is in flight
+                self._abandon_submit(submitter, sent_at, error)
+                raise
+            step = self._end_submit(submitter, exchange, sent_at)
+            if isinstance(step, Submission):
+                return step
+            await self._options.clock.asleep(step)
 
     async def _send(self, request: Request, ids: tuple[str, ...], timeout: float) -> Exchange:
         exchange = await self._transport.send(request, timeout, self._max_body(ids))

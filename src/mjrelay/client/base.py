@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from attrs import evolve
 
 from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.client.actions import Actions, S
 from mjrelay.client.downloads import download_task
 from mjrelay.client.events import Collector, Watcher
 from mjrelay.client.options import (
@@ -24,6 +25,9 @@ from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
+from mjrelay.client.spending import Recorder, SpendingGuard, SubmitLog
+from mjrelay.client.submission import SpendingLimitError
+from mjrelay.client.submitting import SERVER_MARGIN, Submitter, new_token
 from mjrelay.client.task import RelayError, Task
 from mjrelay.contract import (
     checked_key,
@@ -31,6 +35,7 @@ from mjrelay.contract import (
     load_contract,
     missing_key,
     resolve_base_url,
+    submit_request,
 )
 from mjrelay.download import Downloader
 from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
@@ -43,7 +48,10 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    from mjrelay.client.actions import SubmitCall
     from mjrelay.client.events import EventHandler, PollResult
+    from mjrelay.client.spending import SubmitRecord
+    from mjrelay.client.submission import Submission
     from mjrelay.contract import Contract
     from mjrelay.download import Download
     from mjrelay.http import Credential, Exchange
@@ -64,7 +72,7 @@ _FETCH_RETRIES = 2
 _warned: set[str] = set()
 
 
-class BaseRelay(Generic[T, I]):
+class BaseRelay(Actions[S], Generic[T, I, S]):
     """A client of one relay, without the sending and the sleeping."""
 
     _connect: Callable[..., T]
@@ -90,6 +98,11 @@ class BaseRelay(Generic[T, I]):
         max_body: int | None = None,
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
+        max_submits: int | None = None,
+        submit_retries: int = 3,
+        submit_log: str | PathLike[str] | None = None,
+        log_prompts: bool = False,
+        on_submit: Callable[[SubmitRecord], object] | None = None,
     ) -> None:
         """
         Create a client. No request is sent.
@@ -116,6 +129,13 @@ class BaseRelay(Generic[T, I]):
             on_exchange: Called with each exchange and its task ids before the response is parsed, in the
                 thread or event loop that sent the request. Its first exception is logged, all are ignored.
             clock: The clock to wait by; see `mjrelay.testing.NoWaitClock`.
+            max_submits: Maximum number of submits of which a byte is sent, repeats included. Default: no
+                limit.
+            submit_retries: Maximum number of repeats of a submit that the relay did not take.
+            submit_log: The path of a JSON Lines file to which each submit is written before it is sent, and
+                again with its outcome.
+            log_prompts: Write prompts to ``submit_log`` too.
+            on_submit: Called with the same records. Its exceptions are logged and ignored.
 
         Raises:
             UnknownRelayError: No contract has this name.
@@ -142,7 +162,14 @@ class BaseRelay(Generic[T, I]):
             max_body=max_body,
             on_exchange=on_exchange,
             clock=clock or Clock(),
+            max_submits=max_submits,
+            submit_retries=submit_retries,
+            submit_log=submit_log,
+            log_prompts=log_prompts,
+            on_submit=on_submit,
         )
+        self._guard = SpendingGuard(max_submits)
+        self._recorder = Recorder(None if submit_log is None else SubmitLog(submit_log), on_submit)
         self._set_up(contract, options, RefreshModel(contract.reader.refresh))
         self._shared, self._owner = self._new_transport(), True
 
@@ -280,6 +307,7 @@ class BaseRelay(Generic[T, I]):
         if "headers" in changes:
             changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
+        other._guard, other._recorder = self._guard, self._recorder
         other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
         other._shared, other._owner = self._shared, False
         if reconnect or "headers" in changes:  # the transport redacts the values of headers
@@ -327,6 +355,70 @@ class BaseRelay(Generic[T, I]):
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
         if key is not None:
             _warn_of_plain_http(self._requests.origin)
+
+    def _submitter(self, call: SubmitCall, parent: Task | None) -> Submitter:
+        """Choose the operation of a submit and build its request; raise `SettingError`."""
+        arguments, reader = call.complete(self._contract, parent), self._contract.reader
+        if "state" not in arguments and reader.echoes_token:
+            arguments["state"] = new_token()
+            try:
+                operation, request = submit_request(self._contract, call.action, arguments, call.fields)
+            except SettingError:  # no operation with a place for a token fits
+                del arguments["state"]
+        if "state" not in arguments:
+            operation, request = submit_request(self._contract, call.action, arguments, call.fields)
+        timeout = call.timeout
+        if timeout is None:
+            timeout = max(self._options.timeout, (operation.form.timeout or 0.0) + SERVER_MARGIN)
+        check_seconds(timeout)
+        return Submitter(
+            relay=self.name,
+            operation=operation,
+            request=self._requests.submit(request),
+            redactor=self._redactor,
+            state=arguments.get("state"),
+            prompt=arguments.get("prompt") if self._options.log_prompts else None,
+            can_find=reader.lookup is not None,
+            retries=self._options.submit_retries,
+            timeout=timeout,
+            last_start=self._options.clock.now() + timeout,
+        )
+
+    def _begin_submit(self, submitter: Submitter) -> float:
+        """Count and record a submit before it is sent; return the Unix time. Raises `SpendingLimitError`."""
+        if not self._guard.reserve():
+            raise SpendingLimitError(
+                f"max_submits is {self._guard.most}, and so many submits were sent; nothing was sent now",
+                relay=self.name,
+                charged="no",
+                may_resend="never",
+                state=submitter.state,
+            )
+        unix = self._options.clock.time()
+        try:
+            self._recorder.before(submitter.sending(unix))
+        except SettingError:
+            self._guard.release()
+            raise
+        return unix
+
+    def _end_submit(self, submitter: Submitter, exchange: Exchange, sent_at: float) -> Submission | float:
+        """Record the outcome of a submit; return the submission, or the seconds until a repeat."""
+        clock = self._options.clock
+        receipt, record = submitter.answered(exchange, clock.time())
+        self._recorder.after(record)
+        if exchange.unsent:
+            self._guard.release()
+        return submitter.decide(exchange, receipt, clock.now(), sent_at)
+
+    def _abandon_submit(self, submitter: Submitter, sent_at: float, error: BaseException) -> None:
+        """Record a submit whose sending was interrupted."""
+        unsent = isinstance(error, SettingError)  # the request itself is invalid
+        if unsent:
+            self._guard.release()
+        else:
+            error.add_note(submitter.unknown_note(sent_at))
+        self._recorder.after(submitter.abandoned(self._options.clock.time(), unsent=unsent))
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
         """Return the maximum size of the body of a response for these ids."""

@@ -15,8 +15,10 @@ from mjrelay.base import SettingError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
+    from os import PathLike
 
     from mjrelay.base import Clock
+    from mjrelay.client.spending import SubmitRecord
     from mjrelay.http import Credential, Exchange
 
 
@@ -90,6 +92,11 @@ class ClientOptions:
     max_body: int | None
     on_exchange: Hook | None = field(converter=as_hook)
     clock: Clock
+    max_submits: int | None
+    submit_retries: int
+    submit_log: str | PathLike[str] | None
+    log_prompts: bool
+    on_submit: Callable[[SubmitRecord], object] | None
 
     def secrets(self) -> Iterator[str]:
         """Yield what to redact: the key, the proxy's password and long header values."""
@@ -102,6 +109,10 @@ class ClientOptions:
     def check(self, credential: Credential | None) -> None:
         """Raise `SettingError` for invalid options."""
         check_seconds(self.timeout)
+        for name in ("max_submits", "submit_retries"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise SettingError(f"{name} is {value!r}; give a whole number of 0 or more")
         if self.connections < 1 or self.retries < 0:
             raise SettingError("connections must be at least 1, and retries at least 0")
         if self.max_body is not None and not (

@@ -10,9 +10,11 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
+from mjrelay.client.actions import SubmitCall, task_id_of
 from mjrelay.client.base import BaseRelay, raise_unexpected
 from mjrelay.client.events import PollRequest
 from mjrelay.client.options import checked_id
+from mjrelay.client.submission import Submission
 from mjrelay.client.task import Task
 from mjrelay.transport import Transport, connect
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from mjrelay.http import Exchange, Request
 
 
-class Relay(BaseRelay[Transport, Iterator[Task]]):
+class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
     """
     A client of one relay. Threads may share it.
 
@@ -78,6 +80,23 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
         request = self._requests.seed(checked_id(task_id))
         exchange = self._send(request, (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
+
+    def find_submission(self, wanted: str) -> list[Task]:
+        """
+        Look for the tasks of a submit whose outcome is unknown, in one request.
+
+        Args:
+            wanted: The state token of the submit, or its prompt where the relay repeats no token.
+
+        Returns:
+            The tasks; empty if the relay lists none.
+
+        Raises:
+            SettingError: The relay's contract has no list of tasks.
+            RelayError: As in `fetch`.
+        """
+        exchange = self._send(self._requests.lookup(), (), self._options.timeout)
+        return self._responses.found(exchange, wanted)
 
     def wait(
         self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
@@ -153,6 +172,23 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _submit(self, call: SubmitCall) -> Submission:
+        parent = None
+        if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
+            parent = self.fetch(task_id_of(call.task))
+        submitter = self._submitter(call, parent)
+        while True:
+            sent_at = self._begin_submit(submitter)
+            try:
+                exchange = self._send(submitter.request, (), submitter.timeout)
+            except BaseException as error:  # cancelled or interrupted while the request is in flight
+                self._abandon_submit(submitter, sent_at, error)
+                raise
+            step = self._end_submit(submitter, exchange, sent_at)
+            if isinstance(step, Submission):
+                return step
+            self._options.clock.sleep(step)
 
     def _send(self, request: Request, ids: tuple[str, ...], timeout: float) -> Exchange:
         exchange = self._transport.send(request, timeout, self._max_body(ids))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mjrelay.base import SettingError, __version__
 from mjrelay.contract import Template
 from mjrelay.http import REDACTED, Request, origin_and_target
@@ -22,8 +24,9 @@ class RequestBuilder:
 
     def __init__(self, contract: Contract, options: ClientOptions, credential: Credential | None) -> None:
         def target(path: str | None) -> str | None:
-            return None if path is None else origin_and_target(options.base_url, path)[1]
+            return None if path is None else self._target(path)
 
+        self._base_url = options.base_url
         self._contract, self._credential, self._api_key = contract, credential, options.api_key
         self.origin, self._path = origin_and_target(options.base_url, contract.path)
         self._seed_path, self._batch_path = target(contract.seed_path), target(contract.batch_path)
@@ -31,6 +34,9 @@ class RequestBuilder:
         self._headers: Headers = (("User-Agent", agent), *options.headers.items())
         self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
         self._template = Template.of(self._build((_PLACEHOLDER,)), _PLACEHOLDER)
+
+    def _target(self, path: str) -> str:
+        return origin_and_target(self._base_url, path)[1]
 
     def tasks(self, ids: tuple[str, ...]) -> Request:
         """Return the request for one task, or for several in one batch."""
@@ -46,6 +52,20 @@ class RequestBuilder:
                 "if the relay supports seeds, add the operation to the contract or to an overlay"
             )
         return self._complete(self._contract.seed_request(task_id, self._seed_path))
+
+    def submit(self, request: Request) -> Request:
+        """Return a submit with the path of the base URL, the header fields and the key."""
+        return self._complete(evolve(request, target=self._target(request.target)))
+
+    def lookup(self) -> Request:
+        """Return the request that lists tasks; raise `SettingError` if the contract has no such operation."""
+        if self._contract.lookup is None:
+            raise SettingError(
+                f"{self._contract.name} cannot look for a submit: its contract has no find in x-mj-task"
+            )
+        _, path, method = self._contract.lookup
+        request = Request(str(method).upper(), self._target(str(path)), (("Accept", "application/json"),))
+        return self._complete(request)
 
     def _build(self, ids: tuple[str, ...]) -> Request:
         if len(ids) == 1:

@@ -128,6 +128,17 @@ class ResponseReader:
             raise self._error(EnvelopeError, message, exchange, task_id)
         return found
 
+    def found(self, exchange: Exchange, wanted: str) -> list[Task]:
+        """Return the listed tasks with a state token or a prompt; raise a `RelayError`."""
+        with self._limited(exchange, None):
+            reader, lookup = self.contract.reader, self.contract.reader.lookup
+            documents = (
+                [] if lookup is None else lookup.documents(self._document(exchange, None, single=False))
+            )
+            value = reader.token if lookup is not None and lookup.by == "state" else reader.prompt
+            found = [one for one in documents if reader.accepts(one) and value(one) == wanted]
+            return [self._checked(Task(self.contract, one, exchange)) for one in found if reader.id(one)]
+
     def _is_empty_list(self, document: Any) -> bool:
         """Return whether a document without tasks is an empty list, not an error."""
         reader, batch = self.contract.reader, self.contract.reader.batch

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mjrelay.http import Exchange
-    from mjrelay.semantics import Button
+    from mjrelay.semantics import Button, Charged, MayResend
 
 
 _SHOWN = 60
@@ -136,6 +136,11 @@ class Task:
         return None if stamp is None else stamp.read(self._document)
 
     @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts that a finished describe or shorten suggests."""
+        return self._reader.prompts(self._document)
+
+    @property
     def failure(self) -> str | None:
         """The reason why a failed task failed, as text."""
         return self._reader.failure(self._document) if (self._state or self.state) is State.FAILED else None
@@ -175,6 +180,7 @@ class Task:
             "status": self.status,
             "kind": self.kind,
             "prompt": self.prompt,
+            "prompts": list(self.prompts),
             "progress": self.progress,
             "images": list(self.images),
             "videos": list(self.videos),
@@ -227,6 +233,10 @@ class RelayError(MjrelayError):
         exchange: The request, without the key, and the response; or None.
         retry_after: Seconds of the response's Retry-After, or None.
         task: The last snapshot of the task, or None.
+        charged: For a submit, whether it costs money: ``yes``, ``no`` or ``unknown``; else None.
+        may_resend: For a submit, whether it may be sent again without paying twice: ``now``, ``later``,
+            ``never`` or ``unknown``; else None.
+        state: The state token of the submit, or None.
         transient: Whether a retry may succeed.
     """
 
@@ -241,9 +251,13 @@ class RelayError(MjrelayError):
         exchange: Exchange | None = None,
         retry_after: float | None = None,
         task: Task | None = None,
+        charged: Charged | None = None,
+        may_resend: MayResend | None = None,
+        state: str | None = None,
     ) -> None:
         self.relay, self.task_id, self.exchange = relay, task_id, exchange
         self.retry_after, self.task = retry_after, task
+        self.charged, self.may_resend, self.state = charged, may_resend, state
         super().__init__(f"{relay}: {message}")
 
 

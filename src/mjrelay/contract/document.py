@@ -202,6 +202,11 @@ class Contract:
         """The location of the seed operation, which fetches the seed of a task's image, or None."""
         return None if self.reader.seed is None else self._called(self.reader.seed.operation)
 
+    @cached_property
+    def lookup(self) -> Location | None:
+        """The location of the operation that lists tasks after a submit without a response, or None."""
+        return None if self.reader.lookup is None else self._called(self.reader.lookup.operation)
+
     @property
     def batch_path(self) -> str | None:
         """The path of the batch operation, or None."""

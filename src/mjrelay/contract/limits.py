@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 20
 """Bytes of a file."""
-NODES = 30_000
+NODES = 60_000
 """Values and names of a document with its aliases expanded."""
 CHARACTERS = 4 << 20
 """Characters of all values and names of a document with its aliases expanded."""

@@ -39,6 +39,7 @@ class Exchange:
         body: Body of the response, decompressed.
         elapsed: Duration in seconds.
         failure: Why there is no complete response, or None. A truncated response has a status as well.
+        unsent: Whether certainly no byte of the request was sent, because there was no connection.
     """
 
     method: str
@@ -50,6 +51,7 @@ class Exchange:
     body: bytes = field(default=b"", repr=False)
     elapsed: float = field(default=0.0, repr=False)
     failure: str | None = None
+    unsent: bool = field(default=False, repr=False)
     _refused: tuple[type[NotJSONError], str] | None = field(default=None, init=False, repr=False, eq=False)
 
     def header(self, name: str) -> str | None:

@@ -123,6 +123,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         wheres=wheres,
         progress_scale=progress_scale,
         buttons=parts["buttons"],
+        has_buttons="buttons" in form,
         failure_paths=parts["failure"],
         error=parts["error"],
         complete=parts["complete"],

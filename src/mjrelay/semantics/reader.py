@@ -230,6 +230,7 @@ class Reader:
     seed: Seed | None
     lookup: Lookup | None
     prompts: Readings = field(repr=False)
+    has_buttons: bool
     _accept: Predicate = field(repr=False)
     _kind: JSONPath | None = field(repr=False)
     _token: JSONPath | None = field(repr=False)

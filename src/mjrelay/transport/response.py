@@ -25,7 +25,13 @@ _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
 class ExchangeError(Exception):
-    """A response cannot be read to its end."""
+    """
+    A response cannot be read to its end.
+
+    ``unsent`` is true if certainly no byte of the request was sent.
+    """
+
+    unsent = False
 
 
 class UnsendableRequestError(ExchangeError):
@@ -160,9 +166,10 @@ class ResponseBuilder:
         ):  # from asyncio; one of the operating system has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
-        return self._exchange(self._config.redactor.text(text))
+        unsent = isinstance(reason, ExchangeError) and reason.unsent
+        return self._exchange(self._config.redactor.text(text), unsent=unsent)
 
-    def _exchange(self, failure: str | None) -> Exchange:
+    def _exchange(self, failure: str | None, *, unsent: bool = False) -> Exchange:
         seen = self._request.shown or self._request
         body: bytes | bytearray | memoryview = self._body
         if len(body) > self._largest:
@@ -177,4 +184,5 @@ class ResponseBuilder:
             body=bytes(body),
             elapsed=time.monotonic() - self.started,
             failure=failure,
+            unsent=unsent,
         )

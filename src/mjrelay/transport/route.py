@@ -36,6 +36,8 @@ CONNECT = 5.0
 class ConnectError(ExchangeError):
     """A connection failed. The cause, if any, is the error of the operating system."""
 
+    unsent = True
+
 
 class RefusedError(ConnectError):
     """No address of the host is allowed."""

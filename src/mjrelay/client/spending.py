@@ -1,0 +1,150 @@
+"""Limit and record the submits of a relay object."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, field, frozen
+
+from mjrelay.base import SettingError, renew_after_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from mjrelay.semantics import Charged, SubmitOutcome
+
+_log = logging.getLogger("mjrelay")
+
+
+@frozen(kw_only=True)
+class SubmitRecord:
+    """
+    What happens to a submit: one record before a request is sent, and one when its outcome is known.
+
+    Attributes:
+        time: The moment, in ISO 8601 and UTC.
+        event: ``sending`` or ``answered``.
+        submit: A name for this request; both records have it.
+        relay: The relay's name.
+        action: The action.
+        state: The state token, or None.
+        outcome: What the relay did, for ``answered``.
+        ids: The ids of the new tasks.
+        charged: Whether the submit costs money, for ``answered``.
+        prompt: The prompt, if ``log_prompts`` is set.
+    """
+
+    time: str
+    event: str
+    submit: str
+    relay: str
+    action: str
+    state: str | None
+    outcome: SubmitOutcome | None = None
+    ids: tuple[str, ...] = ()
+    charged: Charged | None = None
+    prompt: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON values, without unset members."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
+
+
+def moment(unix: float) -> str:
+    """Return Unix time as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+
+
+class SubmitLog:
+    """
+    An audit log in JSON Lines. Each line is on disk when `write` returns.
+
+    Raises:
+        SettingError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        try:
+            os.close(self._open())
+        except OSError as error:
+            raise SettingError(f"submit_log: {self._path} cannot be written: {error.strerror}") from error
+
+    def write(self, record: SubmitRecord) -> None:
+        """Append a record. Raises `OSError` if it is not on disk."""
+        line = json.dumps(record.to_dict(), ensure_ascii=False).encode() + b"\n"
+        descriptor = self._open()
+        try:
+            # One write to a file opened for appending: lines of several processes do not mix.
+            if os.write(descriptor, line) != len(line):
+                raise OSError(f"{self._path}: the line was written in part; is the disk full?")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+
+
+class SpendingGuard:
+    """Counts submits of which a byte was sent. Threads and the relays of `with_options` share it."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self._sent, self._lock = 0, threading.Lock()
+        renew_after_fork(self, SpendingGuard._renew)
+
+    def reserve(self) -> bool:
+        """Count a request before it is sent. Return False if the limit is reached."""
+        with self._lock:
+            if self.most is not None and self._sent >= self.most:
+                return False
+            self._sent += 1
+            return True
+
+    def release(self) -> None:
+        """Take back the count of a request of which no byte was sent."""
+        with self._lock:
+            self._sent -= 1
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+
+@frozen
+class Recorder:
+    """Passes records to the audit log and to ``on_submit``."""
+
+    log: SubmitLog | None
+    hook: Callable[[SubmitRecord], object] | None = field(repr=False)
+
+    def before(self, record: SubmitRecord) -> None:
+        """Record a request that is about to be sent. Raises `SettingError` if the log cannot be written."""
+        if self.log is not None:
+            try:
+                self.log.write(record)
+            except OSError as error:
+                raise SettingError(f"nothing was sent, because submit_log failed: {error}") from error
+        self._call(record)
+
+    def after(self, record: SubmitRecord) -> None:
+        """Record an outcome. If the log cannot be written, the record goes to the logger ``mjrelay``."""
+        if self.log is not None:
+            try:
+                self.log.write(record)
+            except OSError as error:
+                _log.error("submit_log failed (%s); the record is %s", error, json.dumps(record.to_dict()))
+        self._call(record)
+
+    def _call(self, record: SubmitRecord) -> None:
+        if self.hook is not None:
+            try:
+                self.hook(record)
+            except Exception:  # noqa: BLE001 - a faulty hook must not lose a paid task
+                _log.exception("on_submit failed")

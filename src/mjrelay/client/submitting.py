@@ -1,0 +1,209 @@
+"""Decide what happens after each response to a submit. No I/O and no clock."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from mjrelay.client.spending import SubmitRecord, moment
+from mjrelay.client.submission import SUBMIT_ERRORS, Submission, SubmitOutcomeUnknownError
+from mjrelay.client.task import (
+    ForbiddenError,
+    MissingTaskError,
+    RateLimitedError,
+    RelayError,
+    TransportError,
+    UnauthorizedError,
+    UnavailableError,
+    WebPageError,
+)
+from mjrelay.http import retry_after
+from mjrelay.semantics import Receipt, SubmitOutcome
+
+if TYPE_CHECKING:
+    from mjrelay.contract import SubmitOperation
+    from mjrelay.http import Exchange, Redactor, Request
+
+_log = logging.getLogger("mjrelay")
+
+SERVER_MARGIN = 5.0
+"""Seconds that the client waits longer than the relay takes at most, according to its contract."""
+
+_FIRST_PAUSE = 3.0
+_LONGEST_PAUSE = 60.0
+
+_ERRORS: dict[SubmitOutcome, type[RelayError]] = {
+    **SUBMIT_ERRORS,
+    SubmitOutcome.PARENT_MISSING: MissingTaskError,
+    SubmitOutcome.RATE_LIMITED: RateLimitedError,
+    SubmitOutcome.OVERLOADED: UnavailableError,
+    SubmitOutcome.UNAUTHORIZED: UnauthorizedError,
+    SubmitOutcome.FORBIDDEN: ForbiddenError,
+    SubmitOutcome.ELSEWHERE: WebPageError,
+}
+_ADVICE = {
+    SubmitOutcome.BANNED: "change the prompt",
+    SubmitOutcome.BALANCE: "top up the account, or use another key",
+    SubmitOutcome.BUTTON_REFUSED: "this relay does not let the button through; choose another",
+    SubmitOutcome.PARENT_MISSING: "check the task's id, and that the key is the one that submitted it",
+    SubmitOutcome.QUEUE_FULL: "send it again later",
+    SubmitOutcome.PARENT_NOT_READY: "send it again when the parent task has succeeded",
+    SubmitOutcome.RATE_LIMITED: "send it again later, at a lower rate",
+    SubmitOutcome.OVERLOADED: "send it again later",
+    SubmitOutcome.FAILED: "the relay gave no reason that the contract describes",
+    SubmitOutcome.INVALID: "correct the arguments",
+    SubmitOutcome.UNAUTHORIZED: "check the key",
+    SubmitOutcome.FORBIDDEN: "check what the key is limited to",
+    SubmitOutcome.ELSEWHERE: "check the base URL",
+}
+
+
+def new_token() -> str:
+    """Return a new state token."""
+    return f"mjrelay-{secrets.token_hex(8)}"
+
+
+@define
+class Submitter:
+    """
+    One submit: its request, and what follows from each response.
+
+    Attributes:
+        relay: The relay's name.
+        operation: The chosen operation.
+        request: The request, with the key.
+        state: The state token, or None.
+        prompt: The prompt for the audit log, or None.
+        can_find: Whether `find_submission` can look for the task.
+    """
+
+    relay: str
+    operation: SubmitOperation
+    request: Request = field(repr=False)
+    redactor: Redactor = field(repr=False)
+    state: str | None
+    prompt: str | None = field(repr=False)
+    can_find: bool
+    retries: int
+    timeout: float
+    """Seconds for one request."""
+    last_start: float
+    """No retry starts after this moment of the clock."""
+    _attempt: int = field(default=0, init=False)
+    _name: str = field(factory=lambda: secrets.token_hex(8), init=False)
+
+    def sending(self, unix: float) -> SubmitRecord:
+        """Return the record of the next request, before it is sent."""
+        self._attempt += 1
+        return self._record("sending", unix, prompt=self.prompt)
+
+    def answered(self, exchange: Exchange, unix: float) -> tuple[Receipt, SubmitRecord]:
+        """Read the response, and return its record too."""
+        receipt = self.operation.form.answer.read(exchange)
+        if exchange.unsent:
+            receipt = Receipt(SubmitOutcome.FAILED, "no")
+        record = self._record(
+            "answered", unix, outcome=receipt.outcome, ids=receipt.ids, charged=receipt.charged
+        )
+        return receipt, record
+
+    def abandoned(self, unix: float, *, unsent: bool) -> SubmitRecord:
+        """Return the record of a request whose sending was interrupted."""
+        outcome, charged = (SubmitOutcome.FAILED, "no") if unsent else (SubmitOutcome.UNKNOWN, "unknown")
+        return self._record("answered", unix, outcome=outcome, charged=charged)
+
+    def unknown_note(self, sent_at: float) -> str:
+        """Return what to tell the caller about a request whose sending was interrupted."""
+        return f"the outcome of this {self.operation.form.action} is unknown; {self._look(sent_at)}"
+
+    def decide(self, exchange: Exchange, receipt: Receipt, now: float, sent_at: float) -> Submission | float:
+        """
+        Return the submission, or the seconds until the request is sent again.
+
+        Raises:
+            RelayError: The relay refused the submit, or its outcome is unknown.
+        """
+        if receipt.outcome.accepted or (receipt.outcome is SubmitOutcome.UNKNOWN and receipt.ids):
+            return self._submission(exchange, receipt)
+        pause = self._pause(exchange, receipt, now)
+        error = self._error(exchange, receipt, sent_at)
+        if pause is None:
+            raise error
+        _log.info("%s; sending it again in %.1f s (attempt %d)", error, pause, self._attempt + 1)
+        return pause
+
+    def _pause(self, exchange: Exchange, receipt: Receipt, now: float) -> float | None:
+        """Return the seconds until a repeat that cannot be paid twice, or None."""
+        repeatable = exchange.unsent or (receipt.outcome.repeatable and not receipt.ids)
+        if not repeatable or self._attempt > self.retries:
+            return None
+        pause = retry_after(exchange)
+        if pause is None:
+            pause = min(_FIRST_PAUSE * 2 ** (self._attempt - 1), _LONGEST_PAUSE)
+        return pause if now + pause <= self.last_start else None
+
+    def _submission(self, exchange: Exchange, receipt: Receipt) -> Submission:
+        return Submission(
+            relay=self.relay,
+            action=self.operation.form.action,
+            ids=receipt.ids,
+            links=receipt.links,
+            needs_modal=receipt.outcome is SubmitOutcome.NEEDS_MODAL,
+            position=receipt.position,
+            prompt=receipt.prompt,
+            code=receipt.code,
+            description=receipt.description,
+            state=self.state,
+            charged=receipt.charged,
+            passes=self.operation.form.meanwhile,
+            exchange=exchange,
+        )
+
+    def _error(self, exchange: Exchange, receipt: Receipt, sent_at: float) -> RelayError:
+        said = ": ".join(filter(None, (receipt.code, receipt.description)))
+        detail = f" ({self.redactor.excerpt(said, 200)})" if said else ""
+        kind, action = _ERRORS[receipt.outcome], self.operation.form.action
+        if exchange.unsent:
+            kind, message = TransportError, f"{exchange.failure}; nothing was sent"
+        elif receipt.outcome is SubmitOutcome.UNKNOWN:
+            returned = exchange.failure or f"returned {exchange.status}{detail}"
+            message = f"the outcome of this {action} is unknown: {returned}; {self._look(sent_at)}"
+        else:
+            what = receipt.outcome.value.replace("-", " ")
+            message = f"{action}: {what}, status {exchange.status}{detail}; {_ADVICE[receipt.outcome]}"
+        error = kind(
+            message,
+            relay=self.relay,
+            exchange=exchange,
+            retry_after=retry_after(exchange),
+            charged=receipt.charged,
+            may_resend="now" if exchange.unsent else receipt.may_resend,
+            state=self.state,
+        )
+        if isinstance(error, SubmitOutcomeUnknownError):
+            error.sent_at = sent_at
+        return error
+
+    def _look(self, sent_at: float) -> str:
+        sent = f"it was sent at {moment(sent_at)}"
+        token = f" with the state token {self.state}" if self.state else ""
+        where = (
+            "look for it with find_submission before you send it again"
+            if self.can_find
+            else "look for it in the relay's own list before you send it again"
+        )
+        return f"{sent}{token}; {where}"
+
+    def _record(self, event: str, unix: float, **members: Any) -> SubmitRecord:
+        return SubmitRecord(
+            time=moment(unix),
+            event=event,
+            submit=f"{self._name}-{self._attempt}",
+            relay=self.relay,
+            action=self.operation.form.action,
+            state=self.state,
+            **members,
+        )
