@@ -253,10 +253,12 @@ def _class_names(node: Node) -> Iterator[Problem]:
 def convention(draft: Draft) -> Iterator[Problem]:
     """Schemas and servers use the few forms that overlays can extend and the generator supports."""
     for node in draft.of("server"):
-        if not re.fullmatch("https?://[^/{}]+", node.value["url"]):
+        # A path with a variable is a prefix that x-mj-submit fills; then "/" stands for no prefix.
+        if not re.fullmatch(r"(?:https?://[^/{}]+)?(?:/\{\w+\})?|/", node.value["url"]):
             yield Problem(
                 (*node.location, "url"),
-                "a server URL has only a scheme and a host; move its path into each path",
+                "a server URL has only a scheme and a host, or a variable after them; move its path into each "
+                "path",
             )
     for node in draft.of("parameter"):
         schema = node.value.get("schema")

@@ -198,7 +198,7 @@ def _button(draft: Draft, placement: Placement) -> Any:
     if draft.reader is not None:
         buttons += [button for document in _succeeded(draft) for button in draft.reader.buttons(document)]
     if placement.match is not None:
-        buttons.append(placement.match.text)
+        buttons += [text.replace("\\", "") for text in placement.match.text.split("|")]  # (a|b) is rare
     return next((one for one in buttons if placement.pressed(one) is not None), None)
 
 

@@ -2,14 +2,36 @@
 
 """Contains all the data models used in inputs/outputs"""
 
+from .action_request import ActionRequest
+from .blend_request import BlendRequest
 from .button import Button
+from .describe_request import DescribeRequest
+from .dimensions import Dimensions
+from .edits_request import EditsRequest
+from .imagine_request import ImagineRequest
+from .modal_request import ModalRequest
+from .shorten_request import ShortenRequest
+from .submission import Submission
+from .submission_properties import SubmissionProperties
+from .submit_bot import SubmitBot
 from .task import Task
 from .task_action import TaskAction
 from .task_properties import TaskProperties
 from .task_status import TaskStatus
 
 __all__ = (
+    "ActionRequest",
+    "BlendRequest",
     "Button",
+    "DescribeRequest",
+    "Dimensions",
+    "EditsRequest",
+    "ImagineRequest",
+    "ModalRequest",
+    "ShortenRequest",
+    "Submission",
+    "SubmissionProperties",
+    "SubmitBot",
     "Task",
     "TaskAction",
     "TaskProperties",

@@ -3,11 +3,33 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .button import Button
+from .imagine_request import ImagineRequest
+from .index_request import IndexRequest
+from .modal_request import ModalRequest
+from .pan_direction import PanDirection
+from .pan_request import PanRequest
+from .submit_error import SubmitError
+from .submit_error_detail import SubmitErrorDetail
+from .submit_speed import SubmitSpeed
+from .submitted_task import SubmittedTask
+from .submitted_tasks import SubmittedTasks
 from .task import Task
+from .task_request import TaskRequest
 from .task_status import TaskStatus
 
 __all__ = (
     "Button",
+    "ImagineRequest",
+    "IndexRequest",
+    "ModalRequest",
+    "PanDirection",
+    "PanRequest",
+    "SubmitError",
+    "SubmitErrorDetail",
+    "SubmitSpeed",
+    "SubmittedTask",
+    "SubmittedTasks",
     "Task",
+    "TaskRequest",
     "TaskStatus",
 )

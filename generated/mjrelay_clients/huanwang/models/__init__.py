@@ -3,12 +3,27 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .account_filter import AccountFilter
+from .action_request import ActionRequest
+from .blend_request import BlendRequest
 from .bot_type import BotType
 from .button import Button
+from .describe_request import DescribeRequest
+from .dimensions import Dimensions
+from .edits_request import EditsRequest
+from .imagine_request import ImagineRequest
+from .modal_request import ModalRequest
+from .motion import Motion
 from .official_task import OfficialTask
 from .partner_task import PartnerTask
 from .seed_properties import SeedProperties
+from .shorten_request import ShortenRequest
 from .speed_mode import SpeedMode
+from .submission import Submission
+from .submission_properties import SubmissionProperties
+from .submit_bot import SubmitBot
+from .submit_filter import SubmitFilter
+from .submit_mode import SubmitMode
+from .swap_request import SwapRequest
 from .task import Task
 from .task_action import TaskAction
 from .task_displays import TaskDisplays
@@ -17,15 +32,33 @@ from .task_media import TaskMedia
 from .task_properties import TaskProperties
 from .task_seed import TaskSeed
 from .task_status import TaskStatus
+from .upload import Upload
+from .upload_request import UploadRequest
+from .video_request import VideoRequest
 
 __all__ = (
     "AccountFilter",
+    "ActionRequest",
+    "BlendRequest",
     "BotType",
     "Button",
+    "DescribeRequest",
+    "Dimensions",
+    "EditsRequest",
+    "ImagineRequest",
+    "ModalRequest",
+    "Motion",
     "OfficialTask",
     "PartnerTask",
     "SeedProperties",
+    "ShortenRequest",
     "SpeedMode",
+    "Submission",
+    "SubmissionProperties",
+    "SubmitBot",
+    "SubmitFilter",
+    "SubmitMode",
+    "SwapRequest",
     "Task",
     "TaskAction",
     "TaskDisplays",
@@ -34,4 +67,7 @@ __all__ = (
     "TaskProperties",
     "TaskSeed",
     "TaskStatus",
+    "Upload",
+    "UploadRequest",
+    "VideoRequest",
 )

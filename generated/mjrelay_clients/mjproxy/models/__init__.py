@@ -3,6 +3,15 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .bad_request import BadRequest
+from .blend_request import BlendRequest
+from .change_action import ChangeAction
+from .change_request import ChangeRequest
+from .describe_request import DescribeRequest
+from .dimensions import Dimensions
+from .imagine_request import ImagineRequest
+from .server_error import ServerError
+from .submission import Submission
+from .submission_properties import SubmissionProperties
 from .task import Task
 from .task_action import TaskAction
 from .task_ids import TaskIds
@@ -11,6 +20,15 @@ from .task_status import TaskStatus
 
 __all__ = (
     "BadRequest",
+    "BlendRequest",
+    "ChangeAction",
+    "ChangeRequest",
+    "DescribeRequest",
+    "Dimensions",
+    "ImagineRequest",
+    "ServerError",
+    "Submission",
+    "SubmissionProperties",
     "Task",
     "TaskAction",
     "TaskIds",

@@ -22,6 +22,7 @@ from .submission import Submission
 from .submission_properties import SubmissionProperties
 from .submit_bot import SubmitBot
 from .submit_error import SubmitError
+from .submit_mode import SubmitMode
 from .swap_request import SwapRequest
 from .task import Task
 from .task_action import TaskAction
@@ -56,6 +57,7 @@ __all__ = (
     "SubmissionProperties",
     "SubmitBot",
     "SubmitError",
+    "SubmitMode",
     "SwapRequest",
     "Task",
     "TaskAction",

@@ -6,6 +6,7 @@ from attrs import define
 
 from ...runtime import decoding
 from ..models.submit_bot import SubmitBot
+from ..models.submit_mode import SubmitMode
 from ..types import UNSET, Field, Model, Shape, Unset
 
 
@@ -20,6 +21,7 @@ class ImagineRequest(Model):
         bot_type: Which bot draws.
         state: A token that the task repeats once the server behind has been asked; at most 255 characters.
         notify_hook: The URL of a callback. Dropped unless the operator allows callbacks.
+        mode: The speed.
     """
 
     prompt: None | str | Unset = UNSET
@@ -27,6 +29,7 @@ class ImagineRequest(Model):
     bot_type: None | str | SubmitBot | Unset = UNSET
     state: None | str | Unset = UNSET
     notify_hook: None | str | Unset = UNSET
+    mode: None | str | SubmitMode | Unset = UNSET
 
     @classmethod
     def _shape(cls) -> Shape:
@@ -45,5 +48,10 @@ class ImagineRequest(Model):
                 ),
                 Field("state", "state", decoding.either(decoding.string, decoding.null)),
                 Field("notifyHook", "notify_hook", decoding.either(decoding.string, decoding.null)),
+                Field(
+                    "mode",
+                    "mode",
+                    decoding.either(decoding.enumeration(SubmitMode), decoding.string, decoding.null),
+                ),
             ),
         )

@@ -2,10 +2,24 @@
 
 """Contains all the data models used in inputs/outputs"""
 
+from .action_request import ActionRequest
 from .auth_error import AuthError
 from .auth_error_detail import AuthErrorDetail
+from .blend_request import BlendRequest
 from .button import Button
+from .change_action import ChangeAction
+from .change_request import ChangeRequest
+from .describe_request import DescribeRequest
+from .dimensions import Dimensions
+from .imagine_request import ImagineRequest
+from .modal_request import ModalRequest
 from .seed_properties import SeedProperties
+from .shorten_request import ShortenRequest
+from .submission import Submission
+from .submission_properties import SubmissionProperties
+from .submit_bot import SubmitBot
+from .submit_error import SubmitError
+from .swap_request import SwapRequest
 from .task import Task
 from .task_action import TaskAction
 from .task_error import TaskError
@@ -13,12 +27,28 @@ from .task_ids import TaskIds
 from .task_properties import TaskProperties
 from .task_seed import TaskSeed
 from .task_status import TaskStatus
+from .upload import Upload
+from .upload_request import UploadRequest
 
 __all__ = (
+    "ActionRequest",
     "AuthError",
     "AuthErrorDetail",
+    "BlendRequest",
     "Button",
+    "ChangeAction",
+    "ChangeRequest",
+    "DescribeRequest",
+    "Dimensions",
+    "ImagineRequest",
+    "ModalRequest",
     "SeedProperties",
+    "ShortenRequest",
+    "Submission",
+    "SubmissionProperties",
+    "SubmitBot",
+    "SubmitError",
+    "SwapRequest",
     "Task",
     "TaskAction",
     "TaskError",
@@ -26,4 +56,6 @@ __all__ = (
     "TaskProperties",
     "TaskSeed",
     "TaskStatus",
+    "Upload",
+    "UploadRequest",
 )

@@ -2,11 +2,27 @@
 
 """Contains all the data models used in inputs/outputs"""
 
+from .action_request import ActionRequest
+from .blend_request import BlendRequest
+from .describe_request import DescribeRequest
+from .dimensions import Dimensions
+from .imagine_request import ImagineRequest
+from .submit_envelope import SubmitEnvelope
+from .submit_mode import SubmitMode
+from .submitted_job import SubmittedJob
 from .task import Task
 from .task_envelope import TaskEnvelope
 from .task_status import TaskStatus
 
 __all__ = (
+    "ActionRequest",
+    "BlendRequest",
+    "DescribeRequest",
+    "Dimensions",
+    "ImagineRequest",
+    "SubmitEnvelope",
+    "SubmitMode",
+    "SubmittedJob",
     "Task",
     "TaskEnvelope",
     "TaskStatus",
