@@ -257,8 +257,7 @@ def convention(draft: Draft) -> Iterator[Problem]:
         if not re.fullmatch(r"(?:https?://[^/{}]+)?(?:/\{\w+\})?|/", node.value["url"]):
             yield Problem(
                 (*node.location, "url"),
-                "a server URL has only a scheme and a host, or a variable after them; move its path into each "
-                "path",
+                "a server URL has a scheme and a host, and at most a variable; move its path into each path",
             )
     for node in draft.of("parameter"):
         schema = node.value.get("schema")

@@ -73,6 +73,14 @@ class ReceivedRequest:
             return value
         return None
 
+    @property
+    def document(self) -> Any:
+        """The body as JSON, or None if it is not JSON."""
+        try:
+            return parse_json(self.body)
+        except NotJSONError:
+            return None
+
     def presented(self, credential: Credential) -> Iterable[str]:
         """Yield the secrets in a credential's place; the authentication scheme is case-insensitive."""
         for value in self.values(credential.place, credential.field):

@@ -17,12 +17,13 @@ from urllib.parse import quote
 from attrs import evolve, frozen
 
 from mjrelay.base import another_text
-from mjrelay.semantics import State, parse_expression
+from mjrelay.semantics import State, SubmitOutcome, parse_expression
 from mjrelay_conformance.mock import responses, writer
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults
 from mjrelay_conformance.mock.received import ReceivedRequest, compile_path
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
+from mjrelay_conformance.mock.submits import Accepted, Refused, SubmitDesk, example_of
 from mjrelay_conformance.mock.tasks import FixedTask, SimulatedTask, copy_json
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class MockRelay:
         jitter: Maximum random deviation from ``latency`` in seconds.
         clock: Returns the current time in seconds since 1970.
         seed: Random seed of task ids and jitter.
+        duration: Seconds from a submit to the end of its task.
+        queue: Maximum number of unfinished tasks that were submitted; more are refused. Default: no limit.
 
     Raises:
         UnknownFaultError: No fault has this name.
@@ -75,6 +78,8 @@ class MockRelay:
         jitter: float = 0.0,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
+        duration: float = 30.0,
+        queue: int | None = None,
     ) -> None:
         self.contract = contract
         self.faults = select_faults(faults, contract)
@@ -86,6 +91,8 @@ class MockRelay:
         self._latency, self._jitter = latency, jitter
         self._delay_random = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
         self._requests = 0
+        self._duration, self._queue = duration, queue
+        self.accepted: list[str] = []
         self._id_random = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
         self._place, self._name = parse_expression(contract.reader.ask)
         self._operations = tuple(self._described_operations())
@@ -223,6 +230,10 @@ class MockRelay:
             yield _Operation.at(contract.batch, partial(self._get_batch, reader.batch))
         if reader.seed is not None and contract.seed is not None:
             yield _Operation.at(contract.seed, partial(self._get_seed, reader.seed))
+        if contract.lookup is not None:
+            yield _Operation.at(contract.lookup, self._list_tasks)
+        for location in dict.fromkeys(operation.location for operation in contract.submits):
+            yield _Operation.at(location, partial(self._receive_submit, SubmitDesk(contract, location)))
         yield _Operation.at(contract.location, self._get_task)
 
     def _get_task(self, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
@@ -262,8 +273,68 @@ class MockRelay:
             response = responses.seed(self.contract, seed, request.task_id)
         return self._change_response(request, response)
 
+    def _list_tasks(self, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
+        """Return all tasks, those that were submitted last first."""
+        request = self._route(received, allowed, tuple(self._tasks))
+        response = self._error(request, allowed)
+        if response is None:
+            now = _datetime(self.clock())
+            documents = [task.at(now)[1] for task in reversed(self._tasks.values())]
+            response = responses.tasks_listed(self.contract, documents)
+        return self._change_response(request, response)
+
+    def _receive_submit(
+        self, desk: SubmitDesk, received: ReceivedRequest, allowed: Sequence[str]
+    ) -> MockResponse:
+        request = self._route(received, allowed, submits=desk.location)
+        response = self._error(request, allowed, desk.location)
+        if response is None:
+            response = self._examined(desk, request)
+        return self._change_response(request, response)
+
+    def _examined(self, desk: SubmitDesk, request: MockRequest) -> MockResponse:
+        at = {task_id: task.at(request.now) for task_id, task in self._tasks.items()}
+        states = {task_id: state for task_id, (state, _) in at.items()}
+        buttons = {
+            task_id: [button.id for button in self.contract.reader.buttons(document)]
+            for task_id, (_, document) in at.items()
+        }
+        unfinished = sum(not states[task_id].terminal for task_id in self.accepted if task_id in states)
+        full = self._queue is not None and unfinished >= self._queue
+        decision = desk.examine(request.received, states, buttons, full=full)
+        if isinstance(decision, Refused):
+            return desk.refused(decision)
+        return desk.accepted(decision, self._accept(decision))
+
+    def _accept(self, accepted: Accepted) -> str:
+        """Add the task of a submit; return its id."""
+        form, examples = accepted.operation.form, self.contract.examples
+        task_id = (accepted.parent if form.action == "modal" else None) or self._unused_id()
+        if not form.answer.makes_tasks:
+            return task_id
+        waitable, progresses = State.NEEDS_INPUT.value in examples, {"queued", "running"} & examples.keys()
+        waits = waitable and accepted.outcome is SubmitOutcome.NEEDS_MODAL
+        duration = self._duration if progresses and not waits else 0.0
+        self._tasks[task_id] = SimulatedTask(
+            self.contract,
+            task_id,
+            _datetime(self.clock()),
+            timedelta(seconds=duration),
+            State.NEEDS_INPUT if waits else State.SUCCEEDED,
+            example=None if waits else example_of(self.contract, form.action),
+            prompt=accepted.prompt,
+            token=accepted.token,
+            meanwhile=form.meanwhile if waitable else None,
+        )
+        self.accepted.append(task_id)
+        return task_id
+
     def _route(
-        self, received: ReceivedRequest, allowed: Sequence[str], ids: tuple[str, ...] | None = None
+        self,
+        received: ReceivedRequest,
+        allowed: Sequence[str],
+        ids: tuple[str, ...] | None = None,
+        submits: Location | None = None,
     ) -> MockRequest:
         """Route a request. A request without a task id is one for a missing task."""
         task_id = next(iter(received.values(self._place, self._name)), "")
@@ -281,6 +352,7 @@ class MockRelay:
             key=self.key,
             number=self._requests,
             now=_datetime(self.clock()),
+            submits=submits,
             received=received,
         )
         if received.method not in allowed:
@@ -301,7 +373,7 @@ class MockRelay:
                     405, (("allow", ", ".join(allowed)),)
                 )
             case Route.REFUSED:
-                return responses.refused(self.contract)
+                return responses.refused(self.contract, operation)
             case Route.MISSING:
                 return responses.missing(self.contract, operation)
             case _:

@@ -52,6 +52,7 @@ class Route(StrEnum):
     MISSING = "missing"
     REFUSED = "refused"
     ELSEWHERE = "elsewhere"
+    SUBMIT = "submit"
 
 
 @frozen
@@ -61,7 +62,8 @@ class MockRequest:
 
     ``state`` is the state of the task, if any. ``secrets`` are the credentials of the request, right or
     wrong, and ``key`` is the right one. ``reads`` counts earlier requests for the task, ``number`` all
-    earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for.
+    earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for. ``submits`` is
+    the location of the operation of a submit.
     """
 
     contract: Contract
@@ -75,6 +77,7 @@ class MockRequest:
     key: str = field(default="", repr=False)
     number: int = 0
     now: datetime = _EPOCH
+    submits: Location | None = None
     received: ReceivedRequest = field(default=_NOTHING, repr=False)
 
     @property
@@ -85,6 +88,8 @@ class MockRequest:
     @property
     def with_access(self) -> MockRequest:
         """The same request, routed as if its credential and method were right."""
+        if self.submits is not None:
+            return evolve(self, route=Route.SUBMIT)
         if self.ids is not None:
             return evolve(self, route=Route.BATCH)
         return evolve(self, route=Route.TASK if self.task_id in self.tasks else Route.MISSING)
@@ -174,6 +179,19 @@ def tasks(contract: Contract, batch: Batch, documents: list[Any]) -> MockRespons
     )
 
 
+def tasks_listed(contract: Contract, documents: list[Any]) -> MockResponse:
+    """Build the response of the operation that lists all tasks: a list, in the example's envelope."""
+    lookup = contract.reader.lookup
+    for media_type, example in _documents(contract, 200, contract.lookup):
+        if lookup is not None and (found := lookup.locate(example)):
+            around = copy.deepcopy(example)
+            writer.set_value(around, found[0][:-1], documents)
+            return MockResponse(
+                200, (*type_header(media_type), _FRESH), encode(around if found[0][:-1] else documents)
+            )
+    return MockResponse(200, (*type_header(JSON), _FRESH), encode(documents))
+
+
 def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
     """Wrap a task as the contract's example wraps each task of a batch."""
     if not place:
@@ -210,9 +228,10 @@ def missing(contract: Contract, operation: Location | None = None, *, first: int
     return _described(contract, contract.reader.missing[first:], "missing", operation) or MockResponse(404)
 
 
-def refused(contract: Contract, *, first: int = 0) -> MockResponse:
-    """Build the response for a request without the right credential; ``first`` is as in `missing`."""
-    return _described(contract, contract.reader.unauthorized[first:], "unauthorized") or MockResponse(401)
+def refused(contract: Contract, operation: Location | None = None, *, first: int = 0) -> MockResponse:
+    """Build the response for a request without the right credential; the arguments are as in `missing`."""
+    matchers = contract.reader.unauthorized[first:]
+    return _described(contract, matchers, "unauthorized", operation) or MockResponse(401)
 
 
 def elsewhere(contract: Contract) -> MockResponse | None:

@@ -33,13 +33,22 @@ class FixedTask:
 
 @frozen
 class SimulatedTask:
-    """A task that progresses from queued to its outcome; states without an example are skipped."""
+    """
+    A task that progresses from queued to its outcome; states without an example are skipped.
+
+    ``example`` is the name of the example of its outcome. ``prompt`` and ``token`` replace those of the
+    examples. ``meanwhile`` is a state that it shows until it ends.
+    """
 
     contract: Contract
     task_id: str
     submitted: datetime
     duration: timedelta
     outcome: State
+    example: str | None = None
+    prompt: str | None = None
+    token: str | None = None
+    meanwhile: State | None = None
 
     @property
     def started(self) -> datetime:
@@ -61,12 +70,17 @@ class SimulatedTask:
             state = next((stage for stage in stages if stage.value in examples), self.outcome)
         done = (now - self.started) / (self.finished - self.started) if self.finished > self.started else 1.0
         progress = min(max(int(done * 100), 1), 99) if state is State.RUNNING else None
+        if self.meanwhile is not None and now < self.finished:
+            state, progress = self.meanwhile, None
         return state, self.document(state, progress)
 
     def document(self, state: State, progress: int | None) -> Any:
         """Return the document for a state."""
         times = {"submitted": self.submitted, "started": self.started, "finished": self.finished}
-        document = writer.write_task(self.contract, state, self.task_id, times, progress)
+        example = self.example if state is self.outcome else None
+        document = writer.write_task(self.contract, state, self.task_id, times, progress, example=example)
+        writer.set_text(document, self.contract.reader.prompt_path, self.prompt)
+        writer.set_text(document, self.contract.reader.token_path, self.token)
         return slots.extend_signed_urls(self.contract, document, self.finished)
 
 

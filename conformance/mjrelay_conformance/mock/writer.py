@@ -39,11 +39,14 @@ def write_task(
     task_id: str,
     times: Mapping[str, datetime],
     progress: int | None = None,
+    *,
+    example: str | None = None,
 ) -> Any:
     """
     Return the document of a task in a state.
 
-    ``times`` are by their names in `x-mj-task`; times that are unset in the example stay unset.
+    ``times`` are by their names in `x-mj-task`; times that are unset in the example stay unset. ``example``
+    is the name of the example to use; by default the one named after the state.
 
     Raises:
         ContractError: The contract has no example of the state.
@@ -53,7 +56,7 @@ def write_task(
             f"has no 200 example named {state.value}; add one to mock a task in this state",
             source=contract.source,
         )
-    document = replace_id(contract, copy.deepcopy(contract.examples[state.value]), task_id)
+    document = replace_id(contract, copy.deepcopy(contract.examples[example or state.value]), task_id)
     shown = _numeric_times(contract, document)
     for name, moment in times.items():
         set_time(contract, document, name, moment)
@@ -140,6 +143,12 @@ def set_progress(contract: Contract, document: Any, percent: int) -> None:
     elif isinstance(raw, float):
         value = float(value)
     set_values(document, reader.progress_path.locate(document), value)
+
+
+def set_text(document: Any, path: JSONPath | None, text: str | None) -> None:
+    """Replace the text at a path, where the document has one or an unset value."""
+    for location in [] if path is None or text is None else path.locate(document):
+        set_value(document, location, text)
 
 
 def set_value(document: Any, location: Location, value: Any) -> None:

@@ -39,7 +39,8 @@ from mjrelay.contract.references import METHODS, reference_target, stray_referen
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
 from mjrelay.contract.structure import structural_problems
-from mjrelay.contract.submits import Image, Parent, place_schema, submit_request
+from mjrelay.contract.submits import Image, Parent, body_schema, place_schema, submit_request
+from mjrelay.contract.values import value_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ __all__ = [
     "Template",
     "Term",
     "apply_overlay",
+    "body_schema",
     "build_request",
     "canonical_path",
     "checked_key",
@@ -103,5 +105,6 @@ __all__ = [
     "stray_references",
     "structural_problems",
     "submit_request",
+    "value_problems",
     "yaml_line",
 ]

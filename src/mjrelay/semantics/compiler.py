@@ -116,7 +116,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         seed=parts["seed"],
         lookup=parts["find"],
         prompts=parts["prompts"],
-        token=parts["state"],
+        token_path=parts["state"],
         accept=parts["accept"],
         kind=parts["kind"],
         meaning=meaning,

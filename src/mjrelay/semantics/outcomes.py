@@ -120,6 +120,7 @@ class AnswerReader:
 
     ids: Readings = field(repr=False, eq=False)
     links: Readings = field(repr=False, eq=False)
+    makes_tasks: bool
     outcomes: tuple[tuple[SubmitOutcome, Matcher, Charged], ...]
     _position: JSONPath | None
     _prompt: JSONPath | None
@@ -143,6 +144,7 @@ class AnswerReader:
         return cls(
             ids=compile_readings(form.get("ids", ())),
             links=compile_readings(form.get("links", ())),
+            makes_tasks="ids" in form,
             outcomes=tuple(_outcomes(form.get("outcomes", {}), reader)),
             position=_path(form.get("position")),
             prompt=_path(form.get("prompt")),

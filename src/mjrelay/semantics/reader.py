@@ -198,6 +198,10 @@ class Lookup:
         """Return the tasks in a response, each in the form that all other paths expect."""
         return [_placed(item, self._place, {}) for item in self._items.find(response)]
 
+    def locate(self, response: Any) -> list[Location]:
+        """Return the locations of the tasks in a response."""
+        return self._items.locate(response)
+
 
 @frozen
 class Reader:
@@ -231,9 +235,9 @@ class Reader:
     lookup: Lookup | None
     prompts: Readings = field(repr=False)
     has_buttons: bool
+    token_path: JSONPath | None
     _accept: Predicate = field(repr=False)
     _kind: JSONPath | None = field(repr=False)
-    _token: JSONPath | None = field(repr=False)
     _meaning: Callable[[Any], State | None] = field(repr=False)
     _wheres: tuple[tuple[Predicate, State], ...] = field(repr=False)
     _progress_scale: int = field(repr=False)
@@ -264,12 +268,12 @@ class Reader:
 
     def token(self, document: Any) -> str | None:
         """Return the state token of the submit, as the relay echoes it."""
-        return scalar_text(None if self._token is None else self._token.first(document))
+        return scalar_text(None if self.token_path is None else self.token_path.first(document))
 
     @property
     def echoes_token(self) -> bool:
         """Whether the relay echoes the state token of a submit."""
-        return self._token is not None
+        return self.token_path is not None
 
     def kind(self, document: Any) -> str | None:
         """Return the kind of job, as the relay calls it."""

@@ -1,0 +1,211 @@
+"""The submit side of a mock relay: which submits it accepts, and its responses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from mjrelay.contract import body_schema, value_problems
+from mjrelay.http import Exchange
+from mjrelay.semantics import State, SubmitOutcome
+from mjrelay_conformance.mock.responses import JSON, MockResponse, encode, type_header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mjrelay.base import Location
+    from mjrelay.contract import Contract, SubmitOperation
+    from mjrelay_conformance.mock.received import ReceivedRequest
+
+BANNED = "banned-word"
+"""A prompt with this word is refused, where the contract has such an outcome."""
+
+_WINDOW = re.compile(r"(?i)custom ?zoom|inpaint|\(region\)|remix")
+"""Buttons of Midjourney that open a window."""
+
+
+@frozen
+class Accepted:
+    """
+    A submit that the mock accepts.
+
+    Attributes:
+        operation: The operation and the form that the request fits.
+        parent: The id of the parent task, or None.
+        prompt: The prompt, or None.
+        token: The state token, or None.
+        outcome: What the response reports: accepted, queued or needs-modal.
+    """
+
+    operation: SubmitOperation
+    parent: str | None
+    prompt: str | None
+    token: str | None
+    outcome: SubmitOutcome
+
+
+@frozen
+class Refused:
+    """A submit that the mock refuses, with the outcomes that describe it, the best one first."""
+
+    outcomes: tuple[SubmitOutcome, ...]
+
+
+@frozen
+class SubmitDesk:
+    """Examines submits of one operation and writes their responses. It keeps no state."""
+
+    contract: Contract
+    location: Location
+    _operations: tuple[SubmitOperation, ...] = field(init=False, repr=False)
+
+    @_operations.default
+    def _(self) -> tuple[SubmitOperation, ...]:
+        return tuple(one for one in self.contract.submits if one.location == self.location)
+
+    def examine(
+        self,
+        received: ReceivedRequest,
+        states: Mapping[str, State],
+        buttons: Mapping[str, Sequence[str]],
+        *,
+        full: bool,
+    ) -> Accepted | Refused:
+        """
+        Decide about a request with the right credential.
+
+        Args:
+            received: The request.
+            states: The state of each task.
+            buttons: The ids of each task's buttons.
+            full: Whether the queue is full.
+        """
+        body = received.document
+        problem = next(value_problems(self.contract, body_schema(self.contract, self.location), body), None)
+        if not isinstance(body, dict) or problem is not None:
+            return Refused((SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        operation = next((one for one in self._operations if _fits(one, received)), self._operations[0])
+        form = operation.form
+        values = {
+            name: next(iter(received.values(one.to.kind, one.to.name)), None)
+            for name, one in form.arguments.items()
+            if one.to is not None and one.to.kind != "server"
+        }
+        if BANNED in (values.get("prompt") or ""):
+            return Refused((SubmitOutcome.BANNED, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        parent, button = values.get("task"), values.get("button")
+        if parent is not None and (refused := self._parent_problem(form.action, parent, states)) is not None:
+            return refused
+        outcome = SubmitOutcome.ACCEPTED
+        if form.action == "press":
+            known = buttons.get(parent or "", ())
+            placement = form.arguments["button"]
+            if placement.to is not None and not placement.values and button not in known:
+                return Refused((SubmitOutcome.BUTTON_REFUSED, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+            described = {one for one, _, _ in form.answer.outcomes}
+            if SubmitOutcome.ACCEPTED not in described or (
+                SubmitOutcome.NEEDS_MODAL in described and _WINDOW.search(button or "")
+            ):
+                outcome = SubmitOutcome.NEEDS_MODAL
+        if full:
+            return Refused((SubmitOutcome.QUEUE_FULL, SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED))
+        return Accepted(operation, parent, values.get("prompt"), values.get("state"), outcome)
+
+    def _parent_problem(self, action: str, parent: str, states: Mapping[str, State]) -> Refused | None:
+        if parent not in states:
+            return Refused((SubmitOutcome.PARENT_MISSING, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        if action == "press" and states[parent] is not State.SUCCEEDED:
+            return Refused((SubmitOutcome.PARENT_NOT_READY, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        return None
+
+    def accepted(self, accepted: Accepted, task_id: str) -> MockResponse:
+        """Build the response to an accepted submit, with the id of the new task."""
+        answer = accepted.operation.form.answer
+        found = self._example((accepted.outcome, SubmitOutcome.ACCEPTED))
+        if found is None:
+            return MockResponse(200)
+        status, media_type, example = found
+        document = copy.deepcopy(example)
+        for old in answer.ids(example):
+            document = _replaced(document, old, task_id)
+        return MockResponse(status, type_header(media_type), encode(document))
+
+    def refused(self, refused: Refused) -> MockResponse:
+        """Build the response to a refused submit: the first outcome that the contract describes."""
+        found = self._example(refused.outcomes)
+        if found is not None:
+            status, media_type, example = found
+            return MockResponse(status, type_header(media_type), encode(example))
+        for outcome in refused.outcomes:
+            for one, matcher, _ in self._operations[0].form.answer.outcomes:
+                if one is outcome and matcher.where is None:
+                    return MockResponse(matcher.status)
+        return MockResponse(400, type_header(JSON), encode({}))
+
+    def _example(self, outcomes: Sequence[SubmitOutcome]) -> tuple[int, str, Any] | None:
+        """Return the first example of the first of these outcomes that has one."""
+        for outcome in outcomes:
+            for status, media_type, name, example in self._examples():
+                exchange = Exchange("POST", "", status=status, body=json.dumps(example).encode())
+                exact = name == outcome.value or name.startswith(f"{outcome.value}-")
+                if exact and self._operations[0].form.answer.read(exchange).outcome is outcome:
+                    return status, media_type, example
+        return None
+
+    def _examples(self) -> Iterator[tuple[int, str, str, Any]]:
+        _, path, method = self.location
+        for status in self.contract.document["paths"][path][method].get("responses", {}):
+            if status.isdecimal():
+                for media_type, media in self.contract.content(int(status), self.location).items():
+                    for name, reference in media.get("examples", {}).items():
+                        example = self.contract.resolve(reference)
+                        if "value" in example:
+                            yield int(status), media_type, name, example["value"]
+
+
+def _fits(operation: SubmitOperation, received: ReceivedRequest) -> bool:
+    """Return whether a request has the constants of a form and values for its arguments."""
+    form = operation.form
+    constants = all(
+        place.kind != "body" or str(value) in received.values("body", place.name)
+        for place, value in form.constants
+        if place.text not in {one.to.text for one in form.arguments.values() if one.to is not None}
+    )
+    needed = [one.to for name, one in form.arguments.items() if name in {"task", "button"} and one.to]
+    return constants and all(received.values(place.kind, place.name) for place in needed)
+
+
+def _replaced(node: Any, old: str, new: str) -> Any:
+    """Return a document with another id, also where it is a number."""
+    match node:
+        case str():
+            return new if node == old else node
+        case bool() | None:
+            return node
+        case int() | float():
+            return (int(new) if new.isdecimal() else new) if str(node) == old else node
+        case dict():
+            return {name: _replaced(value, old, new) for name, value in node.items()}
+        case list():
+            return [_replaced(value, old, new) for value in node]
+        case _:
+            return node
+
+
+def example_of(contract: Contract, action: str) -> str | None:
+    """Return the name of the example that shows a finished task of an action; None for the usual one."""
+    reader = contract.reader
+    for name, document in contract.examples.items():
+        succeeded = reader.state(document) is State.SUCCEEDED
+        suits = {
+            "describe": bool(reader.prompts(document)),
+            "shorten": bool(reader.prompts(document)),
+            "video": bool(reader.videos(document)),
+        }
+        if succeeded and suits.get(action, False):
+            return name
+    return None
