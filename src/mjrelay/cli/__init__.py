@@ -27,6 +27,8 @@ _COMMANDS = {
     "relays": "contracts",
     "fetch": "tasks",
     "wait": "tasks",
+    **dict.fromkeys(("imagine", "blend", "describe", "shorten", "press", "modal", "video"), "submit"),
+    **dict.fromkeys(("edits", "swap-face", "upload", "submits"), "submit"),
     "mock": "mock",
     "conform": "conform",
     "replay": "conform",
@@ -48,7 +50,9 @@ class _Commands(Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"mjrelay.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(
+            import_module(f"mjrelay.cli.{_COMMANDS[cmd_name]}"), cmd_name.replace("-", "_")
+        )
         return command
 
 
@@ -63,7 +67,7 @@ class _Commands(Group):
 )
 @click.version_option(__version__, message="mjrelay %(version)s", help="Print the version and exit.")
 def app() -> None:
-    """Fetch Midjourney tasks from any relay, and judge whether a relay keeps its contract."""
+    """Submit and fetch Midjourney tasks on any relay, and judge whether a relay keeps its contract."""
 
 
 def main() -> NoReturn:

@@ -83,14 +83,20 @@ def make_relay(
     timeout: float,
     key_file: Path | None,
     fast: bool,
+    kind: type[Relay] = Relay,
+    **submits: Any,
 ) -> Relay:
-    """Return the relay that the options describe. From then on all output is redacted for its key."""
+    """
+    Return the relay that the options describe. From then on all output is redacted for its key.
+
+    ``kind`` is its class, and ``submits`` are its options for submits.
+    """
     paths = tuple(overlays)
     contract = load_contract(name, paths)
     key = None if key_file is None else read_key(key_file)
     if key is None and not contract.open and environment_key(contract, base_url) is None:
         raise SettingError(missing_key(contract, "give --key-file"))
-    relay = Relay(
+    relay = kind(
         name,
         key,
         overlays=paths,
@@ -99,6 +105,7 @@ def make_relay(
         timeout=timeout,
         fast=fast,
         user_agent="cli",
+        **submits,
     )
     set_redactor(relay._redactor)  # noqa: SLF001 - output is redacted in the same way as errors
     return relay

@@ -16,6 +16,7 @@ from mjrelay.client.submission import (
     SubmitOutcomeUnknownError,
     SubmitRefusedError,
 )
+from mjrelay.client.submitting import Submitter
 from mjrelay.client.task import (
     AnswerError,
     DownloadError,
@@ -60,6 +61,7 @@ __all__ = [
     "SubmitOutcomeUnknownError",
     "SubmitRecord",
     "SubmitRefusedError",
+    "Submitter",
     "Task",
     "TransportError",
     "UnauthorizedError",
