@@ -359,14 +359,9 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
     def _submitter(self, call: SubmitCall, parent: Task | None) -> Submitter:
         """Choose the operation of a submit and build its request; raise `SettingError`."""
         arguments, reader = call.complete(self._contract, parent), self._contract.reader
-        if "state" not in arguments and reader.echoes_token:
-            arguments["state"] = new_token()
-            try:
-                operation, request = submit_request(self._contract, call.action, arguments, call.fields)
-            except SettingError:  # no operation with a place for a token fits
-                del arguments["state"]
-        if "state" not in arguments:
-            operation, request = submit_request(self._contract, call.action, arguments, call.fields)
+        token = new_token() if reader.echoes_token and "state" not in arguments else None
+        operation, request = submit_request(self._contract, call.action, arguments, call.fields, token=token)
+        state = arguments.get("state", token) if "state" in operation.form.arguments else None
         timeout = call.timeout
         if timeout is None:
             timeout = max(self._options.timeout, (operation.form.timeout or 0.0) + SERVER_MARGIN)
@@ -376,7 +371,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             operation=operation,
             request=self._requests.submit(request),
             redactor=self._redactor,
-            state=arguments.get("state"),
+            state=state,
             prompt=arguments.get("prompt") if self._options.log_prompts else None,
             can_find=reader.lookup is not None,
             retries=self._options.submit_retries,

@@ -126,7 +126,7 @@ class Contract:
 
     @cached_property
     def submits(self) -> tuple[SubmitOperation, ...]:
-        """The ways to submit, compiled from the `x-mj-submit` of each operation; empty if there is none."""
+        """The forms of `x-mj-submit`, each with its operation; empty if there is none."""
         submits: list[SubmitOperation] = []
         for location, operation in self.operations():
             if "x-mj-submit" not in operation:

@@ -64,7 +64,12 @@ class NoFitError(Exception):
 
 
 def submit_request(
-    contract: Contract, action: str, arguments: Mapping[str, Any], fields: Mapping[str, Any]
+    contract: Contract,
+    action: str,
+    arguments: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    *,
+    token: str | None = None,
 ) -> tuple[SubmitOperation, Request]:
     """
     Choose the operation for a submit and build its request, without a credential.
@@ -75,6 +80,7 @@ def submit_request(
         arguments: The arguments by name: text or numbers, a list of `Image`, a `Parent` as ``task``, a
             `Button` or text as ``button``.
         fields: Further members of the body, as the relay names them.
+        token: A state token, sent if the operation has a place for it and the arguments have none.
 
     Raises:
         SettingError: The contract has no such action, or no operation accepts the arguments.
@@ -87,9 +93,11 @@ def submit_request(
     reasons: dict[str, None] = {}
     for operation in operations:
         try:
-            draft = _Draft(contract, operation)
-            rank = draft.fill(arguments, fields)
-            unused = len(operation.form.arguments.keys() - arguments.keys())
+            draft, given = _Draft(contract, operation), arguments
+            if token is not None and "state" in operation.form.arguments:
+                given = {"state": token, **arguments}
+            rank = draft.fill(given, fields)
+            unused = len(operation.form.arguments.keys() - given.keys())
             fitting.append(((rank, unused), operation, draft.request()))
         except NoFitError as error:
             reasons[f"{operation.method} {operation.path}: {error}"] = None

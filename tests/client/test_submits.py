@@ -1,0 +1,351 @@
+"""Submits: sent once, with typed outcomes, limited and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paid import CUT, LOSSES, REFUSALS, PaidServer, accepted, error, refused, unreliable
+
+from mjrelay import (
+    AsyncRelay,
+    BalanceError,
+    BannedPromptError,
+    ButtonRefusedError,
+    InvalidSubmitError,
+    MissingTaskError,
+    ParentNotReadyError,
+    QueueFullError,
+    RateLimitedError,
+    Relay,
+    RelayError,
+    SettingError,
+    SpendingLimitError,
+    Submission,
+    SubmitOutcomeUnknownError,
+    SubmitRecord,
+    SubmitRefusedError,
+    TransportError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from mjrelay.testing import NoWaitClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from paid import Answer
+
+KEY = "sk-a-key-of-the-tests-0123456789"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
+
+
+def relay(url: str, name: str = "newapi", **options: Any) -> Relay:
+    """A relay that does not really wait."""
+    return Relay(name, KEY, base_url=url, clock=NoWaitClock(), **options)
+
+
+def attempt(answer: Callable[[int, dict[str, Any]], Answer], **options: Any) -> tuple[Any, int]:
+    """Submit once; return the submission or the error, and how many requests the server received."""
+    with PaidServer(answer) as server, relay(server.url, **options) as client:
+        try:
+            result: Any = client.imagine("a pig")
+        except RelayError as failed:
+            result = failed
+        return result, len(server.received)
+
+
+# What happened; the response; the class of the result; charged; may_resend; requests received.
+TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
+    ("accepted", accepted(), Submission, "yes", "never", 1),
+    ("queued", accepted(code=22), Submission, "yes", "never", 1),
+    ("window", accepted(code=21), Submission, "no", "never", 1),
+    ("no account", REFUSALS["no account"], UnavailableError, "no", "later", 4),
+    ("parameters at the server", refused(200, 4, "base64"), InvalidSubmitError, "no", "never", 1),
+    ("failure", refused(200, 9, "提交失败"), SubmitRefusedError, "no", "never", 1),
+    ("queue full", REFUSALS["queue full"], QueueFullError, "no", "later", 4),
+    ("queue full, code 9", REFUSALS["queue full as a failure"], QueueFullError, "no", "later", 4),
+    (
+        "queue full with an id",
+        refused(200, 23, "full", "14001929738841620"),
+        QueueFullError,
+        "no",
+        "unknown",
+        1,
+    ),
+    ("banned", REFUSALS["banned"], BannedPromptError, "no", "never", 1),
+    ("parameters at the gateway", REFUSALS["parameters"], InvalidSubmitError, "no", "never", 1),
+    ("router", error(400, "json: cannot unmarshal"), InvalidSubmitError, "no", "never", 1),
+    ("button", error(400, "unknown_action (request id: 1)"), ButtonRefusedError, "no", "never", 1),
+    ("parent not ready", refused(400, 4, "task_status_not_success "), ParentNotReadyError, "no", "later", 4),
+    ("parent missing", refused(400, 4, "task_not_found "), MissingTaskError, "no", "never", 1),
+    ("no balance", refused(400, 4, "quota_not_enough "), BalanceError, "no", "never", 1),
+    ("a bad key", error(401, "Invalid token"), UnauthorizedError, "no", "never", 1),
+    ("the operator's key", (401, None, {}), SubmitRefusedError, "no", "never", 1),
+    ("saturated", REFUSALS["saturated"], RateLimitedError, "no", "later", 4),
+    ("no channel", REFUSALS["no channel"], UnavailableError, "no", "later", 4),
+    ("a bare 503", (503, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("520", (520, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("504", (504, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("empty 200", (200, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("a panic", error(500, "Panic detected"), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("code 5", refused(400, 5, "do_request_failed "), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    (
+        "charged without an id",
+        refused(400, 4, "insert_midjourney_task_failed "),
+        SubmitOutcomeUnknownError,
+        "yes",
+        "never",
+        1,
+    ),
+    ("no id with code 1", LOSSES["null result"]("1"), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("connection lost", CUT, SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+]
+
+
+def test_each_outcome_is_charged_and_repeated_as_the_servers_do() -> None:
+    """Every known response has its class, what it costs, and is repeated only where nothing was taken."""
+    for name, answer, kind, charged, may_resend, requests in TABLE:
+        result, received = attempt(lambda *_, answer=answer: answer)
+        found = (type(result), result.charged, result.may_resend, received)
+        assert found == (kind, charged, may_resend, requests), name
+
+
+def test_unsent_requests_are_repeated_and_cost_nothing() -> None:
+    """Without a connection nothing is charged, the submit may be sent again now, and no limit is used up."""
+    with PaidServer(lambda *_: accepted()) as server:
+        url = server.url
+    with relay(url, max_submits=1) as client:
+        for _ in range(2):
+            with pytest.raises(TransportError) as caught:
+                client.imagine("a pig")
+            assert (caught.value.charged, caught.value.may_resend) == ("no", "now")
+
+
+def test_a_repeat_honours_retry_after_and_the_timeout() -> None:
+    """Retry-After is waited for; one beyond the timeout of the submit ends the repeats."""
+    script: list[Answer] = [(429, {"code": 30}, {"Retry-After": "20"}), accepted()]
+    result, received = attempt(lambda number, _: script[number - 1])
+    assert (type(result), received) == (Submission, 2)
+    late: Answer = (429, {"code": 30}, {"Retry-After": "66"})
+    result, received = attempt(lambda *_: late)
+    assert (type(result), result.retry_after, received) == (RateLimitedError, 66.0, 1)
+
+
+def test_the_id_counts_whatever_the_code_and_the_media_type() -> None:
+    """A number, a list, an unknown code and HTML are all read; no paid id is lost."""
+    for name, ids in (
+        ("id as a number", ("17956",)),
+        ("code as text", ("17956",)),
+        ("HTML media type", ("17956",)),
+        ("list of ids", ("17956", "179561")),
+    ):
+        result, _ = attempt(lambda *_, name=name: LOSSES[name]("17956"))
+        assert result.ids == ids, name
+
+
+def test_unknown_outcomes_say_how_to_look_for_the_task() -> None:
+    """The error holds the state token and the time that were sent, and the message both."""
+    with PaidServer(lambda *_: (504, None, {})) as server, relay(server.url) as client:
+        with pytest.raises(SubmitOutcomeUnknownError, match=r"state token mjrelay-\w+") as caught:
+            client.imagine("a pig")
+        assert server.received[0][1]["state"] == caught.value.state
+        assert caught.value.sent_at is not None
+        with pytest.raises(SettingError, match="cannot look for a submit"):
+            client.find_submission("x")
+
+
+def test_no_request_is_sent_twice_after_acceptance() -> None:
+    """Of many submits in threads, each that was taken is known by its id or by one unknown outcome."""
+    taken: dict[str, str] = {}
+    inner = unreliable(7)
+
+    def answer(number: int, body: dict[str, Any]) -> Answer:
+        chosen = inner(number, body)
+        if chosen not in REFUSALS.values():
+            assert body["state"] not in taken, "a taken request was sent again"
+            taken[body["state"]] = str(10**12 + number)
+        return chosen
+
+    known: Counter[str] = Counter()
+    wrong: list[Any] = []
+
+    def submit(client: Relay, number: int) -> None:
+        token = f"token-{number}"
+        try:
+            submission = client.imagine("a pig", state=token)
+            known[token] += 1
+            if taken.get(token) not in submission.ids:
+                wrong.append(submission)
+        except SubmitOutcomeUnknownError as unknown:
+            known[token] += 1
+            if unknown.state != token or token not in taken:
+                wrong.append(unknown)
+        except RelayError as failed:
+            if token in taken or failed.charged != "no":
+                wrong.append(failed)
+
+    with PaidServer(answer) as server, relay(server.url) as client, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: submit(client, number), range(400)))
+    assert not wrong
+    assert known == Counter(dict.fromkeys(taken, 1))
+
+
+def test_max_submits_holds_over_threads_and_copies() -> None:
+    """Exactly so many requests arrive, whoever sends them; the next one fails before it is sent."""
+    with PaidServer(lambda *_: (504, None, {})) as server, relay(server.url, max_submits=10) as client:
+        copies = [client, client.with_options(timeout=20)]
+        refusals = []
+
+        def submit(number: int) -> None:
+            try:
+                copies[number % 2].imagine("a pig")
+            except SpendingLimitError as limit:
+                refusals.append(limit)
+            except SubmitOutcomeUnknownError:
+                pass
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(submit, range(30)))
+        assert (len(server.received), len(refusals)) == (10, 20)
+        assert {one.charged for one in refusals} == {"no"}
+
+
+def test_the_log_has_a_line_before_and_after(tmp_path: Path) -> None:
+    """The first line is on disk when the server receives the request; the second one has the id."""
+    log, seen = tmp_path / "submits.jsonl", []
+
+    def answer(*_: Any) -> Answer:
+        seen.append(json.loads(log.read_text().splitlines()[-1]))
+        return accepted("17956")
+
+    records: list[SubmitRecord] = []
+    with PaidServer(answer) as server, relay(server.url, submit_log=log, on_submit=records.append) as client:
+        client.imagine("a secret prompt")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (seen[0], lines[0]["event"]) == (lines[0], "sending")
+    assert (lines[1]["event"], lines[1]["ids"], lines[1]["charged"]) == ("answered", ["17956"], "yes")
+    assert [record.event for record in records] == ["sending", "answered"]
+    assert KEY not in log.read_text()
+    assert "secret prompt" not in log.read_text()
+
+
+def test_a_log_that_cannot_be_written_stops_the_submit(tmp_path: Path) -> None:
+    """Without the first line nothing is sent."""
+    with PaidServer(lambda *_: accepted()) as server:
+        with pytest.raises(SettingError, match="submit_log"):
+            relay(server.url, submit_log=tmp_path / "none" / "log")
+        if os.path.exists("/dev/full"):  # noqa: PTH110 - a device
+            with (
+                relay(server.url, submit_log="/dev/full") as client,
+                pytest.raises(SettingError, match="nothing"),
+            ):
+                client.imagine("a pig")
+        assert not server.received
+
+
+KILLED = """
+import sys, threading
+from mjrelay import Relay
+with Relay("newapi", "sk-a-key-of-the-tests", base_url=sys.argv[1], submit_log=sys.argv[2]) as relay:
+    while True:
+        relay.imagine("a pig")
+"""
+
+
+def test_every_request_received_is_in_the_log_of_a_killed_process(tmp_path: Path) -> None:
+    """After kill -9 at any point, each request that arrived has its first line."""
+    log, killed = tmp_path / "log", threading.Event()
+
+    def answer(number: int, _: dict[str, Any]) -> Answer:
+        if number == 25:
+            process.send_signal(signal.SIGKILL)
+            killed.set()
+        return accepted()
+
+    with PaidServer(answer) as server:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(log)])
+        process.wait(timeout=60)
+        tokens = {body["state"] for _, body in server.received}
+    assert killed.is_set()
+    logged = {json.loads(line)["state"] for line in log.read_text().splitlines()}
+    assert tokens <= logged
+
+
+def test_a_cancelled_submit_is_recorded_as_unknown(tmp_path: Path) -> None:
+    """Cancelling a task while its submit is in flight leaves a record of an unknown outcome, and a note."""
+    arrived, release = threading.Event(), threading.Event()
+
+    def answer(*_: Any) -> Answer:
+        arrived.set()
+        release.wait(10)
+        return accepted()
+
+    async def cancelled(url: str) -> BaseException:
+        async with AsyncRelay("newapi", KEY, base_url=url, submit_log=tmp_path / "log") as client:
+            task = asyncio.ensure_future(client.imagine("a pig"))
+            await asyncio.to_thread(arrived.wait, 10)
+            task.cancel()
+            (result,) = await asyncio.gather(task, return_exceptions=True)
+            release.set()
+            assert isinstance(result, BaseException)
+            return result
+
+    with PaidServer(answer) as server:
+        result = asyncio.run(cancelled(server.url))
+    assert isinstance(result, asyncio.CancelledError)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line.get("outcome") for line in lines] == [None, "unknown"]
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """Unknown actions, unknown arguments, URLs where data is needed, and files that are no image."""
+    page = tmp_path / "page.png"
+    page.write_bytes(b"<html>")
+    with PaidServer(lambda *_: accepted()) as server, relay(server.url) as client:
+        for call, message in (
+            (lambda: client.submit("dance"), "its contract has: imagine"),
+            (lambda: client.submit("imagine", promt="x"), "promt is not an argument"),
+            (lambda: client.imagine(""), "minimum is 1"),
+            (lambda: client.describe("https://example.com/a.png"), "pass a path or bytes"),
+            (lambda: client.describe(page), "is not an image"),
+            (lambda: client.describe(tmp_path / "none.png"), "cannot be read"),
+            (lambda: client.blend([PNG]), "minimum is 2"),
+            (lambda: client.imagine("a pig", speed="slow"), "does not take speed"),
+            (lambda: client.imagine("a pig", fields={"prompt": "x"}), "is written already"),
+            (lambda: client.blend([PNG, PNG], aspect="16:9"), "must be one of portrait"),
+        ):
+            with pytest.raises(SettingError, match=message):
+                call()
+        assert not server.received
+    with PaidServer(lambda *_: accepted()) as server, relay(server.url, "mjdjourney") as client:
+        with pytest.raises(SettingError, match="no operation for imagine; its contract has: none"):
+            client.imagine("a pig")
+
+
+def test_arguments_are_written_as_the_contract_says() -> None:
+    """Images as data URLs, the aspect ratio in the prompt, the bot's name, a token, and further fields."""
+    with PaidServer(lambda *_: accepted()) as server, relay(server.url) as client:
+        client.imagine(
+            "a pig", images=[PNG], aspect="16:9", bot="niji", callback="https://me.example/x", fields={"x": 1}
+        )
+        path, body = server.received[0]
+    assert path == "/mj/submit/imagine"
+    assert body.pop("state").startswith("mjrelay-")
+    assert body.pop("base64Array")[0].startswith("data:image/png;base64,iVBOR")
+    assert body == {
+        "prompt": "a pig --ar 16:9",
+        "botType": "NIJI_JOURNEY",
+        "notifyHook": "https://me.example/x",
+        "x": 1,
+    }
