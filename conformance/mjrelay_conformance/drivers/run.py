@@ -162,7 +162,7 @@ class _Run:
         if key is None and contract.credentials and not contract.open:
             if options.dry_run:
                 return "the-key"
-            raise ConformError(missing_key(contract, "give --key-file"))
+            raise ConformError(missing_key(contract))
         return "" if key is None else checked_key(key)
 
     def _record(self, mode: str, terms: Terms, redactor: Redactor) -> Record:

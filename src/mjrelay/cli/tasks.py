@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 import threading
 from collections import Counter
@@ -38,7 +39,8 @@ from mjrelay.cli.output import (
     write_line,
 )
 from mjrelay.cli.results import Results
-from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError
+from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError, WaitTimeoutError
+from mjrelay.contract import load_contract
 from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
@@ -152,7 +154,7 @@ def wait(
     Exit codes: 0 every task succeeded, 1 a task did not succeed or could not be fetched or downloaded, 2
     wrong usage, 5 internal error, 130 interrupted (the remaining ids are printed on stderr).
     """
-    wanted = collect_ids(ids, ids_file)
+    wanted = collect_ids(ids, ids_file, load_contract(relay, options["overlays"]))
     with ExitStack() as stack:
         client = stack.enter_context(make_relay(relay, timeout=request_timeout, **options))
         results = (
@@ -176,12 +178,20 @@ def wait(
         if run.states:
             print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
         logging.getLogger("mjrelay").addHandler(_MessageHandler())
+
+        def print_resume(reason: str, left: list[str]) -> None:
+            from_file = len(left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
+            again = None if from_file else [*_given_options(ctx), *_dashes(left), relay, *left]
+            _print_resume(reason, client.name, left, again)
+
         try:
             run.run(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
-            from_file = len(run.left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
-            _print_resume(client.name, relay, list(run.left), None if from_file else _given_options(ctx))
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
+            print_resume("interrupted; ", list(run.left))
             _exit_now(130)
+        if run.late:
+            print_resume("", run.late)
     if len(wanted) > 1:
         counts = [f"{count} {state}" for state, count in sorted(run.states.items())]
         if lost := len(wanted) - run.states.total():
@@ -195,7 +205,8 @@ class _Run:
     """
     Downloads, records and prints tasks as they end.
 
-    ``left`` holds the ids that are not finished; ``states`` counts the states of the others.
+    ``left`` holds the ids that are not finished, ``late`` those that had not ended at the deadline, and
+    ``states`` counts the states of the others.
     """
 
     relay: Relay
@@ -206,6 +217,7 @@ class _Run:
     downloads: bool = field(kw_only=True)
     states: Counter[State] = field(init=False, factory=Counter)
     failed: bool = field(init=False, default=False)
+    late: list[str] = field(init=False, factory=list)
     _authorized: bool = field(init=False, default=False)
     _bars: Bars | None = field(init=False, default=None)
     _pool: ThreadPoolExecutor = field(
@@ -274,6 +286,7 @@ class _Run:
         print_message(message if task_id in message else f"{task_id}: {message}")
         with self._lock:
             self.failed = True
+            self.late += [task_id] if isinstance(error, WaitTimeoutError) else []
             self._end(task_id)
 
     def _end(self, task_id: str) -> None:
@@ -336,19 +349,22 @@ def _given_options(ctx: click.Context) -> list[str]:
     return words
 
 
-def _print_resume(name: str, argument: str, left: list[str], options: list[str] | None) -> None:
-    """Print the remaining ids and the command that resumes: with these options, or the same command."""
+def _dashes(ids: list[str]) -> list[str]:
+    """Return what must precede ids that look like options."""
+    return ["--"] if any(task_id.startswith("-") for task_id in ids) else []
+
+
+def _print_resume(reason: str, name: str, left: list[str], again: list[str] | None) -> None:
+    """Print the remaining ids and the command that resumes: with these arguments, or the same command."""
     shown = " ".join(left[:_SHOWN_IDS])
     if len(left) > _SHOWN_IDS:
         shown += f" and {len(left) - _SHOWN_IDS} more"
     remain = "task remains" if len(left) == 1 else "tasks remain"
-    print_message(f"interrupted; {len(left)} {remain} at {name}: {shown}")
-    if options is None:
+    print_message(f"{reason}{len(left)} {remain} at {name}: {shown}")
+    if again is None:
         print_message(f"resume with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
     else:
-        dashes = ["--"] if any(task_id.startswith("-") for task_id in left) else []
-        words = ["mjrelay", "wait", *options, *dashes, argument, *left]
-        print_message(f"resume with: {shlex.join(words)}")
+        print_message(f"resume with: {shlex.join(['mjrelay', 'wait', *again])}")
 
 
 def _exit_now(code: int) -> NoReturn:

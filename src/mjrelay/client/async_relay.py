@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Self, cast
 
 from mjrelay.client.base import BaseRelay, raise_unexpected
 from mjrelay.client.events import PollRequest
-from mjrelay.client.options import checked_id
+from mjrelay.client.options import check_callback
 from mjrelay.client.task import Task
+from mjrelay.contract import checked_id
 from mjrelay.transport import AsyncTransport, connect_async
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         Raises:
             RelayError: As `Relay.fetch`.
         """
-        ids = (checked_id(task_id),)
+        ids = (checked_id(self._contract, task_id),)
         exchange = await self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, task_id)
+        return self._responses.task(exchange, ids[0])
 
     async def seed(self, task_id: str) -> str:
         """
@@ -68,8 +69,8 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
             SettingError: The relay's contract has no operation for seeds.
             RelayError: As `Relay.seed`.
         """
-        request = self._requests.seed(checked_id(task_id))
-        exchange = await self._send(request, (task_id,), self._options.timeout)
+        task_id = checked_id(self._contract, task_id)
+        exchange = await self._send(self._requests.seed(task_id), (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
 
     async def wait(
@@ -90,6 +91,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
             WaitTimeoutError: The task has not ended after ``timeout`` seconds; ``task`` is the last snapshot.
             RelayError: As `Relay.fetch`.
         """
+        check_callback("on_progress", on_progress)
         snapshots = cast("AsyncGenerator[Task]", self.watch(task_id, timeout=timeout))
         async with aclosing(snapshots):
             async for task in snapshots:

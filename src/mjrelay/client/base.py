@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeVar, Unpack
 
 from attrs import evolve
 
@@ -16,8 +16,12 @@ from mjrelay.client.options import (
     CONNECTION_OPTIONS,
     ClientOptions,
     OptionChanges,
+    check_callback,
+    check_count,
+    check_known,
+    check_list,
+    check_rate,
     check_seconds,
-    checked_id,
 )
 from mjrelay.client.polling import MISSING_GRACE, Poller, needs_no_poll
 from mjrelay.client.requests import RequestBuilder
@@ -26,6 +30,7 @@ from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
 from mjrelay.client.task import RelayError, Task
 from mjrelay.contract import (
+    checked_id,
     checked_key,
     environment_key,
     load_contract,
@@ -33,14 +38,13 @@ from mjrelay.contract import (
     resolve_base_url,
 )
 from mjrelay.download import Downloader
-from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
+from mjrelay.http import Redactor, is_loopback_url, parse_json
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
     import ssl
     import threading
     from collections.abc import Callable, Iterable, Mapping
-    from os import PathLike
     from pathlib import Path
 
     from mjrelay.client.events import EventHandler, PollResult
@@ -62,6 +66,12 @@ _FETCH_RETRIES = 2
 """Maximum number of retries in `fetch_all`."""
 
 _warned: set[str] = set()
+
+_OPTIONS = ("name", "overlays", *OptionChanges.__annotations__, "client", "clock")
+"""The arguments of the constructor."""
+
+NO_SCHEME = "none"
+"""The value of ``scheme`` that sends no key."""
 
 
 class BaseRelay(Generic[T, I]):
@@ -90,18 +100,21 @@ class BaseRelay(Generic[T, I]):
         max_body: int | None = None,
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
+        **unknown: Never,
     ) -> None:
         """
         Create a client. No request is sent.
 
         Args:
             name: A relay's name, or the path of your own contract.
-            api_key: The key. Default: ``MJRELAY_<RELAY>_API_KEY``, then ``MJRELAY_API_KEY``; the latter is
-                not sent to a host that only your own contract names, unless ``base_url`` is set.
+            api_key: The key, with or without ``Bearer``. Default: ``MJRELAY_<RELAY>_API_KEY``, then
+                ``MJRELAY_API_KEY``; the latter is not sent to a host that only your own contract names,
+                unless ``base_url`` is set.
             base_url: The relay's URL; its path is put before the contract's paths. Default:
                 ``MJRELAY_BASE_URL``, then the contract's server.
             overlays: Paths of overlays to apply to the contract.
-            scheme: The name of a security scheme of the contract. Default: the first.
+            scheme: The name of a security scheme of the contract, or ``none`` to send no key. Default: the
+                first scheme.
             timeout: Seconds for one request, including the response body.
             headers: Header fields for each request.
             user_agent: Text after ``mjrelay/<version>`` in the User-Agent, such as ``app/3``.
@@ -116,6 +129,7 @@ class BaseRelay(Generic[T, I]):
             on_exchange: Called with each exchange and its task ids before the response is parsed, in the
                 thread or event loop that sent the request. Its first exception is logged, all are ignored.
             clock: The clock to wait by; see `mjrelay.testing.NoWaitClock`.
+            **unknown: Rejected, with the nearest option.
 
         Raises:
             UnknownRelayError: No contract has this name.
@@ -123,15 +137,14 @@ class BaseRelay(Generic[T, I]):
             SettingError: An option is invalid, or the key is missing.
             MissingExtraError: ``fast`` is set and its extra is not installed.
         """
-        if isinstance(overlays, str):
-            raise SettingError("overlays is a string; pass a list of paths")
+        check_known(unknown, _OPTIONS)
         contract = load_contract(name, overlays)
         options = ClientOptions(
-            api_key=api_key or environment_key(contract, base_url),
-            base_url=resolve_base_url(base_url, contract.base_url, contract.name),
+            api_key=environment_key(contract, base_url) if api_key is None else checked_key(api_key),
+            base_url=resolve_base_url(base_url, contract),
             scheme=scheme,
             timeout=timeout,
-            headers=headers or {},
+            headers={} if headers is None else headers,
             user_agent=user_agent,
             proxy=proxy,
             verify=verify,
@@ -141,7 +154,7 @@ class BaseRelay(Generic[T, I]):
             retries=retries,
             max_body=max_body,
             on_exchange=on_exchange,
-            clock=clock or Clock(),
+            clock=Clock() if clock is None else clock,
         )
         self._set_up(contract, options, RefreshModel(contract.reader.refresh))
         self._shared, self._owner = self._new_transport(), True
@@ -156,14 +169,14 @@ class BaseRelay(Generic[T, I]):
         """The relay's URL: scheme, host, and the path before the contract's paths."""
         return self._options.base_url
 
-    def read(self, body: bytes) -> Task:
+    def read(self, body: bytes | str | dict[str, Any] | list[Any]) -> Task:
         """
         Parse a task from the body of a callback.
 
         Callbacks are not signed: treat the task as a hint, and `fetch` it.
 
         Args:
-            body: The request body as received.
+            body: The request body as received, or the JSON that a framework parsed from it.
 
         Returns:
             The task; its ``exchange`` is None.
@@ -171,6 +184,7 @@ class BaseRelay(Generic[T, I]):
         Raises:
             UndecodableError: The body is not JSON, or is too large.
             EnvelopeError: The body holds no task.
+            SettingError: The body is neither bytes, text nor parsed JSON.
         """
         return self._responses.read(body)
 
@@ -220,6 +234,8 @@ class BaseRelay(Generic[T, I]):
         Raises:
             SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
         """
+        check_callback("on_progress", on_progress)
+        check_callback("on_error", on_error)
         poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True)
         return self._run(poller, Collector(on_progress, on_error))
 
@@ -248,6 +264,7 @@ class BaseRelay(Generic[T, I]):
         Raises:
             SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
         """
+        check_callback("on_error", on_error)
         poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
         return self._run(poller, Collector(None, on_error))
 
@@ -268,17 +285,16 @@ class BaseRelay(Generic[T, I]):
             SettingError: An option is invalid or cannot be changed.
             MissingExtraError: ``fast`` is set and its extra is not installed.
         """
-        unknown = changes.keys() - OptionChanges.__annotations__.keys()
-        if unknown:
-            known = ", ".join(OptionChanges.__annotations__)
-            raise SettingError(f"{min(unknown)} is not an option that can be changed; use one of: {known}")
+        check_known(changes, OptionChanges.__annotations__)
         reconnect = changes.keys() & CONNECTION_OPTIONS
         if reconnect and self._options.client is not None:
             raise SettingError(f"{min(reconnect)} cannot be changed: the connections belong to client=")
         if "base_url" in changes:
-            changes["base_url"] = checked_url(changes["base_url"] or "")
-        if "headers" in changes:
-            changes["headers"] = changes["headers"] or {}
+            changes["base_url"] = resolve_base_url(changes["base_url"] or "", self._contract)
+        if "api_key" in changes:
+            changes["api_key"] = checked_key(changes["api_key"])
+        if changes.get("headers", {}) is None:
+            changes["headers"] = {}
         other = object.__new__(type(self))
         other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
         other._shared, other._owner = self._shared, False
@@ -313,19 +329,19 @@ class BaseRelay(Generic[T, I]):
 
     def _set_up(self, contract: Contract, options: ClientOptions, refresh_model: RefreshModel) -> None:
         """Check the options and store what follows from them; raise `SettingError`."""
-        key = options.api_key
+        key, scheme = options.api_key, options.scheme
         if key is not None:
             checked_key(key)
-        elif not contract.open:
-            raise SettingError(missing_key(contract, "give api_key="))
-        credential = None if key is None else _credential(contract, options.scheme)
+        elif not contract.open and scheme != NO_SCHEME:
+            raise SettingError(missing_key(contract))
+        credential = None if key is None else _credential(contract, scheme)
         options.check(credential)
         self._contract, self._options, self._refresh_model = contract, options, refresh_model
         self._redactor = Redactor(*options.secrets())
         self._requests = RequestBuilder(contract, options, credential)
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
-        if key is not None:
+        if credential is not None:
             _warn_of_plain_http(self._requests.origin)
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
@@ -353,14 +369,11 @@ class BaseRelay(Generic[T, I]):
     ) -> Poller:
         """Return the poller of these tasks; with ``once`` any state ends the polling of a task."""
         clock, options, form = self._options.clock, self._options, self._contract.reader.batch
-        if isinstance(ids, str):
-            raise SettingError("ids is a string; pass a list of ids")
-        ids = [checked_id(task_id) for task_id in ids]
-        check_seconds(timeout)
-        if rate is not None and not 0 < rate < math.inf:
-            raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no limit")
-        if concurrency < 1 or int(concurrency) != concurrency:
-            raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
+        check_list("ids", ids)
+        ids = [checked_id(self._contract, task_id) for task_id in ids]
+        check_seconds("timeout", timeout)
+        check_rate(rate)
+        check_count("concurrency", concurrency)
         now = clock.now()
         poller = Poller(
             relay=self.name,
@@ -396,6 +409,11 @@ class BaseRelay(Generic[T, I]):
         on_progress: Callable[[Download], object] | None,
         stop: threading.Event | None = None,
     ) -> list[Path]:
+        if not isinstance(task, Task):
+            raise SettingError(f"the task is of type {type(task).__name__}; pass a Task, as fetch returns it")
+        if not isinstance(folder, str | PathLike):
+            raise SettingError(f"the folder is of type {type(folder).__name__}; pass a path")
+        check_callback("on_progress", on_progress)
         downloader = Downloader(
             home=self._requests.origin,
             redactor=self._redactor,
@@ -418,6 +436,8 @@ def _credential(contract: Contract, scheme: str | None) -> Credential | None:
     credentials = contract.credentials
     if scheme is None:
         return credentials[0] if credentials else None
+    if scheme == NO_SCHEME:
+        return None
     for credential in credentials:
         if credential.scheme == scheme:
             return credential

@@ -409,7 +409,7 @@ class Poller:
             state = f"was {task.state}{progress}"
         error = WaitTimeoutError(
             f"task {pending.id} {state} after {self.deadline - self.started:g} seconds; it is not cancelled: "
-            f"resume with wait({pending.id!r}) or: mjrelay wait {self.relay} {pending.id}",
+            "wait for it again",
             relay=self.relay,
             task_id=pending.id,
             exchange=None if last_error is None else last_error.exchange,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from mjrelay.client.base import BaseRelay, raise_unexpected
 from mjrelay.client.events import PollRequest
-from mjrelay.client.options import checked_id
+from mjrelay.client.options import check_callback
 from mjrelay.client.task import Task
+from mjrelay.contract import checked_id
 from mjrelay.transport import Transport, connect
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
             MissingTaskError: The relay has no such task.
             AnswerError: The response holds no such task.
         """
-        ids = (checked_id(task_id),)
+        ids = (checked_id(self._contract, task_id),)
         exchange = self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, task_id)
+        return self._responses.task(exchange, ids[0])
 
     def seed(self, task_id: str) -> str:
         """
@@ -75,8 +76,8 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
             EnvelopeError: The response has no seed, for example because the task has not ended.
             RelayError: As in `fetch`.
         """
-        request = self._requests.seed(checked_id(task_id))
-        exchange = self._send(request, (task_id,), self._options.timeout)
+        task_id = checked_id(self._contract, task_id)
+        exchange = self._send(self._requests.seed(task_id), (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
 
     def wait(
@@ -99,6 +100,7 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
             WaitTimeoutError: The task has not ended after ``timeout`` seconds; ``task`` is the last snapshot.
             RelayError: As in `fetch`.
         """
+        check_callback("on_progress", on_progress)
         try:
             for task in self.watch(task_id, timeout=timeout):
                 if on_progress is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.base import PatternError, time_limit
+from mjrelay.base import PatternError, SettingError, setting_name, time_limit
 from mjrelay.client.task import (
     AnswerError,
     EmptyAnswerError,
@@ -24,7 +25,7 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.http import NotJSONError, OversizeError, parse_json, retry_after
+from mjrelay.http import NotJSONError, OversizeError, parse_json, retry_after, shown_url
 from mjrelay.semantics import scalar_text
 from mjrelay.transport import LARGEST_BODY
 
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from mjrelay.semantics import Matcher
 
 
-_WEB_PAGE = "the response is a web page; check the base URL"
-_RAISE_LIMIT = "increase max_body="
+_WEB_PAGE = "the response is a web page"
 _FIXED_LIMIT = "independent of max_body="
 _FORBIDDEN = "check what the key is limited to, such as models, IP addresses or its own tasks"
 
@@ -136,11 +136,21 @@ class ResponseReader:
         enveloped = bool(batch.place) and isinstance(document, dict)
         return not enveloped or reader.accepts(batch.placed({}, batch.around(document)))
 
-    def read(self, body: bytes) -> Task:
-        """Parse a task from a callback's body; raise `UndecodableError` or `EnvelopeError`."""
+    def read(self, body: Any) -> Task:
+        """Parse a task from a callback's body, or from parsed JSON; raise an `AnswerError`."""
         name = self.contract.name
+        if isinstance(body, str):
+            body = body.encode("utf-8", "surrogatepass")
+        elif not isinstance(body, bytes):
+            try:
+                body = json.dumps(body).encode()  # a copy within the bounds of a body
+            except (TypeError, ValueError, RecursionError) as error:
+                raise SettingError(
+                    f"the body, of type {type(body).__name__}, cannot be read as JSON ({error}); pass bytes, "
+                    "text or parsed JSON"
+                ) from error
         if len(body) > self.max_body:
-            message = f"the body has {len(body)} bytes, the limit is {self.max_body}; {_RAISE_LIMIT}"
+            message = f"the body has {len(body)} bytes, the limit is {self.max_body}; increase max_body="
             raise UndecodableError(message, relay=name)
         try:
             document = parse_json(body)
@@ -204,17 +214,18 @@ class ResponseReader:
         """Return the error of a 200 whose body is not JSON or too large."""
         body = exchange.body.lstrip()
         if "html" in exchange.media_type or body.startswith(b"<"):
-            return self._error(WebPageError, _WEB_PAGE, exchange, task_id)
+            return self._error(WebPageError, f"{_WEB_PAGE}; {_base_url(exchange)}", exchange, task_id)
         if error is None:
             length = exchange.header("content-length")
             size = "" if length is None else f" (Content-Length: {self._quote(length)})"
-            message = f"{exchange.failure}{size}; check the base URL; if it is right, {_RAISE_LIMIT}"
+            limit = f"increase {setting_name('max_body')}"
+            message = f"{exchange.failure}{size}; {_base_url(exchange)}; if it is right, {limit}"
         elif isinstance(error, OversizeError):
             message = f"the body {error}, {_FIXED_LIMIT}"
         elif not body:
             return self._missing(EmptyAnswerError, "the response body is empty", exchange, task_id)
         else:
-            message = f"the response is not JSON: {error}; try again later, or check the base URL"
+            message = f"the response is not JSON: {error}; try again later, or {_base_url(exchange)}"
         return self._error(UndecodableError, message, exchange, task_id)
 
     def _refusal(self, exchange: Exchange, task_id: str | None) -> RelayError:
@@ -233,14 +244,14 @@ class ResponseReader:
         elif status >= 500 or status in {408, 425}:
             kind, message = UnavailableError, f"{returned}; try again later"
         elif "html" in exchange.media_type:
-            message = f"returned {status}; {_WEB_PAGE}"
+            message = f"returned {status}; {_WEB_PAGE}; {_base_url(exchange)}"
         elif status in {204, 404}:
             return self._missing(MissingTaskError, returned, exchange, task_id)
         elif 300 <= status < 400:
             target = self._quote(exchange.header("location") or "nowhere")
-            message = f"returned {status} to {target}; redirects are not followed, so check the base URL"
+            message = f"returned {status} to {target}; redirects are not followed, so {_base_url(exchange)}"
         else:
-            message = f"{returned}; check the base URL"
+            message = f"{returned}; {_base_url(exchange)}"
         return self._error(kind, message, exchange, task_id)
 
     def _matches(self, exchange: Exchange, list_name: str) -> bool:
@@ -248,9 +259,9 @@ class ResponseReader:
 
     def _credential_hint(self) -> str:
         if self.credential is None:
-            return "no key was sent; set api_key= or the environment variable"
+            return f"no key was sent; set {setting_name('api_key')} or the environment variable"
         others = [one for one in self.contract.credentials if one != self.credential]
-        allowed = " or ".join(f"{one} (scheme={one.scheme!r})" for one in others)
+        allowed = " or ".join(f"{one} ({setting_name('scheme', one.scheme)})" for one in others)
         other = f"; the contract also allows {allowed}" if allowed else ""
         return f"it was sent as {self.credential}{other}"
 
@@ -258,8 +269,8 @@ class ResponseReader:
         self, kind: type[MissingTaskError], reason: str, exchange: Exchange, task_id: str | None
     ) -> RelayError:
         what = "the batch was not found" if task_id is None else f"there is no task {task_id}"
-        hint = "check the id, the base URL, and that the key is the one that submitted the task"
-        return self._error(kind, f"{what} ({reason}); {hint}", exchange, task_id)
+        hint = "check the id, that the key is the one that submitted the task, or"
+        return self._error(kind, f"{what} ({reason}); {hint} {_base_url(exchange)}", exchange, task_id)
 
     def _detail(self, exchange: Exchange) -> str:
         """Return the relay's error message, in parentheses."""
@@ -281,3 +292,7 @@ class ResponseReader:
             exchange=exchange,
             retry_after=retry_after(exchange),
         )
+
+
+def _base_url(exchange: Exchange) -> str:
+    return f"check the base URL (tried {shown_url(exchange.url)})"

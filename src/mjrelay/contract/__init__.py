@@ -16,6 +16,7 @@ from mjrelay.contract.environment import (
     key_variable,
     known_key,
     missing_key,
+    pasted_key,
     read_key,
     resolve_base_url,
 )
@@ -27,6 +28,7 @@ from mjrelay.contract.loading import (
     relay_name,
     relay_names,
 )
+from mjrelay.contract.pasted import checked_id
 from mjrelay.contract.profiles import (
     Term,
     canonical_path,
@@ -71,6 +73,7 @@ __all__ = [
     "apply_overlay",
     "build_request",
     "canonical_path",
+    "checked_id",
     "checked_key",
     "child_schema",
     "combined_schemas",
@@ -85,6 +88,7 @@ __all__ = [
     "load_contract",
     "load_yaml",
     "missing_key",
+    "pasted_key",
     "plain_yaml",
     "profile_differences",
     "profile_statements",

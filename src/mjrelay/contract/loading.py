@@ -6,21 +6,25 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from attrs import evolve
 
-from mjrelay.base import ContractError, UnknownRelayError, nearest_names
+from mjrelay.base import ContractError, SettingError, UnknownRelayError, nearest_names, setting_name
 from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
 from mjrelay.contract.limits import FILES
+from mjrelay.contract.pasted import is_url
 from mjrelay.contract.structure import not_openapi, structural_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+from mjrelay.http import shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from os import PathLike
 
 
@@ -69,8 +73,10 @@ def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[s
         UnknownRelayError: No relay with this name is packaged. The message suggests similar names.
         OverlayError: An overlay does not fit the contract.
         ContractError: A file cannot be used. The message names the file and the line.
+        SettingError: The name or an overlay is neither text nor a path.
     """
-    files = tuple(map(Path, overlays))
+    _check_name(name)
+    files = _paths(overlays)
     contract = _named(name)
     if not files and not is_path(name):
         return contract
@@ -82,9 +88,34 @@ def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[s
     return contract
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str | os.PathLike):
+        raise SettingError(
+            f"the relay is of type {type(name).__name__}; give its name or the path of a contract"
+        )
+    if is_url(name):
+        host = urlsplit(str(name).strip()).hostname
+        known = [
+            one for one in relay_names() if urlsplit(packaged_contract(one).base_url or "").hostname == host
+        ]
+        names = " or ".join(known) or "run mjrelay doctor with the URL to find it"
+        raise SettingError(
+            f"{shown_url(str(name))} is a URL, but the first argument is the relay's name ({names}); give "
+            f"the URL as {setting_name('base_url')}"
+        )
+
+
+def _paths(overlays: object) -> tuple[Path, ...]:
+    if isinstance(overlays, Iterable) and not isinstance(overlays, str | os.PathLike):
+        paths = tuple(overlays)
+        if all(isinstance(path, str | os.PathLike) for path in paths):
+            return tuple(map(Path, paths))
+    raise SettingError("overlays is not a list of paths; write overlays=['fix.yaml']")
+
+
 def relay_name(name: str | PathLike[str]) -> str:
     """Return a relay's name from a name or a path: lower case, without hyphens and underscores."""
-    words = Path(name).stem if is_path(name) else str(name)
+    words = Path(name).stem if is_path(name) else str(name).strip()
     return words.replace("-", "").replace("_", "").lower()
 
 

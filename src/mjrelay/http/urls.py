@@ -107,6 +107,8 @@ def _moment(text: str) -> float | None:
 
 def checked_url(url: str) -> str:
     """Return a base URL without a trailing slash; raise `SettingError` if it is not valid."""
+    if not isinstance(url, str):
+        raise SettingError(f"the base URL is of type {type(url).__name__}; write 'https://host'")
     url = url.strip()
     if not url:
         raise SettingError("the base URL is empty; write https://host, or omit it")
