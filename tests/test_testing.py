@@ -94,7 +94,7 @@ def test_the_twins_wait_alike(zhongzhuan: Mock, uvloop: bool) -> None:
 
 
 def test_a_mock_wants_its_key_and_options_pass_through(zhongzhuan: Mock) -> None:
-    """What is given for a relay is what it is made with: another key and unknown options are refused."""
+    """Options are passed to the relay: another key is refused, and so are unknown options."""
     with pytest.raises(UnauthorizedError):
         zhongzhuan.relay(api_key="another-key").fetch(zhongzhuan.known[State.SUCCEEDED])
     with pytest.raises(SettingError):
@@ -114,7 +114,7 @@ def test_a_real_clock_can_be_used() -> None:
 
 
 def test_threads_may_share_a_clock() -> None:
-    """No sleep is lost between threads, and the clock moves by nothing else."""
+    """Sleeps of several threads add up; a negative one does nothing."""
     clock = NoWaitClock()
     before, unix = clock.now(), clock.time()
 
@@ -132,18 +132,13 @@ def test_threads_may_share_a_clock() -> None:
     assert clock.time() - unix == pytest.approx(2000)
 
 
-@pytest.mark.parametrize(
-    ("missing", "program", "said"),
-    [
+def test_optional_packages(tmp_path: Path) -> None:
+    """Without pytest the mocks work; without the extra the message has the command that installs it."""
+    for missing, program, expected in (
         ("pytest", "with mock('zhongzhuan') as m: print(m.relay().fetch(m.submit(0)).state)", "succeeded"),
         ("uvicorn", "with mock('zhongzhuan'): pass", "pip install 'mjrelay[mock]'"),
-    ],
-)
-def test_what_is_not_installed_is_not_needed_or_named(
-    missing: str, program: str, said: str, tmp_path: Path
-) -> None:
-    """Without pytest the mocks still serve; without the extra it is said what to install."""
-    hidden = f"import sys; sys.modules[{missing!r}] = None\nfrom mjrelay.testing import mock\n{program}\n"
-    done = python("-c", hidden, cwd=tmp_path)
-    assert said in (done.stdout + done.stderr)
-    assert (done.returncode == 0) == (missing == "pytest")
+    ):
+        hidden = f"import sys; sys.modules[{missing!r}] = None\nfrom mjrelay.testing import mock\n{program}\n"
+        done = python("-c", hidden, cwd=tmp_path)
+        assert expected in (done.stdout + done.stderr)
+        assert (done.returncode == 0) == (missing == "pytest")
