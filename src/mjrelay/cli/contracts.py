@@ -200,5 +200,5 @@ def generate(*, relay: str, output: Path, overlays: tuple[Path, ...]) -> None:
         print_message(f"{len(error.violations)} violations; fix them, nothing was written")
         sys.exit(1)
     if written.left:
-        print_message(f"left unchanged, for they were not generated: {', '.join(written.left)}")
+        print_message(f"left unchanged, because they were not generated: {', '.join(written.left)}")
     write_line(printable_text(str(written.package)))

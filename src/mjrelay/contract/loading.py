@@ -98,10 +98,11 @@ def _check_name(name: object) -> None:
         known = [
             one for one in relay_names() if urlsplit(packaged_contract(one).base_url or "").hostname == host
         ]
-        names = " or ".join(known) or "run mjrelay doctor with the URL to find it"
+        url = shown_url(str(name).strip())
+        names = " or ".join(known) or f"find it with: mjrelay doctor {shlex.quote(url)}"
         raise SettingError(
-            f"{shown_url(str(name))} is a URL, but the first argument is the relay's name ({names}); give "
-            f"the URL as {setting_name('base_url')}"
+            f"{url} is a URL, but the first argument is the relay's name; give the URL as "
+            f"{setting_name('base_url')} and the name, {names}"
         )
 
 
