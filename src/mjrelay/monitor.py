@@ -325,7 +325,7 @@ def _due(number: int, every: int) -> bool:
 
 
 def _keys(contract: Contract, api_key: str | None) -> tuple[str, ...]:
-    key = api_key or known_key(contract.name)
+    key = known_key(contract.name) if api_key is None else api_key
     if key is not None:
         return (checked_key(key),)
     if contract.open:
