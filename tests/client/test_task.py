@@ -211,6 +211,14 @@ def test_the_generated_model(relay: str) -> None:
         assert one.raw.to_dict() == one.document
 
 
+def test_the_model_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first access, `raw` does not search the generated package again."""
+    one = task("zhongzhuan", "succeeded")
+    assert isinstance(one.raw, Model)
+    monkeypatch.setattr("pkgutil.walk_packages", None)
+    assert isinstance(one.raw, Model)
+
+
 def test_the_model_is_a_copy() -> None:
     """A model can be changed; the task stays as it was, and says so the next time."""
     one = task("zhongzhuan", "running", undocumented={"a": [1]})
