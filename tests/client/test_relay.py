@@ -350,7 +350,7 @@ def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
         (204, {}, b"", MissingTaskError, "there is no task 1"),
         (200, {}, b" \n", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
         (200, JSON, b"null", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
-        (404, {"content-type": "text/html"}, b"<html>", AnswerError, "check the base URL"),
+        (404, {"content-type": "text/html"}, b"<html>", WebPageError, "check the base URL"),
         (200, {"content-type": "text/html"}, b"<html>", WebPageError, "check the base URL"),
         (429, {}, b"", RateLimitedError, "too many requests"),
         (502, {"content-type": "text/html"}, b"<html>", UnavailableError, "try again later"),

@@ -97,7 +97,7 @@ def test_only_a_succeeded_task_has_results(status: Any) -> None:
     assert other.images == ()
     assert len(other.previews) == 1
     assert other.status == status
-    assert other.failure == ("banned" if status == "FAILURE" else None)
+    assert other.failure == "banned", "the reason is shown whatever the state"
 
 
 def test_a_contract_of_ones_own_says_where_everything_is(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mjrelay.client.options import (
     check_seconds,
     checked_id,
 )
-from mjrelay.client.polling import MISSING_GRACE, Poller, needs_no_poll
+from mjrelay.client.polling import Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
@@ -33,7 +33,7 @@ from mjrelay.contract import (
     resolve_base_url,
 )
 from mjrelay.download import Downloader
-from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
+from mjrelay.http import Redactor, checked_url, is_loopback_url
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
@@ -57,9 +57,6 @@ I = TypeVar("I")  # noqa: E741 - the name beside T that typing uses for an itera
 
 _MIN_TIMEOUT = 1.0
 """Minimum timeout of one request in seconds, however near the deadline of the wait is."""
-
-_FETCH_RETRIES = 2
-"""Maximum number of retries in `fetch_all`."""
 
 _warned: set[str] = set()
 
@@ -280,7 +277,10 @@ class BaseRelay(Generic[T, I]):
         if "headers" in changes:
             changes["headers"] = changes["headers"] or {}
         other = object.__new__(type(self))
-        other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
+        model = self._refresh_model
+        if changes.keys() & {"base_url", "api_key", "scheme"}:  # nothing is known about another server or key
+            model = RefreshModel(self._contract.reader.refresh)
+        other._set_up(self._contract, evolve(self._options, **changes), model)
         other._shared, other._owner = self._shared, False
         if reconnect or "headers" in changes:  # the transport redacts the values of headers
             other._shared, other._owner = other._new_transport(), True
@@ -332,6 +332,12 @@ class BaseRelay(Generic[T, I]):
         """Return the maximum size of the body of a response for these ids."""
         return self._options.max_body or (LARGEST_BATCH if len(ids) > 1 else LARGEST_BODY)
 
+    def _task(self, exchange: Exchange, task_id: str) -> Task:
+        """Return the requested task; raise a `RelayError`."""
+        task = self._responses.task(exchange, task_id)
+        self._refresh_model.saw_task = True
+        return task
+
     def _poll_result(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
         """Return the task or error of each id, or the error of the whole response."""
         try:
@@ -363,16 +369,14 @@ class BaseRelay(Generic[T, I]):
             raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
         now = clock.now()
         poller = Poller(
-            relay=self.name,
-            refresh_model=self._refresh_model,
+            contract=self._contract,
+            model=self._refresh_model,
             redactor=self._redactor,
-            parse_task=lambda body: Task(self._contract, parse_json(body)),
             started=now,
             unix_offset=clock.time() - now,
             deadline=now + timeout,
-            is_done=(lambda _: True) if once else needs_no_poll,
-            retries=min(options.retries, _FETCH_RETRIES) if once else options.retries,
-            missing_grace=0.0 if once else MISSING_GRACE,
+            once=once,
+            retries=options.retries,
             concurrency=concurrency,
             rate=rate,
             batch_size=int(form.limit or len(ids) or 1) if batch and form else None,
@@ -404,13 +408,6 @@ class BaseRelay(Generic[T, I]):
             verify=self._options.verify,
         )
         return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
-
-
-def raise_unexpected(result: PollResult | Exception) -> PollResult:
-    """Re-raise unexpected exceptions; return anything else."""
-    if isinstance(result, Exception) and not isinstance(result, RelayError):
-        raise result
-    return result
 
 
 def _credential(contract: Contract, scheme: str | None) -> Credential | None:
