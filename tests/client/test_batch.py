@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,12 @@ from mjrelay_conformance.mock.server import Server
 from twins import Async, Sync, UVLoop
 
 from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
-from mjrelay.base.clock import Clock
+from mjrelay.base import Clock
 from mjrelay.client.responses import ResponseReader
-from mjrelay.contract.document import Contract
+from mjrelay.contract import Contract, load_contract
 from mjrelay.errors import ContractError
-from mjrelay.http.redaction import Redactor
-from mjrelay.semantics.compiler import compile_reader
+from mjrelay.http import Redactor
+from mjrelay.semantics import compile_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,6 +305,25 @@ def test_what_a_missing_task_says_is_no_sign_in_a_list() -> None:
     form["missing"] = [{"status": 200, "where": {"$.id": {"present": False}}}]
     body = [{"id": 100003, "word": "done", "image": ""}]
     assert told(contract, body) == {"100003": Task, "5": MissingTaskError}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_duplicates_the_furthest_counts(order: int) -> None:
+    """Of two items with one id, as after a modal submission, the furthest is the task, in any order."""
+    contract = load_contract("newapi")
+    rows = [
+        {"id": "1", "status": status, "progress": progress}
+        for status, progress in (
+            *(("REFUNDED", "100%"), ("MODAL", "0%"), ("SUBMITTED", "0%")),
+            *(("IN_PROGRESS", "5%"), ("IN_PROGRESS", "31%"), ("FAILURE", "0%"), ("SUCCESS", "100%")),
+        )
+    ]
+    for before, after in itertools.pairwise(rows):
+        body = json.dumps([before, after][::order])
+        exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=body.encode())
+        found = ResponseReader(contract, Redactor(KEY), None).tasks(exchange, ["1"])["1"]
+        assert isinstance(found, Task)
+        assert found.document == after
 
 
 @pytest.mark.parametrize("place", ["$", "$[*]", "$.data[*]", "$.data[1]", "data", "$..data", "$[?@.a]"])

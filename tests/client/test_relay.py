@@ -12,10 +12,12 @@ import traceback
 import warnings
 from datetime import UTC, datetime
 from email.utils import formatdate
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from mjrelay_conformance.mock.faults import FAULTS
@@ -51,9 +53,10 @@ from mjrelay import (
     __version__,
 )
 from mjrelay.client.responses import ResponseReader
-from mjrelay.contract.loading import load_contract, relay_names
-from mjrelay.http.redaction import Redactor
-from mjrelay.transport.transport import LARGEST_BODY
+from mjrelay.contract import Contract, load_contract, relay_names
+from mjrelay.http import Redactor
+from mjrelay.testing import NoWaitClock
+from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -328,75 +331,118 @@ def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
         relay.fetch(task_id)
 
 
+HTML = {"content-type": "text/html"}
+NGINX = b"<html><h1>401 Authorization Required</h1><hr>nginx</html>"
+CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title>"
+OTHER_SCHEME = "Authorization: Bearer …; the contract also allows header mj-api-secret: … (scheme='secret')"
+NO_MODEL = b'{"error": {"message": "no access to model"}}'
+ERRORS: list[tuple[int, dict[str, str], bytes, type[RelayError], str]] = [
+    (401, {}, b"", UnauthorizedError, OTHER_SCHEME),
+    (401, HTML, b'{"error": {"message": "bad key"}}', UnauthorizedError, "the key was refused"),
+    (401, HTML, NGINX, WebPageError, "returned 401 with a web page: something in front of the relay"),
+    (403, HTML, NGINX, WebPageError, "returned 403 with a web page: something in front of the relay"),
+    (403, HTML, CHALLENGE, WebPageError, "returned 403 with a browser challenge: something in front"),
+    (403, JSON, NO_MODEL, ForbiddenError, "(no access to model); check what the key is limited to"),
+    (404, {}, b"", MissingTaskError, "there is no task 1 (returned 404)"),
+    (204, {}, b"", MissingTaskError, "there is no task 1"),
+    (200, {}, b" \n", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
+    (200, JSON, b"null", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
+    (404, HTML, b"<html>", WebPageError, "returned 404 with a web page; check the base URL"),
+    (200, HTML, b"<html>", WebPageError, "check the base URL"),
+    (429, {}, b"", RateLimitedError, "too many requests"),
+    (429, HTML, CHALLENGE, RateLimitedError, "too many requests"),
+    (502, HTML, b"<html>", UnavailableError, "try again later"),
+    (503, HTML, CHALLENGE, UnavailableError, "try again later"),
+    (524, {}, b"", UnavailableError, "returned 524; try again later"),
+    (418, {}, b"", AnswerError, "returned 418; check the base URL"),
+    (201, JSON, b"{}", AnswerError, "returned 201; check the base URL"),
+    (200, JSON, b'{"code": 23, "description": "full"}', EnvelopeError, "a 200 without a task (23: full)"),
+    (200, JSON, b'{"id": "1', UndecodableError, "the response is not JSON"),
+    (200, JSON, b"[]", EnvelopeError, "a 200 without a task"),
+    (200, JSON, b'{"id": "2", "status": "SUCCESS"}', WrongTaskError, "but the response holds '2'"),
+    (
+        307,
+        {"location": "https://b.example/mj"},
+        b"",
+        AnswerError,
+        "to https://b.example/mj; redirects are not",
+    ),
+]
+
+
 @TWINS
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "kind", "message"),
-    [
-        (
-            401,
-            {},
-            b"",
-            UnauthorizedError,
-            "Authorization: Bearer …; the contract also allows header mj-api-secret: … (scheme='secret')",
-        ),
-        (
-            403,
-            JSON,
-            b'{"error": {"message": "no access to model"}}',
-            ForbiddenError,
-            "(no access to model); check what the key is limited to",
-        ),
-        (404, {}, b"", MissingTaskError, "there is no task 1 (returned 404)"),
-        (204, {}, b"", MissingTaskError, "there is no task 1"),
-        (200, {}, b" \n", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
-        (200, JSON, b"null", EmptyAnswerError, "there is no task 1 (the response body is empty)"),
-        (404, {"content-type": "text/html"}, b"<html>", WebPageError, "check the base URL"),
-        (200, {"content-type": "text/html"}, b"<html>", WebPageError, "check the base URL"),
-        (429, {}, b"", RateLimitedError, "too many requests"),
-        (502, {"content-type": "text/html"}, b"<html>", UnavailableError, "try again later"),
-        (524, {}, b"", UnavailableError, "returned 524; try again later"),
-        (418, {}, b"", AnswerError, "returned 418; check the base URL"),
-        (201, JSON, b"{}", AnswerError, "returned 201; check the base URL"),
-        (
-            200,
-            JSON,
-            b'{"code": 23, "description": "queue full"}',
-            EnvelopeError,
-            "a 200 without a task (23: queue full)",
-        ),
-        (200, JSON, b'{"id": "1', UndecodableError, "the response is not JSON"),
-        (200, JSON, b"[]", EnvelopeError, "a 200 without a task"),
-        (
-            200,
-            JSON,
-            b'{"id": "2", "status": "SUCCESS"}',
-            WrongTaskError,
-            "but the response holds '2'",
-        ),
-        (
-            307,
-            {"location": "https://elsewhere.example/mj"},
-            b"",
-            AnswerError,
-            "to https://elsewhere.example/mj; redirects are not followed",
-        ),
-    ],
-)
-def test_every_status_has_its_error(
-    twin: Twin, *, status: int, headers: dict[str, str], body: bytes, kind: type[RelayError], message: str
-) -> None:
-    """What came is one class of error, which carries it and says what to do next."""
+def test_every_response_has_its_error(twin: Twin) -> None:
+    """Each response without the task is one error, which has the response and the next step."""
     with (
-        Server(app((status, body, headers))) as base_url,
+        Server(app(*((status, body, headers) for status, headers, body, *_ in ERRORS))) as base_url,
         twin("zhongzhuan", KEY, base_url=base_url) as relay,
-        pytest.raises(RelayError) as caught,
     ):
-        relay.fetch("1")
-    error = caught.value
-    assert type(error) is kind
-    assert message in str(error)
-    assert error.exchange is not None
-    assert (error.exchange.status, error.exchange.body) == (status, body if status != 204 else b"")
+        for status, _, body, kind, message in ERRORS:
+            with pytest.raises(RelayError) as caught:
+                relay.fetch("1")
+            error = caught.value
+            assert type(error) is kind, (status, body)
+            assert message in str(error)
+            assert error.exchange is not None
+            assert (error.exchange.status, error.exchange.body) == (status, body if status != 204 else b"")
+
+
+@TWINS
+def test_a_page_in_front_of_the_relay_is_no_refused_key(twin: Twin) -> None:
+    """A wait retries a challenge until the task comes, and ends with a login page, not with the key."""
+    challenge = (403, CHALLENGE, {**HTML, "cf-mitigated": "challenge"})
+    with Server(app(challenge, (200, document("succeeded"), JSON))) as base_url:
+        with twin("zhongzhuan", KEY, base_url=base_url, clock=NoWaitClock()) as relay:
+            assert relay.wait("1").state is State.SUCCEEDED
+    seen: list[Any] = []
+    with Server(app((401, NGINX, HTML), seen=seen)) as base_url:
+        with twin("zhongzhuan", KEY, base_url=base_url) as relay, pytest.raises(WebPageError) as caught:
+            relay.wait("1")
+    assert (caught.value.transient, len(seen)) == (False, 1)
+    assert "key" not in str(caught.value)
+
+
+def test_a_documented_web_page_is_the_relays_own() -> None:
+    """If the contract documents HTML for a status, that status counts; for an unknown path it does not."""
+    contract = load_contract("zhongzhuan")
+    changed = copy.deepcopy(contract.document)
+    fetch = Contract("made", changed, contract.source).operation
+    fetch["responses"]["401"] = {"description": "Refused.", "content": {"text/html": {}}}
+    reader = ResponseReader(Contract("made", changed, contract.source), Redactor(KEY), None)
+    page = Exchange("GET", "https://relay.example", status=401, headers=tuple(HTML.items()), body=NGINX)
+    with pytest.raises(UnauthorizedError):
+        reader.task(page, "1")
+    elsewhere = evolve(page, status=404)
+    with pytest.raises(WebPageError, match="check the base URL"):
+        ResponseReader(load_contract("mjproxy"), Redactor(KEY), None).task(elsewhere, "1")
+
+
+class BrokenClock(NoWaitClock):
+    """A clock that raises an exception once, after a response."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.due = error, False
+
+    def break_once(self, *_: object) -> None:
+        self.due = True
+
+    def now(self) -> float:
+        if self.due:
+            self.due = False
+            raise self.error
+        return super().now()
+
+
+@TWINS
+def test_an_exception_of_the_callers_code_ends_the_wait(twin: Twin) -> None:
+    """An exception reaches the caller, even if the loops use its class themselves."""
+    with Server(app((200, document("succeeded"), JSON))) as base_url:
+        for error in (TimeoutError("foreign"), Empty("foreign")):
+            clock = BrokenClock(error)
+            options = {"base_url": base_url, "clock": clock, "on_exchange": clock.break_once}
+            with twin("zhongzhuan", KEY, **options) as relay, pytest.raises(type(error), match="foreign"):
+                relay.wait("1", timeout=60)
 
 
 @pytest.mark.parametrize(

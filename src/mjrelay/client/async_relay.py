@@ -157,7 +157,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
 
     async def _poll(self, ids: tuple[str, ...], timeout: float) -> PollResult:
         exchange = await self._send(self._requests.tasks(ids), ids, timeout)
-        return self._poll_result(exchange, ids)
+        return self._responses.results(exchange, ids)
 
     async def _run(self, poller: Poller, handler: EventHandler) -> AsyncIterator[Task]:
         clock = self._options.clock
@@ -166,7 +166,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
             while not poller.done:
                 step = poller.next_request(now := clock.now())
                 if isinstance(step, tuple):
-                    in_flight[asyncio.create_task(self._poll(step, self._poll_timeout(poller)))] = step
+                    in_flight[asyncio.create_task(self._poll(step, poller.next_timeout(now)))] = step
                 elif in_flight:
                     timeout = None if math.isinf(step) else max(step - now, 0)
                     received, _ = await asyncio.wait(in_flight, timeout=timeout, return_when=FIRST_COMPLETED)

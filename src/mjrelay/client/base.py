@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.base import Clock, SettingError
 from mjrelay.client.downloads import download_task
 from mjrelay.client.events import Collector, Watcher
 from mjrelay.client.options import (
@@ -18,13 +17,13 @@ from mjrelay.client.options import (
     OptionChanges,
     check_seconds,
     checked_id,
+    warn_of_plain_http,
 )
 from mjrelay.client.polling import Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
-from mjrelay.client.task import RelayError, Task
 from mjrelay.contract import (
     checked_key,
     environment_key,
@@ -33,7 +32,7 @@ from mjrelay.contract import (
     resolve_base_url,
 )
 from mjrelay.download import Downloader
-from mjrelay.http import Redactor, checked_url, is_loopback_url
+from mjrelay.http import Redactor, checked_url
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
@@ -43,22 +42,15 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from mjrelay.client.events import EventHandler, PollResult
+    from mjrelay.client.events import EventHandler
+    from mjrelay.client.task import RelayError, Task
     from mjrelay.contract import Contract
     from mjrelay.download import Download
     from mjrelay.http import Credential, Exchange
 
 
-T = TypeVar("T")
-"""The transport."""
-
-I = TypeVar("I")  # noqa: E741 - the name beside T that typing uses for an iterator
-"""The iterator of tasks."""
-
-_MIN_TIMEOUT = 1.0
-"""Minimum timeout of one request in seconds, however near the deadline of the wait is."""
-
-_warned: set[str] = set()
+T = TypeVar("T")  # the transport
+I = TypeVar("I")  # noqa: E741 - the iterator of tasks
 
 
 class BaseRelay(Generic[T, I]):
@@ -326,7 +318,7 @@ class BaseRelay(Generic[T, I]):
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
         if key is not None:
-            _warn_of_plain_http(self._requests.origin)
+            warn_of_plain_http(self._requests.origin)
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
         """Return the maximum size of the body of a response for these ids."""
@@ -337,15 +329,6 @@ class BaseRelay(Generic[T, I]):
         task = self._responses.task(exchange, task_id)
         self._refresh_model.saw_task = True
         return task
-
-    def _poll_result(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
-        """Return the task or error of each id, or the error of the whole response."""
-        try:
-            if len(ids) > 1:
-                return self._responses.tasks(exchange, ids)
-            return {ids[0]: self._responses.task(exchange, ids[0])}
-        except RelayError as error:
-            return error
 
     def _poller(
         self,
@@ -375,6 +358,7 @@ class BaseRelay(Generic[T, I]):
             started=now,
             unix_offset=clock.time() - now,
             deadline=now + timeout,
+            request_timeout=options.timeout,
             once=once,
             retries=options.retries,
             concurrency=concurrency,
@@ -384,11 +368,6 @@ class BaseRelay(Generic[T, I]):
         for task_id in ids:
             poller.add(task_id, now)
         return poller
-
-    def _poll_timeout(self, poller: Poller) -> float:
-        """Return the timeout of the poller's next request."""
-        left = poller.deadline - self._options.clock.now()
-        return min(self._options.timeout, max(left, _MIN_TIMEOUT))
 
     def _download(
         self,
@@ -420,10 +399,3 @@ def _credential(contract: Contract, scheme: str | None) -> Credential | None:
             return credential
     known = ", ".join(repr(credential.scheme) for credential in credentials) or "none"
     raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract has {known}")
-
-
-def _warn_of_plain_http(origin: str) -> None:
-    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
-        _warned.add(origin)
-        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
-        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import warnings
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-from mjrelay.base import SettingError
+from mjrelay.base import PlainHTTPWarning, SettingError
+from mjrelay.http import is_loopback_url
 
 if TYPE_CHECKING:
     import ssl
@@ -168,3 +170,14 @@ def checked_id(task_id: str) -> str:
     except UnicodeEncodeError as error:
         raise SettingError("the id cannot be encoded as UTF-8; pass it as the relay returned it") from error
     return task_id
+
+
+_warned: set[str] = set()
+
+
+def warn_of_plain_http(origin: str) -> None:
+    """Warn once of a key that is sent unencrypted to another machine."""
+    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
+        _warned.add(origin)
+        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
+        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _BATCH_INTERVAL = 2.3
 """Seconds between two batches, so that more tasks become due; none if more are due than fit into one."""
 
+_MIN_TIMEOUT = 1.0
+"""Minimum timeout of one request in seconds, however near the deadline is."""
+
 _ONCE_RETRIES = 2
 """Maximum number of retries if any state is enough."""
 
@@ -59,6 +62,7 @@ class Poller:
         started: The start of the wait. All times are seconds of one monotonic clock.
         unix_offset: The Unix time at which that clock reads 0.
         deadline: The end of the wait.
+        request_timeout: Seconds for one request.
         once: Whether any state of a task is enough. A missing task is not retried then.
         retries: Maximum number of consecutive transient errors of one task.
         concurrency: Maximum number of requests in flight.
@@ -73,6 +77,7 @@ class Poller:
     started: float
     unix_offset: float
     deadline: float = math.inf
+    request_timeout: float = math.inf
     once: bool = False
     retries: int = 8
     concurrency: int = 1
@@ -105,6 +110,10 @@ class Poller:
     def done(self) -> bool:
         """Whether no task is pending."""
         return not self._tasks
+
+    def next_timeout(self, now: float) -> float:
+        """Return the timeout of a request that is sent now: less near the deadline."""
+        return min(self.request_timeout, max(self.deadline - now, _MIN_TIMEOUT))
 
     def pop_events(self) -> Iterator[Event]:
         """Yield and remove the events since the last call."""

@@ -162,8 +162,8 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
         clock = self._options.clock
 
         def poll(ids: tuple[str, ...]) -> PollResult:
-            exchange = self._send(self._requests.tasks(ids), ids, self._poll_timeout(poller))
-            return self._poll_result(exchange, ids)
+            exchange = self._send(self._requests.tasks(ids), ids, poller.next_timeout(clock.now()))
+            return self._responses.results(exchange, ids)
 
         in_flight = _InFlight(poll, threads=poller.concurrency > 1)
         while not poller.done:

@@ -31,6 +31,7 @@ from mjrelay.transport import LARGEST_BODY
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mjrelay.client.events import PollResult
     from mjrelay.contract import Contract
     from mjrelay.http import Credential, Exchange, Redactor
     from mjrelay.semantics import Matcher
@@ -133,6 +134,15 @@ class ResponseReader:
         """Return how far a task is: some servers list the one before a modal submission beside it."""
         reader = self.contract.reader
         return _STAGES.index(reader.state(document)), reader.progress(document) or 0
+
+    def results(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
+        """Return the task or error of each id, or the error of the whole response."""
+        try:
+            if len(ids) > 1:
+                return self.tasks(exchange, ids)
+            return {ids[0]: self.task(exchange, ids[0])}
+        except RelayError as error:
+            return error
 
     def seed(self, exchange: Exchange, task_id: str) -> str:
         """Return the seed of a task's image; raise a `RelayError`."""
