@@ -115,7 +115,7 @@ def test_every_state_of_every_relay_is_read(twin: Twin) -> None:
 
 
 def test_a_task_is_typed() -> None:
-    """The page's own task: percent, times as aware datetimes, images, buttons; previews while it runs."""
+    """Percent, times as aware datetimes, images, buttons and failure; previews while the task runs."""
     mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url + "/") as relay:
         task = relay.fetch(mock.known[State.SUCCEEDED])
@@ -129,76 +129,62 @@ def test_a_task_is_typed() -> None:
     assert failed.failure == "任务超时"
 
 
+FAULTY: list[tuple[str, type[RelayError], str]] = [
+    ("html-200", WebPageError, "the response is a web page; check the base URL"),
+    ("html-labelled-json", WebPageError, "the response is a web page"),
+    ("empty-200", EmptyAnswerError, "the response body is empty"),
+    ("truncated-json", UndecodableError, "the response is not JSON"),
+    ("error-envelope-200", EnvelopeError, "a 200 without a task"),
+    ("body-is-array", EnvelopeError, "a 200 without a task"),
+    ("status-500", UnavailableError, "returned 500"),
+    ("redirect-to-other-host", AnswerError, "returned 302 to http"),
+    ("wrong-id", WrongTaskError, "but the response holds"),
+    ("connection-reset", TransportError, "; try again later"),
+]
+
+
 @TWINS
-@pytest.mark.parametrize(
-    ("fault", "kind", "message"),
-    [
-        ("html-200", WebPageError, "the response is a web page; check the base URL"),
-        ("html-labelled-json", WebPageError, "the response is a web page"),
-        ("empty-200", EmptyAnswerError, "the response body is empty"),
-        ("truncated-json", UndecodableError, "the response is not JSON"),
-        ("error-envelope-200", EnvelopeError, "a 200 without a task"),
-        ("body-is-array", EnvelopeError, "a 200 without a task"),
-        ("status-500", UnavailableError, "returned 500"),
-        ("redirect-to-other-host", AnswerError, "returned 302 to http"),
-        ("wrong-id", WrongTaskError, "but the response holds"),
-        ("connection-reset", TransportError, "; try again later"),
-    ],
-)
-def test_a_response_without_the_task_is_one_error(
-    fault: str, kind: type[RelayError], message: str, twin: Twin
-) -> None:
-    """Each fault is one error class, with relay, task and exchange, and no secret."""
+def test_each_fault_is_one_error(twin: Twin) -> None:
+    """Each fault is one error class, with relay, task and exchange, and without the key."""
     for name in SEVERAL if twin is Sync else ["zhongzhuan"]:
-        if FAULTS[fault].applies(load_contract(name)):
-            check_error(name, fault, kind, message, twin)
+        for fault, kind, message in FAULTY:
+            if not FAULTS[fault].applies(load_contract(name)):
+                continue
+            mock = MockRelay(load_contract(name), key=KEY, faults=[fault])
+            task_id = mock.known[State.SUCCEEDED]
+            with Server(mock) as base_url, twin(name, KEY, base_url=base_url) as relay:
+                with pytest.raises(kind) as caught:
+                    relay.fetch(task_id)
+            error = caught.value
+            assert type(error) is kind
+            assert message in str(error)
+            assert str(error).startswith(f"{name}: ")
+            assert error.exchange is not None
+            assert (error.relay, error.task_id, error.exchange.method) == (name, task_id, "GET")
+            shown = str(error) + repr(error) + repr(error.exchange) + str(error.exchange.request_headers)
+            assert KEY not in shown
 
 
-def check_error(name: str, fault: str, kind: type[RelayError], message: str, twin: Twin) -> None:
-    """Fetch a task of a relay with the fault, and check the error."""
-    mock = MockRelay(load_contract(name), key=KEY, faults=[fault])
-    task_id = mock.known[State.SUCCEEDED]
-    with (
-        Server(mock) as base_url,
-        twin(name, KEY, base_url=base_url) as relay,
-        pytest.raises(kind) as caught,
-    ):
-        relay.fetch(task_id)
-    error = caught.value
-    assert type(error) is kind
-    assert message in str(error)
-    assert str(error).startswith(f"{name}: ")
-    assert error.exchange is not None
-    assert (error.relay, error.task_id, error.exchange.method) == (name, task_id, "GET")
-    assert KEY not in str(error) + repr(error) + repr(error.exchange) + str(error.exchange.request_headers)
-
-
-@pytest.mark.parametrize("fault", ["unknown-enum", "null-field", "progress-150", "seconds-not-ms"])
-def test_odd_values_are_no_errors(fault: str) -> None:
+def test_odd_values_are_no_errors() -> None:
     """Unknown statuses, nulls and values out of range do not raise."""
-    mock = MockRelay(load_contract("zhongzhuan"), key=KEY, faults=[fault])
-    with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
-        task = relay.fetch(mock.known[State.SUCCEEDED])
-    assert task.state is (State.UNKNOWN if fault == "unknown-enum" else State.SUCCEEDED)
-    assert task.progress in {100, None}
+    for fault in ("unknown-enum", "null-field", "progress-150", "seconds-not-ms"):
+        mock = MockRelay(load_contract("zhongzhuan"), key=KEY, faults=[fault])
+        with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
+            task = relay.fetch(mock.known[State.SUCCEEDED])
+        assert task.state is (State.UNKNOWN if fault == "unknown-enum" else State.SUCCEEDED)
+        assert task.progress in {100, None}
 
 
-@pytest.mark.parametrize("name", relay_names())
-def test_missing_and_refused_are_different_errors(name: str) -> None:
+def test_missing_and_refused_are_different_errors() -> None:
     """A missing task and a refused key have different error classes, if the relay refuses keys."""
-    with Server(MockRelay(load_contract(name), key=KEY)) as base_url:
-        with (
-            Relay(name, KEY, base_url=base_url) as relay,
-            pytest.raises(MissingTaskError, match="no task 42 "),
-        ):
-            relay.fetch("42")
-        with (
-            Relay(name, "wrong", base_url=base_url) as relay,
-            pytest.raises(MissingTaskError, match="no task 42 ")
-            if load_contract(name).open
-            else pytest.raises(UnauthorizedError, match="it was sent as header "),
-        ):
-            relay.fetch("42")
+    for name in relay_names():
+        with Server(MockRelay(load_contract(name), key=KEY)) as base_url:
+            for key in (KEY, "wrong"):
+                accepted = key == KEY or load_contract(name).open
+                kind = MissingTaskError if accepted else UnauthorizedError
+                message = "no task 42 " if accepted else "it was sent as header "
+                with Relay(name, key, base_url=base_url) as relay, pytest.raises(kind, match=message):
+                    relay.fetch("42")
 
 
 def test_no_server() -> None:
@@ -224,9 +210,8 @@ def _endless(first: bytes) -> Callable[..., Any]:
 
 def test_an_endless_body_is_an_error() -> None:
     """A body beyond the limit is not read further."""
-    app = _endless(b" " * (LARGEST_BODY // 32))
     with (
-        Server(app) as base_url,
+        Server(_endless(b" " * (LARGEST_BODY // 32))) as base_url,
         Relay("apiai", KEY, base_url=base_url) as relay,
         pytest.raises(UndecodableError, match="larger than"),
     ):
@@ -244,7 +229,7 @@ def test_a_stalled_body_times_out() -> None:
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relay's own variable wins over the general one; what is missing is named."""
+    """The relay's own variable wins over the general one; a missing setting is named."""
     with pytest.raises(SettingError, match="set MJRELAY_ZHONGZHUAN_API_KEY or MJRELAY_API_KEY"):
         Relay("zhongzhuan")
     mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
@@ -260,62 +245,39 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         Relay("apiai")
 
 
-def test_names_forgive_hyphens_and_help_with_typos() -> None:
-    """Case and hyphens do not matter in a relay's name, and a typo gets the nearest name."""
+def test_names_ignore_hyphens_and_typos_get_a_hint() -> None:
+    """Case and hyphens in a relay's name are ignored, and a typo gets the nearest name."""
     with Relay("Zhong-Zhuan", KEY) as relay:
         assert relay.name == "zhongzhuan"
     with pytest.raises(UnknownRelayError, match="did you mean mjdjourney"):
         Relay("midjourney", KEY)
 
 
-def test_no_log_holds_the_secret(caplog: pytest.LogCaptureFixture) -> None:
-    """At the most talkative level no logger of ours or of the libraries beneath says the key."""
-    caplog.set_level(logging.DEBUG)
-    mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
-    with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
-        relay.fetch(mock.known[State.SUCCEEDED])
-    assert caplog.records
-    assert KEY not in caplog.text
-
-
 @pytest.mark.parametrize("key", ["sk-with a space", "sk-line\nbreak", "sk-ключ"])
-def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
+def test_a_malformed_key_is_refused(key: str) -> None:
     """A malformed key raises before a request is sent, and is not in the message."""
     with pytest.raises(SettingError, match="copy it once more") as caught:
         Relay("zhongzhuan", key)
     assert key not in str(caught.value)
 
 
-def _answering(body: bytes, **headers: str) -> Callable[..., Any]:
-    """An application with one answer to everything."""
-    fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
-
-    return app
-
-
-def test_what_was_compressed_twice_is_given_up() -> None:
-    """A few bytes that would unpack to gigabytes are not unpacked."""
+def test_a_body_that_is_compressed_twice_is_not_decompressed() -> None:
+    """A few bytes that would decompress to gigabytes are an error."""
     bomb = gzip.compress(gzip.compress(b" " * 50_000_000))
-    app = _answering(bomb, content_encoding="gzip, gzip")
     with (
-        Server(app) as base_url,
+        Server(app((200, bomb, {"content-encoding": "gzip, gzip"}))) as base_url,
         Relay("apiai", KEY, base_url=base_url) as relay,
         pytest.raises(TransportError, match="only gzip was requested"),
     ):
         relay.fetch("1")
 
 
-def test_an_id_that_is_a_secret_is_not_repeated() -> None:
-    """Whatever a relay puts in the place of an id, the message shows neither the key nor a megabyte."""
+def test_a_wrong_id_is_quoted_safely() -> None:
+    """Whatever a relay returns as an id, the message shows neither the key nor a megabyte."""
     for wrong in (KEY, "x" * 1_000_000):
-        app = _answering(json.dumps({"id": wrong, "status": "SUCCESS"}).encode())
+        body = json.dumps({"id": wrong, "status": "SUCCESS"}).encode()
         with (
-            Server(app) as base_url,
+            Server(app((200, body, {}))) as base_url,
             Relay("apiai", KEY, base_url=base_url) as relay,
             pytest.raises(WrongTaskError) as caught,
         ):
@@ -326,7 +288,7 @@ def test_an_id_that_is_a_secret_is_not_repeated() -> None:
 
 @pytest.mark.parametrize("task_id", ["\ud800", 5, None, ""])
 def test_an_id_that_cannot_be_sent_is_a_clear_error(task_id: Any) -> None:
-    """What is no text of Unicode is refused before anything is sent."""
+    """Anything but Unicode text is refused before a request is sent."""
     with Relay("zhongzhuan", KEY) as relay, pytest.raises(SettingError, match="as the relay returned it"):
         relay.fetch(task_id)
 
@@ -445,26 +407,23 @@ def test_an_exception_of_the_callers_code_ends_the_wait(twin: Twin) -> None:
                 relay.wait("1", timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("7", 7.0), ("a date", 100.0), ("soon", None), ("-5", None)],
-)
-def test_retry_after_is_read(value: str, seconds: float | None) -> None:
-    """Seconds and dates are understood, and everything else is as if it were not there."""
-    if value == "a date":
-        value = formatdate(time.time() + 100, usegmt=True)
+def test_retry_after_is_read() -> None:
+    """Retry-After is seconds or a date; anything else is ignored."""
+    date = formatdate(time.time() + 100, usegmt=True)
+    values = {"7": 7.0, date: pytest.approx(100, abs=30), "soon": None, "-5": None}
     with (
-        Server(app((429, b"", {"retry-after": value}))) as base_url,
+        Server(app(*((429, b"", {"retry-after": value}) for value in values))) as base_url,
         Relay("zhongzhuan", KEY, base_url=base_url) as relay,
-        pytest.raises(RateLimitedError) as caught,
     ):
-        relay.fetch("1")
-    assert caught.value.retry_after == (None if seconds is None else pytest.approx(seconds, abs=5))
+        for seconds in values.values():
+            with pytest.raises(RateLimitedError) as caught:
+                relay.fetch("1")
+            assert caught.value.retry_after == seconds
 
 
 @TWINS
-def test_the_other_way_to_authenticate_can_be_chosen(twin: Twin) -> None:
-    """A relay that reads only the contract's second header is reached by naming the scheme."""
+def test_the_security_scheme_can_be_chosen(twin: Twin) -> None:
+    """With ``scheme``, the key is sent in the contract's second header only."""
     seen: list[Any] = []
     with Server(app((200, document("succeeded"), JSON), seen=seen)) as base_url:
         with twin("zhongzhuan", KEY, base_url=base_url, scheme="secret") as relay:
@@ -476,10 +435,10 @@ def test_the_other_way_to_authenticate_can_be_chosen(twin: Twin) -> None:
         Relay("zhongzhuan", KEY, scheme="basic")
 
 
-@TWINS
-@pytest.mark.parametrize(
-    ("name", "given", "path"),
-    [
+def test_a_base_url_may_hold_a_path() -> None:
+    """Prefixes are kept, trailing slashes ignored, and what the contract's path repeats is sent once."""
+    seen: list[Any] = []
+    paths = [
         ("zhongzhuan", "", "/mj/task/1/fetch"),
         ("zhongzhuan", "/", "/mj/task/1/fetch"),
         ("zhongzhuan", "/mj-fast", "/mj-fast/mj/task/1/fetch"),
@@ -487,18 +446,12 @@ def test_the_other_way_to_authenticate_can_be_chosen(twin: Twin) -> None:
         ("zhongzhuan", "/mj", "/mj/task/1/fetch"),
         ("mjdjourney", "/api", "/api/mj/task/1/fetch"),
         ("mjdjourney", "/api/mj", "/api/mj/task/1/fetch"),
-    ],
-)
-def test_a_base_url_may_hold_a_path(twin: Twin, name: str, given: str, path: str) -> None:
-    """Prefixes are kept, slashes at the end forgiven, and what the contract's path repeats stands once."""
-    seen: list[Any] = []
-    with (
-        Server(app((404, b"", {}), seen=seen)) as base_url,
-        twin(name, KEY, base_url=base_url + given) as relay,
-        pytest.raises(MissingTaskError),
-    ):
-        relay.fetch("1")
-    assert seen[0]["path"] == path
+    ]
+    with Server(app((404, b"", {}), seen=seen)) as base_url:
+        for name, given, _ in paths:
+            with Relay(name, KEY, base_url=base_url + given) as relay, pytest.raises(MissingTaskError):
+                relay.fetch("1")
+    assert [scope["path"] for scope in seen] == [path for *_, path in paths]
 
 
 @TWINS
@@ -596,12 +549,12 @@ def test_wait_returns_the_ended_task(twin: Twin) -> None:
     """In real time, a task of the mock runs from queued to its end, and each change is reported."""
     mock = MockRelay(load_contract("zhongzhuan"), key=KEY)
     task_id = mock.submit(1.5)
-    told: list[Task] = []
+    snapshots: list[Task] = []
     with Server(mock) as base_url, twin("zhongzhuan", KEY, base_url=base_url) as relay:
-        task = relay.wait(task_id, timeout=60, on_progress=told.append)
+        task = relay.wait(task_id, timeout=60, on_progress=snapshots.append)
         assert relay.watch(task_id) == [task]
-    assert (task.id, task.state, told[-1]) == (task_id, State.SUCCEEDED, task)
-    assert told[0].state is not State.SUCCEEDED
+    assert (task.id, task.state, snapshots[-1]) == (task_id, State.SUCCEEDED, task)
+    assert snapshots[0].state is not State.SUCCEEDED
 
 
 @TWINS
@@ -629,8 +582,8 @@ def test_tasks_are_yielded_as_they_end(twin: Twin, name: str) -> None:
         assert states[mock.known[State.FAILED]] is State.FAILED
         assert states.keys() == {*ids} - {"40"}
         assert [(type(error), error.task_id) for error in lost] == [(MissingTaskError, "40")]
-        had = relay.wait_all(ids[:3], timeout=60)
-        assert sorted(task.id for task in had) == sorted(ids[:3])
+        ended = relay.wait_all(ids[:3], timeout=60)
+        assert sorted(task.id for task in ended) == sorted(ids[:3])
         with pytest.raises(
             SomeTasksError, match="1 task could not be fetched \\(1 MissingTaskError\\)"
         ) as caught:
@@ -638,26 +591,23 @@ def test_tasks_are_yielded_as_they_end(twin: Twin, name: str) -> None:
     assert [error.task_id for error in caught.value.errors] == ["40"]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"[]",
-        b'{"code": 24, "description": "banned"}',
-        b'["x", null, 5]',
-        b'{"data": [{"id": "1"}]}',
-        b"null",
-        b"<html>",
-    ],
-)
-def test_an_odd_response_to_a_batch_loses_no_task(answer: bytes) -> None:
+def test_an_odd_response_to_a_batch_loses_no_task() -> None:
     """Tasks that are missing in the response to a batch are fetched alone."""
+    odd = [
+        *(b"[]", b'{"code": 24, "description": "banned"}', b'["x", null, 5]', b'{"data": [{"id": "1"}]}'),
+        *(b"null", b"<html>"),
+    ]
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        body = answer if scope["method"] == "POST" else document("succeeded", scope["path"].split("/")[-2])
+        body = odd[0] if scope["method"] == "POST" else document("succeeded", scope["path"].split("/")[-2])
         await app((200, body, JSON))(scope, receive, send)
 
-    with Server(application) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
-        assert {task.id for task in relay.fetch_all(["1", "2", "3"])} == {"1", "2", "3"}
+    with Server(application) as base_url:
+        while odd:
+            clock = NoWaitClock()
+            with Relay("zhongzhuan", KEY, base_url=base_url, clock=clock) as relay:
+                assert {task.id for task in relay.fetch_all(["1", "2", "3"])} == {"1", "2", "3"}
+            del odd[0]
 
 
 def test_the_batch_endpoint_of_the_contract_is_used() -> None:
@@ -800,10 +750,8 @@ def test_any_response_is_a_task_or_a_relay_error(
 
 
 @TWINS
-def test_the_log_at_its_most_talkative_shows_no_echoed_key(
-    twin: Twin, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A relay that sends the key back in a header and in the body finds it in no log."""
+def test_no_log_shows_the_key(twin: Twin, caplog: pytest.LogCaptureFixture) -> None:
+    """At level DEBUG, no log of mjrelay or an HTTP library has the key, even if the relay echoes it."""
     caplog.set_level(logging.DEBUG)
     with Server(app((200, document("succeeded", prompt=KEY), {**JSON, "x-echo": KEY}))) as base_url:
         with twin("zhongzhuan", KEY, base_url=base_url) as relay:
