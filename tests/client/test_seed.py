@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
+from served import JSON, KEY, app
 from twins import Async, Sync, UVLoop
 
 from mjrelay import (
@@ -28,13 +29,9 @@ from mjrelay.contract.loading import load_contract
 from mjrelay.monitor import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Twin = type[Sync | Async]
 
-KEY = "sk-never-to-be-seen-4711"
 TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
-JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(autouse=True)
@@ -42,22 +39,6 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment does not affect the tests."""
     for name in ("MJRELAY_API_KEY", "MJRELAY_BASE_URL", "MJRELAY_ZHONGZHUAN_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-
-
-def app(
-    status: int, body: bytes, headers: dict[str, str], seen: list[Any] | None = None
-) -> Callable[..., Any]:
-    """An application that sends one response to every request; ``seen`` records requests."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        if seen is not None:
-            seen.append(scope)
-        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
-
-    return application
 
 
 @TWINS
@@ -90,7 +71,7 @@ def test_a_seed_is_opaque_text() -> None:
     """A number becomes its digits, 0 is a valid seed, and text is returned unchanged."""
     for found, seed in (("636646138", "636646138"), (0, "0"), (4294967295, "4294967295"), ("s-7_x", "s-7_x")):
         body = json.dumps({"code": 1, "description": "成功", "properties": {}, "result": found}).encode()
-        with Server(app(200, body, JSON)) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
+        with Server(app((200, body, JSON))) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
             assert relay.seed("1") == seed
 
 
@@ -125,7 +106,7 @@ def test_a_response_without_a_seed_is_one_error(
     seen: list[Any] = []
     kind, message = expected
     with (
-        Server(app(status, body, headers, seen)) as base_url,
+        Server(app((status, body, headers), seen=seen)) as base_url,
         Relay("zhongzhuan", KEY, base_url=base_url) as relay,
         pytest.raises(kind, match=message) as caught,
     ):
@@ -142,7 +123,7 @@ def test_a_relay_without_seeds(twin: Twin) -> None:
     """A contract without the operation raises, and no request is sent."""
     seen: list[Any] = []
     with (
-        Server(app(200, b"", {}, seen)) as base_url,
+        Server(app((200, b"", {}), seen=seen)) as base_url,
         twin("apiai", KEY, base_url=base_url) as relay,
         pytest.raises(
             SettingError, match="apiai has no operation for seeds: its contract has no seed in x-mj-task"
