@@ -97,7 +97,7 @@ def test_only_a_succeeded_task_has_results() -> None:
         assert other.images == ()
         assert len(other.previews) == 1
         assert other.status == status
-        assert other.failure == ("banned" if status == "FAILURE" else None)
+        assert other.failure == "banned", "the reason is shown whatever the state"
 
 
 def test_a_users_contract_is_read(tmp_path: Path) -> None:
@@ -208,6 +208,14 @@ def test_the_generated_model() -> None:
             one = task(relay, example)
             assert type(one.raw).__module__.startswith(f"mjrelay_clients.{relay}.models.")
             assert one.raw.to_dict() == one.document
+
+
+def test_the_model_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first access, `raw` does not search the generated package again."""
+    one = task("zhongzhuan", "succeeded")
+    assert isinstance(one.raw, Model)
+    monkeypatch.setattr("pkgutil.walk_packages", None)
+    assert isinstance(one.raw, Model)
 
 
 def test_the_model_is_a_copy() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Self, cast
 
-from mjrelay.client.base import BaseRelay, raise_unexpected
-from mjrelay.client.events import PollRequest
+from mjrelay.client.base import BaseRelay
 from mjrelay.client.options import check_callback
 from mjrelay.client.task import Task
 from mjrelay.contract import checked_id
@@ -53,7 +53,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         """
         ids = (checked_id(self._contract, task_id),)
         exchange = await self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, ids[0])
+        return self._task(exchange, ids[0])
 
     async def seed(self, task_id: str) -> str:
         """
@@ -157,33 +157,23 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
             hook(exchange, ids)
         return exchange
 
+    async def _poll(self, ids: tuple[str, ...], timeout: float) -> PollResult:
+        exchange = await self._send(self._requests.tasks(ids), ids, timeout)
+        return self._responses.results(exchange, ids)
+
     async def _run(self, poller: Poller, handler: EventHandler) -> AsyncIterator[Task]:
-        clock, pending = self._options.clock, 0
-        in_flight: set[asyncio.Task[None]] = set()
-        results: asyncio.Queue[tuple[PollRequest, PollResult | Exception]] = asyncio.Queue()
-
-        async def poll(request: PollRequest, timeout: float) -> None:
-            ids = request.ids
-            try:
-                exchange = await self._send(self._requests.tasks(ids), ids, timeout)
-                results.put_nowait((request, self._poll_result(exchange, ids)))
-            except Exception as error:  # noqa: BLE001 - raised again in the caller's task
-                results.put_nowait((request, error))
-
+        clock = self._options.clock
+        in_flight: dict[asyncio.Task[PollResult], tuple[str, ...]] = {}
         try:
             while not poller.done:
                 step = poller.next_request(now := clock.now())
-                if isinstance(step, PollRequest):
-                    sending = asyncio.create_task(poll(step, self._poll_timeout(poller)))
-                    in_flight.add(sending)
-                    sending.add_done_callback(in_flight.discard)
-                    pending += 1
-                elif pending:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(None if math.isinf(step) else max(step - now, 0)):
-                            request, result = await results.get()
-                        pending -= 1
-                        poller.receive(request, raise_unexpected(result), clock.now())
+                if isinstance(step, tuple):
+                    in_flight[asyncio.create_task(self._poll(step, poller.next_timeout(now)))] = step
+                elif in_flight:
+                    timeout = None if math.isinf(step) else max(step - now, 0)
+                    received, _ = await asyncio.wait(in_flight, timeout=timeout, return_when=FIRST_COMPLETED)
+                    for sending in received:
+                        poller.receive(in_flight.pop(sending), sending.result(), clock.now())
                 elif step < math.inf:
                     await clock.asleep(step - now)
                 for event in poller.pop_events():

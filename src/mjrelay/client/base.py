@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.base import Clock, SettingError
 from mjrelay.client.downloads import download_task
 from mjrelay.client.events import Collector, Watcher
 from mjrelay.client.options import (
@@ -22,13 +21,14 @@ from mjrelay.client.options import (
     check_list,
     check_rate,
     check_seconds,
+    warn_of_plain_http,
 )
-from mjrelay.client.polling import MISSING_GRACE, Poller, needs_no_poll
+from mjrelay.client.polling import Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
-from mjrelay.client.task import RelayError, Task
+from mjrelay.client.task import Task
 from mjrelay.contract import (
     checked_id,
     checked_key,
@@ -38,7 +38,7 @@ from mjrelay.contract import (
     resolve_base_url,
 )
 from mjrelay.download import Downloader
-from mjrelay.http import Redactor, is_loopback_url, parse_json
+from mjrelay.http import Redactor
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
@@ -47,25 +47,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from mjrelay.client.events import EventHandler, PollResult
+    from mjrelay.client.events import EventHandler
+    from mjrelay.client.task import RelayError
     from mjrelay.contract import Contract
     from mjrelay.download import Download
     from mjrelay.http import Credential, Exchange
 
 
-T = TypeVar("T")
-"""The transport."""
-
-I = TypeVar("I")  # noqa: E741 - the name beside T that typing uses for an iterator
-"""The iterator of tasks."""
-
-_MIN_TIMEOUT = 1.0
-"""Minimum timeout of one request in seconds, however near the deadline of the wait is."""
-
-_FETCH_RETRIES = 2
-"""Maximum number of retries in `fetch_all`."""
-
-_warned: set[str] = set()
+T = TypeVar("T")  # the transport
+I = TypeVar("I")  # noqa: E741 - the iterator of tasks
 
 _OPTIONS = ("name", "overlays", *OptionChanges.__annotations__, "client", "clock")
 """The arguments of the constructor."""
@@ -296,7 +286,10 @@ class BaseRelay(Generic[T, I]):
         if changes.get("headers", {}) is None:
             changes["headers"] = {}
         other = object.__new__(type(self))
-        other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
+        model = self._refresh_model
+        if changes.keys() & {"base_url", "api_key", "scheme"}:  # nothing is known about another server or key
+            model = RefreshModel(self._contract.reader.refresh)
+        other._set_up(self._contract, evolve(self._options, **changes), model)
         other._shared, other._owner = self._shared, False
         if reconnect or "headers" in changes:  # the transport redacts the values of headers
             other._shared, other._owner = other._new_transport(), True
@@ -342,20 +335,17 @@ class BaseRelay(Generic[T, I]):
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
         if credential is not None:
-            _warn_of_plain_http(self._requests.origin)
+            warn_of_plain_http(self._requests.origin)
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
         """Return the maximum size of the body of a response for these ids."""
         return self._options.max_body or (LARGEST_BATCH if len(ids) > 1 else LARGEST_BODY)
 
-    def _poll_result(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
-        """Return the task or error of each id, or the error of the whole response."""
-        try:
-            if len(ids) > 1:
-                return self._responses.tasks(exchange, ids)
-            return {ids[0]: self._responses.task(exchange, ids[0])}
-        except RelayError as error:
-            return error
+    def _task(self, exchange: Exchange, task_id: str) -> Task:
+        """Return the requested task; raise a `RelayError`."""
+        task = self._responses.task(exchange, task_id)
+        self._refresh_model.saw_task = True
+        return task
 
     def _poller(
         self,
@@ -376,16 +366,15 @@ class BaseRelay(Generic[T, I]):
         check_count("concurrency", concurrency)
         now = clock.now()
         poller = Poller(
-            relay=self.name,
-            refresh_model=self._refresh_model,
+            contract=self._contract,
+            model=self._refresh_model,
             redactor=self._redactor,
-            parse_task=lambda body: Task(self._contract, parse_json(body)),
             started=now,
             unix_offset=clock.time() - now,
             deadline=now + timeout,
-            is_done=(lambda _: True) if once else needs_no_poll,
-            retries=min(options.retries, _FETCH_RETRIES) if once else options.retries,
-            missing_grace=0.0 if once else MISSING_GRACE,
+            request_timeout=options.timeout,
+            once=once,
+            retries=options.retries,
             concurrency=concurrency,
             rate=rate,
             batch_size=int(form.limit or len(ids) or 1) if batch and form else None,
@@ -393,11 +382,6 @@ class BaseRelay(Generic[T, I]):
         for task_id in ids:
             poller.add(task_id, now)
         return poller
-
-    def _poll_timeout(self, poller: Poller) -> float:
-        """Return the timeout of the poller's next request."""
-        left = poller.deadline - self._options.clock.now()
-        return min(self._options.timeout, max(left, _MIN_TIMEOUT))
 
     def _download(
         self,
@@ -424,13 +408,6 @@ class BaseRelay(Generic[T, I]):
         return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
 
 
-def raise_unexpected(result: PollResult | Exception) -> PollResult:
-    """Re-raise unexpected exceptions; return anything else."""
-    if isinstance(result, Exception) and not isinstance(result, RelayError):
-        raise result
-    return result
-
-
 def _credential(contract: Contract, scheme: str | None) -> Credential | None:
     """Return the credential of a security scheme of the contract, by default of the first."""
     credentials = contract.credentials
@@ -443,10 +420,3 @@ def _credential(contract: Contract, scheme: str | None) -> Credential | None:
             return credential
     known = ", ".join(repr(credential.scheme) for credential in credentials) or "none"
     raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract has {known}")
-
-
-def _warn_of_plain_http(origin: str) -> None:
-    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
-        _warned.add(origin)
-        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
-        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

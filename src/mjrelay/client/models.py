@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ def is_packaged(contract: Contract) -> bool:
         return False
 
 
+@lru_cache(64)  # walking packages takes longer than decoding
 def model_decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception]]:
     """
     Return the decoder of a task in the relay's generated client, and the exception that it raises.

@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import reprlib
+import warnings
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from os import PathLike
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-from mjrelay.base import Clock, SettingError, did_you_mean, nearest_names
+from mjrelay.base import Clock, PlainHTTPWarning, SettingError, did_you_mean, nearest_names
+from mjrelay.http import is_loopback_url
 
 if TYPE_CHECKING:
     import ssl
@@ -224,3 +226,14 @@ def _is_proxy(value: object) -> bool:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+_warned: set[str] = set()
+
+
+def warn_of_plain_http(origin: str) -> None:
+    """Warn once of a key that is sent unencrypted to another machine."""
+    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
+        _warned.add(origin)
+        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
+        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

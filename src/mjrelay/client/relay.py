@@ -6,14 +6,12 @@ import math
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from mjrelay.client.base import BaseRelay, raise_unexpected
-from mjrelay.client.events import PollRequest
+from mjrelay.client.base import BaseRelay
 from mjrelay.client.options import check_callback
-from mjrelay.client.task import Task
+from mjrelay.client.task import RelayError, Task
 from mjrelay.contract import checked_id
 from mjrelay.transport import Transport, connect
 
@@ -59,7 +57,7 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
         """
         ids = (checked_id(self._contract, task_id),)
         exchange = self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, ids[0])
+        return self._task(exchange, ids[0])
 
     def seed(self, task_id: str) -> str:
         """
@@ -165,23 +163,18 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
     def _run(self, poller: Poller, handler: EventHandler) -> Iterator[Task]:
         clock = self._options.clock
 
-        def poll(request: PollRequest) -> PollResult | Exception:
-            ids = request.ids
-            try:
-                exchange = self._send(self._requests.tasks(ids), ids, self._poll_timeout(poller))
-                return self._poll_result(exchange, ids)
-            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
-                return error
+        def poll(ids: tuple[str, ...]) -> PollResult:
+            exchange = self._send(self._requests.tasks(ids), ids, poller.next_timeout(clock.now()))
+            return self._responses.results(exchange, ids)
 
         in_flight = _InFlight(poll, threads=poller.concurrency > 1)
         while not poller.done:
             step = poller.next_request(now := clock.now())
-            if isinstance(step, PollRequest):
+            if isinstance(step, tuple):
                 in_flight.start(step)
             elif in_flight.requests:
-                with suppress(Empty):
-                    request, result = in_flight.get(None if math.isinf(step) else max(step - now, 0))
-                    poller.receive(request, raise_unexpected(result), clock.now())
+                if (received := in_flight.get(None if math.isinf(step) else max(step - now, 0))) is not None:
+                    poller.receive(*received, clock.now())
             elif step < math.inf:
                 clock.sleep(step - now)
             for event in poller.pop_events():
@@ -196,35 +189,43 @@ class _InFlight:
     The threads of a parent do not run in a forked child: the child sends its requests again.
     """
 
-    def __init__(self, poll: Callable[[PollRequest], PollResult | Exception], *, threads: bool) -> None:
-        self.requests: list[PollRequest] = []
+    def __init__(self, poll: Callable[[tuple[str, ...]], PollResult], *, threads: bool) -> None:
+        self.requests: list[tuple[str, ...]] = []
         self._poll, self._threads, self._process = poll, threads, os.getpid()
-        self._results: SimpleQueue[tuple[PollRequest, PollResult | Exception]] = SimpleQueue()
+        self._results: SimpleQueue[tuple[tuple[str, ...], PollResult | Exception]] = SimpleQueue()
 
-    def start(self, request: PollRequest) -> None:
+    def start(self, ids: tuple[str, ...]) -> None:
         """Send a request."""
         self._resume_after_fork()
-        self.requests.append(request)
-        self._send(request)
+        self.requests.append(ids)
+        self._send(ids)
 
-    def get(self, timeout: float | None) -> tuple[PollRequest, PollResult | Exception]:
-        """Return the next result; raise `Empty` after ``timeout`` seconds."""
+    def get(self, timeout: float | None) -> tuple[tuple[str, ...], PollResult] | None:
+        """Return the ids and the result of a request, or None after ``timeout`` seconds."""
         self._resume_after_fork()
-        request, result = self._results.get(timeout=timeout)
-        self.requests.remove(request)
-        return request, result
+        try:
+            ids, result = self._results.get(timeout=timeout)
+        except Empty:
+            return None
+        self.requests.remove(ids)
+        if isinstance(result, Exception) and not isinstance(result, RelayError):
+            raise result
+        return ids, result
 
     def _resume_after_fork(self) -> None:
         if self._process != os.getpid():
             self._process, self._results = os.getpid(), SimpleQueue()
-            for request in self.requests:
-                self._send(request)
+            for ids in self.requests:
+                self._send(ids)
 
-    def _send(self, request: PollRequest) -> None:
+    def _send(self, ids: tuple[str, ...]) -> None:
         if self._threads:  # not an executor: the interpreter would wait for its threads at exit
-            threading.Thread(target=self._work, args=(request,), name="mjrelay", daemon=True).start()
+            threading.Thread(target=self._work, args=(ids,), name="mjrelay", daemon=True).start()
         else:
-            self._work(request)
+            self._work(ids)
 
-    def _work(self, request: PollRequest) -> None:
-        self._results.put((request, self._poll(request)))
+    def _work(self, ids: tuple[str, ...]) -> None:
+        try:
+            self._results.put((ids, self._poll(ids)))
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._results.put((ids, error))

@@ -25,21 +25,40 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.http import NotJSONError, OversizeError, parse_json, retry_after, shown_url
-from mjrelay.semantics import scalar_text
+from mjrelay.http import (
+    NotJSONError,
+    OversizeError,
+    is_challenge,
+    is_web_page,
+    parse_json,
+    retry_after,
+    shown_url,
+)
+from mjrelay.semantics import State, scalar_text
 from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mjrelay.client.events import PollResult
     from mjrelay.contract import Contract
     from mjrelay.http import Credential, Exchange, Redactor
     from mjrelay.semantics import Matcher
 
 
 _WEB_PAGE = "the response is a web page"
+_BLOCKED = "something in front of the relay blocks programs; ask the relay's operator, or"
 _FIXED_LIMIT = "independent of max_body="
 _FORBIDDEN = "check what the key is limited to, such as models, IP addresses or its own tasks"
+
+_TRANSIENT = {408, 425, 429}
+"""Status codes below 500 of errors that pass."""
+
+_STAGES = (
+    *(State.UNKNOWN, State.NEEDS_INPUT, State.QUEUED, State.RUNNING),
+    *(State.CANCELLED, State.FAILED, State.SUCCEEDED),
+)
+"""Input that was given puts a task back into the queue."""
 
 
 @frozen
@@ -101,8 +120,13 @@ class ResponseReader:
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
         items = batch.documents(document)
         bare = batch.bare(document)
-        found = {scalar_text(reader.id(item)): item for item in items if bare or reader.accepts(item)}
-        found.pop(None, None)
+        found: dict[str, Any] = {}
+        for item in items if bare else filter(reader.accepts, items):
+            item_id = scalar_text(reader.id(item))
+            if item_id is None:
+                continue
+            if item_id not in found or self._stage(item) >= self._stage(found[item_id]):
+                found[item_id] = item
         if not found and (items or not self._is_empty_list(document)):
             detail = self._detail(exchange)
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{detail}", exchange, None)
@@ -113,6 +137,20 @@ class ResponseReader:
             else self._missing(MissingTaskError, missing, exchange, task_id)
             for task_id in ids
         }
+
+    def _stage(self, document: Any) -> tuple[int, int]:
+        """Return how far a task is: some servers list the one before a modal submission beside it."""
+        reader = self.contract.reader
+        return _STAGES.index(reader.state(document)), reader.progress(document) or 0
+
+    def results(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
+        """Return the task or error of each id, or the error of the whole response."""
+        try:
+            if len(ids) > 1:
+                return self.tasks(exchange, ids)
+            return {ids[0]: self.task(exchange, ids[0])}
+        except RelayError as error:
+            return error
 
     def seed(self, exchange: Exchange, task_id: str) -> str:
         """Return the seed of a task's image; raise a `RelayError`."""
@@ -212,8 +250,7 @@ class ResponseReader:
         self, exchange: Exchange, task_id: str | None, error: NotJSONError | None = None
     ) -> RelayError:
         """Return the error of a 200 whose body is not JSON or too large."""
-        body = exchange.body.lstrip()
-        if "html" in exchange.media_type or body.startswith(b"<"):
+        if is_web_page(exchange):
             return self._error(WebPageError, f"{_WEB_PAGE}; {_base_url(exchange)}", exchange, task_id)
         if error is None:
             length = exchange.header("content-length")
@@ -222,7 +259,7 @@ class ResponseReader:
             message = f"{exchange.failure}{size}; {_base_url(exchange)}; if it is right, {limit}"
         elif isinstance(error, OversizeError):
             message = f"the body {error}, {_FIXED_LIMIT}"
-        elif not body:
+        elif not exchange.body.strip():
             return self._missing(EmptyAnswerError, "the response body is empty", exchange, task_id)
         else:
             message = f"the response is not JSON: {error}; try again later, or {_base_url(exchange)}"
@@ -232,6 +269,9 @@ class ResponseReader:
         """Return the error of a response without a task: by the contract's matchers, then by its status."""
         status, detail = exchange.status or 0, self._detail(exchange)
         returned = f"returned {status}{detail}"
+        passes = status >= 500 or status in _TRANSIENT
+        if not passes and is_web_page(exchange) and not self.contract.documents_page(status):
+            return self._page(exchange, task_id)
         if self._matches(exchange, "missing"):
             return self._missing(MissingTaskError, returned, exchange, task_id)
         kind: type[RelayError] = AnswerError
@@ -241,10 +281,8 @@ class ResponseReader:
             kind, message = ForbiddenError, f"{returned}; {_FORBIDDEN}"
         elif status == 429:
             kind, message = RateLimitedError, f"{returned}: too many requests; lower the rate"
-        elif status >= 500 or status in {408, 425}:
+        elif passes:
             kind, message = UnavailableError, f"{returned}; try again later"
-        elif "html" in exchange.media_type:
-            message = f"returned {status}; {_WEB_PAGE}; {_base_url(exchange)}"
         elif status in {204, 404}:
             return self._missing(MissingTaskError, returned, exchange, task_id)
         elif 300 <= status < 400:
@@ -253,6 +291,16 @@ class ResponseReader:
         else:
             message = f"{returned}; {_base_url(exchange)}"
         return self._error(kind, message, exchange, task_id)
+
+    def _page(self, exchange: Exchange, task_id: str | None) -> RelayError:
+        """Return the error of a web page that does not come from the relay; a challenge may pass."""
+        challenge = is_challenge(exchange)
+        what = f"returned {exchange.status} with a {'browser challenge' if challenge else 'web page'}"
+        hint = f": {_BLOCKED} " if exchange.status in {401, 403} else "; "
+        message = f"{what}{hint}{_base_url(exchange)}"
+        error = self._error(WebPageError, message, exchange, task_id)
+        error.transient = challenge
+        return error
 
     def _matches(self, exchange: Exchange, list_name: str) -> bool:
         return any(matcher.matches(exchange) for matcher in getattr(self.contract.reader, list_name))

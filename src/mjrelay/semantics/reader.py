@@ -243,6 +243,11 @@ class Reader:
             return self._meaning(self.status_path.first(document)) or State.UNKNOWN
         return State.UNKNOWN
 
+    def overrides_status(self, document: Any) -> bool:
+        """Return whether a predicate decides the state although the status has another meaning."""
+        meaning = self._meaning(self.status(document))
+        return meaning is not None and meaning is not self.state(document)
+
     def kind(self, document: Any) -> str | None:
         """Return the kind of job, as the relay calls it."""
         return scalar_text(None if self._kind is None else self._kind.first(document))
