@@ -32,7 +32,7 @@ from mjrelay.contract import (
     missing_key,
     resolve_base_url,
 )
-from mjrelay.download import Downloader
+from mjrelay.download import Downloader, source_name
 from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
@@ -393,15 +393,20 @@ class BaseRelay(Generic[T, I]):
         *,
         previews: bool,
         allow_private: bool,
+        timeout: float,
         on_progress: Callable[[Download], object] | None,
         stop: threading.Event | None = None,
     ) -> list[Path]:
+        check_seconds(timeout)
         downloader = Downloader(
             home=self._requests.origin,
+            source=source_name(self.name, self.base_url, self._contract.base_url),
             redactor=self._redactor,
             allow_private=allow_private,
             proxy=self._options.proxy,
             verify=self._options.verify,
+            read_timeout=self._options.timeout,
+            timeout=timeout,
         )
         return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
 
