@@ -33,7 +33,7 @@ def test_tasks_are_printed_as_they_end(relay: tuple[Counting, str]) -> None:
     assert done.stderr == "mjrelay: 3 tasks: 1 failed, 2 succeeded\n"
     assert mjrelay("wait", "zhongzhuan", soon, "--base-url", base_url).returncode == 0
     pretty = mjrelay("wait", "zhongzhuan", soon, FAILED, "--base-url", base_url, "--format", "pretty").stdout
-    assert re.search(rf"^{soon}  succeeded +https://\S+$", pretty, re.MULTILINE)
+    assert re.search(rf"^{soon}  succeeded +http://\S+$", pretty, re.MULTILINE)
     assert re.search(rf"^{FAILED}  failed +\S+$", pretty, re.MULTILINE)
 
 
@@ -269,7 +269,7 @@ def test_a_terminal_shows_progress_while_it_lasts(relay: tuple[Counting, str]) -
     assert "━" not in left
     assert "3 tasks: 3 succeeded" in left
     for task_id in ids:
-        assert len(re.findall(rf"{task_id}  succeeded +https://[^\s━]+\r\n", shown)) == 1
+        assert len(re.findall(rf"{task_id}  succeeded +http://[^\s━]+\r\n", shown)) == 1
 
 
 def test_data_stays_on_stdout_beside_a_terminal(relay: tuple[Counting, str]) -> None:
@@ -280,7 +280,7 @@ def test_data_stays_on_stdout_beside_a_terminal(relay: tuple[Counting, str]) -> 
     )
     assert code == 0
     assert "━" in shown
-    assert "https://" not in shown
+    assert "://" not in shown
     assert set(lines(data)) == set(ids)
     assert "\x1b" not in data
 

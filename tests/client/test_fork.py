@@ -508,7 +508,8 @@ folder = sys.argv[1]
 from mjrelay.download import Downloader
 
 def download():
-    return Downloader(home=URL, clock=NoWaitClock()).download("1", [URL + "/file"], Path(folder))
+    downloader = Downloader(home=URL, source="relay", clock=NoWaitClock())
+    return downloader.download("1", [URL + "/file"], Path(folder))
 
 from mjrelay.testing import NoWaitClock
 reading, writing = os.pipe()

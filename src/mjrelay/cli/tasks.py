@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -55,6 +56,19 @@ if TYPE_CHECKING:
 _SECONDS = click.FloatRange(min=0.1)
 
 
+def _download_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a download."""
+    command = click.option(
+        "--allow-private", is_flag=True, help="Also download from addresses of private networks."
+    )(command)
+    command = click.option(
+        "--previews", is_flag=True, help="Also download the previews of tasks that did not succeed."
+    )(command)
+    return click.option(
+        "--download", type=PATH, metavar="DIR", help="Download images and videos to this directory."
+    )(command)
+
+
 def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of `make_relay` that ``fetch`` and ``wait`` share, and ``--format``."""
     for option in (
@@ -72,25 +86,39 @@ def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @relay_argument
 @argument("task_id", metavar="ID", help="Task id.")
-@click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of the request in seconds.")
+@_download_options
+@click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
 @_relay_options
-def fetch(*, relay: str, task_id: str, format_: str | None, **options: Any) -> None:
+def fetch(
+    *,
+    relay: str,
+    task_id: str,
+    download: Path | None,
+    previews: bool,
+    allow_private: bool,
+    format_: str | None,
+    **options: Any,
+) -> None:
     """
     Fetch one task and print it.
 
     The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
 
-    Exit codes: 0 the task is printed, whatever its state, 1 the relay did not return the task, 2 wrong usage,
-    5 internal error, 130 interrupted.
+    Exit codes: 0 the task is printed, whatever its state, 1 the relay did not return the task, or its files
+    could not be downloaded, 2 wrong usage, 5 internal error, 130 interrupted.
     """
+    folder = None if download is None else _make_folder(download)
     with make_relay(relay, **options) as client:
         task = client.fetch(task_id)
+        files = _download(client, task, folder, previews=previews, allow_private=allow_private)
     if not is_pretty(format_):
-        write_json(task.to_dict())
+        write_json(task.to_dict() | ({"files": list(map(str, files))} if folder else {}))
         return
     from mjrelay.cli.terminal import print_task  # noqa: PLC0415 - rich is slow to import
 
     print_task(task)
+    for path in files:
+        print_message(f"downloaded {path}")
 
 
 _SHOWN_IDS = 10
@@ -108,9 +136,7 @@ _DOWNLOADS = 4
     metavar="FILE",
     help="Read ids from this file, separated by white space; # starts a comment, - is stdin.",
 )
-@click.option("--download", type=PATH, metavar="DIR", help="Download images and videos to this directory.")
-@click.option("--previews", is_flag=True, help="Also download the previews of tasks that did not succeed.")
-@click.option("--allow-private", is_flag=True, help="Also download from addresses of private networks.")
+@_download_options
 @click.option(
     "--out",
     type=PATH,
@@ -118,7 +144,7 @@ _DOWNLOADS = 4
     help="Append each result to this JSON Lines file. Tasks that have ended in it are skipped; with "
     "--download, only those with files. The last line of an id counts.",
 )
-@click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds to wait for all tasks.")
+@click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds for all tasks and files.")
 @click.option("--request-timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=16, help="Maximum concurrent requests.")
 @click.option("--rate", type=float, default=10.0, help="Maximum requests per second.")
@@ -155,6 +181,7 @@ def wait(
     wrong usage, 5 internal error, 130 interrupted (the remaining ids are printed on stderr).
     """
     wanted = collect_ids(ids, ids_file, load_contract(relay, options["overlays"]))
+    started = monotonic()
     with ExitStack() as stack:
         client = stack.enter_context(make_relay(relay, timeout=request_timeout, **options))
         results = (
@@ -168,7 +195,15 @@ def wait(
             client,
             dict.fromkeys(task_id for task_id in wanted if task_id not in ended),
             results,
-            lambda task: [] if folder is None else _download(client, task, folder, previews, allow_private),
+            lambda task: _download(
+                client,
+                task,
+                folder,
+                previews=previews,
+                allow_private=allow_private,
+                # A task that ends late has time for one request.
+                timeout=max(started + timeout - monotonic(), request_timeout),
+            ),
             pretty=is_pretty(format_),
             downloads=folder is not None,
         )
@@ -319,11 +354,11 @@ def _make_folder(path: Path) -> Path:
     return path
 
 
-def _download(relay: Relay, task: Task, folder: Path, previews: bool, allow_private: bool) -> list[Path]:
+def _download(relay: Relay, task: Task, folder: Path | None, *, previews: bool, **options: Any) -> list[Path]:
     """Download the files of a task and return their paths."""
-    if not (task.images or task.videos or (previews and task.previews)):
+    if folder is None or not (task.images or task.videos or (previews and task.previews)):
         return []
-    return relay.download(task, folder, previews=previews, allow_private=allow_private)
+    return relay.download(task, folder, previews=previews, **options)
 
 
 def _task_line(result: dict[str, Any]) -> str:

@@ -106,6 +106,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         *,
         previews: bool = False,
         allow_private: bool = False,
+        timeout: float = 3600.0,
         on_progress: Callable[[Download], object] | None = None,
     ) -> list[Path]:
         """
@@ -114,8 +115,9 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
         Args:
             task: The task.
             folder: The folder to write to.
-            previews: Download the previews of a task that has not succeeded.
+            previews: Download the previews of a task that has not succeeded. They replace older ones.
             allow_private: Allow addresses in private networks. The relay's own host is always allowed.
+            timeout: Seconds for all files. The relay's ``timeout`` applies to each read.
             on_progress: Called in another thread with the state of each file as it changes.
 
         Returns:
@@ -125,18 +127,24 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task]]):
             DownloadError: Some files could not be downloaded; ``paths`` holds the others.
         """
         stop = threading.Event()
-        try:
-            return await asyncio.to_thread(
+        downloading = asyncio.ensure_future(
+            asyncio.to_thread(
                 self._download,
                 task,
                 folder,
                 previews=previews,
                 allow_private=allow_private,
+                timeout=timeout,
                 on_progress=on_progress,
                 stop=stop,
             )
-        finally:
+        )
+        try:
+            return await asyncio.shield(downloading)
+        except asyncio.CancelledError:
             stop.set()
+            await asyncio.gather(downloading, return_exceptions=True)  # files are unlocked when it ends
+            raise
 
     async def aclose(self) -> None:
         """Close the connections, unless they belong to ``client`` or to another relay."""

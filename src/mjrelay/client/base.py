@@ -37,7 +37,7 @@ from mjrelay.contract import (
     missing_key,
     resolve_base_url,
 )
-from mjrelay.download import Downloader
+from mjrelay.download import Downloader, source_name
 from mjrelay.http import Redactor
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
@@ -390,6 +390,7 @@ class BaseRelay(Generic[T, I]):
         *,
         previews: bool,
         allow_private: bool,
+        timeout: float,
         on_progress: Callable[[Download], object] | None,
         stop: threading.Event | None = None,
     ) -> list[Path]:
@@ -398,12 +399,16 @@ class BaseRelay(Generic[T, I]):
         if not isinstance(folder, str | PathLike):
             raise SettingError(f"the folder is of type {type(folder).__name__}; pass a path")
         check_callback("on_progress", on_progress)
+        check_seconds("timeout", timeout)
         downloader = Downloader(
             home=self._requests.origin,
+            source=source_name(self.name, self.base_url, self._contract.base_url),
             redactor=self._redactor,
             allow_private=allow_private,
             proxy=self._options.proxy,
             verify=self._options.verify,
+            read_timeout=self._options.timeout,
+            timeout=timeout,
         )
         return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
 

@@ -117,18 +117,21 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
         *,
         previews: bool = False,
         allow_private: bool = False,
+        timeout: float = 3600.0,
         on_progress: Callable[[Download], object] | None = None,
     ) -> list[Path]:
         """
         Download the images and videos of a task.
 
-        Existing files are skipped, partial downloads are resumed, and writes are atomic. The key is not sent.
+        Files are named ``<id>@<relay>-<number>``; an existing file is skipped. Partial downloads are resumed,
+        and writes are atomic. The key is not sent.
 
         Args:
             task: The task.
             folder: The folder to write to.
-            previews: Download the previews of a task that has not succeeded.
+            previews: Download the previews of a task that has not succeeded. They replace older ones.
             allow_private: Allow addresses in private networks. The relay's own host is always allowed.
+            timeout: Seconds for all files. The relay's ``timeout`` applies to each read.
             on_progress: Called with the state of each file as it changes.
 
         Returns:
@@ -138,7 +141,12 @@ class Relay(BaseRelay[Transport, Iterator[Task]]):
             DownloadError: Some files could not be downloaded; ``paths`` holds the others.
         """
         return self._download(
-            task, folder, previews=previews, allow_private=allow_private, on_progress=on_progress
+            task,
+            folder,
+            previews=previews,
+            allow_private=allow_private,
+            timeout=timeout,
+            on_progress=on_progress,
         )
 
     def close(self) -> None:

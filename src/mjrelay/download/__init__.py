@@ -1,10 +1,12 @@
 """Download media files: streamed, resumable, atomic."""
 
 from mjrelay.download.downloader import Downloader
-from mjrelay.download.job import Download, DownloadFaults
+from mjrelay.download.job import Download, SomeFilesError
+from mjrelay.download.names import source_name
 
 __all__ = [
     "Download",
-    "DownloadFaults",
     "Downloader",
+    "SomeFilesError",
+    "source_name",
 ]

@@ -55,6 +55,11 @@ class MediaURL:
         target = UNSENT.sub(lambda match: quote(match[0], errors="replace"), target)
         return cls(f"{parts.scheme}://{place}{target}", parts.scheme, host, port, parts.path)
 
+    def same_server(self, other: MediaURL) -> bool:
+        """Return whether both URLs have the same host and port; all loopback hosts are the same one."""
+        same_host = self.host == other.host or (is_loopback_url(self.url) and is_loopback_url(other.url))
+        return same_host and self.port == other.port
+
 
 def plain_url(url: str) -> str:
     """Return a URL without credentials and query, which may be secret."""
