@@ -150,7 +150,7 @@ def test_a_task_is_fetched_and_waited_for(served: Mock) -> None:
         task = relay.wait(served.submit(30))
         states = [seen.state for seen in relay.watch(served.submit(30))]
     assert (task.relay, task.state, task.status, task.progress) == ("myrelay", State.SUCCEEDED, "hung", 100)
-    assert task.images == ("https://studio.example/7003.png",)
+    assert task.images == (f"{served.base_url}/7003.png",)
     assert task.submitted is not None
     assert task.finished is not None
     assert round((task.finished - task.submitted).total_seconds()) == 30

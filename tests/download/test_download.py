@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mjrelay import AsyncRelay
 from mjrelay.base.clock import Clock
 from mjrelay.download.downloader import Downloader
 from mjrelay.download.headers import status_message
@@ -606,6 +608,28 @@ def test_a_stopped_download_releases_its_file(site: Site, tmp_path: Path) -> Non
     assert [path.read_bytes() for path in paths] == [BODY, BODY]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert [fields.get("Range") for path, fields in site.requests if path == "/a"] == [None, "bytes=5000-"]
+
+
+def test_a_cancelled_download_releases_its_file(site: Site, tmp_path: Path) -> None:
+    """After the cancellation of `AsyncRelay.download` the next call resumes the file immediately."""
+    over = threading.Event()
+    url = site.has("/a", paused(over, ETag='"v1"'), ranged())
+    task = {"id": "1", "status": "SUCCESS", "progress": "100%", "imageUrl": url}
+
+    async def run() -> list[Path]:
+        async with AsyncRelay("newapi", "key-of-a-test", base_url=site.url) as relay:
+            read = relay.read(json.dumps(task).encode())
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await relay.download(read, tmp_path)
+            async with asyncio.timeout(0.5):  # shorter than the backoff after a locked file
+                return await relay.download(read, tmp_path)
+
+    (path,) = asyncio.run(run())
+    over.set()
+    assert path.read_bytes() == BODY
+    assert list(tmp_path.iterdir()) == [path]
+    assert site.requests[1][1]["Range"] == "bytes=5000-"
 
 
 def test_a_stop_ends_the_thread(site: Site, tmp_path: Path) -> None:
