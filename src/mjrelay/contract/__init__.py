@@ -35,7 +35,13 @@ from mjrelay.contract.profiles import (
     profile_statements,
     schema_fields,
 )
-from mjrelay.contract.references import METHODS, reference_target, stray_references
+from mjrelay.contract.references import (
+    METHODS,
+    child_kind,
+    operation_name,
+    reference_target,
+    stray_references,
+)
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
 from mjrelay.contract.structure import structural_problems
@@ -72,6 +78,7 @@ __all__ = [
     "build_request",
     "canonical_path",
     "checked_key",
+    "child_kind",
     "child_schema",
     "combined_schemas",
     "contract_arguments",
@@ -85,6 +92,7 @@ __all__ = [
     "load_contract",
     "load_yaml",
     "missing_key",
+    "operation_name",
     "plain_yaml",
     "profile_differences",
     "profile_statements",
