@@ -6,7 +6,7 @@ The functions import ruamel.yaml: it is slow to import, and packaged contracts a
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError, read_file
@@ -27,6 +27,7 @@ def load_yaml(path: Path) -> Any:
     """
     Load a YAML 1.2 or JSON file. A key that occurs twice in one mapping is an error.
 
+    The result is shared by all callers and must not be changed.
     A file that ends in .json is JSON. So is any other file that begins with a brace and is valid JSON: a YAML
     reader rejects long keys, and takes an escaped surrogate pair for two characters.
 
@@ -54,6 +55,7 @@ def load_yaml(path: Path) -> Any:
     return _composed(path, text, "YAML")
 
 
+@lru_cache(maxsize=8)  # several overlays extend one contract
 def _composed(path: Path, text: str, kind: str) -> Any:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415 - slow to import
 
