@@ -102,6 +102,21 @@ def test_lint(folder: Path) -> None:
     assert contract.clause("components", "schemas", "Picture", "required", 0).line == 10
 
 
+def test_lint_suggests_names(folder: Path) -> None:
+    """A misspelt key or state is reported with the nearest known name."""
+    text = OWN.read_text(encoding="utf-8").replace("        prompt: ", "        promt: ")
+    (folder / "mine.yaml").write_text(text.replace("failed: [torn]", "faild: [torn]"), encoding="utf-8")
+    code, stdout, _ = command("lint", "mine.yaml")
+    assert code == 1
+    assert re.findall(r"extension: (.*)", stdout) == [
+        "promt is unknown here; did you mean prompt?",
+        (
+            '"faild" is not valid here; did you mean failed? '
+            "One of queued, running, needs-input, succeeded, failed and cancelled."
+        ),
+    ]
+
+
 def test_lint_of_a_file_that_cannot_be_loaded(folder: Path) -> None:
     """Structural problems and unreadable files are violations. A missing file is wrong usage."""
     text = OWN.read_text(encoding="utf-8").replace('"#/components/schemas/Phase"', '"./a.yaml"')
