@@ -35,9 +35,8 @@ _NAMES = {"bodies", "examples", "content", "links", "encodings"}
 """Kinds of objects whose keys are names, and not keywords."""
 _INLINED = {"body", "example", "path"}
 """Kinds of objects that may be references."""
-
-
 _SUFFIXES = {("operation", "requestBody"): "Request", ("operation", "responses"): "Response"}
+"""Parts of an operation, and how the names of components from them end."""
 
 
 @frozen
@@ -55,9 +54,8 @@ class Normalized:
 
     def source(self, location: Location) -> Location:
         """Return where the part at a location is written in the original document."""
-        while (start := location[:3]) in self.places:
-            location = (*self.places[start], *location[3:])
-        return location
+        start, rest = location[:3], location[3:]
+        return (*self.places[start], *rest) if start in self.places else location
 
 
 def normalize(document: dict[str, Any]) -> Normalized:
