@@ -32,7 +32,9 @@ _COMMANDS = {
     "conform": "conform",
     "replay": "conform",
     "report": "report",
-    "generate": "contracts",
+    "new": "authoring",
+    "lint": "authoring",
+    "generate": "authoring",
     "doctor": "doctor",
 }
 """The module of each command, in the order of the help."""

@@ -37,7 +37,13 @@ from mjrelay.contract.profiles import (
     profile_statements,
     schema_fields,
 )
-from mjrelay.contract.references import METHODS, reference_target, stray_references
+from mjrelay.contract.references import (
+    METHODS,
+    child_kind,
+    operation_name,
+    reference_target,
+    stray_references,
+)
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
 from mjrelay.contract.structure import structural_problems
@@ -75,6 +81,7 @@ __all__ = [
     "canonical_path",
     "checked_id",
     "checked_key",
+    "child_kind",
     "child_schema",
     "combined_schemas",
     "contract_arguments",
@@ -88,6 +95,7 @@ __all__ = [
     "load_contract",
     "load_yaml",
     "missing_key",
+    "operation_name",
     "pasted_key",
     "plain_yaml",
     "profile_differences",

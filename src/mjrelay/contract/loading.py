@@ -20,6 +20,7 @@ from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
 from mjrelay.contract.limits import FILES
 from mjrelay.contract.pasted import is_url
 from mjrelay.contract.structure import not_openapi, structural_problems
+from mjrelay.contract.upgrading import upgraded
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 from mjrelay.http import shown_url
 
@@ -82,6 +83,7 @@ def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[s
         return contract
     for path in files:
         contract = evolve(_overlaid(contract, path, load_yaml(path)), added=(*contract.added, path))
+    contract = evolve(contract, document=upgraded(contract.document))
     for location, message in structural_problems(contract):
         clause = contract.clause(*location)
         raise ContractError(message, source=clause.file, line=clause.line)
@@ -137,6 +139,8 @@ def read_contract(path: Path, find: Callable[[str], Path | Contract] = packaged_
     """
     Read a contract file, or an overlay file with all that it extends, without the structural checks.
 
+    Overlays change an OpenAPI 3.0 document as it is written. It is upgraded to 3.1 afterwards.
+
     Args:
         path: The file. The contract is named after it as it is written.
         find: Returns the file or the contract for a bare name in ``extends``.
@@ -145,7 +149,8 @@ def read_contract(path: Path, find: Callable[[str], Path | Contract] = packaged_
         ContractError: A file cannot be read is not a contract, or extends itself in a circle.
         OverlayError: An overlay does not fit the contract that it extends.
     """
-    return evolve(_read(path, (), find), name=path.stem)
+    contract = _read(path, (), find)
+    return evolve(contract, name=path.stem, document=upgraded(contract.document))
 
 
 def _named(name: str | PathLike[str]) -> Contract:
@@ -158,7 +163,7 @@ def _named(name: str | PathLike[str]) -> Contract:
             "(hyphens and underscores are left out of the relay's name)",
             source=path,
         )
-    return evolve(read_contract(path), name=relay)
+    return evolve(_read(path, (), packaged_contract), name=relay)
 
 
 def _read(path: Path, above: tuple[Path, ...], find: Callable[[str], Path | Contract]) -> Contract:
