@@ -87,6 +87,7 @@ EXTRAS = {
         f"from mjrelay.monitor import Monitor; Monitor({CONTRACT!r}, api_key='mock-key').close()",
     ),
     "conformance": ("mjrelay", "conform", CONTRACT, "--no-fuzz"),
+    "lint": ("mjrelay", "lint", CONTRACT),
     "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),
 }
 

@@ -28,7 +28,7 @@ import httpx, json
 task = httpx.get({url!r}, headers={{"Authorization": {authorization!r}}}).json()
 print(json.dumps(task))
 """
-OURS, HTTPX = "import mjrelay", "import httpx"
+OURS, HTTPX = "from mjrelay import Relay", "import httpx"
 FETCH, THEIRS, NOTHING = "mjrelay fetch", "a three-line httpx script", "python -c pass"
 
 

@@ -20,7 +20,7 @@ from attrs import define, frozen
 from rich.console import Console
 from rich.table import Table
 
-from mjrelay.client.events import PollRequest, TaskDone
+from mjrelay.client.events import TaskDone
 from mjrelay.client.polling import Poller
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.http.redaction import Redactor
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mjrelay.client.task import Task
+    from mjrelay.contract import Contract
     from mjrelay.errors import RelayError
 
 INTERVAL = 5.0  # seconds between two requests of fixed polling
@@ -209,15 +210,14 @@ def _poll(tasks: Iterable[_Task], relay: _Relay) -> tuple[int, list[float]]:
 
 
 def _wait(
-    tasks: Iterable[_Task], relay: _Relay, rhythm: RefreshModel, random: Random, size: int
+    tasks: Iterable[_Task], relay: _Relay, model: RefreshModel, random: Random, size: int
 ) -> tuple[int, list[float]]:
     """Return requests and lags of `Poller`, to which each task is added on arrival."""
     known = {str(number): task for number, task in enumerate(tasks)}
     waiting = Poller(
-        relay="simulated",
-        refresh_model=rhythm,
+        contract=cast("Contract", None),  # only used for tasks that fail or time out
+        model=model,
         redactor=Redactor(),
-        parse_task=lambda _: cast("Task", None),  # only used for tasks that time out
         started=0.0,
         unix_offset=0.0,
         concurrency=len(known),
@@ -228,9 +228,9 @@ def _wait(
     requests, lags, now = 0, [], 0.0
     while coming or not waiting.done:
         step = waiting.next_request(now)
-        if isinstance(step, PollRequest):
+        if isinstance(step, tuple):
             requests += 1
-            responses = {task_id: relay.response(task_id, known[task_id], now) for task_id in step.ids}
+            responses = {task_id: relay.response(task_id, known[task_id], now) for task_id in step}
             waiting.receive(step, cast("dict[str, Task | RelayError]", responses), now)
             ended = [event.task.id for event in waiting.pop_events() if isinstance(event, TaskDone)]
             lags += [now - relay.visible(known[task_id].end) for task_id in ended]

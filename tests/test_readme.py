@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -25,12 +28,20 @@ PAGES = {
 }
 README = PAGES["README.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PROGRAMS = [
-    pytest.param(text, id=f"{page}-{number}")
-    for page, content in PAGES.items()
-    for number, (language, text) in enumerate(FENCE.findall(content))
-    if language == "python" and not text.lstrip().startswith(("def test", "pytest_plugins"))
-]
+BLOCK = re.compile(r"^```(python|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RELAYS = {"docs/contracts.md": "./my-relay.yaml", "docs/replay.md": "apiai"}
+"""The relays of pages that are not about the usual one."""
+HOST = re.compile(r"https://(?:api\.zhongzhuan\.chat|relay\.example(?:\.com)?)|http://127\.0\.0\.1:8080")
+CODES = {
+    "mjrelay mock": {0, 124},
+    "mjrelay wait": {0, 1},
+    "mjrelay doctor": {0, 1},
+    "mjrelay conform": {0, 3},
+    "mjrelay replay": {0, 3},
+}
+"""Exit codes of commands that report on the mock's tasks, and of one that is stopped."""
+INSTALLS = re.compile(r"pip install |python3 -m venv ")
+"""Commands that need the network; the gate runs them."""
 
 
 def test_the_first_two_commands_set_everything_up() -> None:
@@ -47,18 +58,71 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 130
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_the_programs_run(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each Python block runs unchanged against the mock and prints something."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["program"])
-    program = program.replace("./my-relay.yaml", str(ROOT / "tests" / "my-relay.yaml"))
-    with Server(MockRelay(load_contract("zhongzhuan"))) as base_url:
-        module = {"__name__": "__main__"}
-        exec(compile(program.replace("http://127.0.0.1:8080", base_url), "<page>", "exec"), module)  # noqa: S102 - our pages
-    assert capsys.readouterr().out.strip()
+def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with every warning of Python an error."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"MJRELAY_API_KEY": "mock-key", "PATH": path, "PYTHONWARNINGS": "error", **variables}
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+def run_python(text: str, cwd: Path) -> None:
+    """Run a block alone in a fresh interpreter; tests run under pytest."""
+    if text.startswith("pytest_plugins"):
+        (cwd / "conftest.py").write_text(text, encoding="utf-8")
+        return
+    (cwd / "test_block.py").write_text(text, encoding="utf-8")
+    if "def test_" in text:
+        command = ["-m", "pytest", "-q", "-pno:schemathesis", "-pno:cacheprovider", "test_block.py"]
+    else:
+        command = ["test_block.py"]
+    done = run(sys.executable, *command, cwd=cwd)
+    assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+    assert done.stdout.strip(), text
+
+
+def run_shell(text: str, cwd: Path, base_url: str) -> None:
+    """Run the commands of a block; a mock is stopped when it serves."""
+    for line in re.sub(r"\\\n *", "", text).splitlines():
+        command = line.removeprefix("$ ").partition(" #")[0].strip()
+        if not command or INSTALLS.match(command):
+            continue
+        if command.startswith("mjrelay mock"):
+            command = f"timeout -s INT 4 {command} --port 0"
+        done = run("sh", "-c", command, cwd=cwd, MJRELAY_BASE_URL=base_url)
+        codes = next((codes for name, codes in CODES.items() if name in command), {0})
+        assert done.returncode in codes, f"{command}\n{done.stdout}{done.stderr}"
+        assert done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", [page for page, content in PAGES.items() if BLOCK.search(content)])
+def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
+    """Each Python block runs alone, and each shell command: unchanged, but against a mock for the host."""
+    name = RELAYS.get(page, "zhongzhuan")
+    shutil.copy(ROOT / "tests" / "my-relay.yaml", tmp_path)
+    if "traffic.har" in PAGES[page] or "old/results.json" in PAGES[page]:
+        made = run(
+            "mjrelay", "conform", name, "--profile", "read", "--no-fuzz", "--report-dir", "old", cwd=tmp_path
+        )
+        assert made.returncode == 0, made.stderr
+        for copied in ("new", "archive/1"):
+            shutil.copytree(tmp_path / "old", tmp_path / copied)
+        record = (tmp_path / "old" / "results.json").read_bytes()
+        (tmp_path / "traffic.har").write_bytes(record)
+        (tmp_path / "monday.jsonl.gz").write_bytes(gzip.compress(record))
+    contract = load_contract(tmp_path / name if name.endswith(".yaml") else name)
+    with Server(MockRelay(contract)) as base_url:
+        for language, text in BLOCK.findall(PAGES[page]):
+            block = HOST.sub(base_url, text)
+            run_python(block, tmp_path) if language == "python" else run_shell(block, tmp_path, base_url)
 
 
 def test_the_tables_match_the_code() -> None:

@@ -30,6 +30,7 @@ from openapi_python_client.parser.errors import GeneratorError, ParseError
 from mjrelay.base import ContractError
 from mjrelay.contract import Overlay
 from mjrelay.http import printable_text
+from mjrelay_codegen.normalizing import normalize
 from mjrelay_codegen.output import Difference, GenerationError, Replacement, compare, files_of, replace
 from mjrelay_codegen.source import RelaySource, TemplateContext
 
@@ -158,7 +159,7 @@ def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay])
             f"the contract is not JSON: {error}; put dates in quotes, and delete .nan and .inf",
             source=relay.files[0],
         ) from error
-    adjusted = document
+    document = adjusted = normalize(document).document
     for overlay in adjustments:
         adjusted = overlay.apply(adjusted)
     context = TemplateContext.of(document, relay.files[0])

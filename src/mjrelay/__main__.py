@@ -1,8 +1,25 @@
-"""The command, also as ``python -m mjrelay``."""
+"""The command, also as ``python -m mjrelay``. Nothing is imported before Ctrl-C is handled."""
 
 from __future__ import annotations
 
-from mjrelay.cli import main
+import shlex
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command. Ctrl-C at any time is exit code 130 and prints the command to start again."""
+    try:
+        from mjrelay.cli import main as run  # noqa: PLC0415 - see above
+
+        run()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
+        again = shlex.join(["mjrelay", *sys.argv[1:]])
+        sys.stderr.write(f"mjrelay: interrupted; start again with: {again}\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

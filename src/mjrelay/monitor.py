@@ -117,10 +117,8 @@ class Monitor:
         api_key: str | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
-        if isinstance(overlays, str):
-            raise SettingError("overlays is a string; pass a list of paths")
         contract = load_contract(relay, overlays)
-        if every < 1 or int(every) != every:
+        if type(every) is not int or every < 1:
             raise SettingError(f"every is {every!r}; give a whole number above 0")
         if level not in _LEVELS:
             raise SettingError(f"level is {level!r}; give one of {', '.join(_LEVELS)}")
@@ -327,7 +325,7 @@ def _due(number: int, every: int) -> bool:
 
 
 def _keys(contract: Contract, api_key: str | None) -> tuple[str, ...]:
-    key = api_key or known_key(contract.name)
+    key = known_key(contract.name) if api_key is None else api_key
     if key is not None:
         return (checked_key(key),)
     if contract.open:

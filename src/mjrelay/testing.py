@@ -203,7 +203,6 @@ def mock(
         ContractError: The contract or an overlay is invalid.
         MissingExtraError: The extra ``mock`` is not installed.
     """
-    overlays = tuple(overlays)
     contract = load_contract(name, overlays)
     try:
         mocks = import_module("mjrelay_conformance.mock")
@@ -214,7 +213,7 @@ def mock(
     counter = _RequestCounter(app)
     with ExitStack() as stack:
         base_url = stack.enter_context(mocks.Server(counter))
-        yield Mock(base_url, key, clock, app.known, app, counter, stack, name, overlays)
+        yield Mock(base_url, key, clock, app.known, app, counter, stack, name, contract.added)
 
 
 class _RequestCounter:

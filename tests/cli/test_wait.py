@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from mjrelay.semantics.reader import State
 
 
 def test_tasks_are_printed_as_they_end(relay: tuple[Counting, str]) -> None:
-    """Each task is a line of JSON, the first to end first; a failed one is exit code 1, talk is on stderr."""
+    """Each task is a line of JSON, in the order in which they end; a failed one is exit code 1."""
     app, base_url = relay
     late, soon = app.submit(1.5), app.submit(0)
     done = mjrelay("wait", "zhongzhuan", late, soon, FAILED, late, "--base-url", base_url)
@@ -35,7 +33,7 @@ def test_tasks_are_printed_as_they_end(relay: tuple[Counting, str]) -> None:
     assert done.stderr == "mjrelay: 3 tasks: 1 failed, 2 succeeded\n"
     assert mjrelay("wait", "zhongzhuan", soon, "--base-url", base_url).returncode == 0
     pretty = mjrelay("wait", "zhongzhuan", soon, FAILED, "--base-url", base_url, "--format", "pretty").stdout
-    assert re.search(rf"^{soon}  succeeded +https://\S+$", pretty, re.MULTILINE)
+    assert re.search(rf"^{soon}  succeeded +http://\S+$", pretty, re.MULTILINE)
     assert re.search(rf"^{FAILED}  failed +\S+$", pretty, re.MULTILINE)
 
 
@@ -47,12 +45,12 @@ def test_one_missing_task_loses_no_other(relay: tuple[Counting, str]) -> None:
     assert done.returncode == 1
     assert set(lines(done.stdout)) == {SUCCEEDED}
     assert f"no task {missing}" in done.stderr or f"task {missing} was never fetched" in done.stderr
-    assert f"resume with wait('{never}') or: mjrelay wait zhongzhuan {never}" in done.stderr
+    assert re.search(rf"resume with: mjrelay wait .*zhongzhuan .*{never}", done.stderr)
     assert done.stderr.endswith("mjrelay: 3 tasks: 1 succeeded, 2 not fetched\n")
 
 
 def test_a_refused_key_is_reported_once(relay: tuple[Counting, str]) -> None:
-    """With a key that the relay refuses, hundreds of ids are one message, and not hundreds of requests."""
+    """With a refused key, hundreds of ids cause one message and few requests."""
     ids = [str(1730621826060000 + n) for n in range(300)]
     done = mjrelay("wait", "zhongzhuan", *ids, "--base-url", relay[1], "--rate", "1000", key="sk-wrong")
     assert done.returncode == 1
@@ -60,18 +58,17 @@ def test_a_refused_key_is_reported_once(relay: tuple[Counting, str]) -> None:
     assert relay[0].asked <= 50
 
 
-@pytest.mark.parametrize("source", ["file", "-", "--ids-file -"])
-def test_ids_come_from_a_file_or_stdin(source: str, relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """Ids stand between white space, comments are left out, each id is asked for once, in order."""
+def test_ids_come_from_a_file_or_stdin(relay: tuple[Counting, str], tmp_path: Path) -> None:
+    """Ids are separated by white space; comments are ignored; each id is fetched once, in order."""
     app, base_url = relay
     first, second, third = (app.submit(0) for _ in range(3))
     text = f"\ufeff# of today\n{second}\t{third} # the cat\r\n\n  {first}\n#{FAILED}\n{second}\n"
     (tmp_path / "ids").write_text(text, encoding="utf-8")
-    arguments = ["--ids-file", str(tmp_path / "ids")] if source == "file" else source.split()
-    options = ["--base-url", base_url, "--concurrency", "1"]
-    done = mjrelay("wait", "zhongzhuan", third, *arguments, *options, stdin=text)
-    assert done.returncode == 0, done.stderr
-    assert list(lines(done.stdout)) == [third, second, first]
+    for source in (["--ids-file", str(tmp_path / "ids")], ["-"], ["--ids-file", "-"]):
+        options = ["--base-url", base_url, "--concurrency", "1"]
+        done = mjrelay("wait", "zhongzhuan", third, *source, *options, stdin=text)
+        assert done.returncode == 0, done.stderr
+        assert list(lines(done.stdout)) == [third, second, first]
     assert FAILED not in app.asks
 
 
@@ -127,7 +124,7 @@ def test_files_are_downloaded_later(relay: tuple[Counting, str], tmp_path: Path)
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.parametrize("moment", [0, 4, 11])
 def test_a_killed_run_is_resumed(moment: int, relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """After SIGKILL the same command gives each id exactly once, and asks for none that had ended."""
+    """After SIGKILL the same command prints each id exactly once, and fetches none that had ended."""
     app, base_url = relay
     ids = [app.submit(n * 0.15) for n in range(12)]
     out = tmp_path / "out.jsonl"
@@ -157,7 +154,7 @@ def test_a_killed_run_is_resumed(moment: int, relay: tuple[Counting, str], tmp_p
 
 
 def test_a_failed_task_in_the_file_still_counts(relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """The exit code is about all ids, those that ended in an earlier run too, but of this relay alone."""
+    """The exit code covers all ids, also those of an earlier run, but only of this relay."""
     out = tmp_path / "out.jsonl"
     command = ["wait", "zhongzhuan", FAILED, "--base-url", relay[1], "--out", str(out)]
     assert [mjrelay(*command).returncode for _ in range(2)] == [1, 1]
@@ -166,23 +163,22 @@ def test_a_failed_task_in_the_file_still_counts(relay: tuple[Counting, str], tmp
     assert set(lines(mjrelay(*command).stdout)) == {FAILED}
 
 
-@pytest.mark.parametrize("cut", [1, 0.5, -1])
-def test_a_torn_line_is_cut_off(cut: float, relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """An incomplete last line is removed, and its task is fetched again once."""
+def test_a_torn_line_is_removed(relay: tuple[Counting, str], tmp_path: Path) -> None:
+    """An incomplete last line is removed, and its task is fetched again; only a line break may be missing."""
     out = tmp_path / "out.jsonl"
     command = ["wait", "zhongzhuan", SUCCEEDED, FAILED, "--base-url", relay[1], "--out", str(out)]
     mjrelay(*command)
     first, last = out.read_bytes().splitlines(keepends=True)
-    place = int(len(last) * cut) if cut == 0.5 else int(cut)
-    out.write_bytes(first + last[:place])
-    relay[0].asks.clear()
-    done = mjrelay(*command)
-    assert done.returncode == 1
-    assert set(lines(out.read_text(encoding="utf-8"))) == {SUCCEEDED, FAILED}
-    assert out.read_bytes().startswith(first)
-    # But for the line's end, -1 is all of it: nothing is lost.
-    assert ("removed an incomplete last line" in done.stderr) == (cut != -1)
-    assert len(relay[0].asks) == (cut != -1)
+    for kept in (1, len(last) // 2, len(last) - 1):
+        out.write_bytes(first + last[:kept])
+        relay[0].asks.clear()
+        done = mjrelay(*command)
+        assert done.returncode == 1
+        assert set(lines(out.read_text(encoding="utf-8"))) == {SUCCEEDED, FAILED}
+        assert out.read_bytes().startswith(first)
+        torn = kept < len(last) - 1
+        assert ("removed an incomplete last line" in done.stderr) == torn
+        assert len(relay[0].asks) == torn
 
 
 def test_a_file_of_another_kind_is_unharmed(tmp_path: Path) -> None:
@@ -204,7 +200,7 @@ def test_a_file_of_another_kind_is_unharmed(tmp_path: Path) -> None:
 def test_no_good_line_is_ever_lost(
     tasks: list[str], tail: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever follows good lines in a file, it is refused as it is, or those lines stand and are known."""
+    """A file with complete lines and any tail is refused unchanged, or its lines are kept and read."""
     path = tmp_path_factory.mktemp("results") / "out.jsonl"
     good = b"".join(
         json.dumps({"relay": "r", "id": task, "state": "failed"}).encode() + b"\n" for task in tasks
@@ -239,76 +235,8 @@ def test_two_runs_do_not_write_to_one_file(relay: tuple[Counting, str], tmp_path
         assert app.asks[FAILED] == asked
 
 
-@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-@pytest.mark.parametrize("options", [[], ["--concurrency", "1"]])
-def test_ctrl_c_prints_the_remaining_ids(options: list[str]) -> None:
-    """Ctrl-C ends the command even while a request hangs: exit 130, the ids, and how to resume."""
-    app = Counting(load_contract("mjdjourney"), key=KEY)
-    done, hangs, runs = app.known[State.SUCCEEDED], app.submit(0), app.submit(600)
-    app.hanging.add(hangs)
-    with Server(app) as base_url:
-        interrupt(app, base_url, (done, hangs, runs), options)
-
-
-def interrupt(app: Counting, base_url: str, ids: tuple[str, str, str], options: list[str]) -> None:
-    """Wait for a task that is done, one that hangs and one that runs, and press Ctrl-C."""
-    ended, hangs, runs = ids
-    given = ["--base-url", base_url, "--format", "json", "--previews", *options]
-    with started("wait", "mjdjourney", ended, hangs, runs, *given) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["id"] == ended
-        until(lambda: app.asks[hangs])
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        process.wait()
-        assert time.monotonic() - begun < 3
-        stderr = process.stderr.read()
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-    assert f"2 tasks remain at mjdjourney: {hangs} {runs}\n" in stderr
-    command = shlex.split(stderr.split("resume with: ")[1])
-    assert command[0] == "mjrelay"
-    assert command[-3:] == ["mjdjourney", hangs, runs]
-    app.hanging.clear()
-    done = mjrelay(*command[1:], "--timeout", "2")
-    assert set(lines(done.stdout)) == {hangs}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_ctrl_c_on_many_ids_names_the_same_command(relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """Where a file holds the ids or the results, a few ids and the command itself say how to go on."""
-    app, base_url = relay
-    ids = [app.submit(600) for _ in range(40)]
-    (tmp_path / "ids of today").write_text("\n".join(ids), encoding="utf-8")
-    command = ["wait", "zhongzhuan", "--ids-file", str(tmp_path / "ids of today"), "--base-url", base_url]
-    with started(*command) as process:
-        until(lambda: app.asked > 1)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate()
-    assert process.returncode == 130
-    assert f"40 tasks remain at zhongzhuan: {' '.join(ids[:10])} and 30 more\n" in stderr
-    assert shlex.split(stderr.split("with the same command: ")[1]) == ["mjrelay", *command]
-    assert ids[10] not in stderr
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_ctrl_c_ends_a_fetch(relay: tuple[Counting, str]) -> None:
-    """A fetch that hangs is ended by Ctrl-C with 130, and no traceback."""
-    relay[0].hanging.add(SUCCEEDED)
-    with started("fetch", "zhongzhuan", SUCCEEDED, "--base-url", relay[1]) as process:
-        until(lambda: relay[0].asked)
-        process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        _, stderr = process.communicate()
-        assert time.monotonic() - begun < 3
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
-
-
 def on_a_terminal(*command: str, stdout: Any = None) -> tuple[str, str, int]:
-    """What the command shows on a terminal, what it writes to another stdout, and its exit code."""
+    """Return the command's output on a terminal, its output on another stdout, and its exit code."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     shown = b""
@@ -329,7 +257,7 @@ def on_a_terminal(*command: str, stdout: Any = None) -> tuple[str, str, int]:
 
 
 def test_a_terminal_shows_progress_while_it_lasts(relay: tuple[Counting, str]) -> None:
-    """Bars appear for the tasks and for all, and are gone at the end; lines for people stand above them."""
+    """Progress bars appear, and are gone at the end; results are printed above them."""
     app, base_url = relay
     ids = [SUCCEEDED, app.submit(1.2), app.submit(2.0)]
     shown, _, code = on_a_terminal("wait", "zhongzhuan", *ids, "--base-url", base_url)
@@ -341,40 +269,25 @@ def test_a_terminal_shows_progress_while_it_lasts(relay: tuple[Counting, str]) -
     assert "━" not in left
     assert "3 tasks: 3 succeeded" in left
     for task_id in ids:
-        assert len(re.findall(rf"{task_id}  succeeded +https://[^\s━]+\r\n", shown)) == 1
+        assert len(re.findall(rf"{task_id}  succeeded +http://[^\s━]+\r\n", shown)) == 1
 
 
 def test_data_stays_on_stdout_beside_a_terminal(relay: tuple[Counting, str]) -> None:
-    """With stdout elsewhere the bars are on the terminal, and the JSON is whole where it belongs."""
+    """If stdout is not the terminal, it receives only JSON, and the terminal only the progress bars."""
     ids = [relay[0].submit(duration) for duration in (0.2, 1.0)]
     shown, data, code = on_a_terminal(
         "wait", "zhongzhuan", *ids, "--base-url", relay[1], stdout=subprocess.PIPE
     )
     assert code == 0
     assert "━" in shown
-    assert "https://" not in shown
+    assert "://" not in shown
     assert set(lines(data)) == set(ids)
     assert "\x1b" not in data
 
 
-def test_the_process_list_shows_no_key(relay: tuple[Counting, str], tmp_path: Path) -> None:
-    """The process list shows the command, not the key."""
-    app, base_url = relay
-    (tmp_path / "key").write_text(KEY, encoding="utf-8")
-    options = ["--base-url", base_url, "--key-file", str(tmp_path / "key")]
-    with started("wait", "zhongzhuan", app.submit(600), *options):
-        until(lambda: app.asked)
-        listed = subprocess.run(
-            ["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True
-        ).stdout
-    assert base_url in listed
-    assert KEY not in listed
-
-
-@pytest.mark.parametrize("state", [State.NEEDS_INPUT])
-def test_a_task_that_needs_input_is_fetched_again(state: State, tmp_path: Path) -> None:
+def test_a_task_that_needs_input_is_fetched_again(tmp_path: Path) -> None:
     """A task that needs input is printed but has not ended: the next run fetches it again."""
-    app = Counting(load_contract("apiai"), key=KEY)
+    app, state = Counting(load_contract("apiai"), key=KEY), State.NEEDS_INPUT
     out = tmp_path / "out.jsonl"
     with Server(app) as base_url:
         for _ in range(2):

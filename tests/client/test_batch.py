@@ -1,7 +1,8 @@
-"""Several tasks at once, for each way in which a relay may take ids and wrap tasks."""
+"""Several tasks in one request, for each form of ids and envelopes."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,12 @@ from mjrelay_conformance.mock.server import Server
 from twins import Async, Sync, UVLoop
 
 from mjrelay import EnvelopeError, Exchange, MissingTaskError, RelayError, State, Task
-from mjrelay.base.clock import Clock
+from mjrelay.base import Clock
 from mjrelay.client.responses import ResponseReader
-from mjrelay.contract.document import Contract
+from mjrelay.contract import Contract, load_contract
 from mjrelay.errors import ContractError
-from mjrelay.http.redaction import Redactor
-from mjrelay.semantics.compiler import compile_reader
+from mjrelay.http import Redactor
+from mjrelay.semantics import compile_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 KEY = "sk-never-to-be-seen-4711"
 
-# What one task comes in, what a list comes in, and how x-mj-task says so.
+# The envelope of one task, that of a list, the root of a task, and the batch in x-mj-task.
 SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[list[Any]], Any], str, dict[str, str]]] = {
     "plain": (lambda task: task, lambda tasks: tasks, "$", {"items": "$[*]"}),
     "list-in-an-envelope": (
@@ -106,7 +107,7 @@ def made(shape: str, method: str = "post", ids: str = "$request.body#/by/ids", *
         body = {"type": "object", "properties": {"by": by}}
         listing["requestBody"] = {"content": {"application/json": {"schema": body}}}
     shown = many([tasks["queued"], tasks["succeeded"]])
-    listing["responses"] = {"200": answer({"two": shown}), "401": {"description": "Refused."}}
+    listing["responses"] = {"200": response({"two": shown}), "401": {"description": "Refused."}}
     form = {
         "version": 1,
         "ask": "$request.query.id",
@@ -127,7 +128,7 @@ def made(shape: str, method: str = "post", ids: str = "$request.body#/by/ids", *
         "parameters": [{"name": "id", "in": "query", "required": True, "schema": {"type": "string"}}],
         "x-mj-task": form,
         "responses": {
-            "200": answer({state: one(task) for state, task in tasks.items()}),
+            "200": response({state: one(task) for state, task in tasks.items()}),
             "401": {"description": "Refused."},
             "404": {"description": "No such task."},
         },
@@ -141,7 +142,7 @@ def made(shape: str, method: str = "post", ids: str = "$request.body#/by/ids", *
     return Contract("made", document, Path("made.yaml"))
 
 
-def answer(examples: dict[str, Any]) -> dict[str, Any]:
+def response(examples: dict[str, Any]) -> dict[str, Any]:
     """A Response Object with examples."""
     schema = schema_of(next(iter(examples.values())))
     shown = {name: {"value": value} for name, value in examples.items()}
@@ -159,16 +160,16 @@ def test_batches_of_each_shape(
     contract = made(shape, method, ids)
     monkeypatch.setattr("mjrelay.contract.loading.packaged_contract", lambda _: contract)
     mock = MockRelay(contract, key=KEY)
-    asked: list[list[str]] = []
+    requested: list[list[str]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         event = await receive()
         if scope["path"] == "/tasks":
             assert scope["method"] == method.upper()
             if "query" in ids:
-                asked.append([value for _, value in parse_qsl(scope["query_string"].decode())])
+                requested.append([value for _, value in parse_qsl(scope["query_string"].decode())])
             else:
-                asked.append(json.loads(event["body"])["by"]["ids"])
+                requested.append(json.loads(event["body"])["by"]["ids"])
 
         async def again() -> Any:
             return event
@@ -185,8 +186,8 @@ def test_batches_of_each_shape(
         task_id: task.images for task_id, task in alone.items()
     }
     assert [(type(error), error.task_id) for error in lost] == [(MissingTaskError, "999999999999")]
-    assert all(len(some) == 2 and all(isinstance(one, str) for one in some) for some in asked)
-    assert {one for some in asked for one in some} >= set(mock.known.values())
+    assert all(len(some) == 2 and all(isinstance(one, str) for one in some) for some in requested)
+    assert {one for some in requested for one in some} >= set(mock.known.values())
 
 
 def found_in(contract: Contract, *faults: str) -> set[str]:
@@ -197,7 +198,7 @@ def found_in(contract: Contract, *faults: str) -> set[str]:
 
     class NoWaiting(Clock):
         def sleep(self, seconds: float) -> None:
-            """Let time pass, at once."""
+            """Do not wait."""
 
     Runner(Direct(mock), judge, Pace(clock=NoWaiting())).run(
         plan(contract, known, KEY, profile="all"), cases=0
@@ -209,7 +210,7 @@ def found_in(contract: Contract, *faults: str) -> set[str]:
 
 @SHAPED
 def test_the_suite_judges_each_shape(shape: str) -> None:
-    """A mock that answers so is in order, and one with another text, another task or null is named."""
+    """A mock of each shape has no finding; another text, another task or null is one."""
     contract = made(shape)
     assert found_in(contract) == set()
     assert "batch/like-single" in found_in(contract, "batch-differs")
@@ -219,7 +220,7 @@ def test_the_suite_judges_each_shape(shape: str) -> None:
 
 @SHAPED
 def test_the_linter_reads_each_shape(shape: str, tmp_path: Path) -> None:
-    """The paths of a batch are looked for in its own examples, its place in those of one task."""
+    """The paths of a batch are checked in its own examples, its place in those of one task."""
     assert about_the_batch(tmp_path, made(shape)) == set()
     assert about_the_batch(tmp_path, made(shape, items="$.nothing[*]")) == {"jsonpath"}
     wrong = about_the_batch(tmp_path, made(shape, **{"as": "$.nothing"}))
@@ -241,11 +242,11 @@ def about_the_batch(folder: Path, contract: Contract) -> set[str]:
     return {one.rule for one in lint_file(path)} & {"batch", "jsonpath", "extension"}
 
 
-def told(contract: Contract, body: Any) -> dict[str, type]:
-    """What becomes of two ids by an answer."""
+def results(contract: Contract, body: Any) -> dict[str, type]:
+    """The class of the result of two ids, from a response."""
     exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=json.dumps(body).encode())
-    answers = ResponseReader(contract, Redactor(KEY), None)
-    return {task_id: type(one) for task_id, one in answers.tasks(exchange, ("100003", "5")).items()}
+    reader = ResponseReader(contract, Redactor(KEY), None)
+    return {task_id: type(one) for task_id, one in reader.tasks(exchange, ("100003", "5")).items()}
 
 
 @pytest.mark.parametrize(
@@ -259,9 +260,9 @@ def told(contract: Contract, body: Any) -> dict[str, type]:
         ("both-in-an-envelope", {"code": 0, "data": None}),
     ],
 )
-def test_an_empty_list_is_of_missing_tasks(shape: str, body: Any) -> None:
-    """A list with no task in it says that there is none, in whatever envelope it comes."""
-    assert told(made(shape), body) == {"100003": MissingTaskError, "5": MissingTaskError}
+def test_an_empty_list_means_missing_tasks(shape: str, body: Any) -> None:
+    """With an empty list, or null for it, all tasks are missing, in any envelope."""
+    assert results(made(shape), body) == {"100003": MissingTaskError, "5": MissingTaskError}
 
 
 @pytest.mark.parametrize(
@@ -276,14 +277,14 @@ def test_an_empty_list_is_of_missing_tasks(shape: str, body: Any) -> None:
         ("one-is-a-list-of-one", {"code": 0, "result": 5}),
     ],
 )
-def test_an_error_in_disguise_is_no_list(shape: str, body: Any) -> None:
-    """What is no list of tasks, or in an envelope that accept refuses, tells nothing of any task."""
+def test_an_error_document_is_no_list(shape: str, body: Any) -> None:
+    """Anything but a list of tasks in an envelope that accept matches is an `EnvelopeError`."""
     with pytest.raises(EnvelopeError, match="a 200 without a list of tasks"):
-        told(made(shape), body)
+        results(made(shape), body)
 
 
-def test_a_placed_item_keeps_what_the_list_says() -> None:
-    """What an answer says beside its list stands around each task, the list itself does not."""
+def test_a_placed_item_keeps_the_envelope() -> None:
+    """Each task keeps the members beside the list, without the list itself."""
     body: dict[str, Any] = {
         "code": 0,
         "message": "ok",
@@ -297,18 +298,37 @@ def test_a_placed_item_keeps_what_the_list_says() -> None:
     assert (task.state, task.images) == (State.SUCCEEDED, ("a",))
 
 
-def test_what_a_missing_task_says_is_no_sign_in_a_list() -> None:
-    """A matcher for a 200 without an id speaks of one task; no list has an id at its root."""
+def test_matchers_of_a_missing_task_do_not_apply_to_a_list() -> None:
+    """A matcher for a 200 without an id applies to one task: no list has an id at its root."""
     contract = made("plain")
     form = contract.operation["x-mj-task"]
     form["missing"] = [{"status": 200, "where": {"$.id": {"present": False}}}]
     body = [{"id": 100003, "word": "done", "image": ""}]
-    assert told(contract, body) == {"100003": Task, "5": MissingTaskError}
+    assert results(contract, body) == {"100003": Task, "5": MissingTaskError}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_duplicates_the_furthest_counts(order: int) -> None:
+    """Of two items with one id, as after a modal submission, the furthest is the task, in any order."""
+    contract = load_contract("newapi")
+    rows = [
+        {"id": "1", "status": status, "progress": progress}
+        for status, progress in (
+            *(("REFUNDED", "100%"), ("MODAL", "0%"), ("SUBMITTED", "0%")),
+            *(("IN_PROGRESS", "5%"), ("IN_PROGRESS", "31%"), ("FAILURE", "0%"), ("SUCCESS", "100%")),
+        )
+    ]
+    for before, after in itertools.pairwise(rows):
+        body = json.dumps([before, after][::order])
+        exchange = Exchange("POST", "https://relay.example/tasks", status=200, body=body.encode())
+        found = ResponseReader(contract, Redactor(KEY), None).tasks(exchange, ["1"])["1"]
+        assert isinstance(found, Task)
+        assert found.document == after
 
 
 @pytest.mark.parametrize("place", ["$", "$[*]", "$.data[*]", "$.data[1]", "data", "$..data", "$[?@.a]"])
 def test_a_place_holds_one_item(place: str) -> None:
-    """The place of an item is one place, and the first where it is in a list."""
+    """``as`` is the location of one item, and the first one if it is in a list."""
     form = made("plain", **{"as": place}).operation["x-mj-task"]
     with pytest.raises(ContractError, match="x-mj-task: batch: "):
         compile_reader(form)

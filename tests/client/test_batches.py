@@ -1,19 +1,17 @@
-"""A batch that fails: it is retried, then split, and batching goes on."""
+"""A batch that fails: it is retried, then split, and batching continues."""
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import json
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mjrelay_conformance.mock import Server
+from simulated import CONTRACT, Result, Simulation, error, task
 from twins import Async, Sync
 
 from mjrelay import (
@@ -23,95 +21,32 @@ from mjrelay import (
     MissingTaskError,
     RateLimitedError,
     RelayError,
-    Task,
     TransportError,
     UnauthorizedError,
     UnavailableError,
     UndecodableError,
     WebPageError,
 )
-from mjrelay.client.events import FetchFailed, PollRequest, TaskDone
-from mjrelay.client.polling import Poller
-from mjrelay.client.schedule import RefreshModel
-from mjrelay.contract import load_contract
-from mjrelay.http import OVERSIZE, Exchange, Redactor
+from mjrelay.http import OVERSIZE, Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONTRACT = load_contract("zhongzhuan")
 DONE = CONTRACT.examples["succeeded"]
 
-Outcome = dict[str, Task | RelayError] | RelayError
+Response = dict[str, Result] | Result
 
 
-def done(ids: tuple[str, ...]) -> Outcome:
+def done(ids: tuple[str, ...]) -> Response:
     """Every task, succeeded."""
-    return {one: Task(CONTRACT, {**DONE, "id": one}) for one in ids}
+    return {one: task(one, "succeeded") for one in ids}
 
 
-def fault(kind: type[RelayError], **facts: Any) -> RelayError:
-    """An error as a response makes it."""
-    return kind("no", relay="zhongzhuan", **facts)
-
-
-@define
-class Simulation:
-    """A relay that answers after ``latency`` seconds of simulated time, and the requests it has received."""
-
-    answer: Callable[[tuple[str, ...], float], Outcome]
-    latency: float = 0.2
-    sent: list[tuple[float, tuple[str, ...]]] = field(factory=list)
-    lost: dict[str, RelayError] = field(factory=dict)
-    ended: Counter[str] = field(factory=Counter)
-    now: float = 0.0
-
-    def run(self, ids: list[str], **options: Any) -> None:
-        """Drive the machine until each id has ended or is lost."""
-        options = {
-            "deadline": 900.0,
-            "retries": 8,
-            "concurrency": 16,
-            "rate": 10.0,
-            "batch_size": 100,
-        } | options
-        machine = Poller(
-            relay="zhongzhuan",
-            refresh_model=RefreshModel(None),
-            redactor=Redactor(),
-            parse_task=lambda body: Task(CONTRACT, json.loads(body)),
-            started=0.0,
-            unix_offset=1_730_621_826.0,
-            random=lambda: 0.5,
-            **options,
-        )
-        for task_id in ids:
-            machine.add(task_id, 0.0)
-        flying: list[tuple[float, int, PollRequest, Outcome]] = []
-        serial = itertools.count()
-        while not machine.done:
-            step = machine.next_request(self.now)
-            if isinstance(step, PollRequest):
-                self.sent.append((self.now, step.ids))
-                assert len(self.sent) < 20_000, "a request storm"
-                answer = self.answer(step.ids, self.now)
-                heapq.heappush(flying, (self.now + self.latency, next(serial), step, answer))
-            elif flying and flying[0][0] <= step:
-                self.now, _, asked, answer = heapq.heappop(flying)
-                machine.receive(asked, answer, self.now)
-            elif step < math.inf:
-                assert self.now < step
-                self.now = step
-            for event in machine.pop_events():
-                if isinstance(event, TaskDone):
-                    self.ended[event.task.id] += 1
-                elif isinstance(event, FetchFailed):
-                    assert event.error.task_id not in self.lost
-                    self.lost[str(event.error.task_id)] = event.error
-
-    def sizes(self) -> Counter[int]:
-        """How many requests had how many ids."""
-        return Counter(len(ids) for _, ids in self.sent)
+def simulate(respond: Callable[[tuple[str, ...], float], Response], count: int, **options: Any) -> Simulation:
+    """Wait for so many tasks in batches of 100, of a relay that responds after 0.2 seconds."""
+    defaults = {"timeout": 900.0, "concurrency": 16, "rate": 10.0, "batch_size": 100}
+    latency = options.pop("latency", 0.2)
+    return Simulation(respond, latency).run(many(count), **defaults | options)
 
 
 def many(count: int) -> list[str]:
@@ -133,10 +68,9 @@ ONE_OFF: list[type[RelayError]] = [
 @pytest.mark.parametrize("kind", ONE_OFF)
 @pytest.mark.parametrize("broken", [0, 7])
 def test_one_failed_batch_costs_one_request(kind: type[RelayError], broken: int) -> None:
-    """Whichever batch fails once, 3,000 ids take 31 requests, and none is lost or fetched alone."""
+    """If any batch fails once, 3,000 ids take 31 requests, and none is lost or fetched alone."""
     numbers = itertools.count()
-    relay = Simulation(lambda ids, _: fault(kind) if next(numbers) == broken else done(ids))
-    relay.run(many(3000))
+    relay = simulate(lambda ids, _: error(kind) if next(numbers) == broken else done(ids), 3000)
     assert (len(relay.ended), relay.lost, len(relay.sent)) == (3000, {}, 31)
     assert relay.now < 15
 
@@ -147,13 +81,12 @@ def test_one_failed_batch_costs_one_request(kind: type[RelayError], broken: int)
 @pytest.mark.parametrize("count", [100, 1000])
 @pytest.mark.parametrize("poison", ["0", "57", "99"])
 def test_an_id_that_breaks_its_batch_is_isolated(kind: type[RelayError], count: int, poison: str) -> None:
-    """The batch is split until the id is alone; every other task is had, with few requests more."""
+    """The batch is split until the id is alone; every other task is returned, with few more requests."""
 
-    def answer(ids: tuple[str, ...], _: float) -> Outcome:
-        return fault(kind, task_id=poison if len(ids) == 1 else None) if poison in ids else done(ids)
+    def answer(ids: tuple[str, ...], _: float) -> Response:
+        return error(kind, task_id=poison if len(ids) == 1 else None) if poison in ids else done(ids)
 
-    relay = Simulation(answer)
-    relay.run(many(count), retries=2, batch_size=50)
+    relay = simulate(answer, count, retries=2, batch_size=50)
     assert set(relay.ended) == set(many(count)) - {poison}
     assert set(relay.lost) == {poison}
     assert type(relay.lost[poison]) is kind
@@ -161,9 +94,13 @@ def test_an_id_that_breaks_its_batch_is_isolated(kind: type[RelayError], count: 
 
 
 def test_a_key_refused_for_one_of_many_loses_that_one() -> None:
-    """A 401 to a batch, once the key was good for another, is split like any refusal."""
-    relay = Simulation(lambda ids, _: fault(UnauthorizedError) if "57" in ids else done(ids))
-    relay.run(many(100), batch_size=50, concurrency=1)
+    """A batch with a 401 is split like any other, if the key has worked before."""
+    relay = simulate(
+        lambda ids, _: error(UnauthorizedError) if "57" in ids else done(ids),
+        100,
+        batch_size=50,
+        concurrency=1,
+    )
     assert (set(relay.lost), len(relay.ended)) == ({"57"}, 99)
 
 
@@ -171,47 +108,42 @@ def test_a_key_refused_for_one_of_many_loses_that_one() -> None:
     "kind", [AnswerError, MissingTaskError, ForbiddenError, WebPageError, UnavailableError]
 )
 def test_batching_that_never_works_is_given_up(kind: type[RelayError]) -> None:
-    """Where each batch fails and single tasks do not, each of 1,000 is fetched alone after a few batches."""
-    relay = Simulation(lambda ids, _: fault(kind) if len(ids) > 1 else done(ids))
-    relay.run(many(1000))
+    """If each batch fails and single tasks do not, each of 1,000 is fetched alone after a few batches."""
+    relay = simulate(lambda ids, _: error(kind) if len(ids) > 1 else done(ids), 1000)
     assert (len(relay.ended), relay.lost) == (1000, {})
-    assert relay.sizes()[1] == 1000
-    assert sum(relay.sizes().values()) - 1000 <= 64, "those in flight together fail together"
+    assert relay.sizes[1] == 1000
+    assert sum(relay.sizes.values()) - 1000 <= 64, "batches in flight together fail together"
 
 
 @pytest.mark.parametrize("limit", [50, 20, 7])
 def test_a_limit_below_that_of_the_contract_is_found(limit: int) -> None:
-    """A relay that refuses batches of the contract's size gets smaller ones, and no task is lost."""
-    refusal = fault(AnswerError)
-    relay = Simulation(lambda ids, _: refusal if len(ids) > limit else done(ids))
-    relay.run(many(3000))
+    """If the relay's limit is lower than the contract's, batches become smaller, and no task is lost."""
+    refusal = error(AnswerError)
+    relay = simulate(lambda ids, _: refusal if len(ids) > limit else done(ids), 3000)
     assert (len(relay.ended), relay.lost) == (3000, {})
     assert len(relay.sent) < 100 + 2 * 3000 / max(2, limit // 4)
 
 
 def test_batches_that_fail_together_are_one_failure() -> None:
-    """A page that all 16 batches in flight get at once does not end batching."""
-    relay = Simulation(lambda ids, now: fault(WebPageError) if now < 0.1 else done(ids))
-    relay.run(many(1600), rate=None)
+    """A web page for all 16 batches in flight does not end batching."""
+    relay = simulate(lambda ids, now: error(WebPageError) if now < 0.1 else done(ids), 1600, rate=None)
     assert (len(relay.ended), relay.lost, len(relay.sent)) == (1600, {}, 32)
 
 
 @pytest.mark.parametrize("kind", [UnavailableError, TransportError, RateLimitedError])
 @pytest.mark.parametrize("worked", [0.0, 1.5])
 def test_an_outage_ends_no_batching_and_starts_no_storm(kind: type[RelayError], worked: float) -> None:
-    """While the relay is down for a minute batches wait longer and longer, and then all tasks are had."""
-    relay = Simulation(lambda ids, now: fault(kind) if worked <= now < worked + 60 else done(ids))
-    relay.run(many(3000))
+    """While the relay is down for a minute, batches back off; then all tasks are returned."""
+    relay = simulate(lambda ids, now: error(kind) if worked <= now < worked + 60 else done(ids), 3000)
     assert (len(relay.ended), relay.lost) == (3000, {})
-    assert relay.sizes()[1] <= 8 * 30, "one task of a batch is sent alone, to find out"
+    assert relay.sizes[1] <= 8 * 30, "one task of a batch is sent alone as a probe"
     assert len(relay.sent) < 600
 
 
 @pytest.mark.parametrize("kind", [UnavailableError, RateLimitedError])
 def test_an_outage_without_end_is_an_error_for_each(kind: type[RelayError]) -> None:
-    """Once the retries are used up each task is lost with the error, and is not sent alone before."""
-    relay = Simulation(lambda *_: fault(kind))
-    relay.run(many(300), retries=2)
+    """After the last retry each task fails with the error, and was not sent alone."""
+    relay = simulate(lambda *_: error(kind), 300, retries=2)
     assert set(relay.lost) == set(many(300))
     assert all(type(error) is kind and error.task_id == one for one, error in relay.lost.items())
     assert len(relay.sent) < 30
@@ -219,27 +151,28 @@ def test_an_outage_without_end_is_an_error_for_each(kind: type[RelayError]) -> N
 
 @pytest.mark.parametrize("kind", [UnavailableError, RateLimitedError])
 def test_retry_after_of_a_batch_holds_for_all(kind: type[RelayError]) -> None:
-    """A batch's `Retry-After` stops all requests for as long."""
+    """Retry-After of a batch pauses all requests."""
     numbers = itertools.count()
-    relay = Simulation(lambda ids, _: fault(kind, retry_after=30.0) if next(numbers) == 0 else done(ids))
-    relay.run(many(3000), concurrency=1)
+    relay = simulate(
+        lambda ids, _: error(kind, retry_after=30.0) if next(numbers) == 0 else done(ids), 3000, concurrency=1
+    )
     assert (len(relay.ended), relay.lost) == (3000, {})
     assert relay.sent[1][0] >= 30
 
 
 def test_a_batch_that_is_too_large_is_split() -> None:
-    """A response larger than is read is not asked for again: each half is, and batching goes on."""
+    """A batch whose response is too large is halved, not retried, and batching continues."""
     cut = Exchange("POST", "https://relay.example", status=200, failure=f"{OVERSIZE} 16 bytes")
-    relay = Simulation(lambda ids, _: fault(UndecodableError, exchange=cut) if len(ids) > 30 else done(ids))
-    relay.run(many(100))
+    relay = simulate(
+        lambda ids, _: error(UndecodableError, exchange=cut) if len(ids) > 30 else done(ids), 100
+    )
     assert (len(relay.ended), relay.lost) == (100, {})
-    assert relay.sizes() == Counter({100: 1, 50: 2, 25: 4})
+    assert relay.sizes == Counter({100: 1, 50: 2, 25: 4})
 
 
-def test_the_deadline_ends_whatever_is_held_back() -> None:
-    """Tasks that wait for a response to another are lost at the deadline like all others."""
-    relay = Simulation(lambda *_: fault(UnavailableError), latency=3.0)
-    relay.run(many(250), deadline=11.0, concurrency=2)
+def test_the_deadline_ends_held_tasks() -> None:
+    """Tasks that are held until the response to a probe fail at the deadline like all others."""
+    relay = simulate(lambda *_: error(UnavailableError), 250, latency=3.0, timeout=11.0, concurrency=2)
     assert set(relay.lost) == set(many(250))
 
 
@@ -251,7 +184,7 @@ OPTIONS = st.fixed_dictionaries(
         "batch_size": st.sampled_from([2, 7, 100]),
         "concurrency": st.integers(1, 4),
         "retries": st.integers(0, 8),
-        "deadline": st.sampled_from([20.0, 3600.0]),
+        "timeout": st.sampled_from([20.0, 3600.0]),
     }
 )
 
@@ -263,18 +196,17 @@ OPTIONS = st.fixed_dictionaries(
     st.integers(1, 40),
     OPTIONS,
 )
-def test_whatever_happens_to_batches_each_task_ends_once(
+def test_each_task_of_a_batch_ends_once(
     script: list[type[RelayError] | None], poison: set[int], count: int, options: dict[str, Any]
 ) -> None:
-    """For any script of failures and any ids that break their batch, each id ends or is lost exactly once."""
+    """For any errors and any ids that break their batch, each id ends or fails exactly once."""
     turns = iter(script)
 
-    def answer(ids: tuple[str, ...], _: float) -> Outcome:
+    def answer(ids: tuple[str, ...], _: float) -> Response:
         kind = next(turns, None) or (UnavailableError if poison & set(map(int, ids)) else None)
-        return done(ids) if kind is None else fault(kind)
+        return done(ids) if kind is None else error(kind)
 
-    relay = Simulation(answer)
-    relay.run(many(count), **options)
+    relay = simulate(answer, count, **options)
     assert relay.ended.keys() | relay.lost.keys() == set(many(count))
     assert not relay.ended.keys() & relay.lost.keys()
     assert set(relay.ended.values()) <= {1}
@@ -292,7 +224,7 @@ JSON = b"application/json"
 def test_batching_survives_a_failed_response(
     twin: type[Sync | Async], first: tuple[int, bytes, bytes]
 ) -> None:
-    """Of 1,000 tasks over real sockets none is lost or fetched alone after a first batch that failed."""
+    """Over real sockets, 1,000 tasks are returned, and none is fetched alone after a failed first batch."""
     requests: list[int] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

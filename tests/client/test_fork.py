@@ -33,7 +33,7 @@ options = json.loads(os.environ["OPTIONS"])
 def relay(kind=Relay, **more):
     return kind("zhongzhuan", "mock-key", base_url=URL, **{"timeout": 20, **options, **more})
 
-def right(ids, of):
+def check(ids, of):
     for number in ids:
         assert of.fetch(str(number)).id == str(number)
         assert of.seed(str(number)) == f"seed-of-{number}"
@@ -62,18 +62,18 @@ def sockets():
             found.append(os.readlink(f"{folder}/{name}"))
     return [one for one in found if one.startswith("socket:")]
 
-def ended(*children):
+def join(*children):
     for child in children:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
-"""What the programs below begin with."""
+"""The common part of the programs below."""
 
 
 class Handler(BaseHTTPRequestHandler):
     """
-    Answers for any task id.
+    Responds for any task id.
 
-    The program says when: "slow" is answered after "release", and "await-3" once three others wait.
+    The program controls when: to "slow" after "release", and to "await-3" once three other requests wait.
     """
 
     protocol_version = "HTTP/1.1"
@@ -85,14 +85,14 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self) -> None:
-        path = self.path.removeprefix(self.server.origin)  # whole where this server stands for a proxy
+        path = self.path.removeprefix(self.server.origin)  # a whole URL if this server is used as a proxy
         if path.startswith("/file"):
             self._file()
             return
         _, _, _, task_id, what = path.split("/")
         match task_id.split("-"):
             case ["slow", *_]:
-                self.server.wait_to_answer()
+                self.server.wait_for_release()
             case ["await", number]:
                 self.server.wait_for(int(number))
             case ["release"]:
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _file(self) -> None:
-        """Half a file, and the rest of it for the request that resumes."""
+        """Send half a file, and the rest to the request that resumes."""
         start = int((self.headers["Range"] or "bytes=0-")[6:-1])
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", "image/png")
@@ -124,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"12345678"[start : None if start else 4])
         if not start:
             self.wfile.flush()
-            self.server.wait_to_answer()
+            self.server.wait_for_release()
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
@@ -145,19 +145,19 @@ class Site(ThreadingHTTPServer):
         self._tls = tls
         self.origin = f"{'https' if tls else 'http'}://localhost:{self.server_port}"
 
-    def wait_to_answer(self) -> None:
-        """Wait until the program says "release"."""
+    def wait_for_release(self) -> None:
+        """Wait until the program requests "release"."""
         self._waiting.release()
         self.released.wait(30)
 
     def wait_for(self, number: int) -> None:
-        """Wait until so many requests wait."""
+        """Wait until this number of requests wait."""
         for _ in range(number):
             self._waiting.acquire(timeout=30)
 
     def get_request(self) -> Any:
         client, address = super().get_request()
-        if self._tls is not None:  # the handshake is left to the thread of the connection
+        if self._tls is not None:  # the connection's thread does the handshake
             client = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
         return client, address
 
@@ -172,7 +172,7 @@ def task(task_id: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def served(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
-    """A site for as long as the context lasts."""
+    """Serve a site until the context ends."""
     with Site(tls) as site:
         threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True).start()
         try:
@@ -198,7 +198,7 @@ class Reached:
 
 @pytest.fixture(params=["plain", "tls", "fast", "fast tls", "proxy"])
 def reached(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Reached]:
-    """A relay, reached in each way."""
+    """A relay, with each kind of connection."""
     tls, options = "tls" in request.param, {}
     if "fast" in request.param:
         pytest.importorskip("pyreqwest")
@@ -237,27 +237,27 @@ def run(site: Site, program: str, *arguments: str, url: str | None = None, **opt
     return done.stdout, done.stderr
 
 
-def test_children_have_connections_of_their_own(reached: Reached) -> None:
-    """A parent and four children that share a used relay each get the tasks and seeds that they ask for."""
+def test_children_have_separate_connections(reached: Reached) -> None:
+    """A parent and four children that share a used relay each get the tasks and seeds that they request."""
     program = """
 with relay() as shared:
     shared.fetch("1")
-    children = [fork(lambda: right(range(n * 100, n * 100 + 20), shared)) for n in range(1, 5)]
-    right(range(20), shared)
-    ended(*children)
-    right(range(20), shared)
+    children = [fork(lambda: check(range(n * 100, n * 100 + 20), shared)) for n in range(1, 5)]
+    check(range(20), shared)
+    join(*children)
+    check(range(20), shared)
 """
     run(reached.site, program, **reached.options)
     if "fast" not in reached.options:  # pyreqwest may open one more while it puts the last one back
-        assert reached.site.connections == 5  # so that no child ended the parent's one
+        assert reached.site.connections == 5  # no child closed the parent's connection
 
 
 def test_a_fork_during_requests(reached: Reached) -> None:
-    """While threads of the parent wait for answers a child works, holds no socket, and costs them nothing."""
+    """While threads of the parent wait for responses, a child works, and has none of their sockets."""
     program = """
 def child():
     assert options.get("fast") or not sockets(), sockets()
-    right(range(5), shared)
+    check(range(5), shared)
 
 with relay() as shared:
     found = []
@@ -265,8 +265,8 @@ with relay() as shared:
     for thread in threads:
         thread.start()
     shared.fetch("await-3")
-    ended(fork(child), fork(child))
-    right(range(5), shared)
+    join(fork(child), fork(child))
+    check(range(5), shared)
     shared.fetch("release")
     for thread in threads:
         thread.join()
@@ -275,10 +275,10 @@ with relay() as shared:
     run(reached.site, program, **reached.options)
 
 
-@pytest.mark.parametrize("way", [{}, {"fast": True}], ids=["own", "fast"])
-def test_a_pool_of_processes(site: Site, way: dict[str, Any]) -> None:
-    """`multiprocessing.Pool` of the kind "fork" fetches with a relay that the parent uses meanwhile."""
-    if way:
+@pytest.mark.parametrize("options", [{}, {"fast": True}], ids=["own", "fast"])
+def test_a_pool_of_processes(site: Site, options: dict[str, Any]) -> None:
+    """A `multiprocessing.Pool` with the method "fork" fetches with a relay that the parent uses meanwhile."""
+    if options:
         pytest.importorskip("pyreqwest")
     program = """
 def work(number):
@@ -291,24 +291,24 @@ with relay() as shared:
     shared.fetch("await-1")
     with multiprocessing.get_context("fork").Pool(3) as pool:
         found = pool.map_async(work, range(60), chunksize=4)
-        right(range(20), shared)
+        check(range(20), shared)
         assert found.get(30) == [(str(n), f"seed-of-{n}") for n in range(60)]
         pool.close()
         pool.join()
     shared.fetch("release")
     thread.join()
 """
-    run(site, program, **way)
+    run(site, program, **options)
 
 
 def test_fast_falls_back_with_one_warning(site: Site) -> None:
-    """Where the parent has started pyreqwest, a child uses h11 and logs once what to do."""
+    """If the parent has started pyreqwest, a child uses h11 and logs one warning with the remedy."""
     pytest.importorskip("pyreqwest")
     program = """
 def child():
-    right(range(2), shared)
+    check(range(2), shared)
     with relay() as another:
-        right(range(2), another)
+        check(range(2), another)
     asyncio.run(asynchronous())
 
 async def asynchronous():
@@ -317,8 +317,8 @@ async def asynchronous():
 
 with relay() as shared:
     shared.fetch("1")
-    ended(fork(child))
-    right(range(2), shared)
+    join(fork(child))
+    check(range(2), shared)
 """
     _, log = run(site, program, fast=True)
     assert log.count("WARNING mjrelay ") == 1
@@ -331,16 +331,16 @@ def test_fast_works_in_a_child_whose_parent_did_not_use_it(site: Site) -> None:
     program = """
 def child():
     with relay() as own:
-        right(range(2), own)
+        check(range(2), own)
         assert "Pyreqwest" in type(own._transport).__name__
 
-ended(fork(child), fork(child))
+join(fork(child), fork(child))
 """
     assert run(site, program, fast=True) == ("", "")
 
 
 def test_a_client_of_the_parent_is_refused(site: Site) -> None:
-    """A child does not read from an httpx client of the parent; with one of its own it works."""
+    """A child does not read from an httpx client of the parent; it works with a new one."""
     program = """
 import httpx
 
@@ -352,13 +352,13 @@ def child():
             print(error)
     shared.close()
     with httpx.Client(trust_env=False) as own:
-        right(range(2), relay(client=own))
+        check(range(2), relay(client=own))
 
 with httpx.Client(trust_env=False) as client:
     shared = relay(client=client)
     shared.fetch("1")
-    ended(fork(child))
-    right(range(2), shared)
+    join(fork(child))
+    check(range(2), shared)
 """
     output, _ = run(site, program)
     assert output.count("create the client and the Relay after fork\n") == 2
@@ -370,7 +370,7 @@ LOOPS = ["asyncio", "uvloop"]
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("reached", ["plain", "tls", "proxy"], indirect=True)
 def test_a_fork_within_an_event_loop(reached: Reached, loop: str) -> None:
-    """An `AsyncRelay` works in a new loop of a child, and goes on in the parent's on the same connections."""
+    """An `AsyncRelay` works in a new loop of a child, and continues in the parent on the same connections."""
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     program = """
@@ -398,7 +398,7 @@ async def main():
         await some(0)
         slow = [asyncio.create_task(shared.fetch("slow")) for _ in range(2)]
         await shared.fetch("await-2")
-        await asyncio.to_thread(ended, fork(child), fork(child))
+        await asyncio.to_thread(join, fork(child), fork(child))
         await some(20)
         await shared.fetch("release")
         assert [task.id for task in await asyncio.gather(*slow)] == ["slow"] * 2
@@ -411,8 +411,8 @@ with asyncio.Runner(loop_factory=new_event_loop) as runner:
     run(reached.site, program, loop, **reached.options)
 
 
-def test_a_wait_goes_on_in_a_child(site: Site) -> None:
-    """A fork between two tasks of `wait_all` leaves both processes with all others, those in flight too."""
+def test_a_wait_continues_in_a_child(site: Site) -> None:
+    """After a fork between two tasks of `wait_all`, both processes get all others, also those in flight."""
     program = """
 ids = ["await-2", "slow-1", "slow-2"]  # the first ends once the others are in flight
 with relay() as shared:
@@ -424,13 +424,13 @@ with relay() as shared:
     shared.fetch("await-2")
     shared.fetch("release")
     rest()
-    ended(child)
+    join(child)
 """
     run(site, program)
 
 
 def test_no_lock_stays_held_in_a_child(site: Site) -> None:
-    """Whatever lock of this package another thread holds during the fork, the child works."""
+    """A child works, whichever lock of this package another thread held during the fork."""
     program = """
 import functools
 
@@ -462,12 +462,12 @@ shared = Relay("zhongzhuan", "mock-key", base_url=URL, on_exchange=monitor, cloc
 
 def work():
     assert [task.id for task in shared.wait_all(["1", "2"])] in (["1", "2"], ["2", "1"])
-    right(range(2), shared)
+    check(range(2), shared)
     with Relay("zhongzhuan", "mock-key", base_url=URL) as own:
-        right(range(2), own)
+        check(range(2), own)
     clock.sleep(1)
     logging.getLogger("httpx").warning("a line")
-    right(range(1), proxied)
+    check(range(1), proxied)
     assert monitor.flush(20)
     assert monitor.judged
     assert Exchange("GET", URL, status=200, body=b"{}").document == {}
@@ -488,7 +488,7 @@ thread.start()
 holding.wait(30)
 assert len(locks) > 5
 child = fork(work)
-ended(child)
+join(child)
 done.set()
 thread.join()
 work()
@@ -501,14 +501,15 @@ shared.close()
 
 
 def test_a_download_is_resumed_while_a_child_lives(site: Site, tmp_path: Path) -> None:
-    """A child does not hold the lock on a file that its parent was downloading."""
+    """A child does not hold the lock of a file that its parent was downloading."""
     pytest.importorskip("fcntl")
     program = """
 folder = sys.argv[1]
 from mjrelay.download import Downloader
 
 def download():
-    return Downloader(home=URL, clock=NoWaitClock()).download("1", [URL + "/file"], Path(folder))
+    downloader = Downloader(home=URL, source="relay", clock=NoWaitClock())
+    return downloader.download("1", [URL + "/file"], Path(folder))
 
 from mjrelay.testing import NoWaitClock
 reading, writing = os.pipe()
@@ -523,20 +524,20 @@ with relay() as shared:
     shared.fetch("release")
     thread.join()
     os.write(writing, b"1")
-    ended(child)
+    join(child)
 assert [path.read_bytes() for path in found] == [b"12345678"], found
 """
     run(site, program, str(tmp_path))
 
 
 def test_a_fork_during_a_download_ends_it_in_the_child(site: Site, tmp_path: Path) -> None:
-    """Where the caller forks in `on_progress`, the child's `download` raises, and the parent's goes on."""
+    """If the caller forks in `on_progress`, `download` raises in the child and continues in the parent."""
     program = """
 folder = sys.argv[1]
 from attrs import evolve
 from mjrelay import DownloadError
 
-def told(_):
+def on_progress(_):
     if not children:
         children.append(os.fork())
         if not children[0]:
@@ -550,12 +551,12 @@ with relay() as shared:
     task.document["imageUrl"] = URL + "/file"
     task = shared.read(json.dumps(task.document).encode())
     try:
-        paths = shared.download(task, folder, on_progress=told)
+        paths = shared.download(task, folder, on_progress=on_progress)
     except DownloadError as error:
         os._exit(0 if not children[0] and "stopped" in str(error) else 1)
     if not children[0]:
         os._exit(2)
-    ended(*children)
+    join(*children)
     assert [path.read_bytes() for path in paths] == [b"12345678"]
 """
     run(site, program, str(tmp_path))

@@ -1,4 +1,4 @@
-"""A task: one frozen view of a document, the same for every relay."""
+"""`Task`: an immutable view of a document, the same for every relay."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ EXCHANGE = Exchange("GET", "https://relay.example/task/17", status=200, body=b"{
 
 
 def task(relay: str, example: str, **changes: Any) -> Task:
-    """A task that a packaged contract gives as an example, and what differs from it."""
+    """Return the task of a packaged contract's example, with changes."""
     return Task(load_contract(relay), load_contract(relay).examples[example] | changes, EXCHANGE)
 
 
 def own(folder: Path, document: Any, operation: str = "fetchTask", name: str = "mine") -> Task:
-    """A task on a relay whose contract is a file of one's own."""
+    """Return a task whose contract is a user's file."""
     path = folder / f"{name}.yaml"
     path.write_text(OWN.replace("OPERATION", operation), encoding="utf-8")
     return Task(read_contract(path), document)
 
 
-# --- what it says ---
+# --- fields ---
 
 
 def test_a_task_that_succeeded() -> None:
-    """What the relay's page shows, in the words that are the same for every relay."""
+    """All fields of a succeeded task are read."""
     done = task("zhongzhuan", "succeeded")
     assert (done.relay, done.id, done.state) == ("zhongzhuan", "1730621826053455", State.SUCCEEDED)
     assert (done.status, done.progress, done.kind, done.prompt) == ("SUCCESS", 100, "IMAGINE", "pig --v 6.1")
@@ -81,8 +81,8 @@ def test_a_task_that_succeeded() -> None:
     assert done.exchange is EXCHANGE
 
 
-def test_what_a_running_task_shows_is_a_preview() -> None:
-    """Its picture is in no list of results, and what it has not got yet is None or empty."""
+def test_the_image_of_a_running_task_is_a_preview() -> None:
+    """It is not in ``images``, and missing fields are None or empty."""
     running = task("zhongzhuan", "running")
     assert (running.state, running.progress) == (State.RUNNING, 31)
     assert running.previews == (running.document["imageUrl"],)
@@ -90,18 +90,18 @@ def test_what_a_running_task_shows_is_a_preview() -> None:
     assert (running.finished, running.failure) == (None, None)
 
 
-@pytest.mark.parametrize("status", ["FAILURE", "CANCEL", "MODAL", "REFUNDED", None, 7, ["SUCCESS"]])
-def test_only_a_succeeded_task_has_results(status: Any) -> None:
+def test_only_a_succeeded_task_has_results() -> None:
     """Media of a task that has not succeeded, or has an unknown status, are previews."""
-    other = task("zhongzhuan", "succeeded", status=status, failReason="banned")
-    assert other.images == ()
-    assert len(other.previews) == 1
-    assert other.status == status
-    assert other.failure == ("banned" if status == "FAILURE" else None)
+    for status in ("FAILURE", "CANCEL", "MODAL", "REFUNDED", None, 7, ["SUCCESS"]):
+        other = task("zhongzhuan", "succeeded", status=status, failReason="banned")
+        assert other.images == ()
+        assert len(other.previews) == 1
+        assert other.status == status
+        assert other.failure == "banned", "the reason is shown whatever the state"
 
 
-def test_a_contract_of_ones_own_says_where_everything_is(tmp_path: Path) -> None:
-    """Nothing is read but what the contract names; what it does not name is None or empty."""
+def test_a_users_contract_is_read(tmp_path: Path) -> None:
+    """Only the paths of the contract are read; fields without a path are None or empty."""
     document = {"job": 17, "phase": 2, "share": 0.5, "picture": "p", "films": ["f", "p"], "id": "other"}
     done = own(tmp_path, document)
     assert (done.relay, done.id, done.state, done.progress) == ("mine", "17", State.SUCCEEDED, 50)
@@ -111,16 +111,14 @@ def test_a_contract_of_ones_own_says_where_everything_is(tmp_path: Path) -> None
     assert (done.inputs, done.buttons) == ((), ())
 
 
-@pytest.mark.parametrize(
-    ("sent", "read"), [("17", "17"), (17, "17"), ("", ""), (None, ""), ([1], ""), (10**400, ""), (True, "")]
-)
-def test_an_id_is_text(sent: Any, read: str) -> None:
-    """Numbers are their digits; what is neither is no id."""
-    assert task("zhongzhuan", "running", id=sent).id == read
+def test_an_id_is_text() -> None:
+    """Numbers are converted to digits; other values are no id."""
+    for sent, read in (("17", "17"), (17, "17"), ("", ""), (None, ""), ([1], ""), (10**400, ""), (True, "")):
+        assert task("zhongzhuan", "running", id=sent).id == read
 
 
 def test_plain_data() -> None:
-    """It is JSON, with times as RFC 3339 and all that the fields say; it has no copy of the document."""
+    """`to_dict` returns JSON data: all fields but the document, and times as RFC 3339."""
     done = task("zhongzhuan", "succeeded")
     plain = json.loads(json.dumps(done.to_dict()))
     assert set(plain) == set(FIELDS)
@@ -131,7 +129,7 @@ def test_plain_data() -> None:
     assert task("zhongzhuan", "queued").to_dict()["started"] is None
 
 
-# --- what it is ---
+# --- equality, repr and copies ---
 
 
 def test_a_task_is_frozen() -> None:
@@ -145,7 +143,7 @@ def test_a_task_is_frozen() -> None:
 
 
 def test_equal_tasks() -> None:
-    """Relay and document make a task; how it came does not."""
+    """Tasks are equal if relay and document are; the exchange does not count."""
     one = task("zhongzhuan", "running")
     alike = Task(load_contract("zhongzhuan"), copy.deepcopy(one.document))
     assert one == alike
@@ -158,14 +156,14 @@ def test_equal_tasks() -> None:
 
 @given(st.sampled_from([1, 1.0, True, "1"]), st.sampled_from([1, 1.0, True, "1"]))
 def test_equal_tasks_have_equal_hashes(left: Any, right: Any) -> None:
-    """Python takes 1, 1.0 and true for one; tasks of such ids are never equal and yet of different hashes."""
+    """In Python 1, 1.0 and True are equal; equal tasks still have equal hashes."""
     one, other = task("zhongzhuan", "running", id=left), task("zhongzhuan", "running", id=right)
     assert one != other or hash(one) == hash(other)
     assert (one == other) is (other == one)
 
 
 def test_a_repr_is_short_and_safe() -> None:
-    """A log line shows which task it is and how far; nothing foreign breaks the line or fills the log."""
+    """A repr is one short printable line with relay, id, state and progress."""
     assert repr(task("zhongzhuan", "running")) == (
         "Task('zhongzhuan', '1730621826053457', state='running', progress=31)"
     )
@@ -175,44 +173,53 @@ def test_a_repr_is_short_and_safe() -> None:
     assert "oneabc" not in hostile
 
 
-@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
-@pytest.mark.parametrize("relay", relay_names())
-def test_copies_of_a_packaged_relays_task(relay: str, twin: Any) -> None:
-    """A copy is an equal task, with its exchange, that is read by the very same contract."""
-    one = task(relay, "succeeded")
-    assert one.state is State.SUCCEEDED
-    other = twin(one)
-    assert other == one
-    assert other.to_dict() == one.to_dict()
-    assert other.exchange == one.exchange
-    assert other._contract is one._contract
+COPIES: tuple[Any, ...] = (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)))  # noqa: S301
 
 
-@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])  # noqa: S301
-@pytest.mark.parametrize("name", ["mine", "zhongzhuan"])
-def test_copies_of_a_task_by_a_contract_of_ones_own(tmp_path: Path, name: str, twin: Any) -> None:
-    """The contract goes along, whether its file is still there or not; its name makes it no packaged one."""
-    one = own(tmp_path, {"job": "17", "phase": 2, "picture": "p"}, name=name)
-    (tmp_path / f"{name}.yaml").unlink()
-    other = twin(one)
-    assert other == one
-    assert (other.relay, other.images) == (name, ("p",))
+def test_copies_of_a_packaged_relays_task() -> None:
+    """A copy is an equal task with its exchange and the same contract."""
+    for relay in relay_names():
+        one = task(relay, "succeeded")
+        assert one.state is State.SUCCEEDED
+        for copied in (make(one) for make in COPIES):
+            assert copied == one
+            assert copied.to_dict() == one.to_dict()
+            assert copied.exchange == one.exchange
+            assert copied._contract is one._contract
+
+
+def test_copies_of_a_task_of_a_users_contract(tmp_path: Path) -> None:
+    """A copy includes the contract: its file may be gone, and a packaged relay's name makes no difference."""
+    for name in ("mine", "zhongzhuan"):
+        one = own(tmp_path, {"job": "17", "phase": 2, "picture": "p"}, name=name)
+        (tmp_path / f"{name}.yaml").unlink()
+        for copied in (make(one) for make in COPIES):
+            assert copied == one
+            assert (copied.relay, copied.images) == (name, ("p",))
 
 
 # --- the generated model ---
 
 
-@pytest.mark.parametrize("relay", relay_names())
-def test_the_generated_model(relay: str) -> None:
-    """Each example of each packaged relay has a model that stands for the same document."""
-    for example in load_contract(relay).examples:
-        one = task(relay, example)
-        assert type(one.raw).__module__.startswith(f"mjrelay_clients.{relay}.models.")
-        assert one.raw.to_dict() == one.document
+def test_the_generated_model() -> None:
+    """Each example of each packaged relay has a model of the same document."""
+    for relay in relay_names():
+        for example in load_contract(relay).examples:
+            one = task(relay, example)
+            assert type(one.raw).__module__.startswith(f"mjrelay_clients.{relay}.models.")
+            assert one.raw.to_dict() == one.document
+
+
+def test_the_model_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first access, `raw` does not search the generated package again."""
+    one = task("zhongzhuan", "succeeded")
+    assert isinstance(one.raw, Model)
+    monkeypatch.setattr("pkgutil.walk_packages", None)
+    assert isinstance(one.raw, Model)
 
 
 def test_the_model_is_a_copy() -> None:
-    """A model can be changed; the task stays as it was, and says so the next time."""
+    """Changing a model does not change the task."""
     one = task("zhongzhuan", "running", undocumented={"a": [1]})
     model = one.raw
     assert isinstance(model, Model)
@@ -223,7 +230,7 @@ def test_the_model_is_a_copy() -> None:
 
 
 def test_a_document_that_contradicts_the_contract_has_no_model() -> None:
-    """It is an error of the family, which says where, and comes from the generated client's own."""
+    """It raises `AnswerError` with the location, caused by the generated client's error."""
     odd = task("zhongzhuan", "running", submitTime="yesterday")
     with pytest.raises(AnswerError, match=r"\$\.submitTime: expected integer or null, got string") as caught:
         _ = odd.raw
@@ -232,30 +239,30 @@ def test_a_document_that_contradicts_the_contract_has_no_model() -> None:
     assert (error.relay, error.task_id, error.exchange) == ("zhongzhuan", odd.id, EXCHANGE)
 
 
-@pytest.mark.parametrize("kind", ["long", "nan", "deep"])
-def test_a_document_that_is_no_json_has_no_model(kind: str) -> None:
-    """What no relay can have sent, and what is nested too deeply, is the same error."""
-    value: Any = {"long": 10**5000, "nan": float("nan"), "deep": []}[kind]
-    for _ in range(100_000 if kind == "deep" else 0):
-        value = [value]
-    with pytest.raises(AnswerError, match=r"use \.document instead"):
-        _ = task("zhongzhuan", "running", other=value).raw
+def test_a_document_that_is_no_json_has_no_model() -> None:
+    """A value that JSON cannot hold, and one nested too deeply, raise the same error."""
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (10**5000, float("nan"), deep):
+        with pytest.raises(AnswerError, match=r"use \.document instead"):
+            _ = task("zhongzhuan", "running", other=value).raw
 
 
 def test_a_relay_without_a_generated_client(tmp_path: Path) -> None:
-    """The message says how to get one."""
+    """The message has the command that generates it."""
     with pytest.raises(MjrelayError, match=r"mine has no generated client.*mjrelay generate .*mine\.yaml"):
         _ = own(tmp_path, {"job": "17"}).raw
 
 
-@pytest.mark.parametrize("operation", ["other", "runtime"])
-def test_a_generated_client_without_the_operation(tmp_path: Path, operation: str) -> None:
-    """A client that was generated from another contract, of the same name at that, is not made to fit."""
-    with pytest.raises(MjrelayError, match="zhongzhuan has no generated client"):
-        _ = own(tmp_path, {"job": "17"}, operation, "zhongzhuan").raw
+def test_a_generated_client_without_the_operation(tmp_path: Path) -> None:
+    """The client of a packaged relay is not used for another contract of its name."""
+    for operation in ("other", "runtime"):
+        with pytest.raises(MjrelayError, match="zhongzhuan has no generated client"):
+            _ = own(tmp_path, {"job": "17"}, operation, "zhongzhuan").raw
 
 
-# --- whatever a relay sends ---
+# --- any document ---
 
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -279,7 +286,7 @@ DOCUMENTS = st.recursive(
     st.sampled_from(["SUCCESS", "FAILURE", "completed", 3, "", None]),
 )
 def test_no_document_is_a_crash(relay: str, document: Any, status: Any) -> None:
-    """Every field answers, in a form that JSON can hold; there is a model, or an error of the family."""
+    """No field raises, all are JSON data, and ``raw`` returns a model or raises `AnswerError`."""
     if isinstance(document, dict):
         document = {**document, "status": status, "data": {**document, "status": status}}
     one = Task(load_contract(relay), document)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from importlib import resources
 from pathlib import Path
 
-import forked
 import pytest
 from mjrelay_codegen.__main__ import main
 from mjrelay_codegen.linter.draft import extension_schema
@@ -68,15 +66,13 @@ def test_the_linter_reports_todos(root: Path, capsys: pytest.CaptureFixture[str]
     assert not (root / "generated").exists()
 
 
-def test_a_finished_scaffold_is_conformant(root: Path, tmp_path: Path) -> None:
-    """Without TODOs the scaffold has no violations, a client is generated, and its mock conforms."""
+def test_a_finished_scaffold_is_generated(root: Path) -> None:
+    """Without TODOs the scaffold has no violations, and a client is generated."""
     add(root, "fresh")
     path = finished(root / "openapi" / "fresh.yaml")
     assert lint_file(path) == []
     assert main(["generate", "--root", str(root)]) == 0
     assert (root / "generated" / "mjrelay_clients" / "fresh" / "contract.json").is_file()
-    done = forked.run(["conform", str(path), "--no-fuzz", "--format", "json"], {"PATH": "/usr/bin"})
-    assert (done.returncode, json.loads(done.stdout)["footer"]["verdict"]) == (0, "conformant"), done.stderr
 
 
 def test_every_form_is_explained() -> None:

@@ -44,6 +44,7 @@ from mjrelay_codegen import generator as _generator
 from mjrelay_codegen.source import RelaySource
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server as MockServer
+from mocks import served_example
 from sampled import SEVERAL
 
 from mjrelay import State
@@ -798,7 +799,7 @@ def test_a_task_is_fetched_from_a_mock(relay: str) -> None:
     operation: Any = importlib.import_module(f"mjrelay_clients.{relay}.api.task.fetch_task")
     contract = _contract.load_contract(relay)
     mock = MockRelay(contract, key=TOKEN)
-    task_id, document = mock.known[State.SUCCEEDED], contract.examples["succeeded"]
+    task_id = mock.known[State.SUCCEEDED]
     parameter = next(name for name in inspect.signature(operation.sync).parameters if name != "client")
     known, unknown = {parameter: task_id}, {parameter: "0"}
     statuses = {matcher.status for matcher in contract.reader.missing}
@@ -833,7 +834,7 @@ def test_a_task_is_fetched_from_a_mock(relay: str) -> None:
                 with pytest.raises(module.UnexpectedStatus) as refused:
                     operation.sync(**known, client=client)
                 assert refused.value.status_code == 401
-    assert task.to_dict() == document
+    assert task.to_dict() == served_example(contract, State.SUCCEEDED, base_url)
     assert not task.additional_properties
 
 

@@ -371,10 +371,17 @@ def test_web_pages_alone() -> None:
     assert found.exit_code == 1
 
 
-@pytest.mark.parametrize("status", [200, 503])
-def test_a_challenge(status: int) -> None:
-    """A browser challenge differs from a wrong path and ends the examination."""
-    page = b"<html><title>Just a moment...</title></html>"
+@pytest.mark.parametrize(
+    ("status", "page"),
+    [
+        (200, b"<html><title>Just a moment...</title></html>"),
+        (503, b"<html><title>Just a moment...</title></html>"),
+        (403, b"<!DOCTYPE html><title>Blocked</title>"),
+        (401, b"<html><h1>401 Authorization Required</h1><hr>nginx</html>"),
+    ],
+)
+def test_a_challenge(status: int, page: bytes) -> None:
+    """A page of a proxy is neither a wrong path nor a refused key, and ends the examination."""
     relay = ScriptedRelay(lambda _: Reply(status, page, "text/html"))
     with at(relay) as base_url:
         found = ask(base_url, ID)
@@ -454,6 +461,15 @@ def test_a_task_that_is_stuck(status: str, progress: str) -> None:
         assert names(found, wrong=True) == ({"stuck"} if stuck else set())
         if stuck:
             assert f"at {progress.rstrip('%')} %" in next(one.what for one in found.problems)
+
+
+def test_a_refused_submission_with_an_id() -> None:
+    """A task whose status stays empty beside a reason is named with the reason."""
+    refused = fresh(status="", progress="0%", failReason="queue full", imageUrl="")
+    with at(served(refused)) as base_url:
+        found = ask(base_url, ID)
+    assert "refused-submission" in names(found, wrong=True)
+    assert any("queue full" in problem.what for problem in found.problems)
 
 
 def test_a_failed_task_with_a_picture() -> None:

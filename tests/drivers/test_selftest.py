@@ -131,8 +131,8 @@ def requests(relay: str, app: MockRelay) -> list[Request]:
 def test_exchanges_equal_those_of_a_socket(relay: str, faults: tuple[str, ...]) -> None:
     """Exchanges with and without sockets have the same status, headers, body and failure."""
     first, second = (MockRelay(load_contract(relay), key=KEY, faults=faults) for _ in range(2))
-    direct = Direct(first)
     with Server(second) as base_url:
+        direct = Direct(first, base_url)
         probe = Probe(base_url, Redactor(KEY))
         for request in requests(relay, first):
             assert seen(direct.send(request)) == seen(probe.send(request))

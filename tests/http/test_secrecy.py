@@ -26,7 +26,7 @@ from mjrelay.client.responses import ResponseReader
 from mjrelay.client.task import RelayError
 from mjrelay.contract.loading import load_contract
 from mjrelay.doctor import examination
-from mjrelay.download.job import _Job
+from mjrelay.download.job import Job
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import REDACTED, Redactor
 from mjrelay.http.request import Request
@@ -172,11 +172,11 @@ def test_a_diagnosis_holds_no_key(leak: tuple[str, str]) -> None:
 
 
 @given(LEAKS, st.integers(150, 200))
-def test_a_download_fault_holds_no_key(leak: tuple[str, str], length: int) -> None:
+def test_a_download_error_holds_no_key(leak: tuple[str, str], length: int) -> None:
     """Why a file did not come, though its link is cut where it is long: no part of the key is left."""
     key, text = leak
     link = f"https://relay.test/{'a' * length}/{quote(text)}"
-    job = _Job(link, Path("none"), Redactor(key), redirected=f"it redirects to {text}: ")
-    message = job.fault("no").message
+    job = Job(link, Path("none"), Redactor(key), redirected=f"it redirects to {text}: ")
+    message = job.error("no").message
     holds_nothing(key, message)
     assert REDACTED[:4] in message

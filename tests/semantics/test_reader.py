@@ -503,13 +503,21 @@ def test_times_that_cannot_be_read(spelling: str, value: Any) -> None:
     assert stamp.raw({"t": value}) is value
 
 
-@pytest.mark.parametrize("value", [None, "", 0, 0.0, "0001-01-01T00:00:00Z"])
-def test_times_that_are_unset(value: Any) -> None:
-    """Null and empty text are unset everywhere, and what the list names."""
-    stamp = reader('times: {submitted: $.t, format: ms, unset: [0, "0001-01-01T00:00:00Z"]}').submitted
+@pytest.mark.parametrize(
+    ("form", "unset", "values"),
+    [
+        ("ms", 0, [None, "", 0, 0.0, "0", "00"]),
+        ("s", -1, [-1, -1.0]),
+        ("iso8601", '"0001-01-01T00:00:00Z"', ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000+00:00"]),
+        ("ms", '"0001-01-01T00:00:00Z"', ["0001-01-01T00:00:00Z"]),
+    ],
+)
+def test_times_that_are_unset(form: str, unset: Any, values: list[Any]) -> None:
+    """A listed value is unset however it is written: as text, as a fraction, with another offset."""
+    stamp = reader(f"times: {{submitted: $.t, format: {form}, unset: [{unset}]}}").submitted
     assert stamp is not None
-    assert stamp.raw({"t": value}) is None
-    assert stamp.read({"t": value}) is None
+    for value in values:
+        assert (stamp.raw({"t": value}), stamp.read({"t": value})) == (None, None), value
 
 
 def test_zero_is_a_moment_unless_the_contract_says_otherwise() -> None:
@@ -572,7 +580,7 @@ def test_images_unless() -> None:
 
 
 def test_buttons_from_objects() -> None:
-    """A button has an id and, if set, a label and an emoji. One without an id is skipped."""
+    """A button has an id and, if set, a label and an emoji. Plain text is both, and no id is no button."""
     read = reader('buttons: {items: "$.buttons[*]", id: customId, label: label, emoji: emoji}')
     buttons = [
         {"customId": "MJ::1", "label": "U1", "emoji": ""},
@@ -580,9 +588,14 @@ def test_buttons_from_objects() -> None:
         {"label": "U3"},
         {"customId": 4, "emoji": "x"},
         "U5",
+        "",
         None,
     ]
-    assert read.buttons({"buttons": buttons}) == (Button("MJ::1", "U1", None), Button("4", None, "x"))
+    assert read.buttons({"buttons": buttons}) == (
+        Button("MJ::1", "U1", None),
+        Button("4", None, "x"),
+        Button("U5", "U5", None),
+    )
     assert read.buttons({"buttons": None}) == ()
     assert reader().buttons({"buttons": buttons}) == ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import http.client
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mjrelay_conformance.mock.responses import MockResponse
 
     from mjrelay.http.request import Credential, Request
+    from mjrelay.semantics import State
 
 
 OPENAPI = Path(__file__).parents[2] / "openapi"
@@ -181,3 +183,25 @@ def batch(relay: MockRelay, ids: Any, key: str = KEY) -> MockResponse:
     """Return the response to a batch request; ids can be any JSON value."""
     request = relay.contract.batch_request(["1"]).authenticated(relay.contract.credentials[0], key)
     return relay.answer(request.method, request.target, request.headers, json.dumps({"ids": ids}).encode())
+
+
+def served_example(contract: Contract, state: State, base_url: str) -> Any:
+    """Return a task example as the mock at a URL serves it: with links to itself."""
+    host = urlsplit(base_url).netloc
+    urls = {
+        url: re.sub(r"^\w+://[^/]+", f"http://{host}", url)
+        for media in (*contract.reader.image_media, *contract.reader.video_media)
+        for url in media.urls(contract.examples[state])
+    }
+
+    def linked(value: Any) -> Any:
+        match value:
+            case dict():
+                return {name: linked(inner) for name, inner in value.items()}
+            case list():
+                return [linked(inner) for inner in value]
+            case str():
+                return urls.get(value, value)
+        return value
+
+    return linked(contract.examples[state])

@@ -36,6 +36,7 @@ def the_relay(seen: list[Task], lost: list[RelayError]) -> None:
         assert_type(relay.fetch_all(str(number) for number in range(3)), Iterator[Task])
         assert_type(relay.download(relay.fetch("1"), "out"), list[Path])
         assert_type(relay.read(b"{}"), Task)
+        assert_type(relay.read({"id": "1"}), Task)
         assert_type(relay.with_options(timeout=1.0, headers={"X-Team": "a"}), Relay)
 
 

@@ -285,12 +285,13 @@ def _component(node: Node) -> Iterator[Problem]:
         yield Problem(
             (*node.location, "type"), f"the component is neither an object nor an enumeration; {_OBJECT}"
         )
-    unknown = set(node.value.get("required", ())) - node.value.get("properties", {}).keys()
-    if unknown:
-        yield Problem(
-            (*node.location, "required"),
-            f"required lists {', '.join(sorted(unknown))}, which properties lacks; correct one of them",
-        )
+    properties = node.value.get("properties", {})
+    for index, name in enumerate(node.value.get("required", ())):
+        if name not in properties:
+            yield Problem(
+                (*node.location, "required", index),
+                f"required lists {name}, which properties lacks; correct one of them",
+            )
 
 
 def _enumeration(node: Node) -> Iterator[Problem]:

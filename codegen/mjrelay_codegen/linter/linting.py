@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mjrelay.base import ContractError, PatternError, json_pointer
-from mjrelay.contract import Overlay, yaml_line
+from mjrelay.contract import Overlay, load_yaml, read_contract, structural_problems, yaml_line
 from mjrelay_codegen.linter import companions, conventions, meanings, submits, validity
 from mjrelay_codegen.linter.draft import Draft, Problem
+from mjrelay_codegen.normalizing import normalize
 from mjrelay_codegen.source import RelaySource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from mjrelay.base import Location
     from mjrelay.contract import Contract
@@ -55,7 +56,7 @@ RULES: dict[str, Rule] = {
 }
 """The other rules, in the order in which they run."""
 
-_REPOSITORY_RULES = {"name", "description"}
+_REPOSITORY_RULES = {"name", "description", "operation", "convention"}
 """Rules that apply only to the contracts of this repository."""
 
 
@@ -79,7 +80,9 @@ def lint_file(path: Path) -> list[Violation]:
         draft = Draft.load(path)
     except ContractError as error:
         return [_unreadable(path, "yaml", error)]
-    found = _violations(draft, lambda location: (_label(path), yaml_line(draft.source, location)))
+    found = _violations(
+        find_problems(draft), lambda location: (_label(path), yaml_line(draft.source, location))
+    )
     return sorted([*_todos(path), *found], key=_line)
 
 
@@ -95,22 +98,47 @@ def lint_relay(path: Path, contracts: Path) -> list[Violation]:
         contract = RelaySource.load(path, str(path), contracts).contract
     except ContractError as error:
         return [_unreadable(path, "overlay", error)]
-    return sorted(_violations(Draft(path, contract.document), _locate_in(contract)), key=_line)
+    problems = find_problems(Draft(path, contract.document))
+    return sorted(_violations(problems, _locate_in(contract)), key=_line)
+
+
+def lint_user_file(path: Path) -> list[Violation]:
+    """
+    Return the violations of a contract or an overlay from outside this repository, sorted by line.
+
+    An overlay without `extends` changes no contract: only its form is checked.
+
+    Raises:
+        ContractError: There is no such file.
+    """
+    if not path.is_file():
+        raise ContractError("there is no such file; check the path", source=path)
+    try:
+        written = load_yaml(path)
+        if isinstance(written, dict) and "overlay" in written and Overlay.read(path, written).extends is None:
+            return _todos(path)
+        return lint_contract(read_contract(path))
+    except ContractError as error:
+        return [_unreadable(path, "contract", error)]
 
 
 def lint_contract(contract: Contract) -> list[Violation]:
     """
     Return the violations of a loaded contract and of the overlays applied to it, sorted by line.
 
-    The rules `name` and `description` do not apply to contracts from outside this repository.
+    The contract is normalized first, and the rules of this repository's contracts do not apply to it.
     """
-    overlays = [path for path in contract.outside if path != contract.source]
-    own = [path for path in contract.outside if path == contract.source]
-    document = contract.outside[contract.source] if own and not overlays else contract.document
-    found = [violation for path in overlays for violation in lint_overlay(path)]
-    found += [violation for path in own for violation in _todos(path)]
-    found += _violations(Draft(contract.source, document), _locate_in(contract), _REPOSITORY_RULES)
-    return sorted(found, key=_line)
+    locate = _locate_in(contract)
+    found = [violation for path in contract.outside for violation in _todos(path)]
+    problems = list(structural_problems(contract))
+    if any("x-mj-task" not in location for location, _ in problems):
+        broken = [("structure", Problem(*problem)) for problem in problems]
+        return sorted([*found, *_violations(broken, locate)], key=_line)
+    normal = normalize(contract.document)
+    draft = Draft(contract.source, normal.document)
+    problems_by_rule = find_problems(draft, _REPOSITORY_RULES)
+    found += _violations(problems_by_rule, lambda location: locate(normal.source(location)))
+    return sorted(dict.fromkeys(found), key=_line)
 
 
 def lint_overlay(path: Path) -> list[Violation]:
@@ -150,10 +178,10 @@ def _apply(rule: Rule, draft: Draft) -> list[Problem]:
         return [Problem(draft.extension[0] if draft.fetch_operations else (), str(error))]
 
 
-def _violations(draft: Draft, locate: Locate, skip: Container[str] = ()) -> list[Violation]:
+def _violations(problems: Iterable[tuple[str, Problem]], locate: Locate) -> list[Violation]:
     return [
         Violation(*locate(location), pointer=json_pointer(location), rule=name, message=message)
-        for name, (location, message) in find_problems(draft, skip)
+        for name, (location, message) in problems
     ]
 
 

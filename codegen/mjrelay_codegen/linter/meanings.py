@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import best_match
 
+from mjrelay.base import did_you_mean, nearest_names
 from mjrelay.contract import canonical_path, schema_fields, structural_problems
 from mjrelay.semantics import JSONPath, State, compile_predicate
 from mjrelay_codegen.linter.draft import (
@@ -72,14 +73,19 @@ def _explain(error: Any, form: Mapping[str, Any]) -> str:
     if wanted is None and error.absolute_path:
         wanted = extension_schema("x-mj-task")["properties"][error.absolute_path[0]]["description"]
     if error.validator == "additionalProperties":
-        unknown = ", ".join(sorted(error.instance.keys() - about["properties"].keys()))
-        return f"{unknown} is unknown here; correct it, the keys are {', '.join(about['properties'])}"
+        known = about["properties"]
+        unknown = sorted(error.instance.keys() - known.keys())
+        advice = did_you_mean([name for key in unknown for name in nearest_names(str(key), known)])
+        advice = advice or f"correct it, the keys are {', '.join(known)}"
+        return f"{', '.join(unknown)} is unknown here; {advice}"
     if error.validator in {"required", "dependentRequired"} and error.instance is not form:
         return f"{error.message}; write it: {wanted}"
     if error.validator == "required":
         return f"{error.message} of x-mj-task; write it"
     shown = json.dumps(error.instance, ensure_ascii=False)
-    return f"{shown if len(shown) < 80 else 'the value'} is not valid here; write this: {wanted}"
+    names = error.validator_value if error.validator == "enum" else []
+    advice = did_you_mean(nearest_names(str(error.instance), names)) or "write this:"
+    return f"{shown if len(shown) < 80 else 'the value'} is not valid here; {advice} {wanted}"
 
 
 def _unknown_names(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Problem]:

@@ -25,7 +25,11 @@ def absolute(url: str) -> bool:
 
 
 def unreachable(url: str, request_url: str) -> str | None:
-    """Explain why a URL is unreachable from outside; None if it is reachable or on the relay's own host."""
+    """
+    Explain why a URL is unreachable from outside; None if it is reachable, or on the server that was asked.
+
+    A client that reaches the relay reaches such media too.
+    """
     try:
         if url != url.strip():
             return "it has surrounding white space"
@@ -35,18 +39,14 @@ def unreachable(url: str, request_url: str) -> str | None:
         media = MediaURL.of(url)
     except ValueError as error:
         return str(error)
+    try:
+        relay = MediaURL.of(request_url)
+    except ValueError:
+        relay = None
+    if relay is not None and relay.scheme == media.scheme and relay.same_server(media):
+        return None
     if not _public(media.host):
-        try:
-            relay = MediaURL.of(request_url)
-        except ValueError:
-            relay = None
-        # A client that reaches a relay on a private host reaches its media too.
-        here = relay is not None and (relay.scheme, relay.host, relay.port) == (
-            media.scheme,
-            media.host,
-            media.port,
-        )
-        return None if here else f"{media.host} is not reachable from outside"
+        return f"{media.host} is not reachable from outside"
     return None if media.scheme == "https" else "it does not use https"
 
 

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from mjrelay.contract import checked_key, environment_key, load_contract, missing_key, read_key, relay_names
-from mjrelay.http import Redactor, checked_url, is_loopback_url
+from mjrelay.contract import (
+    checked_key,
+    environment_key,
+    load_contract,
+    missing_key,
+    read_key,
+    relay_names,
+    resolve_base_url,
+)
+from mjrelay.http import Redactor, is_loopback_url
 from mjrelay_conformance.checks import CHECKS, select_checks
 from mjrelay_conformance.drivers.options import ConformError
 from mjrelay_conformance.drivers.output import conform_command, results_file, show_plan
@@ -92,7 +100,7 @@ class _Run:
         if options.relay is None:
             raise ConformError("--base-url needs the name of a relay, whose contract is used")
         contract = load_contract(options.relay, options.overlays)
-        base_url = checked_url(options.base_url or "")
+        base_url = resolve_base_url(options.base_url or "", contract)
         key = self._key(contract)
         terms = Terms.of(options, live=not is_loopback_url(base_url))
         steps = self._plan(contract, [KnownTask.parse(text) for text in options.tasks], key, terms)
@@ -162,7 +170,7 @@ class _Run:
         if key is None and contract.credentials and not contract.open:
             if options.dry_run:
                 return "the-key"
-            raise ConformError(missing_key(contract, "give --key-file"))
+            raise ConformError(missing_key(contract))
         return "" if key is None else checked_key(key)
 
     def _record(self, mode: str, terms: Terms, redactor: Redactor) -> Record:

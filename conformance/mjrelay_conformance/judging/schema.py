@@ -44,7 +44,7 @@ class SchemaViolation:
 
     Attributes:
         location: The location of the value in the document.
-        schema: The location of its schema in the contract.
+        schema: The location of its schema in the contract, or of the entry in `required` that it lacks.
         message: What is wrong with the value.
         enum: The schema's enum, if it has one and the value has the type of an enum value.
     """
@@ -135,6 +135,8 @@ class Schema:
                         "look-around and back-references"
                     )
                 schema, node = self._descend(root, location)
+                if isinstance(error.kind, ValidationErrorKind.Required):
+                    schema = self._requirement(error.kind.property, schema, node)
                 words = tuple(_words(self.contract, node))
                 known = type(error.instance) in {type(word) for word in words}
                 violations.append(SchemaViolation(location, schema, error.message, words if known else ()))
@@ -145,6 +147,13 @@ class Schema:
             message = f"does not match the schema beyond the first {_LONG} items of a list"
             violations.append(SchemaViolation((), self._descend(root, ())[0], message, ()))
         return violations
+
+    def _requirement(self, name: str, place: Location, node: Any) -> Location:
+        """Return where a property is required, which may be in another file than its schema."""
+        for option_place, option in combined_schemas(self.contract, node, location=place):
+            if name in (required := option.get("required", ())):
+                return (*option_place, "required", required.index(name))
+        return place
 
     def _descend(self, root: _Place, location: Location) -> _Place:
         """The schema that judges a place of a document, and where in the contract it stands."""

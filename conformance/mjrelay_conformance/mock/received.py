@@ -33,10 +33,10 @@ class ReceivedRequest:
 
     @classmethod
     def at(
-        cls, match: re.Match[str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
+        cls, path: Mapping[str, str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
     ) -> ReceivedRequest:
-        """Build a request from the match of a pattern made by `compile_path`."""
-        return cls(match.groupdict(), parse_qsl(query, keep_blank_values=True), headers, body, method)
+        """Build a request from a query and the groups of a pattern made by `compile_path`."""
+        return cls(path, parse_qsl(query, keep_blank_values=True), headers, body, method)
 
     def values(self, place: str, name: str) -> list[str]:
         """Return the values of a field; empty if there is no such field."""

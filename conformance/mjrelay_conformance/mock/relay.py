@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
 import time
@@ -18,24 +17,22 @@ from attrs import evolve, frozen
 
 from mjrelay.base import another_text
 from mjrelay.semantics import State, SubmitOutcome, parse_expression
-from mjrelay_conformance.mock import responses, writer
+from mjrelay_conformance.mock import asgi, responses, writer
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults
+from mjrelay_conformance.mock.media import MediaFiles
 from mjrelay_conformance.mock.received import ReceivedRequest, compile_path
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
 from mjrelay_conformance.mock.submits import Accepted, Refused, SubmitDesk, example_of
 from mjrelay_conformance.mock.tasks import FixedTask, SimulatedTask, copy_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mjrelay.base import Location, Pattern
     from mjrelay.contract import Contract
     from mjrelay.semantics import Batch, Seed
-
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    from mjrelay_conformance.mock.asgi import Receive, Scope, Send
 
 
 __all__ = ["MockRelay", "MockResponse"]
@@ -47,6 +44,7 @@ class MockRelay:
 
     It serves the task examples of the contract; ``known`` maps each state that has an example to the id of
     that task. `submit` adds tasks that progress over time. Serve it with `Server`, or call `answer` directly.
+    Media links lead to the host that a request asks, which serves a small file behind each.
 
     Args:
         contract: The contract to follow.
@@ -96,6 +94,7 @@ class MockRelay:
         self._id_random = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
         self._place, self._name = parse_expression(contract.reader.ask)
         self._operations = tuple(self._described_operations())
+        self._media = MediaFiles(contract)
         self._tasks: dict[str, FixedTask | SimulatedTask] = {}
         self._reads: Counter[str] = Counter()
         for state in _STATES:
@@ -159,11 +158,14 @@ class MockRelay:
         # If no operation supports the method, the first one with this path handles the request.
         found = next(((d, m) for d, m in matching if method in d.methods), next(iter(matching), None))
         if found is None:
-            response = responses.elsewhere(self.contract) or MockResponse(404)
+            received = ReceivedRequest.at({}, query, fields, body, method)
+            media = self._media.answer(path, received, self.key)
+            response = media or responses.elsewhere(self.contract) or MockResponse(404)
         else:
             operation, match = found
             allowed = [one for operation, _ in matching for one in operation.methods]
-            response = operation.handle(ReceivedRequest.at(match, query, fields, body, method), allowed)
+            received = ReceivedRequest.at(match.groupdict(), query, fields, body, method)
+            response = operation.handle(received, allowed)
         self._requests += 1
         response = evolve(response, delay=response.delay + self._next_delay())
         return _without_body(response) if method == "HEAD" else response
@@ -178,12 +180,16 @@ class MockRelay:
             case "http":
                 await self._http(scope, receive, send)
             case "lifespan":
-                await _lifespan(receive, send)
+                await asgi.serve_lifespan(receive, send)
             case other:
                 raise ValueError(f"unsupported ASGI connection type {other}; send HTTP requests")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read_body(receive)
+        try:
+            body = await asgi.read_body(receive)
+        except asgi.TooLargeError:
+            await asgi.refuse_body(send)
+            return
         if body is None:
             return
         raw: bytes | None = scope.get("raw_path")
@@ -202,7 +208,7 @@ class MockRelay:
         piece = response.body[: response.cut]
         await send({"type": "http.response.body", "body": piece, "more_body": response.broken})
         if response.broken and response.stall:
-            await _wait_for_disconnect(receive, response.stall)
+            await asgi.wait_for_disconnect(receive, response.stall)
 
     def _add_example(self, state: State, example: Any) -> None:
         """Add an example from the contract, with a new id if its id is taken."""
@@ -384,6 +390,7 @@ class MockRelay:
         state, document = self._tasks[request.task_id].at(request.now)
         request = evolve(request, state=state, reads=self._reads[request.task_id])
         self._reads[request.task_id] += request.received.method != "HEAD"
+        document = self._media.link(document, next(iter(request.received.values("header", "host")), None))
         for behaviour in self._behaviours:
             document = behaviour.change_document(request, document)
         return request, document
@@ -435,31 +442,3 @@ def _without_body(response: MockResponse) -> MockResponse:
     if response.status in responses.BODILESS:
         return response
     return evolve(response, headers=response.framed, body=b"", cut=None)
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """Return the body of a request, or None if the client has disconnected."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body", False):
-            return body
-
-
-async def _wait_for_disconnect(receive: Receive, seconds: float) -> None:
-    """Wait until the client disconnects, but no longer than ``seconds``."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while (await receive())["type"] != "http.disconnect":
-                continue
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": message["type"] + ".complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

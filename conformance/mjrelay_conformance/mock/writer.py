@@ -71,7 +71,7 @@ def replace_id(contract: Contract, document: Any, task_id: str) -> Any:
     path = contract.reader.id_path
     old = path.first(document)
     if isinstance(old, str) and len(old) >= _SHORTEST_ID:
-        document = _replaced(document, old, task_id)
+        document = _each_text(document, lambda text: text.replace(old, task_id))
     for location in path.locate(document):
         set_value(document, location, id_like(old, task_id))
     return document
@@ -174,8 +174,9 @@ def with_query_parameter(url: str, name: str, value: str) -> str:
     return f"{url}{joint}{name}={quote(value)}"
 
 
-def _replaced(node: Any, old: str, new: str) -> Any:
-    return _each_text(node, lambda text: text.replace(old, new))
+def replace_texts(document: Any, texts: Mapping[str, str]) -> Any:
+    """Return a document in which strings that are keys of ``texts`` are replaced."""
+    return _each_text(document, lambda text: texts.get(text, text))
 
 
 def _each_text(node: Any, change: Callable[[str], str]) -> Any:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay.contract import checked_key, known_key, load_contract, read_key
-from mjrelay.http import Exchange, Redactor, checked_url
+from mjrelay.contract import checked_key, known_key, load_contract, read_key, resolve_base_url
+from mjrelay.http import Exchange, Redactor
 from mjrelay_conformance.checks import CHECKS, select_checks
 from mjrelay_conformance.drivers import Judge, KnownTask, SuiteOptions, command_line, results_file
 from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of
@@ -48,7 +48,7 @@ def replay_traffic(options: ReplayOptions, notify: Callable[[str], None]) -> tup
     chosen = select_checks(options.globs, options.excluded)
     contract = load_contract(options.relay, options.overlays)
     baseline = Baseline() if options.baseline is None else Baseline.load(options.baseline, CHECKS)
-    base_url = None if options.base_url is None else checked_url(options.base_url)
+    base_url = None if options.base_url is None else resolve_base_url(options.base_url, contract)
     known = {task.task_id: task.state for task in map(KnownTask.parse, options.tasks)}
     key = read_key(options.key_file) if options.key_file else known_key(contract.name)
     keys = () if key is None else (checked_key(key),)

@@ -19,6 +19,7 @@ from mjrelay.base.files import lock_file, open_file, read_file
 from mjrelay.base.fork import close_after_fork, renew_after_fork
 from mjrelay.base.location import Location, json_pointer, pointer_steps
 from mjrelay.base.patterns import Pattern, PatternError, check_pattern, time_limit
+from mjrelay.base.settings import setting_name, use_options
 from mjrelay.base.text import another_text, did_you_mean, nearest_names, replace_unprintable
 from mjrelay.base.version import __version__
 
@@ -48,5 +49,7 @@ __all__ = [
     "read_file",
     "renew_after_fork",
     "replace_unprintable",
+    "setting_name",
     "time_limit",
+    "use_options",
 ]

@@ -49,7 +49,7 @@ def read_file(path: str | PathLike[str], largest: int, *, pipe: bool = False) ->
     with open_file(path, pipe=pipe) as stream:
         data = stream.read(largest + 1)
     if len(data) > largest:
-        raise OSError(errno.EFBIG, f"larger than {_size(largest)}, which is the limit", os.fspath(path))
+        raise OSError(errno.E2BIG, f"larger than {_size(largest)}, which is the limit", os.fspath(path))
     return data
 
 

@@ -2,12 +2,13 @@
 The ``mjrelay`` command: one module for each command, imported when the command runs.
 
 Data goes to stdout in UTF-8, messages go to stderr. Exit codes: 0 success, 1 the relay did not return what
-was requested or stdout cannot be written, 2 wrong usage, 5 internal error, 130 interrupted. ``conform`` and
+was requested or the disk is full, 2 wrong usage, 5 internal error, 130 interrupted. ``conform`` and
 ``doctor`` define more.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import traceback
@@ -17,8 +18,8 @@ from typing import NoReturn
 
 import click
 
-from mjrelay.base import MjrelayError, __version__
-from mjrelay.cli.options import Group
+from mjrelay.base import MjrelayError, __version__, use_options
+from mjrelay.cli.options import SETTINGS, Group
 from mjrelay.cli.output import OutputError, Stdout, print_message
 from mjrelay.client import RelayError
 from mjrelay.http import redacted_text
@@ -33,7 +34,9 @@ _COMMANDS = {
     "conform": "conform",
     "replay": "conform",
     "report": "report",
-    "generate": "contracts",
+    "new": "authoring",
+    "lint": "authoring",
+    "generate": "authoring",
     "doctor": "doctor",
 }
 """The module of each command, in the order of the help."""
@@ -71,10 +74,11 @@ def app() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command and exit. Each expected error becomes one line on stderr."""
+    """Run the command and exit. Each expected error becomes one line on stderr; Ctrl-C is raised."""
     sys.stdout = Stdout.replacing(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    use_options(SETTINGS)
     warnings.showwarning = lambda message, *_, **__: print_message(str(message))
     try:
         code = app.main(prog_name="mjrelay", standalone_mode=False)
@@ -86,10 +90,23 @@ def main() -> NoReturn:
         code = 1
     except MjrelayError as error:
         print_message(str(error))
-        code = 2
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
-    except Exception:  # noqa: BLE001 - an internal error must not look like a verdict on a relay
+        code = 1 if _is_storage_failure(error.__cause__) else 2
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except Exception as error:  # noqa: BLE001 - an internal error must not look like a verdict on a relay
+        if _is_storage_failure(error):
+            print_message(f"a file cannot be written: {error}; make room and start again")
+            sys.exit(1)
         sys.stderr.write(redacted_text(traceback.format_exc()))
         code = 5
     sys.exit(code)
+
+
+def _is_storage_failure(error: BaseException | None) -> bool:
+    """Return whether the disk is full or faulty: that is no wrong usage."""
+    return isinstance(error, OSError) and error.errno in {
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.ENOSPC,
+    }

@@ -1,4 +1,4 @@
-"""``mjrelay relays`` and ``mjrelay generate``: list, show and compare contracts, and generate a client."""
+"""``mjrelay relays``: list, show and compare contracts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mjrelay.cli.options import PATH, Group, argument, overlays_option, relay_argument
-from mjrelay.cli.output import format_option, is_pretty, load_extra, print_message, write_json, write_line
+from mjrelay.cli.options import Group, argument, overlays_option, relay_argument
+from mjrelay.cli.output import format_option, is_pretty, write_json, write_line
 from mjrelay.contract import (
     contract_profile,
     load_contract,
@@ -172,33 +172,3 @@ def _item(value: Any) -> str:
             return f"{status}{'' if body is None else f' {body}'}{condition}"
         case _:
             return json.dumps(value, ensure_ascii=False)
-
-
-@click.command()
-@relay_argument
-@click.option(
-    "--output", required=True, type=PATH, metavar="DIR", help="Write the package <relay>_client here."
-)
-@overlays_option
-def generate(*, relay: str, output: Path, overlays: tuple[Path, ...]) -> None:
-    """
-    Generate the typed client of a contract, as a package of its own.
-
-    The contract is linted first. The package needs only attrs and httpx. Where Python can import it,
-    task.raw returns its models.
-
-    Exit codes: 0 the package is written and its path printed, 1 the contract has violations, 2 wrong usage,
-    5 internal error.
-    """
-    single = load_extra("mjrelay_codegen.single", "codegen")
-    contract = load_contract(relay, overlays)
-    try:
-        written = single.write(contract, output)
-    except single.LintError as error:
-        for violation in error.violations:
-            print_message(str(violation))
-        print_message(f"{len(error.violations)} violations; fix them, nothing was written")
-        sys.exit(1)
-    if written.left:
-        print_message(f"left unchanged, for they were not generated: {', '.join(written.left)}")
-    write_line(printable_text(str(written.package)))

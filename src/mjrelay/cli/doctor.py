@@ -12,7 +12,7 @@ import click
 from mjrelay.base import SettingError
 from mjrelay.cli.options import PATH, argument, key_file_option
 from mjrelay.cli.output import format_option, is_pretty, print_message, write_json
-from mjrelay.contract import load_contract, read_key, relay_names
+from mjrelay.contract import load_contract, pasted_key, read_key, relay_names
 from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, ProbeRequest, examine, is_fetchable
 from mjrelay.http import Redactor, printable_text, set_redactor
 
@@ -69,7 +69,7 @@ def doctor(
         return
     if not url:
         raise click.UsageError("no URL; give the base URL of a relay, or the URL of a task")
-    key = read_key(key_file) if key_file else os.environ.get("MJRELAY_API_KEY") or None
+    key = read_key(key_file) if key_file else pasted_key(os.environ.get("MJRELAY_API_KEY", "")) or None
     redactor = Redactor(*([] if key is None else [key]))
     set_redactor(redactor)
     compared = [load_contract(name) for name in relay_names()]

@@ -11,11 +11,23 @@ import click
 
 from mjrelay.base import SettingError, did_you_mean, nearest_names, read_file
 from mjrelay.client import Relay
-from mjrelay.contract import environment_key, load_contract, missing_key, read_key
+from mjrelay.contract import checked_id, read_key
 from mjrelay.http import set_redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from mjrelay.contract import Contract
+
+
+SETTINGS = {
+    "api_key": "--key-file",
+    "base_url": "--base-url",
+    "fast": "--fast",
+    "overlays": "--overlay",
+    "scheme": "--scheme",
+}
+"""The settings of a relay that are options of the command."""
 
 
 class Group(click.Group):
@@ -91,15 +103,10 @@ def make_relay(
 
     ``kind`` is its class, and ``submits`` are its options for submits.
     """
-    paths = tuple(overlays)
-    contract = load_contract(name, paths)
-    key = None if key_file is None else read_key(key_file)
-    if key is None and not contract.open and environment_key(contract, base_url) is None:
-        raise SettingError(missing_key(contract, "give --key-file"))
     relay = kind(
         name,
-        key,
-        overlays=paths,
+        None if key_file is None else read_key(key_file),
+        overlays=tuple(overlays),
         base_url=base_url,
         scheme=scheme,
         timeout=timeout,
@@ -116,15 +123,17 @@ _IDS_LIMIT = 16 << 20
 """Maximum size of a list of ids, in bytes."""
 
 
-def collect_ids(arguments: Iterable[str], file: str | None) -> list[str]:
+def collect_ids(arguments: Iterable[str], file: str | None, contract: Contract) -> list[str]:
     """
     Return the distinct task ids of the arguments and a file, in order. ``-`` stands for stdin.
+
+    The URL of a task of the contract stands for the id in it.
 
     Raises:
         SettingError: There are no ids, or the file cannot be read.
 
     """
-    ids = list(dict.fromkeys(_all_ids(arguments, file)))
+    ids = list(dict.fromkeys(checked_id(contract, one) for one in _all_ids(arguments, file)))
     if not ids:
         raise SettingError("no ids: give them as arguments, with --ids-file FILE, or on stdin with -")
     return ids
@@ -134,7 +143,7 @@ def _all_ids(arguments: Iterable[str], file: str | None) -> Iterator[str]:
     for task_id in arguments:
         if task_id == _STDIN:
             yield from _parse_ids("stdin", _read_stdin())
-        elif task_id:
+        elif task_id.strip():
             yield task_id
     if file == _STDIN:
         yield from _parse_ids("stdin", _read_stdin())

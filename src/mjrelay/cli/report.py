@@ -182,7 +182,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _exit(document: dict[str, Any]) -> None:
     if not _views().is_complete(document):
-        print_message("the run was interrupted; run it again with: mjrelay conform --report-dir DIR")
+        print_message(f"the run was interrupted; run it again with: {document['header']['reproduce']}")
         sys.exit(_INCOMPLETE)
 
 

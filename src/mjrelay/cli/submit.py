@@ -26,13 +26,13 @@ from mjrelay.cli.options import (
 from mjrelay.cli.output import format_option, is_pretty, json_text, print_message, write_json, write_line
 from mjrelay.cli.results import Results
 from mjrelay.client import Relay, Submission
-from mjrelay.http import printable_text
+from mjrelay.http import origin_and_target, printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mjrelay.client import Submitter, Task
+    from mjrelay.client import SubmitCall, Submitter, Task
 
 _LOG = "submits.jsonl"
 _LONGEST = 200
@@ -46,23 +46,20 @@ class DeclinedError(MjrelayError):
 
 
 class _AskingRelay(Relay):
-    """A relay that shows a submit and asks before it is sent for the first time."""
+    """A relay that shows a submit and asks before it is sent."""
 
-    confirmed = False
-
-    def _begin_submit(self, submitter: Submitter) -> float:
-        if not self.confirmed:
-            print_message("this submit may cost money:")
-            request = submitter.request.shown or submitter.request
-            print_message(f"{request.method} {self.base_url.rstrip('/')}{request.target}")
-            for name, value in json.loads(request.body).items():
-                print_message(f"  {name}: {_short(value)}")
-            if not sys.stdin.isatty():
-                raise SettingError("there is no terminal to ask on; repeat the command with --yes")
-            if not click.confirm("Send it?", err=True):
-                raise DeclinedError("nothing was sent")
-            self.confirmed = True
-        return super()._begin_submit(submitter)
+    def _submitter(self, call: SubmitCall, parent: Task | None) -> Submitter:
+        submitter = super()._submitter(call, parent)
+        print_message("this submit may cost money:")
+        request = submitter.request.shown or submitter.request
+        print_message(f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}")
+        for name, value in json.loads(request.body).items():
+            print_message(f"  {name}: {_short(value)}")
+        if not sys.stdin.isatty():
+            raise SettingError("there is no terminal to ask on; repeat the command with --yes")
+        if not click.confirm("Send it?", err=True):
+            raise DeclinedError("nothing was sent")
+        return submitter
 
 
 def _short(value: Any) -> str:

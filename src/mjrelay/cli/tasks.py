@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import sys
 import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -38,7 +40,8 @@ from mjrelay.cli.output import (
     write_line,
 )
 from mjrelay.cli.results import Results
-from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError
+from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError, WaitTimeoutError
+from mjrelay.contract import load_contract
 from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
@@ -51,6 +54,19 @@ if TYPE_CHECKING:
 
 
 _SECONDS = click.FloatRange(min=0.1)
+
+
+def _download_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a download."""
+    command = click.option(
+        "--allow-private", is_flag=True, help="Also download from addresses of private networks."
+    )(command)
+    command = click.option(
+        "--previews", is_flag=True, help="Also download the previews of tasks that did not succeed."
+    )(command)
+    return click.option(
+        "--download", type=PATH, metavar="DIR", help="Download images and videos to this directory."
+    )(command)
 
 
 def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -70,25 +86,39 @@ def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @relay_argument
 @argument("task_id", metavar="ID", help="Task id.")
-@click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of the request in seconds.")
+@_download_options
+@click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
 @_relay_options
-def fetch(*, relay: str, task_id: str, format_: str | None, **options: Any) -> None:
+def fetch(
+    *,
+    relay: str,
+    task_id: str,
+    download: Path | None,
+    previews: bool,
+    allow_private: bool,
+    format_: str | None,
+    **options: Any,
+) -> None:
     """
     Fetch one task and print it.
 
     The key comes from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
 
-    Exit codes: 0 the task is printed, whatever its state, 1 the relay did not return the task, 2 wrong usage,
-    5 internal error, 130 interrupted.
+    Exit codes: 0 the task is printed, whatever its state, 1 the relay did not return the task, or its files
+    could not be downloaded, 2 wrong usage, 5 internal error, 130 interrupted.
     """
+    folder = None if download is None else _make_folder(download)
     with make_relay(relay, **options) as client:
         task = client.fetch(task_id)
+        files = _download(client, task, folder, previews=previews, allow_private=allow_private)
     if not is_pretty(format_):
-        write_json(task.to_dict())
+        write_json(task.to_dict() | ({"files": list(map(str, files))} if folder else {}))
         return
     from mjrelay.cli.terminal import print_task  # noqa: PLC0415 - rich is slow to import
 
     print_task(task)
+    for path in files:
+        print_message(f"downloaded {path}")
 
 
 _SHOWN_IDS = 10
@@ -106,9 +136,7 @@ _DOWNLOADS = 4
     metavar="FILE",
     help="Read ids from this file, separated by white space; # starts a comment, - is stdin.",
 )
-@click.option("--download", type=PATH, metavar="DIR", help="Download images and videos to this directory.")
-@click.option("--previews", is_flag=True, help="Also download the previews of tasks that did not succeed.")
-@click.option("--allow-private", is_flag=True, help="Also download from addresses of private networks.")
+@_download_options
 @click.option(
     "--out",
     type=PATH,
@@ -116,7 +144,7 @@ _DOWNLOADS = 4
     help="Append each result to this JSON Lines file. Tasks that have ended in it are skipped; with "
     "--download, only those with files. The last line of an id counts.",
 )
-@click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds to wait for all tasks.")
+@click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds for all tasks and files.")
 @click.option("--request-timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=16, help="Maximum concurrent requests.")
 @click.option("--rate", type=float, default=10.0, help="Maximum requests per second.")
@@ -152,7 +180,8 @@ def wait(
     Exit codes: 0 every task succeeded, 1 a task did not succeed or could not be fetched or downloaded, 2
     wrong usage, 5 internal error, 130 interrupted (the remaining ids are printed on stderr).
     """
-    wanted = collect_ids(ids, ids_file)
+    wanted = collect_ids(ids, ids_file, load_contract(relay, options["overlays"]))
+    started = monotonic()
     with ExitStack() as stack:
         client = stack.enter_context(make_relay(relay, timeout=request_timeout, **options))
         results = (
@@ -166,7 +195,15 @@ def wait(
             client,
             dict.fromkeys(task_id for task_id in wanted if task_id not in ended),
             results,
-            lambda task: [] if folder is None else _download(client, task, folder, previews, allow_private),
+            lambda task: _download(
+                client,
+                task,
+                folder,
+                previews=previews,
+                allow_private=allow_private,
+                # A task that ends late has time for one request.
+                timeout=max(started + timeout - monotonic(), request_timeout),
+            ),
             pretty=is_pretty(format_),
             downloads=folder is not None,
         )
@@ -176,12 +213,20 @@ def wait(
         if run.states:
             print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
         logging.getLogger("mjrelay").addHandler(_MessageHandler())
+
+        def print_resume(reason: str, left: list[str]) -> None:
+            from_file = len(left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
+            again = None if from_file else [*_given_options(ctx), *_dashes(left), relay, *left]
+            _print_resume(reason, client.name, left, again)
+
         try:
             run.run(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
-            from_file = len(run.left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
-            _print_resume(client.name, relay, list(run.left), None if from_file else _given_options(ctx))
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
+            print_resume("interrupted; ", list(run.left))
             _exit_now(130)
+        if run.late:
+            print_resume("", run.late)
     if len(wanted) > 1:
         counts = [f"{count} {state}" for state, count in sorted(run.states.items())]
         if lost := len(wanted) - run.states.total():
@@ -195,7 +240,8 @@ class _Run:
     """
     Downloads, records and prints tasks as they end.
 
-    ``left`` holds the ids that are not finished; ``states`` counts the states of the others.
+    ``left`` holds the ids that are not finished, ``late`` those that had not ended at the deadline, and
+    ``states`` counts the states of the others.
     """
 
     relay: Relay
@@ -206,6 +252,7 @@ class _Run:
     downloads: bool = field(kw_only=True)
     states: Counter[State] = field(init=False, factory=Counter)
     failed: bool = field(init=False, default=False)
+    late: list[str] = field(init=False, factory=list)
     _authorized: bool = field(init=False, default=False)
     _bars: Bars | None = field(init=False, default=None)
     _pool: ThreadPoolExecutor = field(
@@ -274,6 +321,7 @@ class _Run:
         print_message(message if task_id in message else f"{task_id}: {message}")
         with self._lock:
             self.failed = True
+            self.late += [task_id] if isinstance(error, WaitTimeoutError) else []
             self._end(task_id)
 
     def _end(self, task_id: str) -> None:
@@ -306,11 +354,11 @@ def _make_folder(path: Path) -> Path:
     return path
 
 
-def _download(relay: Relay, task: Task, folder: Path, previews: bool, allow_private: bool) -> list[Path]:
+def _download(relay: Relay, task: Task, folder: Path | None, *, previews: bool, **options: Any) -> list[Path]:
     """Download the files of a task and return their paths."""
-    if not (task.images or task.videos or (previews and task.previews)):
+    if folder is None or not (task.images or task.videos or (previews and task.previews)):
         return []
-    return relay.download(task, folder, previews=previews, allow_private=allow_private)
+    return relay.download(task, folder, previews=previews, **options)
 
 
 def _task_line(result: dict[str, Any]) -> str:
@@ -336,19 +384,22 @@ def _given_options(ctx: click.Context) -> list[str]:
     return words
 
 
-def _print_resume(name: str, argument: str, left: list[str], options: list[str] | None) -> None:
-    """Print the remaining ids and the command that resumes: with these options, or the same command."""
+def _dashes(ids: list[str]) -> list[str]:
+    """Return what must precede ids that look like options."""
+    return ["--"] if any(task_id.startswith("-") for task_id in ids) else []
+
+
+def _print_resume(reason: str, name: str, left: list[str], again: list[str] | None) -> None:
+    """Print the remaining ids and the command that resumes: with these arguments, or the same command."""
     shown = " ".join(left[:_SHOWN_IDS])
     if len(left) > _SHOWN_IDS:
         shown += f" and {len(left) - _SHOWN_IDS} more"
     remain = "task remains" if len(left) == 1 else "tasks remain"
-    print_message(f"interrupted; {len(left)} {remain} at {name}: {shown}")
-    if options is None:
+    print_message(f"{reason}{len(left)} {remain} at {name}: {shown}")
+    if again is None:
         print_message(f"resume with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
     else:
-        dashes = ["--"] if any(task_id.startswith("-") for task_id in left) else []
-        words = ["mjrelay", "wait", *options, *dashes, argument, *left]
-        print_message(f"resume with: {shlex.join(words)}")
+        print_message(f"resume with: {shlex.join(['mjrelay', 'wait', *again])}")
 
 
 def _exit_now(code: int) -> NoReturn:

@@ -1,5 +1,6 @@
 """The clients `Relay` and `AsyncRelay`, their tasks and their errors."""
 
+from mjrelay.client.actions import SubmitCall
 from mjrelay.client.async_relay import AsyncRelay
 from mjrelay.client.relay import Relay
 from mjrelay.client.spending import SubmitRecord
@@ -57,6 +58,7 @@ __all__ = [
     "SomeTasksError",
     "SpendingLimitError",
     "Submission",
+    "SubmitCall",
     "SubmitError",
     "SubmitOutcomeUnknownError",
     "SubmitRecord",

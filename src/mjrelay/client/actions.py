@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mjrelay.base import SettingError
 from mjrelay.client.images import read_images
-from mjrelay.client.submission import Submission
+from mjrelay.client.submission import TaskLike, id_of
 from mjrelay.client.task import Task
 from mjrelay.contract import Parent
 from mjrelay.semantics import ARGUMENTS, MEDIA, Button
@@ -61,7 +61,7 @@ class SubmitCall:
 
     action: str
     arguments: Mapping[str, Any] = field(repr=False)
-    task: Task | Submission | str | None = None
+    task: TaskLike | None = None
     button: Button | str | None = None
     timeout: float | None = None
     fields: Mapping[str, Any] = field(factory=dict, repr=False)
@@ -83,20 +83,10 @@ class SubmitCall:
         if isinstance(task, Task):
             arguments["task"] = Parent(task.id, task.document)
         elif task is not None:
-            arguments["task"] = Parent(task_id_of(task))
+            arguments["task"] = Parent(id_of(contract, task))
         if self.button is not None:
             arguments["button"] = _found(contract, self.button, task if isinstance(task, Task) else None)
         return arguments
-
-
-def task_id_of(task: Task | Submission | str) -> str:
-    """Return the id of a task, of a submission or the id itself; raise `SettingError` without one."""
-    if isinstance(task, Submission):
-        if len(task.ids) != 1:
-            count = f"{len(task.ids)} tasks; pass one of its ids" if task.ids else "no task"
-            raise SettingError(f"this {task.action} has {count}")
-        return task.ids[0]
-    return task.id if isinstance(task, Task) else task
 
 
 def _found(contract: Contract, button: Button | str, task: Task | None) -> Button | str:
@@ -197,9 +187,7 @@ class Actions(Generic[S]):
         """
         return self.submit("shorten", prompt=prompt, **options)
 
-    def press(
-        self, task: Task | Submission | str, button: Button | str, **options: Unpack[SubmitOptions]
-    ) -> S:
+    def press(self, task: TaskLike, button: Button | str, **options: Unpack[SubmitOptions]) -> S:
         """
         Press a button of a finished task: upscale, vary, redraw.
 
@@ -219,7 +207,7 @@ class Actions(Generic[S]):
 
     def modal(
         self,
-        task: Task | Submission | str,
+        task: TaskLike,
         prompt: str | None = None,
         *,
         mask: ImageSource | None = None,
@@ -249,7 +237,7 @@ class Actions(Generic[S]):
         image: ImageSource | None = None,
         end: ImageSource | None = None,
         motion: str | None = None,
-        task: Task | Submission | str | None = None,
+        task: TaskLike | None = None,
         index: int | None = None,
         **options: Unpack[SubmitOptions],
     ) -> S:

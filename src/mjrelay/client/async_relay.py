@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from mjrelay.client.actions import SubmitCall, task_id_of
-from mjrelay.client.base import BaseRelay, raise_unexpected
-from mjrelay.client.events import PollRequest
-from mjrelay.client.options import checked_id
-from mjrelay.client.submission import Submission
+from mjrelay.client.base import BaseRelay
+from mjrelay.client.options import check_callback
+from mjrelay.client.submission import Submission, TaskLike, id_of
 from mjrelay.client.task import Task
 from mjrelay.transport import AsyncTransport, connect_async
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from mjrelay.client.actions import SubmitCall
     from mjrelay.client.events import EventHandler, PollResult
     from mjrelay.client.polling import Poller
     from mjrelay.download import Download
@@ -39,12 +39,12 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
 
     _connect = staticmethod(connect_async)
 
-    async def fetch(self, task_id: str) -> Task:
+    async def fetch(self, task_id: TaskLike) -> Task:
         """
         Fetch the current state of a task, in one request.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
 
         Returns:
             The task.
@@ -52,16 +52,16 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
         Raises:
             RelayError: As `Relay.fetch`.
         """
-        ids = (checked_id(task_id),)
+        ids = (id_of(self._contract, task_id),)
         exchange = await self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, task_id)
+        return self._task(exchange, ids[0])
 
-    async def seed(self, task_id: str) -> str:
+    async def seed(self, task_id: TaskLike) -> str:
         """
         Fetch the seed of a task's image, in one request.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
 
         Returns:
             The seed, as opaque text.
@@ -70,8 +70,8 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
             SettingError: The relay's contract has no operation for seeds.
             RelayError: As `Relay.seed`.
         """
-        request = self._requests.seed(checked_id(task_id))
-        exchange = await self._send(request, (task_id,), self._options.timeout)
+        task_id = id_of(self._contract, task_id)
+        exchange = await self._send(self._requests.seed(task_id), (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
 
     async def find_submission(self, wanted: str) -> list[Task]:
@@ -92,13 +92,17 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
         return self._responses.found(exchange, wanted)
 
     async def wait(
-        self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
+        self,
+        task_id: TaskLike,
+        *,
+        timeout: float = 600.0,
+        on_progress: Callable[[Task], object] | None = None,
     ) -> Task:
         """
         Poll a task until it has ended or needs input.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
             timeout: Seconds for the whole wait.
             on_progress: Called with each changed task, the last included.
 
@@ -109,6 +113,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
             WaitTimeoutError: The task has not ended after ``timeout`` seconds; ``task`` is the last snapshot.
             RelayError: As `Relay.fetch`.
         """
+        check_callback("on_progress", on_progress)
         snapshots = cast("AsyncGenerator[Task]", self.watch(task_id, timeout=timeout))
         async with aclosing(snapshots):
             async for task in snapshots:
@@ -123,6 +128,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
         *,
         previews: bool = False,
         allow_private: bool = False,
+        timeout: float = 3600.0,
         on_progress: Callable[[Download], object] | None = None,
     ) -> list[Path]:
         """
@@ -131,8 +137,9 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
         Args:
             task: The task.
             folder: The folder to write to.
-            previews: Download the previews of a task that has not succeeded.
+            previews: Download the previews of a task that has not succeeded. They replace older ones.
             allow_private: Allow addresses in private networks. The relay's own host is always allowed.
+            timeout: Seconds for all files. The relay's ``timeout`` applies to each read.
             on_progress: Called in another thread with the state of each file as it changes.
 
         Returns:
@@ -142,18 +149,24 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
             DownloadError: Some files could not be downloaded; ``paths`` holds the others.
         """
         stop = threading.Event()
-        try:
-            return await asyncio.to_thread(
+        downloading = asyncio.ensure_future(
+            asyncio.to_thread(
                 self._download,
                 task,
                 folder,
                 previews=previews,
                 allow_private=allow_private,
+                timeout=timeout,
                 on_progress=on_progress,
                 stop=stop,
             )
-        finally:
+        )
+        try:
+            return await asyncio.shield(downloading)
+        except asyncio.CancelledError:
             stop.set()
+            await asyncio.gather(downloading, return_exceptions=True)  # files are unlocked when it ends
+            raise
 
     async def aclose(self) -> None:
         """Close the connections, unless they belong to ``client`` or to another relay."""
@@ -171,16 +184,16 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
     async def _submit(self, call: SubmitCall) -> Submission:
         parent = None
         if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
-            parent = await self.fetch(task_id_of(call.task))
+            parent = await self.fetch(call.task)
         submitter = self._submitter(call, parent)
         while True:
-            sent_at = self._begin_submit(submitter)
+            sent_at = submitter.begin()
             try:
                 exchange = await self._send(submitter.request, (), submitter.timeout)
             except BaseException as error:  # cancelled or interrupted while the request is in flight
-                self._abandon_submit(submitter, sent_at, error)
+                submitter.abandon(sent_at, error)
                 raise
-            step = self._end_submit(submitter, exchange, sent_at)
+            step = submitter.end(exchange, sent_at)
             if isinstance(step, Submission):
                 return step
             await self._options.clock.asleep(step)
@@ -191,33 +204,23 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
             hook(exchange, ids)
         return exchange
 
+    async def _poll(self, ids: tuple[str, ...], timeout: float) -> PollResult:
+        exchange = await self._send(self._requests.tasks(ids), ids, timeout)
+        return self._responses.results(exchange, ids)
+
     async def _run(self, poller: Poller, handler: EventHandler) -> AsyncIterator[Task]:
-        clock, pending = self._options.clock, 0
-        in_flight: set[asyncio.Task[None]] = set()
-        results: asyncio.Queue[tuple[PollRequest, PollResult | Exception]] = asyncio.Queue()
-
-        async def poll(request: PollRequest, timeout: float) -> None:
-            ids = request.ids
-            try:
-                exchange = await self._send(self._requests.tasks(ids), ids, timeout)
-                results.put_nowait((request, self._poll_result(exchange, ids)))
-            except Exception as error:  # noqa: BLE001 - raised again in the caller's task
-                results.put_nowait((request, error))
-
+        clock = self._options.clock
+        in_flight: dict[asyncio.Task[PollResult], tuple[str, ...]] = {}
         try:
             while not poller.done:
                 step = poller.next_request(now := clock.now())
-                if isinstance(step, PollRequest):
-                    sending = asyncio.create_task(poll(step, self._poll_timeout(poller)))
-                    in_flight.add(sending)
-                    sending.add_done_callback(in_flight.discard)
-                    pending += 1
-                elif pending:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(None if math.isinf(step) else max(step - now, 0)):
-                            request, result = await results.get()
-                        pending -= 1
-                        poller.receive(request, raise_unexpected(result), clock.now())
+                if isinstance(step, tuple):
+                    in_flight[asyncio.create_task(self._poll(step, poller.next_timeout(now)))] = step
+                elif in_flight:
+                    timeout = None if math.isinf(step) else max(step - now, 0)
+                    received, _ = await asyncio.wait(in_flight, timeout=timeout, return_when=FIRST_COMPLETED)
+                    for sending in received:
+                        poller.receive(in_flight.pop(sending), sending.result(), clock.now())
                 elif step < math.inf:
                     await clock.asleep(step - now)
                 for event in poller.pop_events():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from mjrelay.base import Clock, PlainHTTPWarning, SettingError
+from mjrelay.base import Clock, SettingError
 from mjrelay.client.actions import Actions, S
 from mjrelay.client.downloads import download_task
 from mjrelay.client.events import Collector, Watcher
@@ -17,59 +16,61 @@ from mjrelay.client.options import (
     CONNECTION_OPTIONS,
     ClientOptions,
     OptionChanges,
+    check_callback,
+    check_count,
+    check_known,
+    check_list,
+    check_rate,
     check_seconds,
-    checked_id,
+    warn_of_plain_http,
 )
-from mjrelay.client.polling import MISSING_GRACE, Poller, needs_no_poll
+from mjrelay.client.polling import Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
-from mjrelay.client.spending import Recorder, SpendingGuard, SubmitLog
-from mjrelay.client.submission import SpendingLimitError
-from mjrelay.client.submitting import SERVER_MARGIN, Submitter, new_token
-from mjrelay.client.task import RelayError, Task
+from mjrelay.client.spending import SubmitLedger
+from mjrelay.client.submission import id_of
+from mjrelay.client.submitting import Submitter
+from mjrelay.client.task import Task
 from mjrelay.contract import (
     checked_key,
     environment_key,
     load_contract,
     missing_key,
     resolve_base_url,
-    submit_request,
 )
-from mjrelay.download import Downloader
-from mjrelay.http import Redactor, checked_url, is_loopback_url, parse_json
+from mjrelay.download import Downloader, source_name
+from mjrelay.http import Redactor
 from mjrelay.transport import LARGEST_BATCH, LARGEST_BODY, TransportConfig
 
 if TYPE_CHECKING:
     import ssl
     import threading
     from collections.abc import Callable, Iterable, Mapping
-    from os import PathLike
     from pathlib import Path
 
     from mjrelay.client.actions import SubmitCall
-    from mjrelay.client.events import EventHandler, PollResult
+    from mjrelay.client.events import EventHandler
     from mjrelay.client.spending import SubmitRecord
-    from mjrelay.client.submission import Submission
+    from mjrelay.client.submission import TaskLike
+    from mjrelay.client.task import RelayError
     from mjrelay.contract import Contract
     from mjrelay.download import Download
     from mjrelay.http import Credential, Exchange
 
 
-T = TypeVar("T")
-"""The transport."""
+T = TypeVar("T")  # the transport
+I = TypeVar("I")  # noqa: E741 - the iterator of tasks
 
-I = TypeVar("I")  # noqa: E741 - the name beside T that typing uses for an iterator
-"""The iterator of tasks."""
+_OPTIONS = (
+    *("name", "overlays", *OptionChanges.__annotations__, "client", "clock"),
+    *("max_submits", "submit_retries", "submit_log", "log_prompts", "on_submit"),
+)
+"""The arguments of the constructor."""
 
-_MIN_TIMEOUT = 1.0
-"""Minimum timeout of one request in seconds, however near the deadline of the wait is."""
-
-_FETCH_RETRIES = 2
-"""Maximum number of retries in `fetch_all`."""
-
-_warned: set[str] = set()
+NO_SCHEME = "none"
+"""The value of ``scheme`` that sends no key."""
 
 
 class BaseRelay(Actions[S], Generic[T, I, S]):
@@ -103,18 +104,21 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         submit_log: str | PathLike[str] | None = None,
         log_prompts: bool = False,
         on_submit: Callable[[SubmitRecord], object] | None = None,
+        **unknown: Never,
     ) -> None:
         """
         Create a client. No request is sent.
 
         Args:
             name: A relay's name, or the path of your own contract.
-            api_key: The key. Default: ``MJRELAY_<RELAY>_API_KEY``, then ``MJRELAY_API_KEY``; the latter is
-                not sent to a host that only your own contract names, unless ``base_url`` is set.
+            api_key: The key, with or without ``Bearer``. Default: ``MJRELAY_<RELAY>_API_KEY``, then
+                ``MJRELAY_API_KEY``; the latter is not sent to a host that only your own contract names,
+                unless ``base_url`` is set.
             base_url: The relay's URL; its path is put before the contract's paths. Default:
                 ``MJRELAY_BASE_URL``, then the contract's server.
             overlays: Paths of overlays to apply to the contract.
-            scheme: The name of a security scheme of the contract. Default: the first.
+            scheme: The name of a security scheme of the contract, or ``none`` to send no key. Default: the
+                first scheme.
             timeout: Seconds for one request, including the response body.
             headers: Header fields for each request.
             user_agent: Text after ``mjrelay/<version>`` in the User-Agent, such as ``app/3``.
@@ -136,6 +140,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
                 again with its outcome.
             log_prompts: Write prompts to ``submit_log`` too.
             on_submit: Called with the same records. Its exceptions are logged and ignored.
+            **unknown: Rejected, with the nearest option.
 
         Raises:
             UnknownRelayError: No contract has this name.
@@ -143,15 +148,14 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             SettingError: An option is invalid, or the key is missing.
             MissingExtraError: ``fast`` is set and its extra is not installed.
         """
-        if isinstance(overlays, str):
-            raise SettingError("overlays is a string; pass a list of paths")
+        check_known(unknown, _OPTIONS)
         contract = load_contract(name, overlays)
         options = ClientOptions(
-            api_key=api_key or environment_key(contract, base_url),
-            base_url=resolve_base_url(base_url, contract.base_url, contract.name),
+            api_key=environment_key(contract, base_url) if api_key is None else checked_key(api_key),
+            base_url=resolve_base_url(base_url, contract),
             scheme=scheme,
             timeout=timeout,
-            headers=headers or {},
+            headers={} if headers is None else headers,
             user_agent=user_agent,
             proxy=proxy,
             verify=verify,
@@ -161,15 +165,14 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             retries=retries,
             max_body=max_body,
             on_exchange=on_exchange,
-            clock=clock or Clock(),
+            clock=Clock() if clock is None else clock,
             max_submits=max_submits,
             submit_retries=submit_retries,
             submit_log=submit_log,
             log_prompts=log_prompts,
             on_submit=on_submit,
         )
-        self._guard = SpendingGuard(max_submits)
-        self._recorder = Recorder(None if submit_log is None else SubmitLog(submit_log), on_submit)
+        self._ledger = SubmitLedger(max_submits, submit_log, on_submit)
         self._set_up(contract, options, RefreshModel(contract.reader.refresh))
         self._shared, self._owner = self._new_transport(), True
 
@@ -183,14 +186,14 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         """The relay's URL: scheme, host, and the path before the contract's paths."""
         return self._options.base_url
 
-    def read(self, body: bytes) -> Task:
+    def read(self, body: bytes | str | dict[str, Any] | list[Any]) -> Task:
         """
         Parse a task from the body of a callback.
 
         Callbacks are not signed: treat the task as a hint, and `fetch` it.
 
         Args:
-            body: The request body as received.
+            body: The request body as received, or the JSON that a framework parsed from it.
 
         Returns:
             The task; its ``exchange`` is None.
@@ -198,15 +201,16 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         Raises:
             UndecodableError: The body is not JSON, or is too large.
             EnvelopeError: The body holds no task.
+            SettingError: The body is neither bytes, text nor parsed JSON.
         """
         return self._responses.read(body)
 
-    def watch(self, task_id: str, *, timeout: float = 600.0) -> I:
+    def watch(self, task_id: TaskLike, *, timeout: float = 600.0) -> I:
         """
         Yield the task each time it has changed, and last in its final state.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
             timeout: Seconds for the whole wait.
 
         Returns:
@@ -220,7 +224,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
 
     def wait_all(
         self,
-        ids: Iterable[str],
+        ids: Iterable[TaskLike],
         *,
         timeout: float = 900.0,
         concurrency: int = 16,
@@ -234,7 +238,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         Thousands of ids are fine. Batches are used if the contract has an endpoint for them.
 
         Args:
-            ids: The task ids; duplicates are ignored.
+            ids: The task ids, submissions or tasks; duplicates are ignored.
             timeout: Seconds for the whole wait, including the time that your loop takes.
             concurrency: Maximum number of requests in flight.
             rate: Maximum number of requests per second, or None.
@@ -247,12 +251,14 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         Raises:
             SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
         """
+        check_callback("on_progress", on_progress)
+        check_callback("on_error", on_error)
         poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True)
         return self._run(poller, Collector(on_progress, on_error))
 
     def fetch_all(
         self,
-        ids: Iterable[str],
+        ids: Iterable[TaskLike],
         *,
         timeout: float = 900.0,
         concurrency: int = 16,
@@ -263,7 +269,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         Yield the current state of several tasks, in the order of the responses.
 
         Args:
-            ids: The task ids; duplicates are ignored.
+            ids: The task ids, submissions or tasks; duplicates are ignored.
             timeout: Seconds for the whole call, including the time that your loop takes.
             concurrency: Maximum number of requests in flight.
             rate: Maximum number of requests per second, or None.
@@ -275,6 +281,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         Raises:
             SomeTasksError: Without ``on_error``, after the other tasks, if some could not be fetched.
         """
+        check_callback("on_error", on_error)
         poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
         return self._run(poller, Collector(None, on_error))
 
@@ -295,20 +302,22 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             SettingError: An option is invalid or cannot be changed.
             MissingExtraError: ``fast`` is set and its extra is not installed.
         """
-        unknown = changes.keys() - OptionChanges.__annotations__.keys()
-        if unknown:
-            known = ", ".join(OptionChanges.__annotations__)
-            raise SettingError(f"{min(unknown)} is not an option that can be changed; use one of: {known}")
+        check_known(changes, OptionChanges.__annotations__)
         reconnect = changes.keys() & CONNECTION_OPTIONS
         if reconnect and self._options.client is not None:
             raise SettingError(f"{min(reconnect)} cannot be changed: the connections belong to client=")
         if "base_url" in changes:
-            changes["base_url"] = checked_url(changes["base_url"] or "")
-        if "headers" in changes:
-            changes["headers"] = changes["headers"] or {}
+            changes["base_url"] = resolve_base_url(changes["base_url"] or "", self._contract)
+        if "api_key" in changes:
+            changes["api_key"] = checked_key(changes["api_key"])
+        if changes.get("headers", {}) is None:
+            changes["headers"] = {}
         other = object.__new__(type(self))
-        other._guard, other._recorder = self._guard, self._recorder
-        other._set_up(self._contract, evolve(self._options, **changes), self._refresh_model)
+        other._ledger = self._ledger
+        model = self._refresh_model
+        if changes.keys() & {"base_url", "api_key", "scheme"}:  # nothing is known about another server or key
+            model = RefreshModel(self._contract.reader.refresh)
+        other._set_up(self._contract, evolve(self._options, **changes), model)
         other._shared, other._owner = self._shared, False
         if reconnect or "headers" in changes:  # the transport redacts the values of headers
             other._shared, other._owner = other._new_transport(), True
@@ -341,96 +350,46 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
 
     def _set_up(self, contract: Contract, options: ClientOptions, refresh_model: RefreshModel) -> None:
         """Check the options and store what follows from them; raise `SettingError`."""
-        key = options.api_key
+        key, scheme = options.api_key, options.scheme
         if key is not None:
             checked_key(key)
-        elif not contract.open:
-            raise SettingError(missing_key(contract, "give api_key="))
-        credential = None if key is None else _credential(contract, options.scheme)
+        elif not contract.open and scheme != NO_SCHEME:
+            raise SettingError(missing_key(contract))
+        credential = None if key is None else _credential(contract, scheme)
         options.check(credential)
         self._contract, self._options, self._refresh_model = contract, options, refresh_model
         self._redactor = Redactor(*options.secrets())
         self._requests = RequestBuilder(contract, options, credential)
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
-        if key is not None:
-            _warn_of_plain_http(self._requests.origin)
+        if credential is not None:
+            warn_of_plain_http(self._requests.origin)
 
     def _submitter(self, call: SubmitCall, parent: Task | None) -> Submitter:
         """Choose the operation of a submit and build its request; raise `SettingError`."""
-        arguments, reader = call.complete(self._contract, parent), self._contract.reader
-        token = new_token() if reader.echoes_token and "state" not in arguments else None
-        operation, request = submit_request(self._contract, call.action, arguments, call.fields, token=token)
-        state = arguments.get("state", token) if "state" in operation.form.arguments else None
-        timeout = call.timeout
-        if timeout is None:
-            timeout = max(self._options.timeout, (operation.form.timeout or 0.0) + SERVER_MARGIN)
-        check_seconds(timeout)
-        return Submitter(
-            relay=self.name,
-            operation=operation,
-            request=self._requests.submit(request),
+        return Submitter.of(
+            self._contract,
+            call,
+            parent,
+            requests=self._requests,
+            options=self._options,
+            ledger=self._ledger,
             redactor=self._redactor,
-            state=state,
-            prompt=arguments.get("prompt") if self._options.log_prompts else None,
-            can_find=reader.lookup is not None,
-            retries=self._options.submit_retries,
-            timeout=timeout,
-            last_start=self._options.clock.now() + timeout,
         )
-
-    def _begin_submit(self, submitter: Submitter) -> float:
-        """Count and record a submit before it is sent; return the Unix time. Raises `SpendingLimitError`."""
-        if not self._guard.reserve():
-            raise SpendingLimitError(
-                f"max_submits is {self._guard.most}, and so many submits were sent; nothing was sent now",
-                relay=self.name,
-                charged="no",
-                may_resend="never",
-                state=submitter.state,
-            )
-        unix = self._options.clock.time()
-        try:
-            self._recorder.before(submitter.sending(unix))
-        except SettingError:
-            self._guard.release()
-            raise
-        return unix
-
-    def _end_submit(self, submitter: Submitter, exchange: Exchange, sent_at: float) -> Submission | float:
-        """Record the outcome of a submit; return the submission, or the seconds until a repeat."""
-        clock = self._options.clock
-        receipt, record = submitter.answered(exchange, clock.time())
-        self._recorder.after(record)
-        if exchange.unsent:
-            self._guard.release()
-        return submitter.decide(exchange, receipt, clock.now(), sent_at)
-
-    def _abandon_submit(self, submitter: Submitter, sent_at: float, error: BaseException) -> None:
-        """Record a submit whose sending was interrupted."""
-        unsent = isinstance(error, SettingError)  # the request itself is invalid
-        if unsent:
-            self._guard.release()
-        else:
-            error.add_note(submitter.unknown_note(sent_at))
-        self._recorder.after(submitter.abandoned(self._options.clock.time(), unsent=unsent))
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
         """Return the maximum size of the body of a response for these ids."""
         return self._options.max_body or (LARGEST_BATCH if len(ids) > 1 else LARGEST_BODY)
 
-    def _poll_result(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
-        """Return the task or error of each id, or the error of the whole response."""
-        try:
-            if len(ids) > 1:
-                return self._responses.tasks(exchange, ids)
-            return {ids[0]: self._responses.task(exchange, ids[0])}
-        except RelayError as error:
-            return error
+    def _task(self, exchange: Exchange, task_id: str) -> Task:
+        """Return the requested task; raise a `RelayError`."""
+        task = self._responses.task(exchange, task_id)
+        self._refresh_model.saw_task = True
+        return task
 
     def _poller(
         self,
-        ids: Iterable[str],
+        ids: Iterable[TaskLike],
         timeout: float,
         *,
         concurrency: int = 1,
@@ -440,38 +399,29 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
     ) -> Poller:
         """Return the poller of these tasks; with ``once`` any state ends the polling of a task."""
         clock, options, form = self._options.clock, self._options, self._contract.reader.batch
-        if isinstance(ids, str):
-            raise SettingError("ids is a string; pass a list of ids")
-        ids = [checked_id(task_id) for task_id in ids]
-        check_seconds(timeout)
-        if rate is not None and not 0 < rate < math.inf:
-            raise SettingError(f"rate is {rate!r}; give requests per second above 0, or None for no limit")
-        if concurrency < 1 or int(concurrency) != concurrency:
-            raise SettingError(f"concurrency is {concurrency!r}; give a whole number above 0")
+        check_list("ids", ids)
+        tasks = [(id_of(self._contract, one), getattr(one, "passes", None)) for one in ids]
+        check_seconds("timeout", timeout)
+        check_rate(rate)
+        check_count("concurrency", concurrency)
         now = clock.now()
         poller = Poller(
-            relay=self.name,
-            refresh_model=self._refresh_model,
+            contract=self._contract,
+            model=self._refresh_model,
             redactor=self._redactor,
-            parse_task=lambda body: Task(self._contract, parse_json(body)),
             started=now,
             unix_offset=clock.time() - now,
             deadline=now + timeout,
-            is_done=(lambda _: True) if once else needs_no_poll,
-            retries=min(options.retries, _FETCH_RETRIES) if once else options.retries,
-            missing_grace=0.0 if once else MISSING_GRACE,
+            request_timeout=options.timeout,
+            once=once,
+            retries=options.retries,
             concurrency=concurrency,
             rate=rate,
-            batch_size=int(form.limit or len(ids) or 1) if batch and form else None,
+            batch_size=int(form.limit or len(tasks) or 1) if batch and form else None,
         )
-        for task_id in ids:
-            poller.add(task_id, now)
+        for task_id, passes in tasks:
+            poller.add(task_id, now, passes)
         return poller
-
-    def _poll_timeout(self, poller: Poller) -> float:
-        """Return the timeout of the poller's next request."""
-        left = poller.deadline - self._options.clock.now()
-        return min(self._options.timeout, max(left, _MIN_TIMEOUT))
 
     def _download(
         self,
@@ -480,24 +430,27 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         *,
         previews: bool,
         allow_private: bool,
+        timeout: float,
         on_progress: Callable[[Download], object] | None,
         stop: threading.Event | None = None,
     ) -> list[Path]:
+        if not isinstance(task, Task):
+            raise SettingError(f"the task is of type {type(task).__name__}; pass a Task, as fetch returns it")
+        if not isinstance(folder, str | PathLike):
+            raise SettingError(f"the folder is of type {type(folder).__name__}; pass a path")
+        check_callback("on_progress", on_progress)
+        check_seconds("timeout", timeout)
         downloader = Downloader(
             home=self._requests.origin,
+            source=source_name(self.name, self.base_url, self._contract.base_url),
             redactor=self._redactor,
             allow_private=allow_private,
             proxy=self._options.proxy,
             verify=self._options.verify,
+            read_timeout=self._options.timeout,
+            timeout=timeout,
         )
         return download_task(downloader, task, folder, previews=previews, on_progress=on_progress, stop=stop)
-
-
-def raise_unexpected(result: PollResult | Exception) -> PollResult:
-    """Re-raise unexpected exceptions; return anything else."""
-    if isinstance(result, Exception) and not isinstance(result, RelayError):
-        raise result
-    return result
 
 
 def _credential(contract: Contract, scheme: str | None) -> Credential | None:
@@ -505,15 +458,10 @@ def _credential(contract: Contract, scheme: str | None) -> Credential | None:
     credentials = contract.credentials
     if scheme is None:
         return credentials[0] if credentials else None
+    if scheme == NO_SCHEME:
+        return None
     for credential in credentials:
         if credential.scheme == scheme:
             return credential
     known = ", ".join(repr(credential.scheme) for credential in credentials) or "none"
     raise SettingError(f"{contract.name} has no security scheme {scheme!r}; the contract has {known}")
-
-
-def _warn_of_plain_http(origin: str) -> None:
-    if origin.startswith("http:") and not is_loopback_url(origin) and origin not in _warned:
-        _warned.add(origin)
-        message = f"the key is sent unencrypted to {origin}; use https:// if the relay supports it"
-        warnings.warn(message, PlainHTTPWarning, stacklevel=4)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.client.task import DownloadError
-from mjrelay.download import Downloader, DownloadFaults
+from mjrelay.download import Downloader, SomeFilesError
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -23,19 +23,20 @@ def download_task(
     try:
         unfinished = task.state is not State.SUCCEEDED
         return downloader.download(task.id, media, Path(folder), previews=unfinished, **options)
-    except DownloadFaults as faults:
-        failures = {fault.url: fault.message for fault in faults.faults}
+    except SomeFilesError as failed:
+        failures = {error.url: error.message for error in failed.errors}
         raise DownloadError(
             f"task {task.id}: {'; '.join(failures.values())}",
             failures=failures,
-            paths=faults.paths,
+            paths=failed.paths,
             relay=task.relay,
             task=task,
-        ) from faults
+        ) from failed
 
 
 def _media(task: Task, *, previews: bool) -> tuple[str, ...]:
-    media = (*task.images, *task.videos, *(task.previews if previews else ()))
+    # The image of a video task may be the video itself.
+    media = tuple(dict.fromkeys((*task.images, *task.videos, *(task.previews if previews else ()))))
     if not media and task.state is not State.SUCCEEDED:
         if task.previews:
             hint = "download its previews with previews=True"

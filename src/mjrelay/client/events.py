@@ -1,4 +1,4 @@
-"""Requests, results and events of a `Poller`, and what the callers' iterators make of the events."""
+"""Results and events of a `Poller`, and what the callers' iterators make of the events."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
 
 PollResult = Mapping[str, Task | RelayError] | RelayError
 """The task or error of each requested id, or one error for the whole request."""
-
-
-@frozen
-class PollRequest:
-    """One request to send, for one id or for several."""
-
-    ids: tuple[str, ...]
 
 
 @frozen

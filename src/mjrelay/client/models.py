@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import MjrelayError, UnknownRelayError
-from mjrelay.contract import contract_arguments, load_contract
+from mjrelay.contract import contract_arguments, load_contract, operation_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ def is_packaged(contract: Contract) -> bool:
         return False
 
 
+@lru_cache(64)  # walking packages takes longer than decoding
 def model_decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exception]]:
     """
     Return the decoder of a task in the relay's generated client, and the exception that it raises.
@@ -35,7 +37,7 @@ def model_decoder(contract: Contract) -> tuple[Callable[[bytes], Any], type[Exce
 
     client = import_module(_client(contract))
     api = import_module(f"{client.__name__}.api")
-    operation = _letters(str(contract.operation.get("operationId")))
+    operation = _letters(operation_name(contract.location, contract.operation))
     for found in pkgutil.walk_packages(api.__path__, f"{api.__name__}."):
         if not found.ispkg and _letters(found.name.rpartition(".")[2]) == operation:
             for first, last, decode in import_module(found.name)._RESPONSES:  # noqa: SLF001 - generated here

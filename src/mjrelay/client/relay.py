@@ -6,16 +6,13 @@ import math
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from mjrelay.client.actions import SubmitCall, task_id_of
-from mjrelay.client.base import BaseRelay, raise_unexpected
-from mjrelay.client.events import PollRequest
-from mjrelay.client.options import checked_id
-from mjrelay.client.submission import Submission
-from mjrelay.client.task import Task
+from mjrelay.client.base import BaseRelay
+from mjrelay.client.options import check_callback
+from mjrelay.client.submission import Submission, TaskLike, id_of
+from mjrelay.client.task import RelayError, Task
 from mjrelay.transport import Transport, connect
 
 if TYPE_CHECKING:
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from mjrelay.client.actions import SubmitCall
     from mjrelay.client.events import EventHandler, PollResult
     from mjrelay.client.polling import Poller
     from mjrelay.download import Download
@@ -39,12 +37,12 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
 
     _connect = staticmethod(connect)
 
-    def fetch(self, task_id: str) -> Task:
+    def fetch(self, task_id: TaskLike) -> Task:
         """
         Fetch the current state of a task, in one request.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
 
         Returns:
             The task.
@@ -58,16 +56,16 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
             MissingTaskError: The relay has no such task.
             AnswerError: The response holds no such task.
         """
-        ids = (checked_id(task_id),)
+        ids = (id_of(self._contract, task_id),)
         exchange = self._send(self._requests.tasks(ids), ids, self._options.timeout)
-        return self._responses.task(exchange, task_id)
+        return self._task(exchange, ids[0])
 
-    def seed(self, task_id: str) -> str:
+    def seed(self, task_id: TaskLike) -> str:
         """
         Fetch the seed of a task's image, in one request.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
 
         Returns:
             The seed, as opaque text.
@@ -77,8 +75,8 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
             EnvelopeError: The response has no seed, for example because the task has not ended.
             RelayError: As in `fetch`.
         """
-        request = self._requests.seed(checked_id(task_id))
-        exchange = self._send(request, (task_id,), self._options.timeout)
+        task_id = id_of(self._contract, task_id)
+        exchange = self._send(self._requests.seed(task_id), (task_id,), self._options.timeout)
         return self._responses.seed(exchange, task_id)
 
     def find_submission(self, wanted: str) -> list[Task]:
@@ -99,7 +97,11 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
         return self._responses.found(exchange, wanted)
 
     def wait(
-        self, task_id: str, *, timeout: float = 600.0, on_progress: Callable[[Task], object] | None = None
+        self,
+        task_id: TaskLike,
+        *,
+        timeout: float = 600.0,
+        on_progress: Callable[[Task], object] | None = None,
     ) -> Task:
         """
         Poll a task until it has ended or needs input.
@@ -107,7 +109,7 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
         Transient errors are retried up to ``retries`` times in a row, and Retry-After is honoured.
 
         Args:
-            task_id: The task's id.
+            task_id: The task's id, its submission, or the task.
             timeout: Seconds for the whole wait.
             on_progress: Called with each changed task, the last included.
 
@@ -118,11 +120,13 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
             WaitTimeoutError: The task has not ended after ``timeout`` seconds; ``task`` is the last snapshot.
             RelayError: As in `fetch`.
         """
+        check_callback("on_progress", on_progress)
         try:
             for task in self.watch(task_id, timeout=timeout):
                 if on_progress is not None:
                     on_progress(task)
         except KeyboardInterrupt as interrupt:
+            task_id = id_of(self._contract, task_id)
             interrupt.add_note(
                 f"task {task_id} was not cancelled at {self.name}; resume with wait({task_id!r})"
             )
@@ -136,18 +140,21 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
         *,
         previews: bool = False,
         allow_private: bool = False,
+        timeout: float = 3600.0,
         on_progress: Callable[[Download], object] | None = None,
     ) -> list[Path]:
         """
         Download the images and videos of a task.
 
-        Existing files are skipped, partial downloads are resumed, and writes are atomic. The key is not sent.
+        Files are named ``<id>@<relay>-<number>``; an existing file is skipped. Partial downloads are resumed,
+        and writes are atomic. The key is not sent.
 
         Args:
             task: The task.
             folder: The folder to write to.
-            previews: Download the previews of a task that has not succeeded.
+            previews: Download the previews of a task that has not succeeded. They replace older ones.
             allow_private: Allow addresses in private networks. The relay's own host is always allowed.
+            timeout: Seconds for all files. The relay's ``timeout`` applies to each read.
             on_progress: Called with the state of each file as it changes.
 
         Returns:
@@ -157,7 +164,12 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
             DownloadError: Some files could not be downloaded; ``paths`` holds the others.
         """
         return self._download(
-            task, folder, previews=previews, allow_private=allow_private, on_progress=on_progress
+            task,
+            folder,
+            previews=previews,
+            allow_private=allow_private,
+            timeout=timeout,
+            on_progress=on_progress,
         )
 
     def close(self) -> None:
@@ -176,16 +188,16 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
     def _submit(self, call: SubmitCall) -> Submission:
         parent = None
         if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
-            parent = self.fetch(task_id_of(call.task))
+            parent = self.fetch(call.task)
         submitter = self._submitter(call, parent)
         while True:
-            sent_at = self._begin_submit(submitter)
+            sent_at = submitter.begin()
             try:
                 exchange = self._send(submitter.request, (), submitter.timeout)
             except BaseException as error:  # cancelled or interrupted while the request is in flight
-                self._abandon_submit(submitter, sent_at, error)
+                submitter.abandon(sent_at, error)
                 raise
-            step = self._end_submit(submitter, exchange, sent_at)
+            step = submitter.end(exchange, sent_at)
             if isinstance(step, Submission):
                 return step
             self._options.clock.sleep(step)
@@ -199,23 +211,18 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
     def _run(self, poller: Poller, handler: EventHandler) -> Iterator[Task]:
         clock = self._options.clock
 
-        def poll(request: PollRequest) -> PollResult | Exception:
-            ids = request.ids
-            try:
-                exchange = self._send(self._requests.tasks(ids), ids, self._poll_timeout(poller))
-                return self._poll_result(exchange, ids)
-            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
-                return error
+        def poll(ids: tuple[str, ...]) -> PollResult:
+            exchange = self._send(self._requests.tasks(ids), ids, poller.next_timeout(clock.now()))
+            return self._responses.results(exchange, ids)
 
         in_flight = _InFlight(poll, threads=poller.concurrency > 1)
         while not poller.done:
             step = poller.next_request(now := clock.now())
-            if isinstance(step, PollRequest):
+            if isinstance(step, tuple):
                 in_flight.start(step)
             elif in_flight.requests:
-                with suppress(Empty):
-                    request, result = in_flight.get(None if math.isinf(step) else max(step - now, 0))
-                    poller.receive(request, raise_unexpected(result), clock.now())
+                if (received := in_flight.get(None if math.isinf(step) else max(step - now, 0))) is not None:
+                    poller.receive(*received, clock.now())
             elif step < math.inf:
                 clock.sleep(step - now)
             for event in poller.pop_events():
@@ -230,35 +237,43 @@ class _InFlight:
     The threads of a parent do not run in a forked child: the child sends its requests again.
     """
 
-    def __init__(self, poll: Callable[[PollRequest], PollResult | Exception], *, threads: bool) -> None:
-        self.requests: list[PollRequest] = []
+    def __init__(self, poll: Callable[[tuple[str, ...]], PollResult], *, threads: bool) -> None:
+        self.requests: list[tuple[str, ...]] = []
         self._poll, self._threads, self._process = poll, threads, os.getpid()
-        self._results: SimpleQueue[tuple[PollRequest, PollResult | Exception]] = SimpleQueue()
+        self._results: SimpleQueue[tuple[tuple[str, ...], PollResult | Exception]] = SimpleQueue()
 
-    def start(self, request: PollRequest) -> None:
+    def start(self, ids: tuple[str, ...]) -> None:
         """Send a request."""
         self._resume_after_fork()
-        self.requests.append(request)
-        self._send(request)
+        self.requests.append(ids)
+        self._send(ids)
 
-    def get(self, timeout: float | None) -> tuple[PollRequest, PollResult | Exception]:
-        """Return the next result; raise `Empty` after ``timeout`` seconds."""
+    def get(self, timeout: float | None) -> tuple[tuple[str, ...], PollResult] | None:
+        """Return the ids and the result of a request, or None after ``timeout`` seconds."""
         self._resume_after_fork()
-        request, result = self._results.get(timeout=timeout)
-        self.requests.remove(request)
-        return request, result
+        try:
+            ids, result = self._results.get(timeout=timeout)
+        except Empty:
+            return None
+        self.requests.remove(ids)
+        if isinstance(result, Exception) and not isinstance(result, RelayError):
+            raise result
+        return ids, result
 
     def _resume_after_fork(self) -> None:
         if self._process != os.getpid():
             self._process, self._results = os.getpid(), SimpleQueue()
-            for request in self.requests:
-                self._send(request)
+            for ids in self.requests:
+                self._send(ids)
 
-    def _send(self, request: PollRequest) -> None:
+    def _send(self, ids: tuple[str, ...]) -> None:
         if self._threads:  # not an executor: the interpreter would wait for its threads at exit
-            threading.Thread(target=self._work, args=(request,), name="mjrelay", daemon=True).start()
+            threading.Thread(target=self._work, args=(ids,), name="mjrelay", daemon=True).start()
         else:
-            self._work(request)
+            self._work(ids)
 
-    def _work(self, request: PollRequest) -> None:
-        self._results.put((request, self._poll(request)))
+    def _work(self, ids: tuple[str, ...]) -> None:
+        try:
+            self._results.put((ids, self._poll(ids)))
+        except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._results.put((ids, error))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.base import PatternError, time_limit
+from mjrelay.base import PatternError, SettingError, setting_name, time_limit
 from mjrelay.client.task import (
     AnswerError,
     EmptyAnswerError,
@@ -24,22 +25,40 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
-from mjrelay.http import NotJSONError, OversizeError, parse_json, retry_after
-from mjrelay.semantics import scalar_text
+from mjrelay.http import (
+    NotJSONError,
+    OversizeError,
+    is_challenge,
+    is_web_page,
+    parse_json,
+    retry_after,
+    shown_url,
+)
+from mjrelay.semantics import State, scalar_text
 from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mjrelay.client.events import PollResult
     from mjrelay.contract import Contract
     from mjrelay.http import Credential, Exchange, Redactor
     from mjrelay.semantics import Matcher
 
 
-_WEB_PAGE = "the response is a web page; check the base URL"
-_RAISE_LIMIT = "increase max_body="
+_WEB_PAGE = "the response is a web page"
+_BLOCKED = "something in front of the relay blocks programs; ask the relay's operator, or"
 _FIXED_LIMIT = "independent of max_body="
 _FORBIDDEN = "check what the key is limited to, such as models, IP addresses or its own tasks"
+
+_TRANSIENT = {408, 425, 429}
+"""Status codes below 500 of errors that pass."""
+
+_STAGES = (
+    *(State.UNKNOWN, State.NEEDS_INPUT, State.QUEUED, State.RUNNING),
+    *(State.CANCELLED, State.FAILED, State.SUCCEEDED),
+)
+"""Input that was given puts a task back into the queue."""
 
 
 @frozen
@@ -101,8 +120,13 @@ class ResponseReader:
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
         items = batch.documents(document)
         bare = batch.bare(document)
-        found = {scalar_text(reader.id(item)): item for item in items if bare or reader.accepts(item)}
-        found.pop(None, None)
+        found: dict[str, Any] = {}
+        for item in items if bare else filter(reader.accepts, items):
+            item_id = scalar_text(reader.id(item))
+            if item_id is None:
+                continue
+            if item_id not in found or self._stage(item) >= self._stage(found[item_id]):
+                found[item_id] = item
         if not found and (items or not self._is_empty_list(document)):
             detail = self._detail(exchange)
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{detail}", exchange, None)
@@ -113,6 +137,20 @@ class ResponseReader:
             else self._missing(MissingTaskError, missing, exchange, task_id)
             for task_id in ids
         }
+
+    def _stage(self, document: Any) -> tuple[int, int]:
+        """Return how far a task is: some servers list the one before a modal submission beside it."""
+        reader = self.contract.reader
+        return _STAGES.index(reader.state(document)), reader.progress(document) or 0
+
+    def results(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
+        """Return the task or error of each id, or the error of the whole response."""
+        try:
+            if len(ids) > 1:
+                return self.tasks(exchange, ids)
+            return {ids[0]: self.task(exchange, ids[0])}
+        except RelayError as error:
+            return error
 
     def seed(self, exchange: Exchange, task_id: str) -> str:
         """Return the seed of a task's image; raise a `RelayError`."""
@@ -147,11 +185,21 @@ class ResponseReader:
         enveloped = bool(batch.place) and isinstance(document, dict)
         return not enveloped or reader.accepts(batch.placed({}, batch.around(document)))
 
-    def read(self, body: bytes) -> Task:
-        """Parse a task from a callback's body; raise `UndecodableError` or `EnvelopeError`."""
+    def read(self, body: Any) -> Task:
+        """Parse a task from a callback's body, or from parsed JSON; raise an `AnswerError`."""
         name = self.contract.name
+        if isinstance(body, str):
+            body = body.encode("utf-8", "surrogatepass")
+        elif not isinstance(body, bytes):
+            try:
+                body = json.dumps(body).encode()  # a copy within the bounds of a body
+            except (TypeError, ValueError, RecursionError) as error:
+                raise SettingError(
+                    f"the body, of type {type(body).__name__}, cannot be read as JSON ({error}); pass bytes, "
+                    "text or parsed JSON"
+                ) from error
         if len(body) > self.max_body:
-            message = f"the body has {len(body)} bytes, the limit is {self.max_body}; {_RAISE_LIMIT}"
+            message = f"the body has {len(body)} bytes, the limit is {self.max_body}; increase max_body="
             raise UndecodableError(message, relay=name)
         try:
             document = parse_json(body)
@@ -213,25 +261,28 @@ class ResponseReader:
         self, exchange: Exchange, task_id: str | None, error: NotJSONError | None = None
     ) -> RelayError:
         """Return the error of a 200 whose body is not JSON or too large."""
-        body = exchange.body.lstrip()
-        if "html" in exchange.media_type or body.startswith(b"<"):
-            return self._error(WebPageError, _WEB_PAGE, exchange, task_id)
+        if is_web_page(exchange):
+            return self._error(WebPageError, f"{_WEB_PAGE}; {_base_url(exchange)}", exchange, task_id)
         if error is None:
             length = exchange.header("content-length")
             size = "" if length is None else f" (Content-Length: {self._quote(length)})"
-            message = f"{exchange.failure}{size}; check the base URL; if it is right, {_RAISE_LIMIT}"
+            limit = f"increase {setting_name('max_body')}"
+            message = f"{exchange.failure}{size}; {_base_url(exchange)}; if it is right, {limit}"
         elif isinstance(error, OversizeError):
             message = f"the body {error}, {_FIXED_LIMIT}"
-        elif not body:
+        elif not exchange.body.strip():
             return self._missing(EmptyAnswerError, "the response body is empty", exchange, task_id)
         else:
-            message = f"the response is not JSON: {error}; try again later, or check the base URL"
+            message = f"the response is not JSON: {error}; try again later, or {_base_url(exchange)}"
         return self._error(UndecodableError, message, exchange, task_id)
 
     def _refusal(self, exchange: Exchange, task_id: str | None) -> RelayError:
         """Return the error of a response without a task: by the contract's matchers, then by its status."""
         status, detail = exchange.status or 0, self._detail(exchange)
         returned = f"returned {status}{detail}"
+        passes = status >= 500 or status in _TRANSIENT
+        if not passes and is_web_page(exchange) and not self.contract.documents_page(status):
+            return self._page(exchange, task_id)
         if self._matches(exchange, "missing"):
             return self._missing(MissingTaskError, returned, exchange, task_id)
         kind: type[RelayError] = AnswerError
@@ -241,27 +292,35 @@ class ResponseReader:
             kind, message = ForbiddenError, f"{returned}; {_FORBIDDEN}"
         elif status == 429:
             kind, message = RateLimitedError, f"{returned}: too many requests; lower the rate"
-        elif status >= 500 or status in {408, 425}:
+        elif passes:
             kind, message = UnavailableError, f"{returned}; try again later"
-        elif "html" in exchange.media_type:
-            message = f"returned {status}; {_WEB_PAGE}"
         elif status in {204, 404}:
             return self._missing(MissingTaskError, returned, exchange, task_id)
         elif 300 <= status < 400:
             target = self._quote(exchange.header("location") or "nowhere")
-            message = f"returned {status} to {target}; redirects are not followed, so check the base URL"
+            message = f"returned {status} to {target}; redirects are not followed, so {_base_url(exchange)}"
         else:
-            message = f"{returned}; check the base URL"
+            message = f"{returned}; {_base_url(exchange)}"
         return self._error(kind, message, exchange, task_id)
+
+    def _page(self, exchange: Exchange, task_id: str | None) -> RelayError:
+        """Return the error of a web page that does not come from the relay; a challenge may pass."""
+        challenge = is_challenge(exchange)
+        what = f"returned {exchange.status} with a {'browser challenge' if challenge else 'web page'}"
+        hint = f": {_BLOCKED} " if exchange.status in {401, 403} else "; "
+        message = f"{what}{hint}{_base_url(exchange)}"
+        error = self._error(WebPageError, message, exchange, task_id)
+        error.transient = challenge
+        return error
 
     def _matches(self, exchange: Exchange, list_name: str) -> bool:
         return any(matcher.matches(exchange) for matcher in getattr(self.contract.reader, list_name))
 
     def _credential_hint(self) -> str:
         if self.credential is None:
-            return "no key was sent; set api_key= or the environment variable"
+            return f"no key was sent; set {setting_name('api_key')} or the environment variable"
         others = [one for one in self.contract.credentials if one != self.credential]
-        allowed = " or ".join(f"{one} (scheme={one.scheme!r})" for one in others)
+        allowed = " or ".join(f"{one} ({setting_name('scheme', one.scheme)})" for one in others)
         other = f"; the contract also allows {allowed}" if allowed else ""
         return f"it was sent as {self.credential}{other}"
 
@@ -269,8 +328,8 @@ class ResponseReader:
         self, kind: type[MissingTaskError], reason: str, exchange: Exchange, task_id: str | None
     ) -> RelayError:
         what = "the batch was not found" if task_id is None else f"there is no task {task_id}"
-        hint = "check the id, the base URL, and that the key is the one that submitted the task"
-        return self._error(kind, f"{what} ({reason}); {hint}", exchange, task_id)
+        hint = "check the id, that the key is the one that submitted the task, or"
+        return self._error(kind, f"{what} ({reason}); {hint} {_base_url(exchange)}", exchange, task_id)
 
     def _detail(self, exchange: Exchange) -> str:
         """Return the relay's error message, in parentheses."""
@@ -292,3 +351,7 @@ class ResponseReader:
             exchange=exchange,
             retry_after=retry_after(exchange),
         )
+
+
+def _base_url(exchange: Exchange) -> str:
+    return f"check the base URL (tried {shown_url(exchange.url)})"

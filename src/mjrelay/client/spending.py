@@ -9,7 +9,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
 from mjrelay.base import SettingError, renew_after_fork
 
@@ -92,59 +92,68 @@ class SubmitLog:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
 
 
-class SpendingGuard:
-    """Counts submits of which a byte was sent. Threads and the relays of `with_options` share it."""
+class SubmitLedger:
+    """
+    Counts and records the submits of a relay object; those of `with_options` share it. Thread-safe.
 
-    def __init__(self, most: int | None) -> None:
+    Args:
+        most: Maximum number of submits of which a byte is sent, or None.
+        log: The path of the audit log, or None.
+        hook: Called with each record, or None.
+    """
+
+    def __init__(
+        self,
+        most: int | None,
+        log: str | PathLike[str] | None,
+        hook: Callable[[SubmitRecord], object] | None,
+    ) -> None:
         self.most = most
         self._sent, self._lock = 0, threading.Lock()
-        renew_after_fork(self, SpendingGuard._renew)
+        self._log, self._hook = None if log is None else SubmitLog(log), hook
+        renew_after_fork(self, SubmitLedger._renew)
 
-    def reserve(self) -> bool:
-        """Count a request before it is sent. Return False if the limit is reached."""
+    def open(self, record: SubmitRecord) -> bool:
+        """
+        Count and record a request before it is sent. Return False if the limit is reached.
+
+        Raises:
+            SettingError: The log cannot be written.
+        """
         with self._lock:
             if self.most is not None and self._sent >= self.most:
                 return False
             self._sent += 1
-            return True
+        try:
+            if self._log is not None:
+                self._log.write(record)
+        except OSError as error:
+            self.release()
+            raise SettingError(f"nothing was sent, because submit_log failed: {error}") from error
+        self._call(record)
+        return True
+
+    def close(self, record: SubmitRecord) -> None:
+        """Record an outcome. If the log cannot be written, the record goes to the logger ``mjrelay``."""
+        try:
+            if self._log is not None:
+                self._log.write(record)
+        except OSError as error:
+            text = json.dumps(record.to_dict())
+            _log.error("submit_log failed (%s); the record is %s", error, text)
+        self._call(record)
 
     def release(self) -> None:
         """Take back the count of a request of which no byte was sent."""
         with self._lock:
             self._sent -= 1
 
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-
-@frozen
-class Recorder:
-    """Passes records to the audit log and to ``on_submit``."""
-
-    log: SubmitLog | None
-    hook: Callable[[SubmitRecord], object] | None = field(repr=False)
-
-    def before(self, record: SubmitRecord) -> None:
-        """Record a request that is about to be sent. Raises `SettingError` if the log cannot be written."""
-        if self.log is not None:
-            try:
-                self.log.write(record)
-            except OSError as error:
-                raise SettingError(f"nothing was sent, because submit_log failed: {error}") from error
-        self._call(record)
-
-    def after(self, record: SubmitRecord) -> None:
-        """Record an outcome. If the log cannot be written, the record goes to the logger ``mjrelay``."""
-        if self.log is not None:
-            try:
-                self.log.write(record)
-            except OSError as error:
-                _log.error("submit_log failed (%s); the record is %s", error, json.dumps(record.to_dict()))
-        self._call(record)
-
     def _call(self, record: SubmitRecord) -> None:
-        if self.hook is not None:
+        if self._hook is not None:
             try:
-                self.hook(record)
+                self._hook(record)
             except Exception:  # noqa: BLE001 - a faulty hook must not lose a paid task
                 _log.exception("on_submit failed")
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()

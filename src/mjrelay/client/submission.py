@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
 
-from mjrelay.client.task import RelayError
+from mjrelay.base import SettingError
+from mjrelay.client.task import RelayError, Task
+from mjrelay.contract import checked_id
 from mjrelay.semantics import SubmitOutcome
 
 if TYPE_CHECKING:
+    from mjrelay.contract import Contract
     from mjrelay.http import Exchange
     from mjrelay.semantics import Charged, MayResend, State
 
@@ -64,6 +67,20 @@ class Submission:
         if not self.ids:
             raise ValueError(f"this {self.action} has no task; its result is in .links")
         return self.ids[0]
+
+
+TaskLike: TypeAlias = Task | Submission | str
+"""A task, its submission, or its id."""
+
+
+def id_of(contract: Contract, task: TaskLike) -> str:
+    """Return the id of a task, of a submission, or the id itself; raise `SettingError` without one."""
+    if isinstance(task, Submission):
+        if len(task.ids) != 1:
+            count = f"{len(task.ids)} tasks; pass one of its ids" if task.ids else "no task"
+            raise SettingError(f"this {task.action} has {count}")
+        return task.ids[0]
+    return checked_id(contract, task.id if isinstance(task, Task) else task)
 
 
 class SubmitError(RelayError):

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from mjrelay.base import SettingError
+from mjrelay.client.options import check_seconds
 from mjrelay.client.spending import SubmitRecord, moment
-from mjrelay.client.submission import SUBMIT_ERRORS, Submission, SubmitOutcomeUnknownError
+from mjrelay.client.submission import (
+    SUBMIT_ERRORS,
+    SpendingLimitError,
+    Submission,
+    SubmitOutcomeUnknownError,
+)
 from mjrelay.client.task import (
     ForbiddenError,
     MissingTaskError,
@@ -20,11 +27,18 @@ from mjrelay.client.task import (
     UnavailableError,
     WebPageError,
 )
+from mjrelay.contract import submit_request
 from mjrelay.http import retry_after
 from mjrelay.semantics import Receipt, SubmitOutcome
 
 if TYPE_CHECKING:
-    from mjrelay.contract import SubmitOperation
+    from mjrelay.base import Clock
+    from mjrelay.client.actions import SubmitCall
+    from mjrelay.client.options import ClientOptions
+    from mjrelay.client.requests import RequestBuilder
+    from mjrelay.client.spending import SubmitLedger
+    from mjrelay.client.task import Task
+    from mjrelay.contract import Contract, SubmitOperation
     from mjrelay.http import Exchange, Redactor, Request
 
 _log = logging.getLogger("mjrelay")
@@ -66,7 +80,7 @@ def new_token() -> str:
     return f"mjrelay-{secrets.token_hex(8)}"
 
 
-@define
+@define(kw_only=True)
 class Submitter:
     """
     One submit: its request, and what follows from each response.
@@ -78,54 +92,110 @@ class Submitter:
         state: The state token, or None.
         prompt: The prompt for the audit log, or None.
         can_find: Whether `find_submission` can look for the task.
+        retries: Maximum number of repeats.
+        timeout: Seconds for one request.
+        last_start: No repeat starts after this moment of the clock.
     """
 
     relay: str
     operation: SubmitOperation
     request: Request = field(repr=False)
-    redactor: Redactor = field(repr=False)
     state: str | None
     prompt: str | None = field(repr=False)
     can_find: bool
     retries: int
     timeout: float
-    """Seconds for one request."""
     last_start: float
-    """No retry starts after this moment of the clock."""
+    _clock: Clock = field(repr=False)
+    _ledger: SubmitLedger = field(repr=False)
+    _redactor: Redactor = field(repr=False)
     _attempt: int = field(default=0, init=False)
     _name: str = field(factory=lambda: secrets.token_hex(8), init=False)
 
-    def sending(self, unix: float) -> SubmitRecord:
-        """Return the record of the next request, before it is sent."""
-        self._attempt += 1
-        return self._record("sending", unix, prompt=self.prompt)
-
-    def answered(self, exchange: Exchange, unix: float) -> tuple[Receipt, SubmitRecord]:
-        """Read the response, and return its record too."""
-        receipt = self.operation.form.answer.read(exchange)
-        if exchange.unsent:
-            receipt = Receipt(SubmitOutcome.FAILED, "no")
-        record = self._record(
-            "answered", unix, outcome=receipt.outcome, ids=receipt.ids, charged=receipt.charged
+    @classmethod
+    def of(
+        cls,
+        contract: Contract,
+        call: SubmitCall,
+        parent: Task | None,
+        *,
+        requests: RequestBuilder,
+        options: ClientOptions,
+        ledger: SubmitLedger,
+        redactor: Redactor,
+    ) -> Submitter:
+        """Choose the operation of a submit and build its request; raise `SettingError`."""
+        arguments, reader = call.complete(contract, parent), contract.reader
+        token = new_token() if reader.echoes_token and "state" not in arguments else None
+        operation, request = submit_request(contract, call.action, arguments, call.fields, token=token)
+        timeout = call.timeout
+        if timeout is None:
+            timeout = max(options.timeout, (operation.form.timeout or 0.0) + SERVER_MARGIN)
+        check_seconds("timeout", timeout)
+        return cls(
+            relay=contract.name,
+            operation=operation,
+            request=requests.submit(request),
+            state=arguments.get("state", token) if "state" in operation.form.arguments else None,
+            prompt=arguments.get("prompt") if options.log_prompts else None,
+            can_find=reader.lookup is not None,
+            retries=options.submit_retries,
+            timeout=timeout,
+            last_start=options.clock.now() + timeout,
+            clock=options.clock,
+            ledger=ledger,
+            redactor=redactor,
         )
-        return receipt, record
 
-    def abandoned(self, unix: float, *, unsent: bool) -> SubmitRecord:
-        """Return the record of a request whose sending was interrupted."""
-        outcome, charged = (SubmitOutcome.FAILED, "no") if unsent else (SubmitOutcome.UNKNOWN, "unknown")
-        return self._record("answered", unix, outcome=outcome, charged=charged)
-
-    def unknown_note(self, sent_at: float) -> str:
-        """Return what to tell the caller about a request whose sending was interrupted."""
-        return f"the outcome of this {self.operation.form.action} is unknown; {self._look(sent_at)}"
-
-    def decide(self, exchange: Exchange, receipt: Receipt, now: float, sent_at: float) -> Submission | float:
+    def begin(self) -> float:
         """
-        Return the submission, or the seconds until the request is sent again.
+        Count and record the next request, before it is sent. Return the Unix time.
+
+        Raises:
+            SpendingLimitError: ``max_submits`` is reached.
+            SettingError: The log cannot be written.
+        """
+        self._attempt += 1
+        unix = self._clock.time()
+        if not self._ledger.open(self._record("sending", unix, prompt=self.prompt)):
+            raise SpendingLimitError(
+                f"max_submits is {self._ledger.most}, and so many submits were sent; nothing was sent now",
+                relay=self.relay,
+                charged="no",
+                may_resend="never",
+                state=self.state,
+            )
+        return unix
+
+    def end(self, exchange: Exchange, sent_at: float) -> Submission | float:
+        """
+        Record the outcome. Return the submission, or the seconds until the request is sent again.
 
         Raises:
             RelayError: The relay refused the submit, or its outcome is unknown.
         """
+        receipt = self.operation.form.answer.read(exchange)
+        if exchange.unsent:
+            receipt = Receipt(SubmitOutcome.FAILED, "no")
+            self._ledger.release()
+        self._close(receipt)
+        return self._decide(exchange, receipt, self._clock.now(), sent_at)
+
+    def abandon(self, sent_at: float, error: BaseException) -> None:
+        """Record a request whose sending was interrupted, and add a note to the exception."""
+        if isinstance(error, SettingError):  # the request itself is invalid, so nothing was sent
+            self._ledger.release()
+            self._close(Receipt(SubmitOutcome.FAILED, "no"))
+            return
+        action = self.operation.form.action
+        error.add_note(f"the outcome of this {action} is unknown; {self._look(sent_at)}")
+        self._close(Receipt(SubmitOutcome.UNKNOWN, "unknown"))
+
+    def _close(self, receipt: Receipt) -> None:
+        found: dict[str, Any] = {"outcome": receipt.outcome, "ids": receipt.ids, "charged": receipt.charged}
+        self._ledger.close(self._record("answered", self._clock.time(), **found))
+
+    def _decide(self, exchange: Exchange, receipt: Receipt, now: float, sent_at: float) -> Submission | float:
         if receipt.outcome.accepted or (receipt.outcome is SubmitOutcome.UNKNOWN and receipt.ids):
             return self._submission(exchange, receipt)
         pause = self._pause(exchange, receipt, now)
@@ -164,7 +234,7 @@ class Submitter:
 
     def _error(self, exchange: Exchange, receipt: Receipt, sent_at: float) -> RelayError:
         said = ": ".join(filter(None, (receipt.code, receipt.description)))
-        detail = f" ({self.redactor.excerpt(said, 200)})" if said else ""
+        detail = f" ({self._redactor.excerpt(said, 200)})" if said else ""
         kind, action = _ERRORS[receipt.outcome], self.operation.form.action
         if exchange.unsent:
             kind, message = TransportError, f"{exchange.failure}; nothing was sent"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import MjrelayError
 from mjrelay.client.models import is_packaged, model_decoder
@@ -142,8 +142,8 @@ class Task:
 
     @property
     def failure(self) -> str | None:
-        """The reason why a failed task failed, as text."""
-        return self._reader.failure(self._document) if (self._state or self.state) is State.FAILED else None
+        """The relay's reason of a failure, as text, whatever the state is."""
+        return self._reader.failure(self._document)
 
     @property
     def raw(self) -> Any:
@@ -240,7 +240,7 @@ class RelayError(MjrelayError):
         transient: Whether a retry may succeed.
     """
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
 
     def __init__(
         self,
@@ -300,7 +300,7 @@ class AnswerError(RelayError):
 
 
 class WebPageError(AnswerError):
-    """The response is a web page: the base URL is wrong, or the site is down."""
+    """The response is a web page: the base URL is wrong, the site is down, or a proxy blocks programs."""
 
     transient = True
 

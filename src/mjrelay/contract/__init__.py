@@ -16,6 +16,7 @@ from mjrelay.contract.environment import (
     key_variable,
     known_key,
     missing_key,
+    pasted_key,
     read_key,
     resolve_base_url,
 )
@@ -27,6 +28,7 @@ from mjrelay.contract.loading import (
     relay_name,
     relay_names,
 )
+from mjrelay.contract.pasted import checked_id
 from mjrelay.contract.profiles import (
     Term,
     canonical_path,
@@ -35,7 +37,13 @@ from mjrelay.contract.profiles import (
     profile_statements,
     schema_fields,
 )
-from mjrelay.contract.references import METHODS, reference_target, stray_references
+from mjrelay.contract.references import (
+    METHODS,
+    child_kind,
+    operation_name,
+    reference_target,
+    stray_references,
+)
 from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
 from mjrelay.contract.structure import structural_problems
@@ -77,7 +85,9 @@ __all__ = [
     "body_schema",
     "build_request",
     "canonical_path",
+    "checked_id",
     "checked_key",
+    "child_kind",
     "child_schema",
     "combined_schemas",
     "contract_arguments",
@@ -91,6 +101,8 @@ __all__ = [
     "load_contract",
     "load_yaml",
     "missing_key",
+    "operation_name",
+    "pasted_key",
     "place_schema",
     "plain_yaml",
     "profile_differences",

@@ -274,6 +274,11 @@ class Contract:
         content: dict[str, Any] = {} if found is None else found[1].get("content", {})
         return content
 
+    def documents_page(self, status: int) -> bool:
+        """Return whether a web page with a status code is documented, other than for an unknown path."""
+        elsewhere = {one.status for one in self.reader.elsewhere if one.content is not None}
+        return status not in elsewhere and any("html" in kind.lower() for kind in self.content(status))
+
     @cached_property
     def examples(self) -> dict[str, Any]:
         """The example documents of a 200 by name. An example with a state's name shows that state."""

@@ -6,21 +6,26 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from attrs import evolve
 
-from mjrelay.base import ContractError, UnknownRelayError, nearest_names
+from mjrelay.base import ContractError, SettingError, UnknownRelayError, nearest_names, setting_name
 from mjrelay.contract.document import ORIGINS, Contract, Origin, data_folder
 from mjrelay.contract.limits import FILES
+from mjrelay.contract.pasted import is_url
 from mjrelay.contract.structure import not_openapi, structural_problems
+from mjrelay.contract.upgrading import upgraded
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
+from mjrelay.http import shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from os import PathLike
 
 
@@ -69,22 +74,51 @@ def load_contract(name: str | PathLike[str], overlays: Iterable[str | PathLike[s
         UnknownRelayError: No relay with this name is packaged. The message suggests similar names.
         OverlayError: An overlay does not fit the contract.
         ContractError: A file cannot be used. The message names the file and the line.
+        SettingError: The name or an overlay is neither text nor a path.
     """
-    files = tuple(map(Path, overlays))
+    _check_name(name)
+    files = _paths(overlays)
     contract = _named(name)
     if not files and not is_path(name):
         return contract
     for path in files:
         contract = evolve(_overlaid(contract, path, load_yaml(path)), added=(*contract.added, path))
+    contract = evolve(contract, document=upgraded(contract.document))
     for location, message in structural_problems(contract):
         clause = contract.clause(*location)
         raise ContractError(message, source=clause.file, line=clause.line)
     return contract
 
 
+def _check_name(name: object) -> None:
+    if not isinstance(name, str | os.PathLike):
+        raise SettingError(
+            f"the relay is of type {type(name).__name__}; give its name or the path of a contract"
+        )
+    if is_url(name):
+        host = urlsplit(str(name).strip()).hostname
+        known = [
+            one for one in relay_names() if urlsplit(packaged_contract(one).base_url or "").hostname == host
+        ]
+        url = shown_url(str(name).strip())
+        names = " or ".join(known) or f"find it with: mjrelay doctor {shlex.quote(url)}"
+        raise SettingError(
+            f"{url} is a URL, but the first argument is the relay's name; give the URL as "
+            f"{setting_name('base_url')} and the name, {names}"
+        )
+
+
+def _paths(overlays: object) -> tuple[Path, ...]:
+    if isinstance(overlays, Iterable) and not isinstance(overlays, str | os.PathLike):
+        paths = tuple(overlays)
+        if all(isinstance(path, str | os.PathLike) for path in paths):
+            return tuple(map(Path, paths))
+    raise SettingError("overlays is not a list of paths; write overlays=['fix.yaml']")
+
+
 def relay_name(name: str | PathLike[str]) -> str:
     """Return a relay's name from a name or a path: lower case, without hyphens and underscores."""
-    words = Path(name).stem if is_path(name) else str(name)
+    words = Path(name).stem if is_path(name) else str(name).strip()
     return words.replace("-", "").replace("_", "").lower()
 
 
@@ -105,6 +139,8 @@ def read_contract(path: Path, find: Callable[[str], Path | Contract] = packaged_
     """
     Read a contract file, or an overlay file with all that it extends, without the structural checks.
 
+    Overlays change an OpenAPI 3.0 document as it is written. It is upgraded to 3.1 afterwards.
+
     Args:
         path: The file. The contract is named after it as it is written.
         find: Returns the file or the contract for a bare name in ``extends``.
@@ -113,7 +149,8 @@ def read_contract(path: Path, find: Callable[[str], Path | Contract] = packaged_
         ContractError: A file cannot be read is not a contract, or extends itself in a circle.
         OverlayError: An overlay does not fit the contract that it extends.
     """
-    return evolve(_read(path, (), find), name=path.stem)
+    contract = _read(path, (), find)
+    return evolve(contract, name=path.stem, document=upgraded(contract.document))
 
 
 def _named(name: str | PathLike[str]) -> Contract:
@@ -126,7 +163,7 @@ def _named(name: str | PathLike[str]) -> Contract:
             "(hyphens and underscores are left out of the relay's name)",
             source=path,
         )
-    return evolve(read_contract(path), name=relay)
+    return evolve(_read(path, (), packaged_contract), name=relay)
 
 
 def _read(path: Path, above: tuple[Path, ...], find: Callable[[str], Path | Contract]) -> Contract:

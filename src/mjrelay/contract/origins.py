@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -72,11 +73,15 @@ def _changes(before: Any, after: Any, location: Location = ()) -> Iterator[Locat
 
 
 def _place(action: Action, location: Location) -> Location:
-    """Return the location of a changed part in an action. List items cannot be distinguished by name."""
+    """Return the location of a changed part in an action. A list item has the location of its list."""
     if not isinstance(action.does, Update):
         return ()
-    ends = (location[depth:] for depth in range(len(location)))
-    return ("update", *next((end for end in ends if _leads(action.does.value, end)), ()))
+    ends = (tuple(takewhile(_is_name, location[depth:])) for depth in range(len(location)))
+    return ("update", *next((end for end in ends if end and _leads(action.does.value, end)), ()))
+
+
+def _is_name(step: str | int) -> bool:
+    return isinstance(step, str)
 
 
 def _leads(value: Any, location: Location) -> bool:

@@ -63,11 +63,11 @@ class Remove:
 
 @frozen
 class Action:
-    """One action of an overlay: what it selects, and how it changes that."""
+    """One action of an overlay: what it selects, and how it changes that (None: not at all)."""
 
     target: str
     query: jsonpath.JSONPathQuery = field(eq=False, repr=False)
-    does: Update | Copy | Remove
+    does: Update | Copy | Remove | None
     line: int
     description: str | None = None
     optional: bool = False
@@ -119,12 +119,8 @@ class Overlay:
     def _act(self, action: Action, box: list[Any]) -> None:
         targets = self._select(action, action.target, action.query, box[0])
         kinds = sorted({_kind(node) for node in targets.values()})
-        if self._is_1_0 and "a primitive" in kinds:
-            raise self._error(
-                action,
-                f"{action.target} selects a primitive, which Overlay 1.0 cannot change; "
-                "select the object that contains it, or write overlay: 1.1.0",
-            )
+        if action.does is None or not targets:
+            return
         if isinstance(action.does, Remove):
             if () in targets:
                 raise self._error(action, "the whole document cannot be removed; select a part of it")
@@ -133,6 +129,12 @@ class Overlay:
                 holder, key = _find(box, location)
                 del holder[key]
             return
+        if self._is_1_0 and "a primitive" in kinds:
+            raise self._error(
+                action,
+                f"{action.target} selects a primitive, which Overlay 1.0 cannot update; "
+                "select the object that contains it, or write overlay: 1.1.0",
+            )
         if not self._is_1_0 and len(kinds) > 1:
             raise self._error(
                 action,
@@ -241,18 +243,15 @@ class _Reader:
     def action(self, data: Any, index: int) -> Action:
         here = ("actions", index)
         data = self.fields(data, here, _ACTION | _EXTENSIONS, ("target",))
-        verbs = [verb for verb in ("update", "copy", "remove") if verb in data]
-        if len(verbs) > 1 and not self.version.startswith("1.0."):
-            raise self.error(f"an action does one thing, not {' and '.join(verbs)}; split it", *here)
-        does: Update | Copy | Remove
-        if data.get("remove"):
+        does: Update | Copy | Remove | None = None
+        if data.get("remove"):  # wins over the others
             does = Remove()
+        elif {"update", "copy"} <= data.keys():
+            raise self.error("an action does one thing, not update and copy; split it", *here)
         elif "update" in data:
             does = Update(data["update"])
         elif "copy" in data:
             does = Copy(data["copy"], self.query(data["copy"], *here, "copy"))
-        else:
-            raise self.error("the action changes nothing; give it update, copy or remove: true", *here)
         return Action(
             target=data["target"],
             query=self.query(data["target"], *here, "target"),

@@ -7,6 +7,7 @@ wherever a tool might follow it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -31,7 +32,7 @@ _EXAMPLES = ("x-example", "x-examples")  # extensions that schemathesis reads
 _DATA = "data"
 _OTHER = "other"
 # The kinds of an object's children by key, or one kind for all children of an object or a list. A child that
-# is not listed is `_OTHER`. Schemas are: tools follow a `$ref` anywhere inside a schema.
+# is not listed is `_OTHER`. So are the parts of a schema: tools follow a `$ref` anywhere inside one.
 _GRAMMAR: dict[str, str | dict[str, str]] = {
     "document": {"paths": "paths", "webhooks": "paths", "components": "components"},
     "components": {
@@ -43,7 +44,9 @@ _GRAMMAR: dict[str, str | dict[str, str]] = {
         "pathItems": "paths",
         "requestBodies": "bodies",
         "responses": "bodies",
+        "schemas": "schemas",
     },
+    "schemas": "schema",
     "paths": "path",
     "path": {"parameters": "bodies"} | dict.fromkeys(METHODS, "operation"),
     "operation": {
@@ -61,9 +64,10 @@ _GRAMMAR: dict[str, str | dict[str, str]] = {
         "examples": "examples",
         "headers": "bodies",
         "links": "links",
+        "schema": "schema",
     },
     "content": "media",
-    "media": {"example": _DATA, "examples": "examples", "encoding": "encodings"},
+    "media": {"schema": "schema", "example": _DATA, "examples": "examples", "encoding": "encodings"},
     "encodings": "encoding",
     "encoding": {"headers": "bodies"},
     "examples": "example",
@@ -94,6 +98,13 @@ def reference_target(document: Any, reference: str) -> tuple[Location, Any]:
     return location, node
 
 
+def operation_name(location: Location, operation: dict[str, Any]) -> str:
+    """Return the operationId of an operation, or a name made of its method and path if it has none."""
+    if "operationId" in operation:
+        return str(operation["operationId"])
+    return "_".join(re.findall("[A-Za-z0-9]+", f"{location[2]} {location[1]}"))
+
+
 def stray_references(document: Any) -> Iterator[tuple[Location, str]]:
     """
     Yield the references that lead out of a document or nowhere: the location, and what is wrong.
@@ -122,9 +133,9 @@ class _Walk:
             self._seen.add((kind, location))
             if isinstance(node, dict):
                 yield from self._faults(kind, location, node)
-                children = [(_child(kind, key), key, value) for key, value in node.items()]
+                children = [(child_kind(kind, key), key, value) for key, value in node.items()]
             elif isinstance(node, list):
-                children = [(_item(kind), index, value) for index, value in enumerate(node)]
+                children = [(child_kind(kind), index, value) for index, value in enumerate(node)]
             else:
                 continue
             # The last one is taken first, so they are reversed to keep document order.
@@ -194,15 +205,11 @@ class _Walk:
         return None
 
 
-def _child(kind: str, key: str) -> str:
+def child_kind(kind: str, key: str | None = None) -> str:
+    """Return the kind of a child of an object, by its key, or of an item of a list."""
     grammar = _GRAMMAR.get(kind, {})
     if isinstance(grammar, str):
         return grammar
-    if kind in _GRAMMAR and key.startswith("x-") and key not in _EXAMPLES:
+    if key is not None and kind in _GRAMMAR and key.startswith("x-") and key not in _EXAMPLES:
         return _DATA
-    return grammar.get(key, _OTHER)
-
-
-def _item(kind: str) -> str:
-    grammar = _GRAMMAR.get(kind)
-    return grammar if isinstance(grammar, str) else _OTHER
+    return _OTHER if key is None else grammar.get(key, _OTHER)

@@ -16,7 +16,7 @@ from mjrelay.contract.limits import NESTED, SUBSCHEMAS
 from mjrelay.contract.references import reference_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract
@@ -85,6 +85,21 @@ def child_schema(schema: dict[str, Any], step: str | int) -> tuple[Location, Any
     if step < len(prefix):
         return ("prefixItems", step), prefix[step]
     return (("items",), schema["items"]) if "items" in schema else None
+
+
+def subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a copy of a schema with each of its direct subschemas changed. References are not followed."""
+
+    def changed(keyword: str, value: Any) -> Any:
+        if keyword in _SCHEMAS:
+            return change(value)
+        if keyword in _LISTS and isinstance(value, list):
+            return [change(one) for one in value]
+        if keyword in {"properties", *_MAPS} and isinstance(value, dict):
+            return {name: change(one) for name, one in value.items()}
+        return value
+
+    return {keyword: changed(keyword, value) for keyword, value in schema.items()}
 
 
 def schema_problems(contract: Contract) -> Iterator[tuple[Location, str]]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _SECONDS = 0.2
 """Processor time for all patterns of a contract on one of its examples."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 _FORMS = {
     "ask": "ask: $request.path.id, or $request.query.id, $request.header.X-Id, $request.body#/id",
     "accept": "accept: {$.code: 0}",
@@ -110,7 +112,10 @@ def _json(contract: Contract) -> Iterator[Problem]:
 def _not_json(value: Any, location: Location) -> Iterator[Problem]:
     if isinstance(value, dict | list):
         for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_json(step, (*location, step))
             yield from _not_json(item, (*location, step))
+    elif isinstance(value, str) and _SURROGATE.search(value):
+        yield location, "the text has half a surrogate pair, which is not a character; write the character"
     elif (isinstance(value, float) and not math.isfinite(value)) or not isinstance(
         value, str | int | float | None
     ):

@@ -62,7 +62,7 @@ def _connection_problems(observations: Observations) -> Iterator[Problem]:
         elif attempt.kind is ResponseKind.CHALLENGE:
             yield Problem(
                 "challenge",
-                f"A browser challenge came with status {status}: a proxy blocks programs.",
+                f"A browser challenge, or a login page, came with status {status}: a proxy blocks programs.",
                 "Ask the relay's operator for a host without it, or to allow your address.",
             )
         elif attempt.kind is ResponseKind.UNAVAILABLE and _is_relevant(observations, attempt):

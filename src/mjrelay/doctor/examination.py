@@ -58,7 +58,7 @@ def examine(
 
     """
     if key is not None:
-        checked_key(key)
+        key = checked_key(key)
     address = Address.of(url, contracts)
     plan = Plan(address, contracts, task_id or address.task_id, key is not None)
     config = TransportConfig(origin=address.origin, redactor=redactor)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.http import NotJSONError, is_overloaded
+from mjrelay.http import NotJSONError, is_challenge, is_overloaded, is_web_page
 from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 BODY_LIMIT = 512 * 1024
 """Maximum bytes of a body. Redaction reads all of it, and a task has a few kilobytes."""
-
-_CHALLENGES = (b"captcha", b"challenge", b"just a moment", b"enable javascript", b"verify you are human")
 
 
 class Purpose(StrEnum):
@@ -206,7 +204,9 @@ def document(exchange: Exchange) -> Any:
 
 def classify(exchange: Exchange, task_id: str, contracts: Sequence[Contract]) -> ResponseKind:
     """Return the kind of a response, read by the contracts that may apply."""
-    return _by_status(exchange) or _by_contract(exchange, task_id, contracts) or _by_itself(exchange)
+    documented = any(contract.documents_page(exchange.status or 0) for contract in contracts)
+    by_status = None if documented and is_web_page(exchange) else _by_status(exchange)
+    return by_status or _by_contract(exchange, task_id, contracts) or _by_itself(exchange)
 
 
 def matches_any(exchange: Exchange, matchers: Sequence[Matcher]) -> bool:
@@ -217,10 +217,10 @@ def matches_any(exchange: Exchange, matchers: Sequence[Matcher]) -> bool:
 def _by_status(exchange: Exchange) -> ResponseKind | None:
     """Return the kind if the status or a web page decides it, regardless of contracts."""
     status = exchange.status or 0
-    found = _PLAIN.get(status)
+    found = None if status == 401 and is_web_page(exchange) else _PLAIN.get(status)
     if found is None and 300 <= status < 400:
         found = ResponseKind.REDIRECT
-    elif found is None and _page(exchange):
+    elif found is None and is_web_page(exchange):
         found = _kind_of_page(exchange)
     elif found is None and status >= 500:
         found = ResponseKind.UNAVAILABLE
@@ -232,16 +232,8 @@ def _by_status(exchange: Exchange) -> ResponseKind | None:
 _PLAIN = {0: ResponseKind.NO_RESPONSE, 401: ResponseKind.REFUSED, 429: ResponseKind.LIMITED}
 
 
-def _page(exchange: Exchange) -> bool:
-    start = exchange.body[:100].lstrip().lower()
-    said = "html" in exchange.media_type and document(exchange) is None
-    return bool(start) and (said or start.startswith((b"<!doctype", b"<html", b"<?xml")))
-
-
 def _kind_of_page(exchange: Exchange) -> ResponseKind:
-    start = exchange.body[:BODY_LIMIT].lower()
-    marked = exchange.header("cf-mitigated") is not None or any(word in start for word in _CHALLENGES)
-    if exchange.status == 403 or (marked and exchange.status in {200, 202, 403, 503}):
+    if exchange.status in {401, 403} or (exchange.status in {200, 202, 503} and is_challenge(exchange)):
         return ResponseKind.CHALLENGE
     return ResponseKind.UNAVAILABLE if (exchange.status or 0) >= 500 else ResponseKind.PAGE
 

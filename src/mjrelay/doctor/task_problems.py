@@ -67,14 +67,21 @@ def _state_problems(task: Any, contract: Contract, state: State) -> Iterator[Pro
             "mjrelay keeps waiting until its timeout; look the status up in the relay's documentation.",
         )
     media = reader.images(task) or reader.videos(task)
+    reason = reader.failure(task)
+    refused = reason is not None and (not state.terminal or reader.overrides_status(task))
+    if reason is not None and refused:
+        yield Problem(
+            "refused-submission",
+            f"The status is {_value(reader.status(task))}, but there is a failure: {shorten(reason)}.",
+            "Submit it again: some servers refuse a submission so and never change its status.",
+        )
     if state is State.SUCCEEDED and not media and reader.completes("media", task):
         yield Problem(
             "no-media",
             "The task succeeded, but the response has no link to an image or a video.",
             "Older servers omit links to videos: ask the relay's operator to update.",
         )
-    if state is State.FAILED:
-        reason = reader.failure(task)
+    if state is State.FAILED and not refused:
         picture = " It has a picture nevertheless, possibly the complete one." if media else ""
         yield Problem(
             "failed",

@@ -11,25 +11,17 @@ import random
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
 from attrs import field, frozen
 
 from mjrelay.base import Clock, __version__
-from mjrelay.download.headers import (
-    _PREVIEW,
-    _error_message,
-    _extension,
-    _length,
-    _media_type,
-    _safe_name,
-    _total_size,
-    _validator,
-)
-from mjrelay.download.job import Download, DownloadFault, DownloadFaults, _Job, _TransientError
-from mjrelay.download.partial import _PartialFile
+from mjrelay.download import headers
+from mjrelay.download.job import Download, FileError, Job, SomeFilesError, TransientError
+from mjrelay.download.media_types import HEAD, NotMediaError, media_extension
+from mjrelay.download.names import PREVIEW, safe_name
+from mjrelay.download.partial import PartialFile
 from mjrelay.http import (
     LOOPBACK,
     UNSENT,
@@ -58,7 +50,11 @@ LONGEST_PAUSE = 30.0
 
 _TICK = 0.05
 """Seconds between two progress reports."""
-_UNTYPED = {"", "application/octet-stream", "binary/octet-stream"}
+
+_SLOWEST = 1024
+"""Bytes per second below which an attempt has stalled."""
+
+_STOPPED = "stopped before the file was complete"
 
 
 @frozen(kw_only=True)
@@ -67,13 +63,15 @@ class Downloader:
     Download files concurrently.
 
     Attributes:
-        home: The relay's origin. It may be a private address.
+        home: The relay's origin. It may be a private address, and links without a host lead to it.
+        source: The part of file names that names the relay; see `source_name`.
         redactor: Removes secrets from messages.
         allow_private: Allow other private addresses.
         proxy: See `TransportConfig`.
         verify: See `TransportConfig`.
-        timeout: Seconds for each read.
-        longest: Seconds for one file.
+        read_timeout: Seconds for a response head, and for each read. An attempt that receives less than 1 KiB
+            per second for as long is ended too.
+        timeout: Seconds for all files.
         retries: Maximum number of retries of one file after transient errors.
         concurrency: Maximum number of concurrent downloads.
         largest: Maximum size of one file in bytes.
@@ -81,12 +79,13 @@ class Downloader:
     """
 
     home: str
+    source: str
     redactor: Redactor = field(factory=Redactor, repr=False)
     allow_private: bool = False
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str | ssl.SSLContext = True
-    timeout: float = 60.0
-    longest: float = 3600.0
+    read_timeout: float = 30.0
+    timeout: float = 3600.0
     retries: int = 3
     concurrency: int = 4
     largest: int = 512 * 1024 * 1024
@@ -106,22 +105,28 @@ class Downloader:
         Return the paths of the files, in the order of their URLs. Existing files are skipped.
 
         Args:
-            task_id: The files are named after the task.
+            task_id: The files are named after the task and `source`.
             urls: URLs of the files.
             folder: Folder for the files; it is created if it is missing.
             on_progress: Called in this thread. An error that it raises is raised after the downloads.
             stop: Set this event to stop early.
-            previews: The files are previews. They have other names than the final files.
+            previews: The files are previews. They have other names than the final files, and replace existing
+                ones, because a preview changes.
 
         Raises:
-            DownloadFaults: At least one file failed. All files were tried.
+            SomeFilesError: At least one file failed. All files were tried.
         """
-        name, halted, raised = _safe_name(task_id) + (_PREVIEW if previews else ""), threading.Event(), None
-        jobs = [_Job(url, folder / f"{name}-{number}", self.redactor) for number, url in enumerate(urls, 1)]
-        waiting = deque(jobs)
+        name, raised = f"{safe_name(task_id)}@{self.source}{PREVIEW if previews else ''}", None
+        jobs = [
+            Job(url, folder / f"{name}-{number}", self.redactor, replace=previews)
+            for number, url in enumerate(urls, 1)
+        ]
+        waiting, deadline, reason = deque(jobs), self.clock.now() + self.timeout, _STOPPED
         # Daemon threads do not delay the exit of the interpreter. Partial files are valid at any time.
         threads = [
-            threading.Thread(target=self._work, args=(waiting, halted), name="mjrelay-download", daemon=True)
+            threading.Thread(
+                target=self._work, args=(waiting, deadline), name="mjrelay-download", daemon=True
+            )
             for _ in range(min(max(self.concurrency, 1), len(jobs)))
         ]
         try:
@@ -130,66 +135,81 @@ class Downloader:
             while alive := [thread for thread in threads if thread.is_alive()]:
                 if stop is not None and stop.is_set():
                     break
+                if self.clock.now() > deadline:
+                    reason = f"not complete after {self.timeout:g} seconds"
+                    break
                 alive[0].join(_TICK)
                 raised = raised or _report_progress(jobs, on_progress)
             raised = raised or _report_progress(jobs, on_progress)
         finally:
-            halted.set()
+            for job in jobs:
+                job.stop(reason)
         return _result(jobs, raised)
 
-    def _work(self, waiting: deque[_Job], halted: threading.Event) -> None:
+    def _work(self, waiting: deque[Job], deadline: float) -> None:
         with suppress(IndexError):
-            while not halted.is_set():
-                job = waiting.popleft()
+            while not (job := waiting.popleft()).stop_reason:
                 try:
-                    job.result = self._fetch(job, halted)
+                    job.result = self._fetch(job, deadline)
                 except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
                     job.result = error
 
-    def _fetch(self, job: _Job, halted: threading.Event) -> Path:
+    def _fetch(self, job: Job, deadline: float) -> Path:
         """Try until the file is complete, an error is permanent, or no retries are left."""
-        deadline = self.clock.now() + self.longest
-        for attempt in count():
+        attempt = 0
+        while not job.stop_reason:
             try:
-                return self._attempt(job, deadline, halted)
-            except _TransientError as error:
+                return self._attempt(job)
+            except TransientError as error:
                 backoff = 2.0**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
                 pause = min(max(error.pause, backoff), LONGEST_PAUSE)
                 if attempt >= self.retries or self.clock.now() + pause >= deadline:
                     hint = "try again later; the partial file is resumed if the server supports it"
-                    raise job.fault(f"{error}; {hint}") from error
+                    raise job.error(f"{error}; {hint}") from error
             self.clock.sleep(pause)
-            if halted.is_set():
-                break
-        raise _stopped(job)
+            attempt += 1
+        raise job.stopped()
 
-    def _attempt(self, job: _Job, deadline: float, halted: threading.Event) -> Path:
-        if (path := job.existing()) is not None:
+    def _attempt(self, job: Job) -> Path:
+        if not job.replace and (path := next(job.existing(), None)) is not None:
             size = path.stat().st_size
             job.progress = Download(job.url, path, size, size)
             return path
-        with _PartialFile(job) as part, self._open(job, part, deadline) as (response, link):
-            total = self._check_response(job, part, response, link)
-            path = job.path(_extension(response, link))
-            job.progress = Download(job.url, path, part.size, total)
+        with PartialFile(job) as part, self._open(job, part) as (response, link):
+            total, path = self._check_response(job, part, response, link), None
+            window, before = self.clock.now() + self.read_timeout, part.size
             for chunk in response.chunks():
-                if halted.is_set():
-                    raise _stopped(job)
-                if self.clock.now() > deadline:
-                    raise job.fault(f"not complete after {self.longest:g} seconds; download again to resume")
                 if part.size + len(chunk) > self.largest:
                     self._too_large(job, part)
                 part.write(chunk)
-                job.progress = Download(job.url, path, part.size, total)
+                if path is None and len(part.head) == HEAD:
+                    path = self._path(job, part, response, link)
+                job.progress = Download(job.url, path or job.path(".part"), part.size, total)
+                if (now := self.clock.now()) > window:
+                    if part.size - before < _SLOWEST * self.read_timeout:
+                        raise TransientError(f"less than 1 KiB per second for {self.read_timeout:g} seconds")
+                    window, before = now + self.read_timeout, part.size
             if total is not None and part.size != total:
-                raise _TransientError(f"the response ended after {part.size} of {total} bytes")
+                raise TransientError(f"the response ended after {part.size} of {total} bytes")
             if not part.size:
-                raise job.fault("the file is empty; fetch the task again, or contact the relay")
+                raise job.error("the file is empty; fetch the task again, or contact the relay")
+            path = path or self._path(job, part, response, link)
+            job.progress = Download(job.url, path, part.size, total)
             part.finish(path)
             return path
 
+    def _path(self, job: Job, part: PartialFile, response: Stream, link: MediaURL) -> Path:
+        """Return the path of the file, with the extension for its content; raise `FileError`."""
+        try:
+            return job.path(media_extension(part.head, headers.media_type(response), link.path))
+        except NotMediaError as error:
+            part.begin(None)
+            what = job.redactor.text(str(error))
+            hint = "not an image or a video; open it in a browser"
+            raise job.error(f"the URL returns {what}, {hint}") from error
+
     @contextmanager
-    def _open(self, job: _Job, part: _PartialFile, deadline: float) -> Iterator[tuple[Stream, MediaURL]]:
+    def _open(self, job: Job, part: PartialFile) -> Iterator[tuple[Stream, MediaURL]]:
         """Follow redirects. Yield the final response and its URL."""
         fields: Headers = (
             ("User-Agent", f"mjrelay/{__version__}"),
@@ -201,32 +221,32 @@ class Downloader:
         target, job.redirected = job.url, ""
         for _ in range(REDIRECTS + 1):
             link = self._link(job, target, link)
-            with self._response(job, link, fields, max(deadline - self.clock.now(), 0.001)) as response:
+            with self._response(job, link, fields) as response:
                 target = response.header("location") or ""
                 if response.status not in {301, 302, 303, 307, 308} or not target:
                     yield response, link
                     return
             job.redirected = f"redirected to {job.shown(target)}: "
-        raise job.fault(f"more than {REDIRECTS} redirects; open the URL in a browser")
+        raise job.error(f"more than {REDIRECTS} redirects; open the URL in a browser")
 
-    def _link(self, job: _Job, url: str, before: MediaURL | None) -> MediaURL:
-        """Return the URL, resolved against the previous one; raise `DownloadFault` if it is not allowed."""
+    def _link(self, job: Job, url: str, before: MediaURL | None) -> MediaURL:
+        """Return the URL, resolved against the previous one or `home`; raise `FileError` if not allowed."""
         try:
             if before is not None:
                 # Header fields are decoded as Latin-1; other bytes than ASCII are sent unchanged.
-                url = urljoin(before.url, UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url))
-            link = MediaURL.of(url)
+                url = UNSENT.sub(lambda match: quote(match[0].encode("latin-1")), url)
+            link = MediaURL.of(urljoin(self.home if before is None else before.url, url.strip()))
         except ValueError as error:
-            raise job.fault(f"{error}; open it in a browser if you trust it") from error
+            raise job.error(f"{error}; open it in a browser if you trust it") from error
         if before is not None and (before.scheme, link.scheme) == ("https", "http"):
-            raise job.fault("redirects from https to http are not followed; contact the relay")
+            raise job.error("redirects from https to http are not followed; contact the relay")
         # A proxy would resolve this name to itself.
         if f".{link.host.rstrip('.')}".endswith(".localhost") and not self._may_be_private(link):
-            raise job.fault(private_address(link, LOOPBACK))
+            raise job.error(private_address(link, LOOPBACK, self.home))
         return link
 
     @contextmanager
-    def _response(self, job: _Job, link: MediaURL, fields: Headers, left: float) -> Iterator[Stream]:
+    def _response(self, job: Job, link: MediaURL, fields: Headers) -> Iterator[Stream]:
         """Yield the response of one URL, from an allowed address."""
         from mjrelay.transport import RefusedAddressError, StreamError, stream_url  # noqa: PLC0415 - slow to import
 
@@ -238,54 +258,50 @@ class Downloader:
                 refused.append(address)
             return admitted
 
-        options: Any = {"timeout": min(self.timeout, left), "proxy": self.proxy, "verify": self.verify}
+        options: Any = {"timeout": self.read_timeout, "proxy": self.proxy, "verify": self.verify}
         try:
             with stream_url(link.url, fields, admit=admit, **options) as response:
                 yield response
         except RefusedAddressError as error:
-            raise job.fault(private_address(link, refused[0]) if refused else str(error)) from error
+            message = private_address(link, refused[0], self.home) if refused else str(error)
+            raise job.error(message) from error
         except StreamError as error:
-            raise _TransientError(str(error)) from error
+            raise TransientError(str(error)) from error
 
     def _may_be_private(self, link: MediaURL) -> bool:
         """Return whether a URL may lead to a private address."""
-        home = MediaURL.of(self.home)
-        return self.allow_private or (link.host, link.port) == (home.host, home.port)
+        return self.allow_private or link.same_server(MediaURL.of(self.home))
 
-    def _check_response(self, job: _Job, part: _PartialFile, response: Stream, link: MediaURL) -> int | None:
+    def _check_response(self, job: Job, part: PartialFile, response: Stream, link: MediaURL) -> int | None:
         """Check the response head, prepare the partial file, and return the total size if it is known."""
         status = response.status
         if status in {408, 425, 429} or status >= 500:
             exchange = Exchange("GET", plain_url(link.url), status=status, headers=response.headers)
-            raise _TransientError(f"the server returned {status}", retry_after(exchange) or 0.0)
-        validator, total = _validator(response), _length(response)
+            raise TransientError(f"the server returned {status}", retry_after(exchange) or 0.0)
+        validator, total = headers.validator(response), headers.content_length(response)
         if status == 206:
-            total = _total_size(response, part.size)
+            total = headers.total_size(response, part.size)
         if part.size and (
             status == 416 or (status == 206 and (total is None or validator not in {None, part.validator}))
         ):
             part.begin(None)
-            raise _TransientError("the server cannot resume the partial file")
+            raise TransientError("the server cannot resume the partial file")
         if status != 200 and (status != 206 or total is None):
-            raise job.fault(_error_message(status, link, self.clock.time()))
-        kind = _media_type(response)
-        if kind not in _UNTYPED and not kind.startswith(("image/", "video/")):
-            what = "a web page" if "html" in kind else ascii(job.redactor.text(kind)[:80])
-            raise job.fault(f"the URL returns {what}, not an image or a video; open it in a browser")
+            raise job.error(headers.status_message(status, link, self.clock.time()))
         if (response.header("content-encoding") or "identity").lower() != "identity":
-            raise job.fault("the file is compressed, which was not requested; contact the relay")
+            raise job.error("the file is compressed, which was not requested; contact the relay")
         if status == 200:
             part.begin(validator)
         if total is not None and total > self.largest:
             self._too_large(job, part)
         return total
 
-    def _too_large(self, job: _Job, part: _PartialFile) -> None:
+    def _too_large(self, job: Job, part: PartialFile) -> None:
         part.begin(None)
-        raise job.fault(f"the file is larger than {self.largest} bytes; open the URL in a browser")
+        raise job.error(f"the file is larger than {self.largest} bytes; open the URL in a browser")
 
 
-def _report_progress(jobs: Sequence[_Job], listener: Callable[[Download], object] | None) -> Exception | None:
+def _report_progress(jobs: Sequence[Job], listener: Callable[[Download], object] | None) -> Exception | None:
     """Call the listener for each job with progress. Return an error that it raises."""
     if listener is not None:
         for job in jobs:
@@ -298,37 +314,33 @@ def _report_progress(jobs: Sequence[_Job], listener: Callable[[Download], object
     return None
 
 
-def _result(jobs: Sequence[_Job], raised: Exception | None) -> list[Path]:
+def _result(jobs: Sequence[Job], raised: Exception | None) -> list[Path]:
     """Return the paths of the files, or raise the errors of the jobs."""
     paths: list[Path] = []
-    faults: list[DownloadFault] = []
+    errors: list[FileError] = []
     for job in jobs:
-        match job.result or _stopped(job):
-            case DownloadFault() as fault:
-                faults.append(fault)
+        match job.result or job.stopped():
+            case FileError() as error:
+                errors.append(error)
             case Exception() as error:
                 raise error
             case path:
                 paths.append(path)
-    if faults:
-        raise DownloadFaults(faults, paths) from raised
+    if errors:
+        raise SomeFilesError(errors, paths) from raised
     if raised is not None:
         raise raised
     return paths
 
 
-def _stopped(job: _Job) -> DownloadFault:
-    return job.fault("stopped before the file was complete; download again to resume")
-
-
-def private_address(link: MediaURL, address: Address) -> str:
-    """Return the error message for a URL at a private address."""
+def private_address(link: MediaURL, address: Address, home: str) -> str:
+    """Return the error message for a URL at a private address that is not the relay's."""
     what = f"{address} is a private address"
     if link.host != str(address):
         what = f"{link.host} is at {address}, a private address"
     if address.is_loopback:
         what += (
-            " of this machine, but the relay is on another one: the operator has probably not configured the"
-            " public address of the relay; report it"
+            f" of this machine and not the relay's ({plain_url(home)}): the operator has probably not"
+            " configured the relay's public address; report it"
         )
-    return f"{what}; if that is intended, pass allow_private=True"
+    return f"{what}; if that is intended, allow it (allow_private=True, --allow-private)"

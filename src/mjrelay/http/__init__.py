@@ -19,6 +19,7 @@ from mjrelay.http.urls import (
     shown_url,
     url_expiry,
 )
+from mjrelay.http.webpage import is_challenge, is_web_page
 
 __all__ = [
     "LOOPBACK",
@@ -41,9 +42,11 @@ __all__ = [
     "check_json_bounds",
     "checked_url",
     "decompress",
+    "is_challenge",
     "is_loopback_url",
     "is_overloaded",
     "is_public_address",
+    "is_web_page",
     "join_url",
     "origin_and_target",
     "parse_json",

@@ -55,6 +55,11 @@ class MediaURL:
         target = UNSENT.sub(lambda match: quote(match[0], errors="replace"), target)
         return cls(f"{parts.scheme}://{place}{target}", parts.scheme, host, port, parts.path)
 
+    def same_server(self, other: MediaURL) -> bool:
+        """Return whether both URLs have the same host and port; all loopback hosts are the same one."""
+        same_host = self.host == other.host or (is_loopback_url(self.url) and is_loopback_url(other.url))
+        return same_host and self.port == other.port
+
 
 def plain_url(url: str) -> str:
     """Return a URL without credentials and query, which may be secret."""
@@ -107,6 +112,8 @@ def _moment(text: str) -> float | None:
 
 def checked_url(url: str) -> str:
     """Return a base URL without a trailing slash; raise `SettingError` if it is not valid."""
+    if not isinstance(url, str):
+        raise SettingError(f"the base URL is of type {type(url).__name__}; write 'https://host'")
     url = url.strip()
     if not url:
         raise SettingError("the base URL is empty; write https://host, or omit it")

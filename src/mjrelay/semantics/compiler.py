@@ -234,7 +234,9 @@ def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     moments = ("submitted", "started", "finished")
     check_keys(form, *moments, "format", "zone", "unset")
     read = compile_time(form["format"], form.get("zone"))
-    unset = table((value, True) for value in (None, "", *_list(form.get("unset", ()))))
+    values = (None, "", *_list(form.get("unset", ())))
+    listed, times = table((value, True) for value in values), {*map(read, values)} - {None}
+    unset = (lambda value: listed(value) or read(value) in times) if times else listed  # "0" as 0 is
     return {name: Timestamp(JSONPath.compile(form[name]), unset, read) for name in moments if name in form}
 
 
@@ -264,15 +266,16 @@ def _compile_buttons(form: Mapping[str, str] | None) -> Callable[[Any], tuple[Bu
     check_keys(form, "items", "id", "label", "emoji")
     items = JSONPath.compile(form["items"]).find
     id_, label, emoji = _member(form["id"]), _member(form.get("label")), _member(form.get("emoji"))
+    objects = form["id"] != "$"
+
+    def button(item: Any) -> Button | None:
+        if objects and isinstance(item, str):  # some servers send plain text instead of an object
+            return Button(item, item, None) if item else None
+        found = id_(item)
+        return None if found is None else Button(found, label(item), emoji(item))
 
     def buttons(document: Any) -> tuple[Button, ...]:
-        return tuple(
-            [
-                Button(found, label(item), emoji(item))
-                for item in items(document)
-                if (found := id_(item)) is not None
-            ]
-        )
+        return tuple([found for item in items(document) if (found := button(item)) is not None])
 
     return buttons
 

@@ -275,6 +275,11 @@ class Reader:
         """Whether the relay echoes the state token of a submit."""
         return self.token_path is not None
 
+    def overrides_status(self, document: Any) -> bool:
+        """Return whether a predicate decides the state although the status has another meaning."""
+        meaning = self._meaning(self.status(document))
+        return meaning is not None and meaning is not self.state(document)
+
     def kind(self, document: Any) -> str | None:
         """Return the kind of job, as the relay calls it."""
         return scalar_text(None if self._kind is None else self._kind.first(document))

@@ -7,6 +7,7 @@ A relay is one origin, so that it needs a list of idle connections, not a pool f
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import socket
 import threading
@@ -18,7 +19,7 @@ from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
 from mjrelay.transport.route import CONNECT, HostPort, LookUpResult, dial, look_up, tls_context, unreachable
-from mjrelay.transport.transport import LARGEST_BODY
+from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
 if TYPE_CHECKING:
     from mjrelay.http import Exchange, Request
@@ -49,6 +50,9 @@ class _IdleConnections(Generic[C]):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._connections: list[C] | None = []
+
+    def __bool__(self) -> bool:
+        return bool(self._connections)
 
     def take(self) -> C | None:
         """Return a usable connection, or None; raise `SettingError` after `close`."""
@@ -239,9 +243,10 @@ class AsyncH11Transport:
     """`AsyncTransport` over h11 and asyncio."""
 
     def __init__(self, config: TransportConfig) -> None:
+        self._process = os.getpid()
+        self._idle: _IdleConnections[_AsyncConnection] = _IdleConnections()
         self._config, self._peer = config, HostPort.of(config.origin)
         self._tls = tls_context(config.verify) if self._peer.tls else None
-        self._idle: _IdleConnections[_AsyncConnection] = _IdleConnections()
         self._slots: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
@@ -273,6 +278,12 @@ class AsyncH11Transport:
     async def close(self) -> None:
         self._idle.close()
         await asyncio.sleep(0)  # the loop closes the sockets in its next iteration
+
+    def __del__(self) -> None:
+        # The loop would keep the sockets open without a warning. A child process has only copies of them.
+        if self._process == os.getpid() and self._idle:
+            warn_unclosed(self, self._config.origin)
+            self._idle.close()
 
     def _loop_slots(self) -> asyncio.Semaphore:
         """Return the semaphore of the running event loop; one semaphore cannot serve two loops."""

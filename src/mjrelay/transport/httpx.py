@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 import time
 import weakref
@@ -30,7 +31,7 @@ from mjrelay.transport.response import (
     UnsendableRequestError,
     with_encoding,
 )
-from mjrelay.transport.transport import LARGEST_BODY
+from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
 if TYPE_CHECKING:
     import ssl
@@ -198,6 +199,12 @@ class AsyncProxyTransport(AsyncHTTPXTransport):
         )
         super().__init__(config, httpx.AsyncClient(**self._options))
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+
+    def __del__(self) -> None:
+        # `_loop` is only set once a request was sent.
+        if getattr(self, "_loop", None) and not self._closed and self._process == os.getpid():
+            warn_unclosed(self, self._config.origin)
 
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         loop = asyncio.get_running_loop()

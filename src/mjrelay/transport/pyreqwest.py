@@ -29,7 +29,7 @@ from pyreqwest.exceptions import BuilderError, DecodeError, PyreqwestError, Requ
 from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
-from mjrelay.base import SettingError, __version__, read_file
+from mjrelay.base import SettingError, __version__, read_file, setting_name
 from mjrelay.transport import route as _route
 from mjrelay.transport.response import (
     CLOSED,
@@ -222,7 +222,7 @@ def _url(config: TransportConfig, request: Request) -> Url:
         ) from None  # the original error shows the value, which may be the key
     if not str(url).endswith(request.target):  # pyreqwest resolves "..", even percent-encoded
         raise UnsendableRequestError(
-            "the request cannot be sent: pyreqwest would change its path; use fast=False"
+            f"the request cannot be sent: pyreqwest would change its path; omit {setting_name('fast')}"
         )
     return url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
@@ -72,3 +73,9 @@ class TransportConfig:
     proxy: str | None = field(default=None, repr=False)
     verify: bool | str | ssl.SSLContext = True
     connections: int = 100
+
+
+def warn_unclosed(transport: object, origin: str) -> None:
+    """Warn that an async transport was garbage-collected while it had open connections."""
+    message = f"an AsyncRelay of {origin} was not closed; use async with, or await aclose()"
+    warnings.warn(message, ResourceWarning, stacklevel=2, source=transport)

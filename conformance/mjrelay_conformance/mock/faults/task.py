@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -139,7 +138,7 @@ def _media_on_localhost(request: MockRequest, document: Any) -> Any:
 
 
 def _media_over_http(request: MockRequest, document: Any) -> Any:
-    return _each_url(request, document, lambda url: re.sub(r"^https:", "http:", url, flags=re.IGNORECASE))
+    return _each_url(request, document, lambda url: f"http://media.example.com{_behind_host(url)}")
 
 
 def _media_relative(request: MockRequest, document: Any) -> Any:

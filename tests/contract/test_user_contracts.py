@@ -1,4 +1,4 @@
-"""Contracts that are not packaged: they work in the client and in every command, and keys stay safe."""
+"""Contracts of users: they work in the client and in every command, and keys stay safe."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import pickle
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import forked
 import pytest
+import yaml
 
 from mjrelay import (
-    AsyncRelay,
     ContractError,
     MissingTaskError,
     MjrelayError,
@@ -26,11 +27,11 @@ from mjrelay import (
     UnauthorizedError,
 )
 from mjrelay.base import location as _contract_location
-from mjrelay.cli import tasks as wait
 from mjrelay.contract import environment as _settings
 from mjrelay.contract import loading as _contract
-from mjrelay.contract import structure as _outside
+from mjrelay.contract import structure as _structure
 from mjrelay.monitor import Monitor
+from mjrelay.semantics import compile_reader
 from mjrelay.testing import mock
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def edited(folder: Path, before: str, after: str) -> Path:
 
 def overlay(path: Path, *actions: tuple[str, str], extends: str | None = None) -> Path:
     """Write an overlay with these actions: a target and a change each."""
-    said = "" if extends is None else f"extends: {extends}\n"
-    head = f'overlay: "1.1.0"\ninfo: {{title: Mine, version: "1"}}\n{said}actions:\n'
+    message = "" if extends is None else f"extends: {extends}\n"
+    head = f'overlay: "1.1.0"\ninfo: {{title: Mine, version: "1"}}\n{message}actions:\n'
     body = "".join(ACTION.format(target=target, does=does) for target, does in actions)
     path.write_text(head + body, encoding="utf-8")
     return path
 
 
-WORD = ("$.paths.*.*['x-mj-task'].states.queued", "update: [drying]")
+DRYING = ("$.paths.*.*['x-mj-task'].states.queued", "update: [drying]")
 HOST = ("$.servers[0]", "update: {url: https://elsewhere.example}")
 
 
@@ -92,83 +93,52 @@ def line(text: str, part: str) -> int:
 
 
 def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in an empty environment."""
+    """Run the command without keys and base URLs."""
     measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     return forked.run(list(arguments), {"PATH": os.environ["PATH"], "COLUMNS": "200"} | measured | variables)
 
 
-# --- how it is named ---
+# --- names ---
 
 
-@pytest.mark.parametrize(
-    ("name", "is_path"),
-    [
-        ("zhongzhuan", False),
-        ("zhong-zhuan", False),
-        ("mine.v2", False),
-        ("./mine", True),
-        ("mine.yaml", True),
-        ("mine.YML", True),
-        ("mine.json", True),
-        (Path("mine"), True),
-    ],
-)
-def test_what_is_a_path(name: str | Path, is_path: bool) -> None:
-    """Text with a separator, .yaml, .yml or .json, and every `Path`, is a path."""
-    assert _contract.is_path(name) is is_path
-
-
-@pytest.mark.parametrize("stem", ["my-relay", "my_relay", "My-Relay"])
-def test_the_name_is_that_of_the_file(tmp_path: Path, stem: str) -> None:
-    """The relay's name is in lower case, without hyphens and underscores."""
-    path = tmp_path / f"{stem}.yaml"
-    path.write_text(TEXT, encoding="utf-8")
-    assert _contract.load_contract(path).name == "myrelay"
-
-
-@pytest.mark.parametrize("stem", ["7relay", "my.relay", "中转", "-"])
-def test_a_file_that_cannot_name_a_relay(tmp_path: Path, stem: str) -> None:
-    """The name must be letters and digits. The message says so."""
-    path = tmp_path / f"{stem}.yaml"
-    path.write_text(TEXT, encoding="utf-8")
-    with pytest.raises(ContractError, match="cannot name a relay; name the file in letters and digits"):
-        _contract.load_contract(path)
-
-
-def test_json_is_as_good(tmp_path: Path) -> None:
-    """A contract may be JSON."""
-    path = tmp_path / "mine.json"
-    path.write_text(json.dumps(_contract.load_contract(OWN).document), encoding="utf-8")
-    assert _contract.load_contract(str(path)).document == _contract.load_contract(OWN).document
+def test_paths_and_names(tmp_path: Path) -> None:
+    """A path has a separator or a known suffix, or is a `Path`. Its relay is named after the file."""
+    paths = ("./mine", "mine.yaml", "mine.YML", "mine.json", Path("mine"))
+    assert all(map(_contract.is_path, paths))
+    assert not any(map(_contract.is_path, ("zhongzhuan", "zhong-zhuan", "mine.v2")))
+    for stem in ("my-relay", "my_relay", "My-Relay"):
+        shutil.copy(OWN, tmp_path / f"{stem}.yaml")
+        assert _contract.load_contract(tmp_path / f"{stem}.yaml").name == "myrelay"
+    for stem in ("7relay", "my.relay", "中转", "-"):
+        shutil.copy(OWN, tmp_path / f"{stem}.yaml")
+        with pytest.raises(ContractError, match="cannot name a relay; name the file in letters and digits"):
+            _contract.load_contract(tmp_path / f"{stem}.yaml")
 
 
 # --- the client ---
 
 
 def test_a_task_is_fetched_and_waited_for(served: Mock) -> None:
-    """Another path, an envelope, seconds, a fraction and other status values are read as usual."""
+    """Both clients read another path, an envelope, seconds, a fraction and other status values as usual."""
     with served.relay() as relay:
         task = relay.wait(served.submit(30))
         states = [seen.state for seen in relay.watch(served.submit(30))]
     assert (task.relay, task.state, task.status, task.progress) == ("myrelay", State.SUCCEEDED, "hung", 100)
-    assert task.images == ("https://studio.example/7003.png",)
+    assert task.images == (f"{served.base_url}/7003.png",)
     assert task.submitted is not None
     assert task.finished is not None
     assert round((task.finished - task.submitted).total_seconds()) == 30
     assert isinstance(task.document["data"]["job"], int)
     assert states[0] is State.QUEUED
     assert State.RUNNING in states
+    again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own bytes
+    assert (again, again.state) == (task, State.SUCCEEDED)
 
-
-def test_the_twin(served: Mock) -> None:
-    """`AsyncRelay` accepts the file too."""
-
-    async def run() -> State:
+    async def wait() -> State:
         async with served.async_relay() as relay:
-            assert isinstance(relay, AsyncRelay)
             return (await relay.wait(served.submit(5))).state
 
-    assert asyncio.run(run()) is State.SUCCEEDED
+    assert asyncio.run(wait()) is State.SUCCEEDED
 
 
 def test_several_tasks_are_fetched_in_one_request(served: Mock) -> None:
@@ -186,14 +156,6 @@ def test_refusals_are_those_of_the_contract(served: Mock) -> None:
         relay.fetch("99")
     with served.relay(api_key="sk-mistaken") as relay, pytest.raises(UnauthorizedError, match="wrong key"):
         relay.fetch("7003")
-
-
-def test_a_task_is_pickled(served: Mock) -> None:
-    """A pickled task keeps its contract."""
-    with served.relay() as relay:
-        task = relay.fetch("7003")
-    again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own bytes
-    assert (again, again.state) == (task, State.SUCCEEDED)
 
 
 def test_a_monitor_judges_it(served: Mock) -> None:
@@ -234,16 +196,6 @@ def test_conform_and_replay(tmp_path: Path) -> None:
     assert json.loads(again.stdout)["rows"]
 
 
-def test_conform_finds_what_is_wrong(tmp_path: Path) -> None:
-    """A faulty relay fails, and the clause cites the file."""
-    with mock(OWN, faults=["unknown-enum"]) as wrong:
-        arguments = ("conform", str(OWN), "--base-url", wrong.base_url, "--task=7003", "--no-fuzz")
-        done = command(*arguments, "--format", "json", MJRELAY_API_KEY=wrong.key)
-    assert done.returncode == 1
-    failed = [row for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"]
-    assert any(str(row["clause"]).startswith(f"{OWN}:") for row in failed)
-
-
 def test_mock_lists_and_serves() -> None:
     """The mock lists the faults that apply to the contract."""
     listed = command("mock", str(OWN), "--list-faults")
@@ -252,20 +204,12 @@ def test_mock_lists_and_serves() -> None:
     assert "buttons" not in listed.stdout.split()
 
 
-def test_an_interrupted_wait_goes_on_with_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command to resume names the file as it was passed."""
-    wait._print_resume("myrelay", "./my-relay.yaml", ["7"], ["--overlay", "a.yaml"])
-    said = capsys.readouterr().err
-    assert "1 task remains at myrelay: 7" in said
-    assert "mjrelay wait --overlay a.yaml ./my-relay.yaml 7" in said
-
-
 # --- overlays ---
 
 
 def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
     """`--overlay` changes a file's contract and a packaged one, in order."""
-    files = overlay(tmp_path / "a.yaml", WORD), overlay(tmp_path / "b.yaml", HOST)
+    files = overlay(tmp_path / "a.yaml", DRYING), overlay(tmp_path / "b.yaml", HOST)
     options = [word for file in files for word in ("--overlay", str(file))]
     refused = command("fetch", str(OWN), "1", *options, MJRELAY_API_KEY="sk-generic")
     assert refused.returncode == 2
@@ -282,49 +226,49 @@ def test_an_overlay_on_the_command_line(tmp_path: Path) -> None:
 
 def test_overlays_of_client_mock_and_monitor(tmp_path: Path) -> None:
     """Client, mock and monitor apply overlays to a file and to a packaged relay."""
-    word = overlay(tmp_path / "word.yaml", WORD)
+    drying = overlay(tmp_path / "drying.yaml", DRYING)
     for relay in (OWN, "apiai"):
-        contract = _contract.load_contract(relay, [word])
+        contract = _contract.load_contract(relay, [drying])
         assert contract.reader.state(_with_status(contract, "drying")) is State.QUEUED
-        with mock(relay, overlays=[word]) as one, one.relay() as client:
+        with mock(relay, overlays=[drying]) as one, one.relay() as client:
             assert client._contract.document == contract.document
-        Monitor(relay, overlays=[str(word)], api_key="sk-whatever").close()
-    with pytest.raises(SettingError, match="overlays is a string"):
-        Relay("apiai", "sk-key", overlays=str(word))  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="overlays is a string"):
-        Monitor("apiai", api_key="sk-key", overlays=str(word))
+        Monitor(relay, overlays=[str(drying)], api_key="sk-whatever").close()
+    with pytest.raises(SettingError, match="overlays is not a list"):
+        Relay("apiai", "sk-key", overlays=str(drying))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="overlays is not a list"):
+        Monitor("apiai", api_key="sk-key", overlays=str(drying))
 
 
-def _with_status(contract: Any, word: str) -> Any:
+def _with_status(contract: Any, status: str) -> Any:
     document = json.loads(json.dumps(contract.examples["queued"]))
     holder = document.get("data", document)
-    holder["phase" if "phase" in holder else "status"] = word
+    holder["phase" if "phase" in holder else "status"] = status
     return document
 
 
 def test_a_relay_that_extends(folder: Path) -> None:
-    """A chain of overlays ends at a contract beside it, or at a packaged one; the name is the last file's."""
-    first = overlay(folder / "first.yaml", WORD, extends="my-relay.yaml")
+    """A chain of overlays ends at a contract. The relay has the name of the last file."""
+    first = overlay(folder / "first.yaml", DRYING, extends="my-relay.yaml")
     (folder / "deeper").mkdir()
     second = overlay(folder / "deeper" / "second.yaml", HOST, extends="../first.yaml")
     contract = _contract.load_contract(second)
     assert (contract.name, contract.base_url) == ("second", "https://elsewhere.example")
     assert "drying" in contract.operation["x-mj-task"]["states"]["queued"]
-    packaged = _contract.load_contract(overlay(folder / "third.yaml", WORD, extends="api-ai"))
+    packaged = _contract.load_contract(overlay(folder / "third.yaml", DRYING, extends="api-ai"))
     assert packaged.path == _contract.load_contract("apiai").path
     assert first.is_file()
 
 
-def test_clauses_lie_where_they_are_written(folder: Path) -> None:
-    """What an overlay changed is cited there, by line; all else in the contract beneath."""
-    path = overlay(folder / "twin.yaml", HOST, WORD, extends="my-relay.yaml")
+def test_clauses_of_overlays(folder: Path) -> None:
+    """A part that an overlay changed is cited in the overlay, by line, and any other in the contract."""
+    path = overlay(folder / "twin.yaml", HOST, DRYING, extends="my-relay.yaml")
     contract = _contract.load_contract(path)
     task = (*contract.location, "x-mj-task")
     text = path.read_text(encoding="utf-8")
-    word = len(contract.operation["x-mj-task"]["states"]["queued"]) - 1
+    last = len(contract.operation["x-mj-task"]["states"]["queued"]) - 1
     for location, file, wanted in [
         (("servers", 0, "url"), path, line(text, "update: {url")),
-        ((*task, "states", "queued", word), path, line(text, "update: [drying]")),
+        ((*task, "states", "queued", last), path, line(text, "update: [drying]")),
         ((*task, "states", "failed"), folder / "my-relay.yaml", line(TEXT, "failed: [torn]")),
         (task, folder / "my-relay.yaml", line(TEXT, "x-mj-task:")),
         (("components", "nothing", "here"), folder / "my-relay.yaml", line(TEXT, "components:")),
@@ -333,124 +277,73 @@ def test_clauses_lie_where_they_are_written(folder: Path) -> None:
         assert (Path(clause.file), clause.line) == (file, wanted), location
         above = ("actions", ["servers", "paths"].index(location[0]), "update") if file == path else location
         assert clause.pointer.startswith(_contract_location.json_pointer(above)), location
-    over = _contract.load_contract("apiai", [overlay(folder / "over.yaml", WORD)])
+    over = _contract.load_contract("apiai", [overlay(folder / "over.yaml", DRYING)])
     untouched = _contract.load_contract("apiai").clause("paths")
     assert over.clause("paths") == untouched
-    word = len(over.operation["x-mj-task"]["states"]["queued"]) - 1
-    added = over.clause(*over.location, "x-mj-task", "states", "queued", word)
+    last = len(over.operation["x-mj-task"]["states"]["queued"]) - 1
+    added = over.clause(*over.location, "x-mj-task", "states", "queued", last)
     assert added.file == str(folder / "over.yaml")
 
 
-@pytest.mark.parametrize(
-    ("extends", "said"),
-    [
+def test_an_overlay_that_extends_nothing(folder: Path) -> None:
+    """The error names the overlay's file, and a circle ends."""
+    for extends, message in (
         (None, "has no extends; add extends:"),
-        ("nobody", "extends: no relay is called 'nobody'"),
+        ("unknown", "extends: no relay is called 'unknown'"),
         ("./none.yaml", "there is no such file"),
         ("https://relay.example/a.yaml", "nothing is downloaded"),
         ("./loop.yaml", "extends itself in a circle; end it at a contract"),
-    ],
-)
-def test_an_overlay_that_extends_nothing(folder: Path, extends: str | None, said: str) -> None:
-    """The error names the overlay's file, and a circle ends."""
-    path = overlay(folder / "loop.yaml", WORD, extends=extends)
-    with pytest.raises(ContractError, match=said) as raised:
-        _contract.load_contract(path)
-    assert str(raised.value).startswith(str(path))
+    ):
+        path = overlay(folder / "loop.yaml", DRYING, extends=extends)
+        with pytest.raises(ContractError, match=message) as raised:
+            _contract.load_contract(path)
+        assert str(raised.value).startswith(str(path))
 
 
 # --- mistakes ---
 
-MISTAKES = {
-    "no-task": ("      x-mj-task:\n", "      x-my-task:\n", "no operation has x-mj-task", "paths:"),
-    "version": ("openapi: 3.1.0", "openapi: 2", "openapi is 2; write openapi: 3.1.0", "openapi:"),
-    "key": ("        prompt: $.data.text", "        promt: $.data.text", "unknown key 'promt'", "x-mj-task:"),
-    "path": ("id: $.data.job", "id: data.job", "not a JSONPath.*for example: id: ", "id: data"),
-    "format": (
-        "format: fraction",
-        "format: parts",
-        "'parts' is not a format.*for example: progress: ",
-        "progress:",
-    ),
-    "shape": (
-        "failure: [$.data.why]",
-        "failure: {a: b}",
-        "is not a list; for example: failure: ",
-        "failure:",
-    ),
-    "state": (
-        "failed: [torn]",
-        "broken: [torn]",
-        "'broken' is not a state",
-        "states:",
-    ),
-    "ask": ("ask: $request.query.jobId", "ask: jobId", "not an OpenAPI runtime expression", "        ask:"),
-    "hole": ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
-    "batch": ("operation: listJobs,", "operation: list,", "no operation has the operationId list", "batch:"),
-    "scheme": ("{type: apiKey,", "{type: magic,", "has an unsupported type", "studio: {type"),
-    "security": (
-        "tags: [job]\n      security: [{studio: []}]\n      parameters",
-        "tags: [job]\n      security: [{other: []}]\n      parameters",
-        "securitySchemes has no other; write",
-        "security: [{other",
-    ),
-    "both": (
-        "tags: [job]\n      security: [{studio: []}]\n      parameters",
-        "tags: [job]\n      security: [{studio: [], more: []}]\n      parameters",
+FETCH = "tags: [job]\n      security: [{studio: []}]\n      parameters"
+PHASE = '{$ref: "#/components/schemas/Phase"}'
+# An edit, a part of the message, and the line that it cites.
+MISTAKES = [
+    ("      x-mj-task:\n", "      x-my-task:\n", "no operation has x-mj-task", "paths:"),
+    ("openapi: 3.1.0", "openapi: 2", "openapi is 2; write openapi: 3.1.0", "openapi:"),
+    ("        prompt: $.data.text", "        promt: $.data.text", "unknown key 'promt'", "x-mj-task:"),
+    ("id: $.data.job", "id: data.job", "not a JSONPath.*for example: id: ", "id: data"),
+    ("format: fraction", "format: parts", "'parts' is not a format.*for example: progress: ", "progress:"),
+    ("failure: [$.data.why]", "failure: {a: b}", "is not a list; for example: failure: ", "failure:"),
+    ("failed: [torn]", "broken: [torn]", "'broken' is not a state", "states:"),
+    ("failed: [torn]", 'failed: ["\\ud800"]', "half a surrogate pair", "failed:"),
+    ("ask: $request.query.jobId", "ask: jobId", "not an OpenAPI runtime expression", "        ask:"),
+    ("  /v2/jobs/status:", "  /v2/{job}/status:", "has a parameter that", "        ask:"),
+    ("operation: listJobs,", "operation: list,", "no operation has the operationId list", "batch:"),
+    ("{type: apiKey,", "{type: magic,", "has an unsupported type", "studio: {type"),
+    (FETCH, FETCH.replace("studio", "other"), "securitySchemes has no other; write", "security: [{other"),
+    (
+        FETCH,
+        FETCH.replace("[]", "[], more: []", 1),
         "securitySchemes has no more",
         "security: [{studio: [], more",
     ),
-    "server": (
-        "url: https://studio.example",
-        "url: studio.example",
-        "not an http or https URL",
-        "- url: studio",
-    ),
-    "reference": (
-        '{$ref: "#/components/schemas/Phase"}',
-        '{$ref: "#/components/schemas/Faze"}',
-        "refers to nothing",
-        "phase: {",
-    ),
-    "elsewhere": (
-        '{$ref: "#/components/schemas/Phase"}',
-        '{$ref: "./phase.yaml"}',
-        "is outside this document; write it into",
-        "phase: {",
-    ),
-    "list": (
-        "servers:\n  - url: https://studio.example",
-        "servers: {url: https://studio.example}",
-        "servers must be a list",
-        "servers:",
-    ),
-    "object": (
-        "  /v2/jobs/list:\n    post:",
-        "  /v2/jobs/list:\n    put: nothing\n    post:",
-        "put must be an object",
-        "put:",
-    ),
-    "date": (
-        'version: "2026-01-31"',
-        "version: 2026-01-31",
-        "is a date in YAML, which JSON does not have; put it in quotes",
-        "info:",
-    ),
-    "yaml": ("paths:\n  /v2", "paths: [\n  /v2", "is not YAML", None),
-    "paths": ("paths:\n", "path:\n", "is not an OpenAPI document: it has no paths", None),
-}
+    ("url: https://studio.example", "url: studio.example", "not an http or https URL", "- url: studio"),
+    (PHASE, '{$ref: "#/components/schemas/Faze"}', "refers to nothing", "phase: {"),
+    (PHASE, '{$ref: "./phase.yaml"}', "is outside this document; write it into", "phase: {"),
+    ("servers:\n  - url:", "servers:\n    url:", "servers must be a list", "servers:"),
+    ("list:\n    post:", "list:\n    put: nothing\n    post:", "put must be an object", "put:"),
+    ('version: "2026-01-31"', "version: 2026-01-31", "is a date in YAML, .*; put it in quotes", "info:"),
+    ("paths:\n  /v2", "paths: [\n  /v2", "is not YAML", None),
+    ("paths:\n", "path:\n", "is not an OpenAPI document: it has no paths", None),
+]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_raises_before_any_request(folder: Path, mistake: str) -> None:
-    """The error names the file, the line and what to write."""
-    before, after, said, where = MISTAKES[mistake]
-    path = edited(folder, before, after)
-    with pytest.raises(ContractError, match=said) as raised:
-        Relay(path, "sk-key")
-    assert raised.value.source == str(path)
-    if where is not None:
-        assert raised.value.line == line(path.read_text(encoding="utf-8"), where)
+def test_a_mistake_raises_before_any_request(folder: Path) -> None:
+    """The error names the file, the line and the correction."""
+    for before, after, message, where in MISTAKES:
+        path = edited(folder, before, after)
+        with pytest.raises(ContractError, match=message) as raised:
+            Relay(path, "sk-key")
+        assert raised.value.source == str(path)
+        assert where is None or raised.value.line == line(path.read_text(encoding="utf-8"), where), message
 
 
 def test_two_operations_that_fetch(folder: Path) -> None:
@@ -474,50 +367,30 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_the_examples_in_messages_compile() -> None:
-    """The examples in error messages compile."""
-    assert set(_outside._FORMS) == {
-        *(
-            "ask",
-            "accept",
-            "id",
-            "kind",
-            "prompt",
-            "status",
-            "states",
-            "progress",
-            "times",
-            "images",
-            "videos",
-            "ignored",
-        ),
-        *("inputs", "buttons", "failure", "error", "complete", "missing", "unauthorized", "forbidden"),
-        *("elsewhere", "relations", "refresh", "batch", "seed"),
-    }
-    lines = [form.partition(", or ")[0] for form in _outside._FORMS.values()]
-    from ruamel.yaml import YAML  # noqa: PLC0415 - for this alone
-
-    from mjrelay.semantics.compiler import compile_reader  # noqa: PLC0415 - for this alone
-
-    compile_reader({"version": 1} | YAML(typ="safe").load("\n".join(lines)))
+    """Each key of `x-mj-task` has an example for messages, and together they compile."""
+    schema = json.loads((resources.files("mjrelay") / "x-mj-task.schema.json").read_bytes())
+    assert set(_structure._FORMS) == schema["properties"].keys() - {"version"}
+    forms = [form.partition(", or ")[0] for form in _structure._FORMS.values()]
+    compile_reader({"version": 1} | yaml.safe_load("\n".join(forms)))
 
 
 # --- the key ---
 
 
-def test_the_generic_key_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generic_key_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The generic key is not sent to a host that only the file names. The message omits the key."""
     monkeypatch.setenv(GENERIC, "sk-generic")
     with pytest.raises(SettingError) as raised:
         Relay(OWN)
-    said = str(raised.value)
-    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} names" in said
-    assert f"set {NAMED}, give api_key=, or confirm the host with --base-url, base_url=" in said
-    assert "sk-generic" not in said
+    message = str(raised.value)
+    assert f"{GENERIC} is not sent to https://studio.example, because only {OWN} names" in message
+    assert f"set {NAMED}, give api_key=, or confirm the host with base_url=" in message
+    assert "sk-generic" not in message
     done = command("fetch", str(OWN), "7003", MJRELAY_API_KEY="sk-generic")
     assert (done.returncode, f"{GENERIC} is not sent" in done.stderr) == (2, True)
 
 
-def test_what_allows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_key_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The relay's own variable, an argument, or a base URL allows the key."""
     with pytest.raises(SettingError, match=f"no key for myrelay: set {NAMED} or {GENERIC}, or give api_key="):
         Relay(OWN)
@@ -525,8 +398,8 @@ def test_what_allows_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     contract = _contract.load_contract(OWN)
     assert _settings.environment_key(contract, "https://studio.example") == "sk-generic"
     assert _settings.environment_key(contract, None) is None
-    with Relay(OWN, "sk-given") as given, Relay(OWN, base_url="https://studio.example") as said:
-        assert (given._options.api_key, said._options.api_key) == ("sk-given", "sk-generic")
+    with Relay(OWN, "sk-given") as given, Relay(OWN, base_url="https://studio.example") as message:
+        assert (given._options.api_key, message._options.api_key) == ("sk-given", "sk-generic")
     monkeypatch.setenv("MJRELAY_BASE_URL", "https://studio.example")
     with Relay(OWN) as relay:
         assert relay._options.api_key == "sk-generic"
@@ -543,12 +416,12 @@ def test_an_overlay_cannot_redirect_a_key(monkeypatch: pytest.MonkeyPatch, tmp_p
     """If an overlay changes a packaged relay's host, that relay's own key is not sent there."""
     monkeypatch.setenv(GENERIC, "sk-generic")
     monkeypatch.setenv("MJRELAY_ZHONGZHUAN_API_KEY", "sk-named")
-    harmless = overlay(tmp_path / "word.yaml", WORD)
+    harmless = overlay(tmp_path / "drying.yaml", DRYING)
     assert _settings.environment_key(_contract.load_contract("zhongzhuan", [harmless]), None) == "sk-named"
     away = _contract.load_contract("zhongzhuan", [overlay(tmp_path / "host.yaml", HOST)])
     assert _settings.environment_key(away, None) is None
     assert "MJRELAY_ZHONGZHUAN_API_KEY is not sent to https://elsewhere.example" in _settings.missing_key(
-        away, "x"
+        away
     )
     assert _settings.environment_key(away, "https://elsewhere.example") == "sk-named"
     same = tmp_path / "zhongzhuan.yaml"
@@ -567,10 +440,10 @@ def test_without_a_client_there_is_no_model(served: Mock) -> None:
 
 def test_a_packaged_relay_with_overlays_has_no_model(tmp_path: Path) -> None:
     """The packaged client belongs to another contract."""
-    word = overlay(tmp_path / "word.yaml", WORD)
-    with mock("apiai", overlays=[word]) as one, one.relay() as relay:
+    drying = overlay(tmp_path / "drying.yaml", DRYING)
+    with mock("apiai", overlays=[drying]) as one, one.relay() as relay:
         task = relay.fetch(one.known[State.SUCCEEDED])
-    with pytest.raises(MjrelayError, match=rf"mjrelay generate apiai --overlay {word} --output DIR"):
+    with pytest.raises(MjrelayError, match=rf"mjrelay generate apiai --overlay {drying} --output DIR"):
         _ = task.raw
 
 
@@ -608,8 +481,11 @@ def test_generate(folder: Path, monkeypatch: pytest.MonkeyPatch, served: Mock) -
 def test_generate_lints_first(folder: Path) -> None:
     """Lint errors are reported by line, also in an overlay, and nothing is written."""
     path = edited(folder, "phase: waiting", "phase: dreaming")
-    mine = overlay(folder / "twin.yaml", HOST, extends="my-relay.yaml")
-    mine.write_text(mine.read_text(encoding="utf-8").replace("Seen so.", '""'), encoding="utf-8")
+    mine = overlay(
+        folder / "twin.yaml",
+        ("$.paths.*.*['x-mj-task'].images", "update: [$.data.no]"),
+        extends="my-relay.yaml",
+    )
     for file, places in ((path, [path]), (mine, [path, mine])):
         done = command("generate", str(file), "--output", str(folder / "out"))
         assert done.returncode == 1, done.stderr
