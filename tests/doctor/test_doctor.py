@@ -690,9 +690,9 @@ def test_a_path_that_no_contract_has() -> None:
 
 def test_a_failed_connection() -> None:
     """A closed port and an unknown host have different names and exit code 4."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    found = ask(f"http://127.0.0.1:{port}", ID)
+    with socket.socket() as closed:  # bound, so that no other server gets the port
+        closed.bind(("127.0.0.1", 0))
+        found = ask(f"http://127.0.0.1:{closed.getsockname()[1]}", ID)
     assert names(found) == {"refused"}
     assert found.exit_code == 4
     found = ask("https://certificate.invalid", ID)

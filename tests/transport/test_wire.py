@@ -204,6 +204,21 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+_held: list[socket.socket] = []
+"""Listeners of ended peers. Each keeps its port until the test is over: a client that connects again
+must not reach the server of another test."""
+
+
+@pytest.fixture(autouse=True)
+def _ports() -> Iterator[None]:
+    yield
+    while _held:
+        listener = _held.pop()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
 @define(eq=False)
 class Peer:
     """A server on loopback that does with each connection, counted from 1, what the test says."""
@@ -229,15 +244,16 @@ class Peer:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        _held.append(self._listener)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
+                if self._over.is_set():
+                    client.close()
+                    continue
                 threading.Thread(target=self._talk, args=(client, self.connections), daemon=True).start()
 
     def _talk(self, client: socket.socket, number: int) -> None:
@@ -549,9 +565,10 @@ def test_a_tiny_timeout_is_a_failure(line: Callable[..., Line], timeout: float) 
 @with_uvloop
 def test_nobody_listens(line: Callable[..., Line]) -> None:
     """A closed port, and a name that is none, are failures that name the host."""
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    exchange = line(f"http://127.0.0.1:{port}").send()
+    with socket.socket() as closed:  # bound, so that no other server gets the port
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        exchange = line(f"http://127.0.0.1:{port}").send()
     assert exchange.failure is not None
     assert f"127.0.0.1:{port}" in exchange.failure
     exchange = line("http://no-such-host.invalid").send()

@@ -11,6 +11,8 @@ Differences from the default transport:
 - Given certificates are trusted in addition to those of the system. A CA certificate is not accepted as that
   of a server.
 - In a thread, Ctrl-C waits for the end of the exchange.
+- Its pool may open a connection for a request that then takes an idle one. So that the pool still has no more
+  than the allowed number of connections, a fifth of them is kept free.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = timedelta(seconds=60)
 """How long an idle connection is kept. Firewalls drop idle connections without closing them."""
+
+_SPARE = 5
+"""One of so many connections is left to the pool, which may open more than it has requests."""
 
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 """Value of a header field that pyreqwest cannot decode."""
@@ -155,6 +160,7 @@ def _configured(builder: B, config: TransportConfig) -> B:
     Raises:
         SettingError: The proxy or the certificates cannot be used.
     """
+    most = config.connections - config.connections // _SPARE
     builder = (
         builder.gzip(False)
         .brotli(False)
@@ -164,8 +170,8 @@ def _configured(builder: B, config: TransportConfig) -> B:
         .referer(False)
         .default_headers(with_encoding(()))
         .user_agent(f"mjrelay/{__version__}")
-        .max_connections(config.connections)
-        .pool_max_idle_per_host(config.connections)
+        .max_connections(most)
+        .pool_max_idle_per_host(most)
         .pool_idle_timeout(IDLE_SECONDS)
         .connect_timeout(timedelta(seconds=_route.CONNECT))
     )
