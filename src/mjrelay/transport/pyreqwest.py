@@ -32,7 +32,16 @@ from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
 from mjrelay.base import SettingError, __version__, read_file, setting_name
+from mjrelay.http import FailureKind
 from mjrelay.transport import route as _route
+from mjrelay.transport.failures import (
+    ConnectError,
+    proxy_error,
+    proxy_name,
+    proxy_status_error,
+    tls_refused,
+    untrusted,
+)
 from mjrelay.transport.response import (
     CLOSED,
     ExchangeError,
@@ -69,6 +78,12 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 _UNSENT = "the request cannot be sent: its path or a header field is not valid in HTTP; check headers="
 _CONNECTING, _SENDING = "client error (Connect)", "client error (SendRequest)"
+_TLS_REFUSED = (
+    "peer is incompatible",
+    "received corrupt message",
+    "received fatal alert: HandshakeFailure",
+    "received fatal alert: ProtocolVersion",
+)
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _LARGEST_BUNDLE = 16 << 20
 """Maximum size of a file of certificates, in bytes."""
@@ -105,7 +120,7 @@ class PyreqwestTransport:
         with _with_request(
             client.request(request.method, url), request, builder
         ).build_streamed() as response:
-            _begin(builder, response)
+            _begin(self._config, builder, response)
             read = response.body_reader.read_chunk
             while (piece := read()) is not None:
                 builder.add(piece.to_bytes())
@@ -144,7 +159,7 @@ class AsyncPyreqwestTransport:
         async with _with_request(
             client.request(request.method, url), request, builder
         ).build_streamed() as response:
-            _begin(builder, response)
+            _begin(self._config, builder, response)
             read = response.body_reader.read_chunk
             while (piece := await read()) is not None:
                 builder.add(piece.to_bytes())
@@ -245,8 +260,10 @@ def _with_request(outgoing: R, request: Request, builder: ResponseBuilder) -> R:
         raise UnsendableRequestError(_UNSENT) from None
 
 
-def _begin(builder: ResponseBuilder, response: BaseResponse) -> None:
+def _begin(config: TransportConfig, builder: ResponseBuilder, response: BaseResponse) -> None:
     status = response.status
+    if status == 407 and (proxy := _route.proxy(config.origin, config.proxy)):
+        raise proxy_status_error(proxy, status)
     if status < 200:
         raise ExchangeError(f"the response is not valid HTTP (status {status})")
     builder.begin(status, _fields(response.headers))
@@ -279,6 +296,22 @@ def _may_be_retried(request: Request, error: PyreqwestError) -> bool:
     return _SENDING in _causes(error)
 
 
+def _connect_error(config: TransportConfig, causes: list[str], reason: str) -> ExchangeError:
+    authority, proxy = _route.HostPort.of(config.origin).authority, _route.proxy(config.origin, config.proxy)
+    if reason.startswith("invalid peer certificate"):
+        return untrusted(authority, reason)
+    if reason.startswith(_TLS_REFUSED):
+        return tls_refused(authority, reason)
+    if proxy is not None and reason == "tunnel error: proxy authorization required":
+        return proxy_status_error(proxy, 407)
+    if proxy is not None and "tcp connect error" in causes and "operation timed out" not in causes:
+        return proxy_error(proxy, reason)
+    unreachable = reason == "Connection refused" or "dns error" in causes
+    kind = FailureKind.UNREACHABLE if unreachable else None
+    through = "" if proxy is None else f" through the proxy {proxy_name(proxy)}"
+    return ConnectError(f"no connection to {authority}{through} ({reason})", kind)
+
+
 def _reason(config: TransportConfig, builder: ResponseBuilder, error: Exception) -> str | Exception:
     if not isinstance(error, PyreqwestError):
         return error
@@ -287,7 +320,7 @@ def _reason(config: TransportConfig, builder: ResponseBuilder, error: Exception)
     causes = _causes(error)
     last = _NUMBER.sub("", (causes or [error.message])[-1])
     if isinstance(error, RequestTimeoutError) or _CONNECTING in causes:
-        return _route.unreachable(_route.HostPort.of(config.origin), OSError(last))
+        return _connect_error(config, causes, last)
     if last == "connection closed before message completed":
         return "the connection was closed before a response arrived"
     if isinstance(error, DecodeError) or "error decoding response body" in causes:

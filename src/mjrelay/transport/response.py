@@ -10,7 +10,7 @@ from mjrelay.http import OVERSIZE, CompressionError, Decompressor, Exchange
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
-    from mjrelay.http import Headers, Request
+    from mjrelay.http import FailureKind, Headers, Request
     from mjrelay.transport.transport import TransportConfig
 
 
@@ -25,7 +25,11 @@ _GZIP_ONLY = ("Accept-Encoding", "gzip")
 
 
 class ExchangeError(Exception):
-    """A response cannot be read to its end."""
+    """A response cannot be read to its end. ``kind`` is that of the exchange."""
+
+    def __init__(self, message: str, kind: FailureKind | None = None) -> None:
+        self.kind = kind
+        super().__init__(message)
 
 
 class UnsendableRequestError(ExchangeError):
@@ -160,9 +164,9 @@ class ResponseBuilder:
         ):  # from asyncio; one of the operating system has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
-        return self._exchange(self._config.redactor.text(text))
+        return self._exchange(self._config.redactor.text(text), getattr(reason, "kind", None))
 
-    def _exchange(self, failure: str | None) -> Exchange:
+    def _exchange(self, failure: str | None, kind: FailureKind | None = None) -> Exchange:
         seen = self._request.shown or self._request
         body: bytes | bytearray | memoryview = self._body
         if len(body) > self._largest:
@@ -177,4 +181,5 @@ class ResponseBuilder:
             body=bytes(body),
             elapsed=time.monotonic() - self.started,
             failure=failure,
+            failure_kind=kind,
         )
