@@ -25,6 +25,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mjrelay_conformance.mock.dialects import DIALECTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
+from peers import closed_port
 from sampled import WHOLE
 
 from mjrelay import Relay
@@ -690,9 +691,8 @@ def test_a_path_that_no_contract_has() -> None:
 
 def test_a_failed_connection() -> None:
     """A closed port and an unknown host have different names and exit code 4."""
-    with socket.socket() as closed:  # bound, so that no other server gets the port
-        closed.bind(("127.0.0.1", 0))
-        found = ask(f"http://127.0.0.1:{closed.getsockname()[1]}", ID)
+    with closed_port() as origin:
+        found = ask(origin, ID)
     assert names(found) == {"refused"}
     assert found.exit_code == 4
     found = ask("https://certificate.invalid", ID)

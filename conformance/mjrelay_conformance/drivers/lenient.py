@@ -105,7 +105,7 @@ def _length_problem(headers: Headers) -> str | None:
 
 
 def _framing(headers: Headers) -> bytes:
-    """Return the field that tells h11 where the body ends; nothing if the connection's end does."""
+    """Return the field that shows h11 where the body ends; nothing if the connection's end does."""
     if _is_chunked(headers):
         return b"Transfer-Encoding: chunked\r\n"
     for length in content_lengths(headers):

@@ -100,6 +100,7 @@ class ClientOptions:
     fast: bool
     connections: int
     retries: int
+    connect_grace: float
     max_body: int | None
     on_exchange: Hook | None = field(converter=as_hook)
     clock: Clock
@@ -117,6 +118,8 @@ class ClientOptions:
         check_seconds("timeout", self.timeout)
         check_count("connections", self.connections)
         check_count("retries", self.retries, least=0)
+        if not _is_number(self.connect_grace) or not self.connect_grace >= 0:
+            raise _invalid("connect_grace", self.connect_grace, "seconds, 0 or more")
         if self.max_body is not None:
             check_count("max_body", self.max_body, most=_MAX_MAX_BODY)
         if not isinstance(self.fast, bool):
@@ -166,6 +169,7 @@ class OptionChanges(TypedDict, total=False):
     fast: bool
     connections: int
     retries: int
+    connect_grace: float
     max_body: int | None
     on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 
