@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
@@ -127,6 +128,12 @@ def chunked(data: bytes, *fields: bytes) -> bytes:
     """Return a response in one chunk."""
     head = HEAD + b"".join(one + b"\r\n" for one in fields) + b"Transfer-Encoding: chunked\r\n\r\n"
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+
+
+def gzip_bomb(size: int) -> bytes:
+    """Return so many zeros, compressed."""
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
 def always(*pieces: bytes, close: bool = False) -> Serve:

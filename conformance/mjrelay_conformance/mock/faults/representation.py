@@ -165,7 +165,7 @@ FAULTS = (
     Fault(
         "byte-order-mark",
         "The JSON of a task response starts with a byte order mark.",
-        _JSON,
+        ("fetch/200/byte-order-mark",),
         on_response=_marked,
     ),
     Fault(
