@@ -182,6 +182,17 @@ def cut(data: bytes) -> Serve:
     return serve
 
 
+def notify(data: bytes) -> Serve:
+    """Answer a request with these bytes, and end TLS with close_notify."""
+
+    def serve(peer: Peer, client: socket.socket, _: int) -> None:
+        peer.receive(client)
+        client.sendall(data)
+        client.unwrap()  # type: ignore[attr-defined]
+
+    return serve
+
+
 def proxy_to(peer: Peer) -> Serve:
     """Be a proxy that connects to one peer, whatever host is requested."""
 

@@ -19,7 +19,7 @@ from senders import MakeSender, with_uvloop
         pytest.param(drip(b"", b"H"), None, id="bytes-without-end-of-line"),
         pytest.param(drip(b"HTTP/1.1 200 OK\r\nX-A: ", b"a"), None, id="head"),
         pytest.param(drip(b"HTTP/1.1 200 OK\r\n", b"X-A: a\r\n"), None, id="fields"),
-        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), None, id="100-continue"),
+        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.1), None, id="100-continue"),
         pytest.param(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"), 200, id="body"),
         pytest.param(
             drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),

@@ -51,7 +51,7 @@ def test_an_exchange(make: MakeSender) -> None:
 def test_field_names_keep_their_case(make: MakeSender, kind: Kind) -> None:
     """The default transport keeps the case of names, repeated fields, and bytes beyond ASCII."""
     if kind.fast:
-        pytest.skip("pyreqwest tells names in lower case, and nothing beyond ASCII")
+        pytest.skip("pyreqwest reports names in lower case, and no value beyond ASCII")
     with Peer(always(response(b"", b"X-ODD-case: \xe9", b"x-odd-CASE: 2"))) as peer:
         exchange = make(peer.origin).send()
     assert exchange.headers[1:] == (("X-ODD-case", "\xe9"), ("x-odd-CASE", "2"))

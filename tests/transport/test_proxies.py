@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from certificates import Certificates
 
 
-@pytest.mark.parametrize("kind_of_end", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "given"])
-def test_a_proxy(make: MakeSender, monkeypatch: pytest.MonkeyPatch, kind_of_end: str) -> None:
+@pytest.mark.parametrize("source", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "given"])
+def test_a_proxy(make: MakeSender, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     """The given proxy, or that of the environment, receives the request and its own credentials."""
     with Peer(always(response(gzip.compress(b"{}"), b"Content-Encoding: gzip"))) as peer:
         with Peer(proxy_to(peer)) as proxy:
             url = f"http://user:pass%2Dword%2D4711@127.0.0.1:{proxy.port}"
-            if kind_of_end != "given":
-                monkeypatch.setenv(kind_of_end, url)
-            exchange = make("http://relay.test", **({"proxy": url} if kind_of_end == "given" else {})).send()
+            if source != "given":
+                monkeypatch.setenv(source, url)
+            exchange = make("http://relay.test", **({"proxy": url} if source == "given" else {})).send()
         assert (exchange.status, exchange.body, exchange.failure) == (200, b"{}", None)
         assert proxy.requests[0].startswith(b"GET http://relay.test" + TARGET.encode())
         assert b"proxy-authorization: basic " in proxy.requests[0].lower()

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from peers import Peer, always, drip, response, silent
+from peers import HEAD, Peer, always, cut, drip, notify, response, silent
 
 from mjrelay.transport.streaming import RefusedAddressError, StreamError, stream_url
 
@@ -109,7 +109,7 @@ def test_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(silent, id="silence"),
         pytest.param(drip(b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n"), id="head"),
-        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="100-continue"),
+        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.1), id="100-continue"),
         pytest.param(always(b"", close=True), id="nothing"),
         pytest.param(always(b"SSH-2.0\r\n\r\n", close=True), id="garbage"),
     ],
@@ -177,3 +177,16 @@ def test_an_error_of_the_caller() -> None:
         stream_url(peer.origin, (), timeout=30, admit=allow_all),
     ):
         raise OSError("the disk is full")
+
+
+def test_a_stream_that_is_cut(certificates: Certificates) -> None:
+    """Over TLS the end of the connection without close_notify does not complete a body."""
+    for serve, complete in ((cut(HEAD + b"\r\nabc"), False), (notify(HEAD + b"\r\nabc"), True)):
+        with Peer(serve, tls=certificates.context) as peer:
+            url = f"https://localhost:{peer.port}"
+            with stream_url(url, (), timeout=30, admit=allow_all, verify=certificates.authority) as stream:
+                if complete:
+                    assert b"".join(stream.chunks()) == b"abc"
+                else:
+                    with pytest.raises(StreamError, match="close_notify"):
+                        list(stream.chunks())

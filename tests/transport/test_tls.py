@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
-from peers import Peer, always, response
+from peers import HEAD, Peer, always, chunked, cut, notify, response
 from senders import Kind, MakeSender, with_uvloop
 
 from mjrelay.errors import SettingError
@@ -62,24 +62,40 @@ def test_a_slow_handshake(
 ) -> None:
     """The connect timeout of an address does not apply to the TLS handshake."""
     if kind.fast:
-        pytest.skip("pyreqwest has one bound for both")
+        pytest.skip("pyreqwest has one timeout for both")
     monkeypatch.setattr("mjrelay.transport.route.CONNECT", 0.3)
     monkeypatch.setattr("mjrelay.transport.h11.CONNECT", 0.3)
 
     class Slow(Peer):
-        def _talk(self, client: socket.socket, number: int) -> None:
+        def _handle(self, client: socket.socket, number: int) -> None:
             self.pause(0.8)
-            super()._talk(client, number)
+            super()._handle(client, number)
 
     with Slow(always(response()), tls=certificates.context) as peer:
-        sender = make(f"https://localhost:{peer.port}", verify=certificates.authority)
-        assert sender.send().failure is None
+        exchange = make(f"https://localhost:{peer.port}", verify=certificates.authority).send()
+    assert exchange.failure is None
+    assert exchange.elapsed > 0.5
+
+
+@with_uvloop
+def test_tls_without_close_notify(make: MakeSender, kind: Kind, certificates: Certificates) -> None:
+    """A body that only the end of the connection ends is incomplete without close_notify, others are not."""
+    for serve, complete in (
+        (cut(HEAD + b"\r\n{}"), False),
+        (notify(HEAD + b"\r\n{}"), True),
+        (cut(response()), True),
+        (cut(chunked(b"{}")), True),
+    ):
+        with Peer(serve, tls=certificates.context) as peer:
+            exchange = make(f"https://localhost:{peer.port}", verify=certificates.authority).send()
+        assert (exchange.failure is None) == complete
+        assert exchange.body == b"{}" or kind.fast
 
 
 def test_an_ssl_context(make: MakeSender, kind: Kind, certificates: Certificates) -> None:
     """An `ssl.SSLContext` is used as given."""
     if kind.fast:
-        pytest.skip("pyreqwest takes no context, and says so")
+        pytest.skip("pyreqwest does not support an SSL context")
     context = ssl.create_default_context(cafile=certificates.authority)
     with Peer(always(response()), tls=certificates.context) as peer:
         assert make(f"https://localhost:{peer.port}", verify=context).send().failure is None

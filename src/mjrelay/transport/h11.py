@@ -186,7 +186,7 @@ class _AsyncConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._builder: ResponseBuilder
         self._done: asyncio.Future[None] | None = None
-        self._cut = False
+        self._notified = False
         self.expires = 0.0
 
     @property
@@ -214,18 +214,17 @@ class _AsyncConnection(asyncio.Protocol):
             self._done.set_exception(error)
 
     def eof_received(self) -> None:
-        # Called both with and without close_notify; with it, another read returns no bytes.
+        # asyncio calls this also without close_notify; only after it another read returns no bytes.
         if (tls := self._transport.get_extra_info("ssl_object")) is not None:
-            try:
-                self._cut = bool(tls.read(1))
-            except ssl.SSLError:
-                self._cut = True
+            with suppress(ssl.SSLError):
+                self._notified = not tls.read(1)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._done is None or self._done.done():
             return
         if error is None:
-            self.data_received(None if self._cut else b"")
+            tls = self._transport.get_extra_info("ssl_object") is not None
+            self.data_received(None if tls and not self._notified else b"")
         else:
             self._done.set_exception(error)
 
