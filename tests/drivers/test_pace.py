@@ -1,4 +1,4 @@
-"""How fast a relay is asked, and when it is left alone; the time is told and never waited for."""
+"""The rate of requests, and when a run stops, with a clock that does not wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mjrelay.testing import NoWaitClock
 def observed(
     kind: Kind, status: int | None, *headers: tuple[str, str], failure: str | None = None
 ) -> Observation:
-    """An answer to a request for task 1, whose key was accepted before."""
+    """Return the observation of a response for task 1, whose key was accepted before."""
     exchange = Exchange("GET", "http://relay.test/", status=status, headers=headers, failure=failure)
     one = load_contract("zhongzhuan")
     return Observation(one, schema_of(one), kind, "1", exchange, accepted=True)
@@ -24,12 +24,12 @@ def observed(
 
 @pytest.fixture
 def clock() -> NoWaitClock:
-    """A clock on which nobody waits."""
+    """A clock that does not wait."""
     return NoWaitClock()
 
 
 def test_pauses_lie_between_requests(clock: NoWaitClock) -> None:
-    """The pause stands between any two requests and nowhere else."""
+    """The pause is between any two requests, not before the first."""
     pace = Pace(pause=1.5, clock=clock)
     started = clock.now()
     waited = []
@@ -40,7 +40,7 @@ def test_pauses_lie_between_requests(clock: NoWaitClock) -> None:
 
 
 def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> None:
-    """What is read again is read no sooner than the spacing says; another task does not wait for it."""
+    """The same task is requested again after the spacing; another task does not wait for it."""
     pace = Pace(pause=1, spacing=5, clock=clock)
     started = clock.now()
     pace.wait()
@@ -55,7 +55,7 @@ def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> 
     ("value", "waited"), [("7", 7), (str(int(LONGEST_WAIT) + 1), None), ("soon", None), (None, None)]
 )
 def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waited: int | None) -> None:
-    """A 429 that says for how long is waited for, if that is not too long; any other is the end."""
+    """A 429 with a short Retry-After is waited for; any other ends the run."""
     pace = Pace(clock=clock)
     pace.wait()
     headers = () if value is None else (("Retry-After", value),)
@@ -72,7 +72,7 @@ def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waite
 
 @pytest.mark.parametrize("status", [503, 520, 527, 530])
 def test_an_overloaded_relay_is_left_alone(clock: NoWaitClock, status: int) -> None:
-    """An overloaded relay is asked once more where it says when, and then no more."""
+    """An overloaded relay with Retry-After gets one more request."""
     pace = Pace(clock=clock)
     assert pace.wait()
     assert pace.learn(observed(Kind.KNOWN, status, ("Retry-After", "7")))
@@ -84,7 +84,7 @@ def test_an_overloaded_relay_is_left_alone(clock: NoWaitClock, status: int) -> N
 
 @pytest.mark.parametrize("status", [500, 502, 504, 529, 599])
 def test_another_server_error_ends_nothing(status: int) -> None:
-    """What a relay returns for an error of its own, or of the server behind it, is judged."""
+    """A 500, 502 or 504 does not end the run."""
     pace = Pace()
     assert not pace.learn(observed(Kind.KNOWN, status))
     assert pace.wait()
@@ -104,7 +104,7 @@ def test_another_server_error_ends_nothing(status: int) -> None:
 def test_a_relay_in_trouble_is_left_alone(
     clock: NoWaitClock, observations: list[Observation], reason: str | None
 ) -> None:
-    """Silence and refusals of the caller's own key end a run; errors and refusals that were meant do not."""
+    """Two timeouts, or refusals of the caller's key, end a run; errors and expected refusals do not."""
     pace = Pace(clock=clock)
     for observation in observations:
         assert pace.wait()
@@ -114,7 +114,7 @@ def test_a_relay_in_trouble_is_left_alone(
 
 
 def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None:
-    """The first refusal of a key that got no answer before is the last request."""
+    """The first refusal of a key that was never accepted ends the run."""
     one = load_contract("zhongzhuan")
     exchange = Exchange("GET", "http://relay.test/", status=401)
     pace = Pace(clock=clock)
@@ -124,7 +124,7 @@ def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None
 
 
 def test_the_whole_is_bounded_in_time(clock: NoWaitClock) -> None:
-    """Where the next request would come too late, it is not sent, and the run says why."""
+    """A request that would be too late is not sent, and the run has the reason."""
     pace = Pace(pause=4, longest=10, clock=clock)
     assert [pace.wait() for _ in range(4)] == [True, True, True, False]
     assert "10 s" in (pace.stopped or "")

@@ -11,6 +11,7 @@ Differences from the default transport:
 - Given certificates are trusted in addition to those of the system. A CA certificate is not accepted as that
   of a server.
 - In a thread, Ctrl-C waits for the end of the exchange.
+- A proxy that refuses a tunnel is reported without its status, except for 407, and as a transient error.
 - Its pool may open a connection for a request that then takes an idle one. So that the pool still has no more
   than the allowed number of connections, a fifth of them is kept free.
 """
