@@ -700,6 +700,15 @@ def test_a_failed_connection() -> None:
     assert found.exit_code == 4
 
 
+def test_a_failed_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is not running is named, not the host of the relay."""
+    with closed_port() as origin:
+        monkeypatch.setenv("HTTPS_PROXY", origin)
+        found = ask("https://relay.test", ID)
+    assert names(found) == {"proxy"}
+    assert origin[7:] in str(found.problems)
+
+
 def test_plain_http_instead_of_tls() -> None:
     """Plain HTTP instead of TLS is reported."""
     with at(served()) as base_url:
