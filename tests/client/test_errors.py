@@ -102,7 +102,7 @@ def test_each_fault_is_one_error(twin: Twin) -> None:
 
 def test_odd_values_are_no_errors() -> None:
     """Unknown statuses, nulls and values out of range do not raise."""
-    for fault in ("unknown-enum", "null-field", "progress-150", "seconds-not-ms"):
+    for fault in ("unknown-enum", "null-field", "byte-order-mark", "progress-150", "seconds-not-ms"):
         mock = MockRelay(load_contract("zhongzhuan"), key=KEY, faults=[fault])
         with Server(mock) as base_url, Relay("zhongzhuan", KEY, base_url=base_url) as relay:
             task = relay.fetch(mock.known[State.SUCCEEDED])
