@@ -164,14 +164,16 @@ class _Planner:
                 f"the fetch operation of {self.contract.name} uses {self.contract.method}; "
                 "the suite supports GET and POST"
             )
-        steps = self._fetches()
+        steps = self._fetches(self._refusals if profile == "read" else min(self._refusals, 1))
         if profile in {"robust", "all"}:
             steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
         if profile in {"auth", "all"}:
             steps += self._alternatives()
-        if not self.contract.open:
+        if self._refusals:
+            if profile in {"auth", "all"} or self.contract.open:
+                steps.append(self._without())
             if profile in {"auth", "all"}:
-                steps += [self._without(), *self._misplaced()]
+                steps += self._misplaced()
             if profile == "all":
                 steps += self._batch_without()
             steps.append(self._wrong())
@@ -179,8 +181,19 @@ class _Planner:
             steps += self._other_methods(_CHANGING)
         return steps
 
-    def _fetches(self) -> list[Step]:
-        closing = 0 if self.contract.open else 1
+    @property
+    def _refusals(self) -> int:
+        """
+        Requests of the smallest profile that must be refused: with a wrong key.
+
+        Where a key is optional, a request without one comes first, which shows whether the relay needs it.
+        """
+        if not self.contract.open:
+            return 1
+        possible = self.contract.credentials and self.secret and 0 < len(self.known) <= CAP - 3
+        return 2 if possible else 0
+
+    def _fetches(self, closing: int) -> list[Step]:
         least = len(self.known) + 1 + closing
         if least > CAP:
             raise PlanError(

@@ -82,8 +82,8 @@ class MockRequest:
 
     @property
     def has_access(self) -> bool:
-        """Whether the request has the right credential, or needs none."""
-        return self.contract.open or not self.contract.credentials or self.key in self.secrets
+        """Whether the request has the right credential, or the contract has none."""
+        return not self.contract.credentials or self.key in self.secrets
 
     @property
     def with_access(self) -> MockRequest:
