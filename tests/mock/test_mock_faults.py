@@ -347,6 +347,7 @@ ROUTES = {
     Route.BATCH: "batch",
     Route.MISSING: "missing",
     Route.REFUSED: "refused",
+    Route.INVALID: "invalid",
     Route.ELSEWHERE: "method",
 }
 

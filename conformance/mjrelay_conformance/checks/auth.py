@@ -60,7 +60,9 @@ def _rejections(
         predicate: str, judge: Callable[[Observation], Judgement]
     ) -> Callable[[Observation], Judgement]:
         def judged(o: Observation) -> Judgement:
-            return not_applicable("the contract requires no API key") if o.contract.open else judge(o)
+            if o.contract.open and not _closed(o):
+                return not_applicable("the contract makes the API key optional, and the relay needs none")
+            return judge(o)
 
         judged.__doc__ = f"A request with {_NAMED[kind]} {predicate}\n\n{why}"
         return judged
@@ -81,6 +83,17 @@ def _rejections(
         described, highest, on=[kind], needs=[no_task, no_error, redirect], clause=extension("unauthorized")
     )(judging("is rejected as the contract describes.", described_once))
     return no_task, no_error, answer
+
+
+def _closed(o: Observation) -> bool:
+    """Whether a relay whose key is optional refuses requests without one, and returned tasks with one."""
+    bare = [one for one in (*o.earlier, o) if one.kind is Kind.NO_CREDENTIAL and not one.ids]
+    return o.accepted and o.proven and bool(bare) and all(map(_no_answer, bare))
+
+
+def _no_answer(o: Observation) -> bool:
+    missing = any(matcher.matches(o.exchange) for matcher in o.reader.missing)
+    return o.exchange.status is not None and not o.overloaded and not missing and task_inside(o) is None
 
 
 def _refused(o: Observation) -> Judgement:

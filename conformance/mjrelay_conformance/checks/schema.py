@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mjrelay.contract import combined_schemas
+from mjrelay.contract import Shape, undocumented_keys
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
 from mjrelay_conformance.checks.representation import accept, json
@@ -71,7 +71,7 @@ def enum(o: Observation) -> Judgement:
 @define_check("fetch/200/presence", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=extension("id"))
 def presence(o: Observation) -> Judgement:
     """
-    A task has an id and a status.
+    A task has an id, and a status unless its state follows from other fields.
 
     Without them a client cannot tell which task it is or when to stop polling. Relays that omit empty fields
     lose them first.
@@ -80,9 +80,10 @@ def presence(o: Observation) -> Judgement:
         return not_applicable("the document is not an object")
     if not o.reader.id_path.find(o.task):
         return failed(f"an id at {o.reader.id_path.text}", "missing")
-    if o.reader.status_path is not None and not o.reader.status_path.find(o.task):
+    status = o.reader.status_path
+    if status is not None and not status.find(o.task) and o.reader.scoped_state(o.task) is None:
         return failed(
-            f"a status at {o.reader.status_path.text}",
+            f"a status at {status.text}",
             "missing",
             clause=extension("status")(o),
         )
@@ -122,7 +123,7 @@ def undocumented(o: Observation) -> Judgement:
     """
     if o.task is None:
         return not_applicable("the document is not an object")
-    found = _unknown(_shape(o.contract), o.task)
+    found = undocumented_keys(_shape(o.contract), o.task)
     if not found:
         return PASSED
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -130,59 +131,12 @@ def undocumented(o: Observation) -> Judgement:
 
 
 CHECKS = (schema, enum, presence, status_word, undocumented)
-_CONTAINERS = frozenset({dict, list})
-_FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
-
-
-class _Shape:
-    """The keys that schemas describe in an object or a list; nested shapes are built on demand."""
-
-    def __init__(self, contract: Contract, schemas: list[Any]) -> None:
-        self.free = False
-        self._contract = contract
-        self._schemas: dict[str | None, list[Any]] = {}
-        self._shapes: dict[str | None, _Shape] = {}
-        for _, option in combined_schemas(contract, *schemas):
-            properties, items = option.get("properties", {}), option.get("items")
-            for name, inner in properties.items():
-                self._schemas.setdefault(name, []).append(inner)
-            if items is not None:
-                self._schemas.setdefault(None, []).append(items)
-            kinds = option.get("type")
-            anything = "object" in (kinds if isinstance(kinds, list) else [kinds]) and not properties
-            self.free |= anything or any(option.get(word, False) is not False for word in _FREE)
-        self.keys = self._schemas.keys() - {None}
-
-    def within(self, name: str | None) -> _Shape:
-        """Return the shape of a property, or of the items if the name is None."""
-        if name not in self._shapes:
-            self._shapes[name] = _Shape(self._contract, self._schemas.get(name, []))
-        return self._shapes[name]
 
 
 @cache
-def _shape(contract: Contract) -> _Shape:
+def _shape(contract: Contract) -> Shape:
     """Return the shape of the documents of a 200 response, over all media types."""
-    return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
-
-
-def _unknown(shape: _Shape, document: Any) -> list[str]:
-    """Return pointers to the undocumented keys, each once; all items of a list share the step ``*``."""
-    found: dict[str, None] = {}
-    left = [(shape, document, "")]
-    while left:
-        one, value, place = left.pop()
-        if isinstance(value, list):
-            left += [(one.within(None), item, f"{place}/*") for item in reversed(value)]
-        elif isinstance(value, dict) and one.keys:
-            if not one.free and not value.keys() <= one.keys:
-                found |= dict.fromkeys(f"{place}/{name}" for name in value if name not in one.keys)
-            left += [
-                (one.within(name), inner, f"{place}/{name}")
-                for name, inner in value.items()
-                if type(inner) in _CONTAINERS and name in one.keys
-            ]
-    return list(found)
+    return Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
 def _pointer(location: Location) -> str:

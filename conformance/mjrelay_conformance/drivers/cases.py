@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
@@ -22,8 +23,8 @@ from schemathesis.core.failures import Failure, FailureGroup
 
 from mjrelay.base import ContractError, another_text, cached_property
 from mjrelay.contract import stray_references
-from mjrelay.http import Request
-from mjrelay.semantics import nested_body, parse_expression
+from mjrelay.http import Request, parse_json
+from mjrelay.semantics import body_with, parse_expression
 from mjrelay_conformance.judging import Kind
 
 if TYPE_CHECKING:
@@ -328,11 +329,9 @@ class Cases:
 
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
-            pinned = (
-                {"body": nested_body(name, task_id)}
-                if place == "body"
-                else {_CONTAINERS[place]: {name: task_id}}
-            )
+            pinned = {} if place == "body" else {_CONTAINERS[place]: {name: task_id}}
+            if body := self.contract.request(task_id).body:
+                pinned["body"] = parse_json(body)
             return st.tuples(st.just(task_id), self._strategy(**pinned))
 
         # Hypothesis never repeats an example, so a number is drawn where the contract leaves no choice.
@@ -343,7 +342,7 @@ class Cases:
 
         def with_id(generated: Generated) -> tuple[str, Generated]:
             if place == "body":
-                return _payload(generated).decode("utf-8", "replace"), generated
+                return self._payload(generated).decode("utf-8", "replace"), generated
             return str((getattr(generated, _CONTAINERS[place]) or {}).get(name, "")), generated
 
         def able(drawn: tuple[str, Generated]) -> bool:
@@ -353,6 +352,30 @@ class Cases:
 
     def _unknown(self, task_id: str) -> bool:
         return bool(task_id) and not any(one in task_id for one in self._existing)
+
+    @cached_property
+    def _constants(self) -> dict[str, dict[str, Any]]:
+        """The constants of the fetch request: by their place, then by name or pointer."""
+        constants: dict[str, dict[str, Any]] = {"query": {}, "header": {}, "body": {}}
+        for expression, value in self.contract.reader.constants.items():
+            place, name = parse_expression(expression)
+            constants[place][name] = value
+        return constants
+
+    def _payload(self, generated: Generated) -> bytes:
+        """Return the body to send: JSON, bytes that Schemathesis generated as invalid JSON, or nothing."""
+        body = generated.body
+        if isinstance(body, NotSet):
+            return b""
+        if isinstance(body, dict):
+            with suppress(ContractError):  # an invalid body may have another shape
+                body = body_with(self._constants["body"], body)
+        # Unescaped, so that an id in it can be found.
+        return (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        )
 
     def _each(self, of: Sequence[str]) -> Iterator[str]:
         """Cycle through values in random order."""
@@ -387,9 +410,10 @@ class Cases:
         place, name = self._parameter
         spelling = spelling or _segment(task_id)
         path = self.contract.path.replace(f"{{{name}}}", spelling) if place == "path" else self.contract.path
+        constants = self._constants
         pairs = {
             key: value
-            for key, value in (generated.query or {}).items()
+            for key, value in {**(generated.query or {}), **constants["query"]}.items()
             if key.lower() not in self._credentials and (place, key) != ("query", name)
         }
         own = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
@@ -397,12 +421,12 @@ class Cases:
         target = path + "?" * any(parts) + "&".join(filter(None, parts))
         fields += tuple(
             (str(key), str(value))
-            for key, value in (generated.headers or {}).items()
+            for key, value in {**dict(generated.headers or {}), **constants["header"]}.items()
             if key.lower() not in self._credentials | _MESSAGE_FIELDS and _sendable(str(key), str(value))
         )
         body = b""
-        if place == "body":
-            body = _payload(generated)
+        if place == "body" or constants["body"]:
+            body = self._payload(generated)
             fields += (("Content-Type", "application/json"),)
         return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
 
@@ -416,19 +440,6 @@ def response(exchange: Exchange) -> schemathesis.Response:
         request=_REQUEST,
         elapsed=exchange.elapsed,
         verify=True,
-    )
-
-
-def _payload(generated: Generated) -> bytes:
-    """Return the body to send: JSON, bytes that Schemathesis generated as invalid JSON, or nothing."""
-    body = generated.body
-    if isinstance(body, NotSet):
-        return b""
-    # Unescaped, so that an id in it can be found.
-    return (
-        body
-        if isinstance(body, bytes)
-        else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mjrelay.base import MjrelayError, another_text
+from mjrelay.base import MjrelayError, SettingError, another_text
 from mjrelay.http import Credential
 from mjrelay.semantics import State, parse_expression
 from mjrelay_conformance.judging import Kind
@@ -40,6 +40,8 @@ _ODD_IDS = {
     "two dots": "..",
     "a quotation mark": "' OR '1'='1",
 }
+_DRAWS = 1_000
+"""Attempts to make up an id that the contract allows."""
 _HARMLESS = ("HEAD", "OPTIONS", "POST")
 _CHANGING = ("PUT", "PATCH", "DELETE")
 
@@ -150,7 +152,9 @@ class _Planner:
         example = contract.reader.id(next(iter(contract.examples.values()), None))
         pattern = str(known[0].task_id if known else example)
         # Short ids may be sequential, so a made-up id is longer.
-        self.missing = another_text(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
+        taken = {task.task_id for task in known}
+        drawn = (another_text(pattern.ljust(12, "0"), self.chance, taken) for _ in range(_DRAWS))
+        self.missing = next(filter(self._takes, drawn), pattern)
         succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
         self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
 
@@ -160,14 +164,16 @@ class _Planner:
                 f"the fetch operation of {self.contract.name} uses {self.contract.method}; "
                 "the suite supports GET and POST"
             )
-        steps = self._fetches()
+        steps = self._fetches(self._refusals if profile == "read" else min(self._refusals, 1))
         if profile in {"robust", "all"}:
             steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
         if profile in {"auth", "all"}:
             steps += self._alternatives()
-        if not self.contract.open:
+        if self._refusals:
+            if profile in {"auth", "all"} or self.contract.open:
+                steps.append(self._without())
             if profile in {"auth", "all"}:
-                steps += [self._without(), *self._misplaced()]
+                steps += self._misplaced()
             if profile == "all":
                 steps += self._batch_without()
             steps.append(self._wrong())
@@ -175,8 +181,19 @@ class _Planner:
             steps += self._other_methods(_CHANGING)
         return steps
 
-    def _fetches(self) -> list[Step]:
-        closing = 0 if self.contract.open else 1
+    @property
+    def _refusals(self) -> int:
+        """
+        Requests of the smallest profile that must be refused: with a wrong key.
+
+        Where a key is optional, a request without one comes first, which shows whether the relay needs it.
+        """
+        if not self.contract.open:
+            return 1
+        possible = self.contract.credentials and self.secret and 0 < len(self.known) <= CAP - 3
+        return 2 if possible else 0
+
+    def _fetches(self, closing: int) -> list[Step]:
         least = len(self.known) + 1 + closing
         if least > CAP:
             raise PlanError(
@@ -194,8 +211,17 @@ class _Planner:
         return [
             self._step(Kind.ODD, KnownTask(task_id), label=label)
             for label, task_id in _ODD_IDS.items()
-            if "/" not in task_id or parse_expression(self.contract.reader.ask)[0] == "path"
+            if self._takes(task_id)
+            and ("/" not in task_id or parse_expression(self.contract.reader.ask)[0] == "path")
         ]
+
+    def _takes(self, task_id: str) -> bool:
+        """Return whether the contract allows a request for an id: its body may declare numbers."""
+        try:
+            self.contract.request(task_id)
+        except SettingError:
+            return False
+        return True
 
     def _other_methods(self, methods: Sequence[str]) -> list[Step]:
         return [

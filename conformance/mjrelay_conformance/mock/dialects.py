@@ -203,6 +203,10 @@ def _strict_method(request: MockRequest, _: MockResponse) -> MockResponse:
     return MockResponse(405, (("allow", f"{request.contract.method}, HEAD"),))
 
 
+def _open(request: MockRequest) -> MockRequest:
+    return request.with_access if request.route is Route.REFUSED else request
+
+
 _EVERY_ROUTE = frozenset(Route)
 
 _ALL = (
@@ -260,6 +264,12 @@ _ALL = (
         on_response=_other_refusal,
         routes=frozenset({Route.REFUSED}),
         needs=lambda contract: len(contract.reader.unauthorized) > 1,
+    ),
+    Dialect(
+        "open",
+        "Requests need no credential, where the contract makes it optional.",
+        on_request=_open,
+        needs=lambda contract: contract.open and bool(contract.credentials),
     ),
     Dialect(
         "strict-methods",

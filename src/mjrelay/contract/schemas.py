@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mjrelay.base import Location
-    from mjrelay.contract.document import Contract
+    from mjrelay.contract.references import Resolver
 
 
 # The keywords that hold subschemas, and the part of a value that each applies to: "" is the value itself,
@@ -41,7 +41,7 @@ _UNSUPPORTED = ("$dynamicRef", "$recursiveRef")
 
 
 def combined_schemas(
-    contract: Contract, *schemas: Any, location: Location = ()
+    contract: Resolver, *schemas: Any, location: Location = ()
 ) -> Iterator[tuple[Location, dict[str, Any]]]:
     """
     Yield the schemas that apply to one value: those given, and what they combine with allOf, anyOf or oneOf.
@@ -102,7 +102,7 @@ def subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str
     return {keyword: changed(keyword, value) for keyword, value in schema.items()}
 
 
-def schema_problems(contract: Contract) -> Iterator[tuple[Location, str]]:
+def schema_problems(contract: Resolver) -> Iterator[tuple[Location, str]]:
     """Yield schemas that take too long or never end on a document, and patterns that are too large."""
     expansion = _Expansion(contract)
     for location, node in _objects(contract.document, ()):
@@ -138,7 +138,7 @@ class _Expansion:
     a document with 40 levels would take 2 ** 40 steps.
     """
 
-    contract: Contract
+    contract: Resolver
     _visits: int = 0
     _sizes: dict[int, int] = field(factory=dict)
     _open: dict[int, tuple[int, int]] = field(factory=dict)

@@ -2,7 +2,7 @@
 
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
-from mjrelay.semantics.paths import JSONPath, compile_query, nested_body, parse_expression
+from mjrelay.semantics.paths import JSONPath, body_with, compile_query, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
 from mjrelay.semantics.values import is_number, scalar_text
@@ -17,11 +17,11 @@ __all__ = [
     "Seed",
     "State",
     "Timestamp",
+    "body_with",
     "compile_predicate",
     "compile_query",
     "compile_reader",
     "is_number",
-    "nested_body",
     "parse_expression",
     "same_value",
     "scalar_text",

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
-from mjrelay_conformance.mock.faults.fault import REFUSED, Fault, makes_undocumented, requires_credential
+from mjrelay_conformance.mock.faults.fault import (
+    REFUSED,
+    Fault,
+    makes_undocumented,
+    never_open,
+    requires_credential,
+)
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
@@ -98,7 +104,7 @@ FAULTS = (
         "Requests without a credential in the documented place are accepted.",
         ("auth/none/refused",),
         on_request=_no_credential,
-        needs=requires_credential,
+        needs=never_open,
     ),
     Fault(
         "other-header-accepted",
@@ -129,7 +135,7 @@ FAULTS = (
         ("auth/wrong/refused",),
         on_request=_any_credential,
         on_response=_refusal_with_task,
-        needs=requires_credential,
+        needs=never_open,
     ),
     Fault(
         "alternative-refused",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mjrelay.contract import json_type
 from mjrelay.http import Exchange, NotJSONError, parse_json
 from mjrelay_conformance.mock import responses, slots, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, with_type
-from mjrelay_conformance.mock.slots import json_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 
+from mjrelay.base import SettingError
 from mjrelay_conformance.mock import responses
 from mjrelay_conformance.mock.behaviour import TASK, examples
 from mjrelay_conformance.mock.faults import effects
@@ -93,6 +94,15 @@ def _literal_id(request: MockRequest) -> MockRequest:
 
 def _has_tasks(contract: Contract) -> bool:
     return any(True for _ in examples(contract))
+
+
+def _takes_text(contract: Contract) -> bool:
+    """Whether a request can carry any text as an id; a body may declare numbers."""
+    try:
+        contract.request("'é'")
+    except SettingError:
+        return False
+    return True
 
 
 def _no_elsewhere(contract: Contract) -> bool:
@@ -183,6 +193,7 @@ FAULTS = (
         _UNKNOWN_500,
         on_response=_non_ascii_id,
         routes=_FOUND_OR_NOT,
+        needs=_takes_text,
     ),
     Fault(
         "odd-id-500",
@@ -196,7 +207,7 @@ FAULTS = (
         "Task ids with a quotation mark return an unrelated task.",
         _UNKNOWN_TASK,
         on_request=_quoted,
-        needs=_has_tasks,
+        needs=lambda contract: _has_tasks(contract) and _takes_text(contract),
     ),
     Fault(
         "any-method-acts",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mjrelay.base import Pattern, another_text
+from mjrelay.contract import json_type
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults.fault import ENDED, FAILED, SUCCEEDED, Fault
-from mjrelay_conformance.mock.slots import json_type, schema_allows
+from mjrelay_conformance.mock.slots import schema_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
