@@ -228,7 +228,7 @@ def test_a_cycle_of_extends_is_an_error(tmp_path: Path) -> None:
         RelaySource.load(tmp_path / "one.yaml", "one.yaml", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["Big", "with-hyphen", "1st", "runtime"])
+@pytest.mark.parametrize("name", ["Big", "with-hyphen", "1st", "runtime", "class"])
 def test_an_invalid_relay_name_is_an_error(tmp_path: Path, name: str) -> None:
     """A relay name has to be valid as a package, and runtime is taken."""
     (tmp_path / f"{name}.yaml").write_text("paths: {}\n", encoding="utf-8")

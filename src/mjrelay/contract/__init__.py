@@ -45,7 +45,7 @@ from mjrelay.contract.references import (
     stray_references,
 )
 from mjrelay.contract.requests import Template, build_request
-from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
+from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas, schema_objects
 from mjrelay.contract.structure import structural_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
@@ -107,6 +107,7 @@ __all__ = [
     "relay_names",
     "resolve_base_url",
     "schema_fields",
+    "schema_objects",
     "stray_references",
     "structural_problems",
     "yaml_line",
