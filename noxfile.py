@@ -97,6 +97,12 @@ def tests(session: nox.Session) -> None:
     run(session, "pytest", *WORKERS, *session.posargs)
 
 
+@installed
+def relays(session: nox.Session) -> None:
+    """Add six relays to a copy of the repository, and run linter, self-test and tests there."""
+    run(session, "pytest", "-m", "relays", *session.posargs)
+
+
 @nox.session(python=["3.12", "3.13"], download_python="never", default=False)
 def newer(session: nox.Session) -> None:
     """Run a part of the tests, or what is given after --, on each newer Python that is present."""
