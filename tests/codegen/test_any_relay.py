@@ -16,12 +16,13 @@ NAMES = sorted(path.stem for path in SYNTHETIC.rglob("*.yaml"))
 PACKAGES = ("src", "codegen", "conformance", "generated")
 LOOPS = (
     "tests/checks/test_checks.py",
+    "tests/client/test_relay.py::test_missing_and_refused_are_different_errors",
     "tests/contract/test_contract.py",
     "tests/contract/test_profile.py",
-    "tests/doctor/test_doctor.py",
     "tests/judging/test_schema.py",
+    "tests/mock/test_mock.py",
+    "tests/replay/test_replay.py::test_correct_relays_have_no_findings",
     "tests/semantics/test_reader.py",
-    "tests/test_monitor.py",
 )
 """The tests that loop over all relays."""
 

@@ -222,8 +222,8 @@ def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted:
     return _schema_allows(contract, found[1] if found else other, rest, wanted)
 
 
-_NON_EMPTY = {"format", "pattern", "minLength", "minItems", "minimum", "exclusiveMinimum"}
-"""Keywords that an empty string, an empty array or 0 may not satisfy."""
+_NON_EMPTY = {"format", "pattern", "minLength", "minItems"}
+"""Keywords that an empty string or array may not satisfy."""
 
 
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
@@ -233,7 +233,7 @@ def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not same.intersection(types):
             return False
-    if isinstance(wanted, Exactly) and not wanted.value and _NON_EMPTY & schema.keys():
+    if isinstance(wanted, Exactly) and wanted.value in ("", []) and _NON_EMPTY & schema.keys():
         return False
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if values is None:
