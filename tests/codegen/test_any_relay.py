@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in SYNTHETIC.rglob("*.yaml"))
 PACKAGES = ("src", "codegen", "conformance", "generated")
 LOOPS = (
     "tests/checks/test_checks.py",
-    "tests/client/test_relay.py::test_missing_and_refused_are_different_errors",
+    "tests/client/test_errors.py::test_missing_and_refused_are_different_errors",
     "tests/contract/test_contract.py",
     "tests/contract/test_profile.py",
     "tests/judging/test_schema.py",
