@@ -104,7 +104,7 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
 def test_paths_and_names(tmp_path: Path) -> None:
     """A path has a separator or a known suffix, or is a `Path`. Its relay is named after the file."""
     paths = ("./mine", "mine.yaml", "mine.YML", "mine.json", Path("mine"))
-    assert all(map(_contract.is_path, paths))
+    assert all(_contract.is_path(path) for path in paths)
     assert not any(map(_contract.is_path, ("zhongzhuan", "zhong-zhuan", "mine.v2")))
     for stem in ("my-relay", "my_relay", "My-Relay"):
         shutil.copy(OWN, tmp_path / f"{stem}.yaml")
