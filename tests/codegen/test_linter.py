@@ -121,7 +121,7 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Relay.yaml", "my-relay.yaml", "1relay.yaml", "relay_2.yaml", "runtime.yaml"]
+    "name", ["Relay.yaml", "my-relay.yaml", "1relay.yaml", "relay_2.yaml", "runtime.yaml", "class.yaml"]
 )
 def test_an_invalid_file_name(name: str, tmp_path: Path) -> None:
     """The file name is the relay's name, so it has to be valid as a package and as an argument."""

@@ -176,11 +176,11 @@ def test_every_packaged_contract_reads_its_own_examples(name: str) -> None:
     """Each example reads as its state and has an id. The succeeded one keeps all relations."""
     known = load_contract(name)
     named = {state.value for state in State} & known.examples.keys()
-    assert {"queued", "running", "succeeded", "failed"} <= named
+    assert "succeeded" in named
     for state in named:
         document = known.examples[state]
         assert known.reader.state(document) == state
-        assert isinstance(known.reader.id(document), str)
+        assert isinstance(known.reader.id(document), str | int)
     for relation in known.reader.relations:
         assert relation.applies(known.examples["succeeded"])
         assert relation.breach(known.examples["succeeded"]) is None

@@ -21,7 +21,7 @@ import pytest
 from attrs import evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from mjrelay_conformance.mock.dialects import DIALECTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
@@ -237,7 +237,7 @@ def test_it_finds_each_header() -> None:
     """The only credential that a relay accepts is found and named."""
     distinct = {sent_form(way): (one, way) for one in CONTRACTS for way in one.credentials}
     for known, credential in distinct.values():
-        security = [{credential.scheme: []}]
+        security: list[dict[str, list[str]]] = [{credential.scheme: []}]
         operation = {**known.operation, "security": security}
         paths = {**known.document["paths"], known.path: {known.method.lower(): operation}}
         document = {**known.document, "security": security, "paths": paths}

@@ -308,7 +308,9 @@ def test_no_response_crashes_a_check(
     )
     schema = schema_of(load_contract(relay))
     before = Observation(load_contract(relay), schema, Kind.KNOWN, "1", exchange, State.SUCCEEDED)
-    now = Observation(load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), (KEY,))
+    now = Observation(
+        load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), secrets=(KEY,)
+    )
     rows = judge_observation(now, 1, CHECKS.values())
     assert {row.outcome for row in rows} & {Outcome.ERROR} == set(), [
         row for row in rows if row.outcome == "error"
@@ -435,9 +437,8 @@ def test_ids_of_examples_are_not_requested_as_unknown_ids(states: list[State]) -
 )
 def test_the_secret_is_found_in_every_form(echo: dict[str, Any]) -> None:
     """A leaked key is found in any encoding, and no row repeats it."""
-    observation = observed(
-        "apiai", Kind.MISSING, "1", **{"document": {}, "status": 404, "secrets": (KEY,)} | echo
-    )
+    facts: dict[str, Any] = {"document": {}, "status": 404, "secrets": (KEY,)} | echo
+    observation = observed("apiai", Kind.MISSING, "1", **facts)
     assert judged(observation)["fetch/secret"] is Outcome.FAIL
     for row in judge_observation(observation, 1, CHECKS.values()):
         assert KEY not in str(row)

@@ -21,7 +21,8 @@ from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.replay.files import TrafficError, read_traffic
 from twins import Async, Sync
 
-from benchmarks.bodies import ID, KEY, RELAY, readers, shapes
+from benchmarks.bodies import readers, shapes
+from benchmarks.example import ID, KEY, RELAY
 from mjrelay import RelayError, SettingError, State, Task, UnavailableError, UndecodableError, WebPageError
 from mjrelay.client.responses import ResponseReader
 from mjrelay.contract import load_contract
@@ -67,7 +68,7 @@ FIELDS = (("Content-Type", "application/json"),)
 
 def exchange_with(body: bytes, **changes: Any) -> Exchange:
     """Return an exchange with this body."""
-    facts = {"status": 200, "headers": FIELDS, "body": body} | changes
+    facts: dict[str, Any] = {"status": 200, "headers": FIELDS, "body": body} | changes
     return Exchange("GET", f"https://relay.example/mj/task/{ID}/fetch", **facts)
 
 
@@ -147,9 +148,12 @@ def test_the_limits() -> None:
 def test_a_refusal_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeated access to the document of an exchange decodes its body once."""
     calls: list[bytes] = []
-    monkeypatch.setattr(
-        "mjrelay.http.exchange.parse_json", lambda body: calls.append(body) or parse_json(body)
-    )
+
+    def parse(body: bytes) -> Any:
+        calls.append(body)
+        return parse_json(body)
+
+    monkeypatch.setattr("mjrelay.http.exchange.parse_json", parse)
     exchange = exchange_with(BODIES[HOSTILE])
     for _ in range(3):
         with pytest.raises(OversizeError, match=REFUSED[HOSTILE]):
@@ -298,10 +302,9 @@ def test_a_long_list_of_violations_is_shortened() -> None:
 def test_other_readers(shape: str) -> None:
     """The doctor finds no task, a replay and the monitor report a finding, and a generated client raises."""
     body = BODIES[shape]
+    rows_of: Callable[[bytes], Any] = READERS["a recorded body"]
     assert READERS["the doctor"](body) != "task"
-    assert any(
-        "fetch/200/json" in str(check.id) for rows in READERS["a recorded body"](body) for check, _ in rows
-    )
+    assert any("fetch/200/json" in str(check.id) for rows in rows_of(body) for check, _ in rows)
     with Monitor(RELAY, api_key=KEY, on_finding=lambda _: None) as monitor:
         monitor(exchange_with(body), (ID,))
         assert monitor.flush(30)

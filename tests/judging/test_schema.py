@@ -19,6 +19,7 @@ from mjrelay_conformance.drivers import cases as _cases
 from mjrelay_conformance.judging.schema import SchemaViolation, schema_of
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
+from mocks import request_for
 from sampled import WHOLE, sampled
 from schemathesis.core.failures import Failure, FailureGroup
 
@@ -128,9 +129,8 @@ def test_schemathesis_agrees_on_faulty_mocks(relay: str, fault: str) -> None:
     """Both validators agree on faulty mocks, except for JSON that is not strict or has a byte order mark."""
     mock = MockRelay(load_contract(relay), key="k" * 20, faults=[fault])
     for task_id in (*mock.known.values(), "no-such-task"):
-        plain = load_contract(relay).request(task_id)
-        for request in (plain, plain.authenticated(load_contract(relay).credentials[0], "k" * 20)):
-            answer = mock.answer(request.method, request.target, request.headers)
+        for request in (request_for(mock.contract, task_id, key) for key in (None, mock.key)):
+            answer = mock.answer(request.method, request.target, request.headers, request.body)
             exchange = evolve(answered(answer.body[: answer.cut], answer.status), headers=answer.headers)
             try:
                 exchange.document  # noqa: B018 - read for its errors

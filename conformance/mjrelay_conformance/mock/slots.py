@@ -207,6 +207,10 @@ def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted:
     return _schema_allows(contract, found[1] if found else other, rest, wanted)
 
 
+_NON_EMPTY = {"format", "pattern", "minLength", "minItems"}
+"""Keywords that an empty string or array may not satisfy."""
+
+
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
     name = json_type(wanted.value) if isinstance(wanted, Exactly) else wanted
     same = {name, "number"} if name == "integer" else {name}
@@ -216,6 +220,8 @@ def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not same.intersection(types):
             return False
+    if isinstance(wanted, Exactly) and wanted.value in ("", []) and _NON_EMPTY & schema.keys():
+        return False
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if values is None:
         return True

@@ -46,7 +46,7 @@ from mjrelay.contract.references import (
     stray_references,
 )
 from mjrelay.contract.requests import Template, build_request
-from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
+from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas, schema_objects
 from mjrelay.contract.shapes import Shape, undocumented_keys
 from mjrelay.contract.structure import structural_problems
 from mjrelay.contract.values import body_schemas, is_json, json_type, typed_value, value_problems
@@ -116,6 +116,7 @@ __all__ = [
     "request_problem",
     "resolve_base_url",
     "schema_fields",
+    "schema_objects",
     "stray_references",
     "structural_problems",
     "typed_value",

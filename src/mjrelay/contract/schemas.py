@@ -105,7 +105,7 @@ def subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str
 def schema_problems(contract: Resolver) -> Iterator[tuple[Location, str]]:
     """Yield schemas that take too long or never end on a document, and patterns that are too large."""
     expansion = _Expansion(contract)
-    for location, node in _objects(contract.document, ()):
+    for location, node in schema_objects(contract.document):
         for keyword in _UNSUPPORTED:
             if isinstance(node.get(keyword), str):
                 yield (*location, keyword), f"{keyword} is not supported; refer with $ref to a component"
@@ -118,15 +118,16 @@ def schema_problems(contract: Resolver) -> Iterator[tuple[Location, str]]:
         yield from _large_patterns(location, node)
 
 
-def _objects(value: Any, location: Location) -> Iterator[tuple[Location, dict[str, Any]]]:
+def schema_objects(value: Any, location: Location = ()) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """Yield the objects of an OpenAPI document with their locations, without examples and extensions."""
     if isinstance(value, dict):
         yield location, value
         for name, item in value.items():
             if name not in _DATA and not name.startswith("x-"):
-                yield from _objects(item, (*location, name))
+                yield from schema_objects(item, (*location, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _objects(item, (*location, index))
+            yield from schema_objects(item, (*location, index))
 
 
 @define

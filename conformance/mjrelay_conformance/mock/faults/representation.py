@@ -196,7 +196,7 @@ FAULTS = (
     Fault(
         "error-envelope-200",
         "Task requests return 200 with an error document.",
-        ("fetch/200/accept",),
+        ("fetch/200/accept", "fetch/known/status"),
         on_response=_error_envelope,
     ),
     Fault(

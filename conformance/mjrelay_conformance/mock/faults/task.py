@@ -171,8 +171,9 @@ def _behind_host(url: str) -> str:
 
 
 def _failure_without_reason(request: MockRequest, document: Any) -> Any:
+    free = dict(slots.all_editable_slots(request.contract, document))  # the reason may decide the state
     for path in request.contract.reader.failure_paths:
-        for location in path.locate(document):
+        for location in free.keys() & {*path.locate(document)}:
             writer.set_value(document, location, slots.unset_value(request.contract, location))
     return document
 
