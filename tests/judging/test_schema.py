@@ -154,6 +154,53 @@ def test_a_violation_has_both_locations() -> None:
     assert all(one.message for one in found)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"width": "1024"}, ("/data/width", "integer or null", 'is "1024" (text)')),
+        ({"width": {}}, ("/data/width", "integer or null", "is an object")),
+        ({"buttons": [{"customId": 7}]}, ("/data/buttons/0/customId", "text", "is 7 (integer)")),
+        ({"id": ...}, ("/data", "a property id", "has no property id")),
+    ],
+)
+def test_the_deepest_cause_is_named(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+    """Inside an envelope, and inside anyOf, the violation is that of the value and not of its container."""
+    one = enveloped()
+    task = {name: value for name, value in {"id": "1", "status": "A", **changes}.items() if value is not ...}
+    (found,) = schema_of(one).violations(answered({"code": 1, "data": task}))
+    assert (found.pointer, found.expected, found.message) == expected
+
+
+def test_an_unknown_status_in_an_envelope_breaks_the_enum() -> None:
+    """A value of an open anyOf is compared with its enum at any depth."""
+    violations = schema_of(enveloped()).violations(answered({"code": 1, "data": {"id": "1", "status": "B"}}))
+    assert [(one.pointer, one.enum) for one in violations] == [("/data/status", ("A",))]
+    (nothing,) = schema_of(enveloped()).violations(answered({"code": 1, "data": 3}))
+    assert (nothing.expected, nothing.message) == ("object or null", "is 3 (integer)")
+
+
+def enveloped() -> Contract:
+    """Return a contract whose task is wrapped in an object, or null."""
+    plain = load_contract("apiai")
+    document = copy.deepcopy(plain.document)
+    status = {"anyOf": [{"enum": ["A"]}, {"type": "null"}]}
+    button = {"type": "object", "properties": {"customId": {"type": "string"}}}
+    task = {
+        "type": "object",
+        "required": ["id"],
+        "properties": {
+            "status": status,
+            "width": {"type": ["integer", "null"]},
+            "buttons": {"anyOf": [{"type": "array", "items": button}, {"type": "null"}]},
+        },
+    }
+    document["components"]["schemas"]["Task"] = {
+        "type": "object",
+        "properties": {"data": {"anyOf": [task, {"type": "null"}]}},
+    }
+    return Contract("enveloped", document, plain.source)
+
+
 def test_another_operation_has_its_own_schemas() -> None:
     """A batch response is validated against the schema of the batch operation."""
     one = load_contract("zhongzhuan")

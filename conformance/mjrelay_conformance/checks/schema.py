@@ -22,7 +22,6 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
-    from mjrelay.base import Location
     from mjrelay.contract import Contract
 
 
@@ -44,8 +43,8 @@ def schema(o: Observation) -> Judgement:
     first = violations[0]
     more = f" (and {len(violations) - 1} more places)" if len(violations) > 1 else ""
     return failed(
-        "a document that fits the schema",
-        f"{_pointer(first.location)}: {o.show(first.message)}{more}",
+        first.expected,
+        f"{first.pointer} {o.show(first.message)}{more}",
         clause=o.contract.clause(*first.schema),
     )
 
@@ -62,7 +61,7 @@ def enum(o: Observation) -> Judgement:
         if violation.enum:
             return failed(
                 f"one of {', '.join(map(str, violation.enum))}",
-                f"{_pointer(violation.location)}: {o.show(violation.message)}",
+                f"{violation.pointer}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )
     return PASSED
@@ -183,7 +182,3 @@ def _unknown(shape: _Shape, document: Any) -> list[str]:
                 if type(inner) in _CONTAINERS and name in one.keys
             ]
     return list(found)
-
-
-def _pointer(location: Location) -> str:
-    return "".join(f"/{step}" for step in location) or "the document"
