@@ -195,6 +195,19 @@ def test_an_error_for_an_unknown_id_is_not_judged(tmp_path: Path) -> None:
     assert "fetch/known/status" in findings(judged(tmp_path, har, tasks=(task_id,))[1])
 
 
+def test_headers_that_were_not_recorded_are_not_judged(tmp_path: Path) -> None:
+    """Absent from the recording is not absent from the response: only what was recorded is judged."""
+    for relay in relay_names():
+        har, mock = recorded(relay)
+        for entry in har.entries:
+            entry["response"]["headers"] = []
+        tasks = tuple(mock.known.values())
+        code, document = judged(tmp_path, har, relay, tasks=tasks, strict=True)
+        assert (code, findings(document)) == (0 if mock.contract.open else 3, set()), relay
+        outcomes = {row["outcome"] for row in document["rows"] if row["check"] == "fetch/200/media-type"}
+        assert outcomes == {"not-applicable", "not-exercised"}
+
+
 def test_a_web_page_counts_where_the_relay_is_known(tmp_path: Path) -> None:
     """An HTML page is judged only at the base URL, or where the relay returned tasks."""
     har, _ = recorded("zhongzhuan", "html-200")
@@ -203,6 +216,17 @@ def test_a_web_page_counts_where_the_relay_is_known(tmp_path: Path) -> None:
     code, document = judged(tmp_path, har, "zhongzhuan", base_url=HOST)
     assert code == 1
     assert findings(document) == {"fetch/200/media-type"}
+
+
+def test_each_unreadable_entry_has_its_reason(tmp_path: Path) -> None:
+    """The reason is shown if other entries are left and if none is."""
+    har, _ = recorded("apiai")
+    reason = "entry 1 has a body that is not valid Base64"
+    har.entries[0]["response"]["content"] |= {"encoding": "base64", "text": "not, Base64"}
+    assert any(reason in notice for notice in judged(tmp_path, har)[1]["notices"])
+    har.entries = har.entries[:1]
+    with pytest.raises(TrafficError, match=reason):
+        judged(tmp_path, har)
 
 
 def test_reads_are_sorted_by_time(tmp_path: Path) -> None:

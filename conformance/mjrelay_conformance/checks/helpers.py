@@ -82,6 +82,8 @@ def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
         return not_applicable("the contract does not describe this response")
     if any(matcher.matches(o.exchange) for matcher in matchers):
         return PASSED
+    if not o.headers_recorded:
+        return inconclusive("the headers of the response were not recorded")
     if not o.proven:
         return inconclusive("no known task was fetched; check the base URL")
     return failed(" or ".join(map(str, matchers)), received(o), level=_described_level(o.contract, matchers))

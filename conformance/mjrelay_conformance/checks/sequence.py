@@ -105,6 +105,7 @@ def progress(o: Observation) -> Judgement:
     on=[Kind.KNOWN],
     needs=[accept, status_word],
     clause=standard("RFC 9111 section 5.2.2"),
+    judges_headers=True,
 )
 def running(o: Observation) -> Judgement:
     """
@@ -130,6 +131,7 @@ def running(o: Observation) -> Judgement:
     on=[Kind.KNOWN],
     needs=[accept],
     clause=standard("RFC 9111 section 4.2.2"),
+    judges_headers=True,
 )
 def cache_headers(o: Observation) -> Judgement:
     """

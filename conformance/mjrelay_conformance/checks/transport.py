@@ -80,6 +80,7 @@ def rate_limit(o: Observation) -> Judgement:
     needs=[transfer],
     clause=standard("RFC 9110 section 10.2.3"),
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def retry(o: Observation) -> Judgement:
     """
@@ -158,6 +159,7 @@ def size(o: Observation) -> Judgement:
     needs=[transfer],
     clause=standard("RFC 9110 section 12.5.3"),
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def content_encoding(o: Observation) -> Judgement:
     """
@@ -183,6 +185,7 @@ def content_encoding(o: Observation) -> Judgement:
     needs=[transfer],
     clause=operation,
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def redirect(o: Observation) -> Judgement:
     """

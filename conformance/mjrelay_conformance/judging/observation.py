@@ -78,6 +78,7 @@ class Observation:
             wrong.
         ids: The task ids of a batch request.
         credential: The name of the security scheme that was used.
+        recorded: Whether the exchange comes from a recording, which may lack parts of it.
     """
 
     contract: Contract
@@ -92,6 +93,7 @@ class Observation:
     proven: bool = True
     ids: tuple[str, ...] = ()
     credential: str | None = None
+    recorded: bool = False
 
     @property
     def reader(self) -> Reader:
@@ -123,6 +125,11 @@ class Observation:
             for name, stamp in named.items()
             if self.task is not None and stamp is not None and (raw := stamp.raw(self.task)) is not None
         }
+
+    @property
+    def headers_recorded(self) -> bool:
+        """Whether the header fields of the response are known."""
+        return not self.recorded or bool(self.exchange.headers)
 
     @property
     def redactor(self) -> Redactor:
