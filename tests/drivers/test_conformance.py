@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from attrs import evolve
@@ -260,6 +261,66 @@ def test_a_single_rate_limit_is_informational() -> None:
     running = runner(mock, pace=Pace(clock=NoWaitClock()))
     assert running.run(plan(load_contract("apiai"), known(mock), KEY)) is Verdict.CONFORMANT
     assert findings(running.judge.record.document()) == {"fetch/rate-limit": "info"}
+
+
+def test_the_core_is_exercised_whatever_the_states_are() -> None:
+    """With as many tasks as the plan allows and one succeeded one among them, it is read twice."""
+    one = load_contract("newapi")
+    for place in range(9):
+        mock = MockRelay(one, key=KEY)
+        tasks = [KnownTask(mock.submit(1e9)) for _ in range(8)]
+        tasks.insert(place, KnownTask(mock.known[State.SUCCEEDED]))
+        running = runner(mock)
+        assert running.run(plan(one, tasks, KEY)) is Verdict.CONFORMANT
+        assert running.probe.sent == 12
+
+
+class PagesLimited(MockRelay):
+    """A mock whose site limits requests to unknown paths, and no others."""
+
+    def answer(self, method: str, target: str, *rest: Any) -> Any:
+        """Return 429 for a path without a plain id."""
+        answer = super().answer(method, target, *rest)
+        path = unquote(target.partition("?")[0])
+        usual = re.fullmatch(r"/mj/task/(\d{10,20}/fetch|list-by-condition)", path)
+        return answer if usual else type(answer)(429)
+
+
+def test_a_limit_on_unknown_paths_ends_only_those_requests() -> None:
+    """A 429 for unusual ids is neither the end of the run nor a limit of the API."""
+    one = load_contract("newapi")
+    mock = PagesLimited(one, key=KEY)
+    running = runner(mock)
+    steps = plan(one, known(mock), KEY, profile="all")
+    odd = sum(step.kind is Kind.ODD for step in steps)
+    assert running.run(steps, cases=20) is Verdict.CONFORMANT
+    assert len(steps) - odd + 1 <= running.probe.sent <= len(steps) - odd + 21
+    document = running.judge.record.document()
+    assert (findings(document), document["relays"][0]["stopped"]) == ({}, None)
+
+
+def test_an_absent_batch_endpoint_is_one_finding() -> None:
+    """Neither its status nor its rejection of a missing key is another finding."""
+    for relay in relay_names():
+        if load_contract(relay).batch is not None:
+            found = findings(run(relay, "batch-absent", profile="all")[1])
+            assert len(found) == 1, (relay, found)
+            assert next(iter(found)) in {"batch/status", "batch/json"}
+
+
+def test_the_hint_names_what_is_lacking() -> None:
+    """A task that was read only once is not asked for once more."""
+    one = load_contract("apiai")
+    mock = MockRelay(one, key=KEY)
+    steps = [step for step in plan(one, known(mock), KEY) if not step.again]
+    running = runner(mock)
+    assert running.run(steps) is Verdict.PARTIAL
+    (twice,) = [
+        feature
+        for feature in running.judge.record.document()["relays"][0]["features"]
+        if "read twice" in feature["name"]
+    ]
+    assert twice["hint"] == "the request was not sent, or got no response"
 
 
 def test_a_check_that_crashes_is_an_error() -> None:

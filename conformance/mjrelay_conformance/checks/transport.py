@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 from mjrelay.http import retry_after
 from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
+    ELSEWHERE,
     PASSED,
     Judgement,
     Kind,
@@ -25,6 +26,8 @@ SLOW, SLOWEST = 1.0, 10.0
 """Seconds after which users notice the delay, and after which clients give up."""
 LARGE, LARGEST = 256 * 1024, 1024 * 1024
 """Bytes that are many for one task, and too many."""
+_API = [kind for kind in Kind if kind not in ELSEWHERE]
+"""A limit of a web site says nothing about its API."""
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -52,7 +55,7 @@ def transfer(o: Observation) -> Judgement:
 @define_check(
     "fetch/rate-limit",
     Level.INFO,
-    on=Kind,
+    on=_API,
     needs=[transfer],
     clause=standard("RFC 6585 section 4"),
     judges_inconclusive=True,
@@ -76,7 +79,7 @@ def rate_limit(o: Observation) -> Judgement:
 @define_check(
     "fetch/retry-after",
     Level.INFO,
-    on=Kind,
+    on=_API,
     needs=[transfer],
     clause=standard("RFC 9110 section 10.2.3"),
     judges_inconclusive=True,

@@ -285,7 +285,7 @@ class Cases:
             media_type = next(filter(_is_json, declared), "application/json")
             return {"requestBody": {"required": True, "content": {media_type: declared.get(media_type, {})}}}
         if (place, name.lower()) in {
-            (one.get("in"), str(one.get("name")).lower()) for one in self._parameters
+            (one.get("in"), str(one.get("name")).lower()) for one in self.contract.parameters()
         }:
             return {}
         parameter = {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
@@ -298,14 +298,8 @@ class Cases:
     @cached_property
     def _taken(self) -> frozenset[str]:
         """Names of parameters that the relay uses, in lower case."""
-        return frozenset(str(one.get("name")).lower() for one in self._parameters) | self._credentials
-
-    @cached_property
-    def _parameters(self) -> list[dict[str, Any]]:
-        """The parameters of the operation and of its path item."""
-        item = self.contract.document["paths"][self.contract.path]
-        parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
-        return [self.contract.resolve(one) for one in parameters]
+        named = (str(one.get("name")).lower() for one in self.contract.parameters())
+        return frozenset(named) | self._credentials
 
     @cached_property
     def _credentials(self) -> frozenset[str]:

@@ -57,6 +57,9 @@ class Kind(StrEnum):
 REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
 """The kinds of requests that a relay must reject if its contract requires an API key."""
 
+ELSEWHERE = frozenset({Kind.ODD, Kind.METHOD})
+"""The kinds of requests that a web site may receive in place of the API behind it."""
+
 
 @define(frozen=True, slots=False)
 class Observation:
@@ -71,7 +74,7 @@ class Observation:
         exchange: The request and the response.
         expected: The state of the task that the caller gave with ``--task``.
         earlier: Earlier observations, oldest first: of the same task; for a batch, of every known task; for
-            a request that must be rejected, of all such requests.
+            a request that must be rejected, of all such requests, and of batches if it is one.
         accepted: Whether the relay accepted the caller's API key before.
         secrets: The caller's secrets, which no response may contain.
         proven: Whether a known task was fetched before, if any was requested. If not, the base URL may be
