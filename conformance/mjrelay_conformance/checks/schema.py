@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.base import json_pointer
 from mjrelay.contract import combined_schemas
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
@@ -22,9 +24,13 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mjrelay.base import Location
     from mjrelay.contract import Contract
 
 
+_FRACTION = re.compile(rb"[0-9]\.0+[^0-9]")
 _SHOWN = 5
 """Maximum number of undocumented keys that a finding names."""
 
@@ -47,6 +53,23 @@ def schema(o: Observation) -> Judgement:
         f"{first.pointer} {o.show(first.message)}{more}",
         clause=o.contract.clause(*first.schema),
     )
+
+
+@define_check("fetch/200/integers", Level.INFO, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
+def integers(o: Observation) -> Judgement:
+    """
+    An integer is written without a fraction.
+
+    JSON Schema takes 817.0 for an integer, and typed clients do not. Relays turn numbers into floating point
+    when they decode and encode them.
+    """
+    if _FRACTION.search(o.exchange.body) is None:  # the usual case
+        return PASSED
+    for place, value in _floats(o.exchange.document):
+        if value.is_integer() and o.schema.integer(200, place):
+            clause = o.contract.clause(*o.schema.place(200, place))
+            return failed(f"{value:.0f}", f"{json_pointer(place)} is {value}", clause=clause)
+    return PASSED
 
 
 @define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
@@ -128,7 +151,7 @@ def undocumented(o: Observation) -> Judgement:
     return failed("keys that the contract describes", o.show(", ".join(found[:_SHOWN])) + more)
 
 
-CHECKS = (schema, enum, presence, status_word, undocumented)
+CHECKS = (schema, integers, enum, presence, status_word, undocumented)
 _CONTAINERS = frozenset({dict, list})
 _FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
 
@@ -163,6 +186,16 @@ class _Shape:
 def _shape(contract: Contract) -> _Shape:
     """Return the shape of the documents of a 200 response, over all media types."""
     return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
+
+
+def _floats(node: Any, place: Location = ()) -> Iterator[tuple[Location, float]]:
+    """Yield the places of all numbers with a fraction."""
+    if isinstance(node, float):
+        yield place, node
+    elif isinstance(node, dict | list):
+        for step, value in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(value, float | dict | list):
+                yield from _floats(value, (*place, step))
 
 
 def _unknown(shape: _Shape, document: Any) -> list[str]:

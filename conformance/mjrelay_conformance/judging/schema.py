@@ -106,6 +106,20 @@ class Schema:
             return False
         return self._descend(root, location)[0] != self._descend(root, location[:-1])[0]
 
+    def place(self, status: int, location: Location) -> Location:
+        """Return the location of the schema that describes a location in a document."""
+        root = self._root(status)
+        return () if root is None else self._descend(root, location)[0]
+
+    def integer(self, status: int, location: Location) -> bool:
+        """Whether the contract describes a location, and allows integers there and no other numbers."""
+        root = self._root(status)
+        if root is None or not self.documents(status, location):
+            return False
+        options = combined_schemas(self.contract, self._descend(root, location)[1])
+        types = {name for _, option in options for name in _listed(option.get("type"))}
+        return "integer" in types and "number" not in types
+
     def _root(
         self, status: int, operation: Location | None = None, exchange: Exchange | None = None
     ) -> _Place | None:
@@ -261,6 +275,10 @@ def _explained(error: ValidationError) -> tuple[str, str]:
         shown = name if value is None else f"{json.dumps(value, ensure_ascii=False)} ({name})"
     names = dict.fromkeys("text" if one == "string" else one for one in sorted(types, key="null".__eq__))
     return " or ".join(names), f"is {shown}"
+
+
+def _listed(types: Any) -> list[Any]:
+    return types if isinstance(types, list) else [types]
 
 
 def _words(contract: Contract, node: Any) -> list[Any]:

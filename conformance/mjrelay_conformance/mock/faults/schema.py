@@ -10,13 +10,15 @@ from mjrelay.semantics import State
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
-from mjrelay_conformance.mock.slots import ABSENT, schema_allows
+from mjrelay_conformance.mock.slots import ABSENT, json_type, schema_allows
 
 if TYPE_CHECKING:
     from mjrelay_conformance.mock.responses import MockRequest
 
 
 _SCHEMA = ("fetch/200/schema",)
+_EXACT = 2**53
+"""Integers below it are exact in floating point."""
 _UNDOCUMENTED = "a_field_of_no_contract"
 
 
@@ -72,7 +74,22 @@ def _undocumented(request: MockRequest, document: Any) -> Any:
     return document
 
 
+def _fraction(request: MockRequest, document: Any) -> Any:
+    for location, value in slots.all_editable_slots(request.contract, document):
+        whole = json_type(value) == "integer" and abs(value) < _EXACT
+        if whole and not schema_allows(request.contract, location, "number"):
+            writer.set_value(document, location, float(value))
+            break
+    return document
+
+
 FAULTS = (
+    Fault(
+        "integer-with-fraction",
+        "An integer is written with a fraction.",
+        ("fetch/200/integers",),
+        on_document=_fraction,
+    ),
     Fault(
         "body-is-array",
         "The task is wrapped in an array.",
