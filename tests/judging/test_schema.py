@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+import time
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,9 @@ import schemathesis
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mjrelay_conformance.checks.helpers import change
 from mjrelay_conformance.drivers import cases as _cases
+from mjrelay_conformance.judging.observation import Kind, Observation
 from mjrelay_conformance.judging.schema import SchemaViolation, schema_of
 from mjrelay_conformance.mock.faults import FAULTS
 from mjrelay_conformance.mock.relay import MockRelay
@@ -286,7 +289,21 @@ def test_judging_does_not_import_schemathesis() -> None:
 def test_documented_locations() -> None:
     """A location is documented if it has a schema of its own."""
     schema = schema_of(load_contract("zhongzhuan"))
-    assert schema.documents(200, ())
-    assert schema.documents(200, ("buttons", 0, "customId"))
-    assert not schema.documents(200, ("made-up",))
-    assert not schema.documents(599, ("id",))
+    root = schema.root(200)
+    assert root is not None
+    assert schema.place(200, ("buttons", 0, "customId"))[-2:] == ("properties", "customId")
+    assert schema.children(root)("buttons") is not None
+    assert schema.children(root)("made-up") is None
+    assert schema.root(599) is None
+
+
+def test_many_changed_values_cost_little() -> None:
+    """Two readings that differ in as many undocumented keys as a body may have are compared fast."""
+    one = load_contract("zhongzhuan")
+    readings = [
+        Observation(one, schema_of(one), Kind.KNOWN, "1", answered({"id": "1", "status": "SUCCESS", **keys}))
+        for keys in ({f"k{i}": i + number for i in range(99_000)} for number in range(2))
+    ]
+    started = time.process_time()
+    assert change(readings[1], readings[0].task, readings[1].task) is None
+    assert time.process_time() - started < 0.5

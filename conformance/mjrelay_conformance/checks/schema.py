@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _FRACTION = re.compile(rb"[0-9]\.0+[^0-9]")
+_LONG = 100
 _SHOWN = 5
 """Maximum number of undocumented keys that a finding names."""
 
@@ -65,11 +66,12 @@ def integers(o: Observation) -> Judgement:
     """
     if _FRACTION.search(o.exchange.body) is None:  # the usual case
         return PASSED
-    for place, value in _floats(o.exchange.document):
-        if value.is_integer() and o.schema.integer(200, place):
-            clause = o.contract.clause(*o.schema.place(200, place))
-            return failed(f"{value:.0f}", f"{json_pointer(place)} is {value}", clause=clause)
-    return PASSED
+    found = next(_fractions(_shape(o.contract), o.exchange.document), None)
+    if found is None:
+        return PASSED
+    place, value = found
+    clause = o.contract.clause(*o.schema.place(200, place))
+    return failed(f"{value:.0f}", f"{json_pointer(place)} is {value}", clause=clause)
 
 
 @define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
@@ -161,6 +163,7 @@ class _Shape:
 
     def __init__(self, contract: Contract, schemas: list[Any]) -> None:
         self.free = False
+        types: set[Any] = set()
         self._contract = contract
         self._schemas: dict[str | None, list[Any]] = {}
         self._shapes: dict[str | None, _Shape] = {}
@@ -170,9 +173,12 @@ class _Shape:
                 self._schemas.setdefault(name, []).append(inner)
             if items is not None:
                 self._schemas.setdefault(None, []).append(items)
-            kinds = option.get("type")
-            anything = "object" in (kinds if isinstance(kinds, list) else [kinds]) and not properties
+            named = option.get("type")
+            kinds = named if isinstance(named, list) else [named]
+            types.update(kinds)
+            anything = "object" in kinds and not properties
             self.free |= anything or any(option.get(word, False) is not False for word in _FREE)
+        self.integer = "integer" in types and "number" not in types
         self.keys = self._schemas.keys() - {None}
 
     def within(self, name: str | None) -> _Shape:
@@ -188,14 +194,17 @@ def _shape(contract: Contract) -> _Shape:
     return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
-def _floats(node: Any, place: Location = ()) -> Iterator[tuple[Location, float]]:
-    """Yield the places of all numbers with a fraction."""
+def _fractions(shape: _Shape, node: Any, place: Location = ()) -> Iterator[tuple[Location, float]]:
+    """Yield documented integers that were written with a fraction, of long lists only the first items."""
     if isinstance(node, float):
-        yield place, node
-    elif isinstance(node, dict | list):
-        for step, value in node.items() if isinstance(node, dict) else enumerate(node):
-            if isinstance(value, float | dict | list):
-                yield from _floats(value, (*place, step))
+        if shape.integer and node.is_integer():
+            yield place, node
+    elif isinstance(node, dict):
+        for name in (name for name in node if name in shape.keys):
+            yield from _fractions(shape.within(name), node[name], (*place, name))
+    elif isinstance(node, list):
+        for index, item in enumerate(node[:_LONG]):
+            yield from _fractions(shape.within(None), item, (*place, index))
 
 
 def _unknown(shape: _Shape, document: Any) -> list[str]:

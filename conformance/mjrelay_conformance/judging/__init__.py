@@ -22,7 +22,7 @@ from mjrelay_conformance.judging.checking import (
 )
 from mjrelay_conformance.judging.observation import ELSEWHERE, OVERLONG, REFUSED, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
-from mjrelay_conformance.judging.schema import Schema, schema_of
+from mjrelay_conformance.judging.schema import Place, Schema, schema_of
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Level",
     "Observation",
     "Outcome",
+    "Place",
     "Record",
     "Row",
     "Schema",

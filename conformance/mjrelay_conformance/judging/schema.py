@@ -21,6 +21,8 @@ from mjrelay.contract import child_schema, combined_schemas
 from mjrelay.http import NotJSONError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mjrelay.base import Location
     from mjrelay.contract import Contract
     from mjrelay.http import Exchange
@@ -36,7 +38,7 @@ _PATTERNS = FancyRegexOptions(backtrack_limit=50_000, size_limit=1 << 20, dfa_si
 """Only patterns with look-around or back-references backtrack; all others take linear time."""
 _FITTING = "a value that matches the schema"
 _TYPES = {str: "text", bool: "boolean", int: "integer", float: "number"}
-_Place: TypeAlias = "tuple[Location, Any]"
+Place: TypeAlias = "tuple[Location, Any]"
 """The location of a schema in the contract, and the schema."""
 
 
@@ -97,32 +99,31 @@ class Schema:
         validator = self._validators.get(root[0]) or self._compiled(root)
         return [] if validator.is_valid(document) else self._violations(validator, document, root)
 
-    def documents(self, status: int, location: Location) -> bool:
-        """Whether the contract describes a location in a document of the fetch operation."""
-        if not location:
-            return True
-        root = self._root(status)
-        if root is None:
-            return False
-        return self._descend(root, location)[0] != self._descend(root, location[:-1])[0]
+    def root(self, status: int) -> Place | None:
+        """Return the schema of the fetch operation's response with a status."""
+        return self._root(status)
+
+    def children(self, parent: Place) -> Callable[[str | int], Place | None]:
+        """Return a function that returns the schema of a member or an item, or None if none is described."""
+        options = list(combined_schemas(self.contract, parent[1], location=parent[0]))
+
+        def child(step: str | int) -> Place | None:
+            for above, option in options:
+                if (found := child_schema(option, step)) is not None:
+                    place, node = self.contract.follow(found[1], (*above, *found[0]))
+                    return place, node
+            return None
+
+        return child
 
     def place(self, status: int, location: Location) -> Location:
         """Return the location of the schema that describes a location in a document."""
         root = self._root(status)
         return () if root is None else self._descend(root, location)[0]
 
-    def integer(self, status: int, location: Location) -> bool:
-        """Whether the contract describes a location, and allows integers there and no other numbers."""
-        root = self._root(status)
-        if root is None or not self.documents(status, location):
-            return False
-        options = combined_schemas(self.contract, self._descend(root, location)[1])
-        types = {name for _, option in options for name in _listed(option.get("type"))}
-        return "integer" in types and "number" not in types
-
     def _root(
         self, status: int, operation: Location | None = None, exchange: Exchange | None = None
-    ) -> _Place | None:
+    ) -> Place | None:
         """Return the schema for a status: that of the response's media type, else the first one."""
         place, response = self.contract.response(status, operation) or ((), {})
         content = response.get("content")
@@ -132,7 +133,7 @@ class Schema:
         name = media_type if media_type in content else next(iter(content))
         return ((*place, "content", name, "schema"), content[name].get("schema", True))
 
-    def _compiled(self, root: _Place) -> Draft202012Validator:
+    def _compiled(self, root: Place) -> Draft202012Validator:
         place, node = root
         # Inside the whole document, so that references resolve; nothing is fetched.
         schema = {**self.contract.document, "allOf": [node]}
@@ -147,7 +148,7 @@ class Schema:
         return validator
 
     def _violations(
-        self, validator: Draft202012Validator, document: Any, root: _Place
+        self, validator: Draft202012Validator, document: Any, root: Place
     ) -> list[SchemaViolation]:
         violations = []
         try:
@@ -183,26 +184,18 @@ class Schema:
                 return (*option_place, "required", required.index(name))
         return place
 
-    def _whole(self, root: _Place, message: str) -> SchemaViolation:
+    def _whole(self, root: Place, message: str) -> SchemaViolation:
         """Return a violation without a place in the document."""
         return SchemaViolation((), self._descend(root, ())[0], _FITTING, message)
 
-    def _descend(self, root: _Place, location: Location) -> _Place:
+    def _descend(self, root: Place, location: Location) -> Place:
         """The schema that judges a place of a document, and where in the contract it stands."""
         place, node = self.contract.follow(root[1], root[0])
         for step in location:
-            inner = next(
-                (
-                    ((*above, *below), child)
-                    for above, option in combined_schemas(self.contract, node, location=place)
-                    if (found := child_schema(option, step)) is not None
-                    for below, child in [found]
-                ),
-                None,
-            )
+            inner = self.children((place, node))(step)
             if inner is None:
                 break
-            place, node = self.contract.follow(inner[1], inner[0])
+            place, node = inner
         return place, node
 
 
@@ -275,10 +268,6 @@ def _explained(error: ValidationError) -> tuple[str, str]:
         shown = name if value is None else f"{json.dumps(value, ensure_ascii=False)} ({name})"
     names = dict.fromkeys("text" if one == "string" else one for one in sorted(types, key="null".__eq__))
     return " or ".join(names), f"is {shown}"
-
-
-def _listed(types: Any) -> list[Any]:
-    return types if isinstance(types, list) else [types]
 
 
 def _words(contract: Contract, node: Any) -> list[Any]:
