@@ -179,7 +179,7 @@ def _line(text: str) -> str:
 
 _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
 _SECONDS = 1.0
-"""Processor time that the contract's patterns may take in one judgement."""
+"""Processor time that the contract's patterns may take on one exchange."""
 
 
 def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
@@ -199,15 +199,21 @@ def judge_observation(observation: Observation, number: int, checks: Iterable[Ch
     ]
 
 
-def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
-    """Yield the judgement of each check that applies to an exchange, in order."""
+def judgements(observation: Observation, checks: Iterable[Check]) -> list[tuple[Check, Judgement]]:
+    """Return the judgement of each check that applies to an exchange, in order."""
     blocking: set[str] = set()
-    for one in checks:
-        if observation.kind in one.kinds:
-            judgement = _judge(one, observation, blocking)
-            if judgement is not PASSED and judgement.outcome in _BLOCKING:
-                blocking.add(one.id)
-            yield one, judgement
+    found = []
+    whole = observation.inconclusive is None and observation.headers_recorded
+    with time_limit(_SECONDS):  # for all checks, because entering it takes as long as most checks
+        for one in checks:
+            if observation.kind in one.kinds:
+                judged = whole and (not blocking or blocking.isdisjoint(one.needs))
+                reason = None if judged else _unjudged(one, observation, blocking)
+                judgement = reason or _judge(one, observation)
+                if judgement is not PASSED and judgement.outcome in _BLOCKING:
+                    blocking.add(one.id)
+                found.append((one, judgement))
+    return found
 
 
 def _unjudged(one: Check, observation: Observation, blocking: set[str]) -> Judgement | None:
@@ -221,12 +227,9 @@ def _unjudged(one: Check, observation: Observation, blocking: set[str]) -> Judge
     return None
 
 
-def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgement:
-    if (reason := _unjudged(one, observation, blocking)) is not None:
-        return reason
+def _judge(one: Check, observation: Observation) -> Judgement:
     try:
-        with time_limit(_SECONDS):
-            return one.judge(observation)
+        return one.judge(observation)
     except PatternError as error:
         return inconclusive(f"this contract cannot judge the response: {error}")
     except NotJSONError as error:
