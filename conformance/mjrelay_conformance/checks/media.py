@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{12,}")
 """What URLs contain as the id of a task or a job."""
-_LARGEST_INDEX = 99
-"""The largest number that counts as a position in a list, and not as an id or a date."""
+_INDEX = re.compile(r"[0-9]{1,2}")
+"""A number that counts as a position in a list, and not as an id or a date."""
 
 
 @define_check(
@@ -152,14 +152,13 @@ def _contradictions(urls: Sequence[str], single: Sequence[str]) -> Iterator[tupl
 
 def _positions(urls: Sequence[str]) -> list[int]:
     """Return the numbers in which URLs differ, if they differ in one small number only."""
-    parts = [re.split(r"([0-9]{1,18})", url) for url in urls]
+    parts = [re.split(r"([0-9]+)", url) for url in urls]
     if len({len(part) for part in parts}) != 1:
         return []
     differing = [column for column in zip(*parts, strict=True) if len({*column}) > 1]
-    if len(differing) != 1 or not all(text.isdecimal() for text in differing[0]):
+    if len(differing) != 1 or not all(_INDEX.fullmatch(text) for text in differing[0]):
         return []
-    positions = [int(text) for text in differing[0]]
-    return positions if max(positions) <= _LARGEST_INDEX else []
+    return [int(text) for text in differing[0]]
 
 
 @define_check(
