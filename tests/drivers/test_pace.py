@@ -1,4 +1,4 @@
-"""How fast a relay is asked, and when it is left alone; the time is told and never waited for."""
+"""The rate of requests to a relay, and when a run stops; no test waits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def observed(
 
 @pytest.fixture
 def clock() -> NoWaitClock:
-    """A clock on which nobody waits."""
+    """A clock that does not wait."""
     return NoWaitClock()
 
 

@@ -351,7 +351,7 @@ def test_the_command(tmp_path: Path) -> None:
     for arguments, message in (
         (("apiai", str(tmp_path / "nowhere.har")), "cannot be read"),
         (("apiai", "-"), "stdin: is empty"),
-        (("nobody", "-"), "'nobody'"),
+        (("unknown", "-"), "'unknown'"),
     ):
         done = command(*arguments)
         assert done.returncode == 2
