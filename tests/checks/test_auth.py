@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from attrs import evolve
 from mjrelay_conformance.judging.checking import Level, Outcome
 from mjrelay_conformance.judging.observation import Kind, Observation
 from observations import FAIL, MUST, NOT, PASS, SHOULD, example, observed, outcome, row
+from sampled import SEVERAL
 
 from mjrelay.contract.document import Contract
 from mjrelay.contract.loading import load_contract
@@ -133,3 +135,39 @@ def test_no_server_error_for_other_methods(status: int, result: Outcome) -> None
     assert outcome("method/no-server-error", observation) is result
     down = observed(b"", exchange={"status": 502})
     assert outcome("method/no-server-error", evolve(observation, earlier=(down,))) is Outcome.BLOCKED
+
+
+def test_a_task_is_found_anywhere() -> None:
+    """A leaked task is found with any status and in any envelope."""
+    for relay in SEVERAL:
+        task = example(relay=relay)
+        for document, status in itertools.product(
+            (task, [task], {"code": 1, "data": task}), (200, 203, 401, 404)
+        ):
+            for kind, check in (
+                (Kind.MISSING, "fetch/unknown/no-task"),
+                (Kind.BAD_CREDENTIAL, "auth/wrong/refused"),
+            ):
+                found = observed(document, kind, relay=relay, task_id="1", exchange={"status": status})
+                refused = kind is Kind.BAD_CREDENTIAL and found.contract.open
+                assert outcome(check, found) is (NOT if refused else FAIL)
+
+
+def test_an_error_that_repeats_an_id_is_no_task() -> None:
+    """An error document that repeats an id is no task."""
+    for document in (
+        {"id": "1", "error": "none"},
+        {"error": {"id": "r-7", "code": 4}},
+        [],
+        None,
+        {"code": 4},
+    ):
+        found = observed(document, Kind.MISSING, task_id="1", exchange={"status": 404})
+        assert outcome("fetch/unknown/no-task", found) is PASS
+
+
+def test_an_accepted_key_cannot_be_refused_later() -> None:
+    """A 401 is inconclusive until the key was accepted once."""
+    for accepted, result in ((False, Outcome.INCONCLUSIVE), (True, FAIL)):
+        refused = observed(b"", Kind.MISSING, relay="apiai", exchange={"status": 401}, accepted=accepted)
+        assert outcome("fetch/missing/answer", refused) is result

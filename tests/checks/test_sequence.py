@@ -80,3 +80,13 @@ def test_any_cache_control_is_judged(value: list[str]) -> None:
     """Any Cache-Control is judged."""
     headers = [("Content-Type", "application/json"), *(("Cache-Control", value) for value in value)]
     assert outcome("caching/running", observed(example("running"), headers=headers)) in {PASS, FAIL}
+
+
+def test_undocumented_fields_may_change() -> None:
+    """Undocumented fields may change between fetches, documented ones may not."""
+    task = example(relay="mjdjourney")
+    changed = {**task["data"], "width": 1}
+    first = observed({**task, "request_id": "a"}, relay="mjdjourney")
+    for change, result in (({"request_id": "b"}, PASS), ({"data": changed}, FAIL)):
+        again = observed({**task, **change}, relay="mjdjourney", earlier=(first,))
+        assert outcome("sequence/content", again) is result

@@ -253,3 +253,18 @@ def test_an_expected_state_changes_one_check() -> None:
         if one != other
     }
     assert differing == {"fetch/200/state"}
+
+
+def test_an_invalid_date_is_ignored() -> None:
+    """An implausible Date counts as missing: timestamps are not in its future."""
+    for date in ("Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", ""):
+        headers = [("Content-Type", "application/json"), ("Date", date)]
+        assert outcome("fetch/200/times", observed(example(), headers=headers)) is PASS
+
+
+def test_a_deeply_nested_value_violates_the_schema() -> None:
+    """A value nested beyond the validator's limit is a violation, and hides no other."""
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    assert outcome("fetch/200/schema", observed({**example(buttons=5), "state": deep})) is FAIL

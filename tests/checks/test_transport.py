@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from mjrelay_conformance.checks import CHECKS
+from mjrelay_conformance.judging.checking import judge_observation
 from mjrelay_conformance.judging.observation import Kind
 from observations import (
     DEFAULT,
@@ -217,3 +220,45 @@ def test_ascii_was_never_encoded_twice(document: Any, prompt: str) -> None:
     """ASCII always passes, and any JSON is judged."""
     assert outcome("fetch/200/encoded-twice", observed({"prompt": prompt})) is PASS
     assert outcome("fetch/200/encoded-twice", observed(document)) in {PASS, FAIL}
+
+
+def test_the_secret_is_found_in_every_form() -> None:
+    """A leaked key is found in any encoding, and no row repeats it."""
+    for headers, document in (
+        ([("X-Debug", f"Bearer {KEY}")], {}),
+        ([(f"X-{KEY}", "1")], {}),
+        ([], {"seen": base64.b64encode(KEY.encode()).decode()}),
+        ([], {"seen": "".join(f"%{byte:02X}" for byte in KEY.encode())}),
+        ([], f"<p>{KEY}</p>".encode()),
+    ):
+        found = observed(document, Kind.MISSING, headers=headers, task_id="1", secrets=(KEY,))
+        rows = judge_observation(found, 1, CHECKS.values())
+        assert [one.outcome for one in rows if one.check == "fetch/secret"] == [FAIL]
+        assert KEY not in str(rows)
+
+
+def test_no_row_cuts_through_a_secret() -> None:
+    """A shortened value contains no part of the secret."""
+    for length in range(60, 140, 7):
+        body = b"y" * length + KEY.encode()
+        found = row(
+            "fetch/known/status", observed(body, task_id="1", exchange={"status": 500}, secrets=(KEY,))
+        )
+        assert found.outcome is FAIL
+        assert KEY[:5] not in (found.actual or "")
+
+
+@pytest.mark.parametrize(
+    ("location", "result"),
+    [
+        ("http://[evil", FAIL),
+        ("//elsewhere.test/", FAIL),
+        ("https://relay.test/", FAIL),
+        ("http://RELAY.TEST:80/x", PASS),
+        ("/mj/task/1/fetch/", PASS),
+    ],
+)
+def test_redirects_are_compared_by_origin(location: str, result: Outcome) -> None:
+    """Another host, port or scheme is another origin; case and the default port make no difference."""
+    found = observed(b"", task_id="1", headers=[("Location", location)], exchange={"status": 302})
+    assert outcome("fetch/redirect", found) is result
