@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mjrelay.base import Location
     from mjrelay.contract import Contract
+    from mjrelay_conformance.judging import Place
 
 
 _FRACTION = re.compile(rb"[0-9]\.0+[^0-9]")
@@ -64,14 +65,10 @@ def integers(o: Observation) -> Judgement:
     JSON Schema takes 817.0 for an integer, and typed clients do not. Relays turn numbers into floating point
     when they decode and encode them.
     """
-    if _FRACTION.search(o.exchange.body) is None:  # the usual case
+    root = o.schema.root(200)
+    if root is None or _FRACTION.search(o.exchange.body) is None:  # the usual case
         return PASSED
-    found = next(_fractions(_shape(o.contract), o.exchange.document), None)
-    if found is None:
-        return PASSED
-    place, value = found
-    clause = o.contract.clause(*o.schema.place(200, place))
-    return failed(f"{value:.0f}", f"{json_pointer(place)} is {value}", clause=clause)
+    return next(_fractions(o, root, o.exchange.document), PASSED)
 
 
 @define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
@@ -163,7 +160,6 @@ class _Shape:
 
     def __init__(self, contract: Contract, schemas: list[Any]) -> None:
         self.free = False
-        types: set[Any] = set()
         self._contract = contract
         self._schemas: dict[str | None, list[Any]] = {}
         self._shapes: dict[str | None, _Shape] = {}
@@ -173,12 +169,9 @@ class _Shape:
                 self._schemas.setdefault(name, []).append(inner)
             if items is not None:
                 self._schemas.setdefault(None, []).append(items)
-            named = option.get("type")
-            kinds = named if isinstance(named, list) else [named]
-            types.update(kinds)
-            anything = "object" in kinds and not properties
+            kinds = option.get("type")
+            anything = "object" in (kinds if isinstance(kinds, list) else [kinds]) and not properties
             self.free |= anything or any(option.get(word, False) is not False for word in _FREE)
-        self.integer = "integer" in types and "number" not in types
         self.keys = self._schemas.keys() - {None}
 
     def within(self, name: str | None) -> _Shape:
@@ -194,17 +187,17 @@ def _shape(contract: Contract) -> _Shape:
     return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
-def _fractions(shape: _Shape, node: Any, place: Location = ()) -> Iterator[tuple[Location, float]]:
-    """Yield documented integers that were written with a fraction, of long lists only the first items."""
+def _fractions(o: Observation, schema: Place, node: Any, place: Location = ()) -> Iterator[Judgement]:
+    """Yield a finding for each integer with a fraction; of long lists, only the first items count."""
     if isinstance(node, float):
-        if shape.integer and node.is_integer():
-            yield place, node
-    elif isinstance(node, dict):
-        for name in (name for name in node if name in shape.keys):
-            yield from _fractions(shape.within(name), node[name], (*place, name))
-    elif isinstance(node, list):
-        for index, item in enumerate(node[:_LONG]):
-            yield from _fractions(shape.within(None), item, (*place, index))
+        if node.is_integer() and o.schema.integer(schema):
+            actual = f"{json_pointer(place)} is {node}"
+            yield failed(f"{node:.0f}", actual, clause=o.contract.clause(*schema[0]))
+    elif isinstance(node, dict | list):
+        child = o.schema.children(schema)
+        for step, value in node.items() if isinstance(node, dict) else enumerate(node[:_LONG]):
+            if isinstance(value, float | dict | list) and (inner := child(step)) is not None:
+                yield from _fractions(o, inner, value, (*place, step))
 
 
 def _unknown(shape: _Shape, document: Any) -> list[str]:

@@ -116,10 +116,13 @@ class Schema:
 
         return child
 
-    def place(self, status: int, location: Location) -> Location:
-        """Return the location of the schema that describes a location in a document."""
-        root = self._root(status)
-        return () if root is None else self._descend(root, location)[0]
+    def integer(self, place: Place) -> bool:
+        """Whether a schema allows integers and no other numbers."""
+        found: set[Any] = set()
+        for _, option in combined_schemas(self.contract, place[1]):
+            types = option.get("type")
+            found.update(types if isinstance(types, list) else [types])
+        return "integer" in found and "number" not in found
 
     def _root(
         self, status: int, operation: Location | None = None, exchange: Exchange | None = None
