@@ -8,8 +8,8 @@ from urllib.parse import urljoin, urlsplit
 from mjrelay.http import retry_after
 from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
-    ELSEWHERE,
     PASSED,
+    UNUSUAL,
     Judgement,
     Kind,
     Level,
@@ -26,7 +26,7 @@ SLOW, SLOWEST = 1.0, 10.0
 """Seconds after which users notice the delay, and after which clients give up."""
 LARGE, LARGEST = 256 * 1024, 1024 * 1024
 """Bytes that are many for one task, and too many."""
-_API = [kind for kind in Kind if kind not in ELSEWHERE]
+_API = [kind for kind in Kind if kind not in UNUSUAL]
 """A limit of a web site says nothing about its API."""
 _LENGTH = re.compile(r"[0-9]{1,18}")
 

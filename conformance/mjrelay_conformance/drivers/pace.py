@@ -9,7 +9,7 @@ from attrs import define, field
 from mjrelay.base import Clock
 from mjrelay.http import retry_after
 from mjrelay_conformance.drivers.probe import LATE
-from mjrelay_conformance.judging import ELSEWHERE, REFUSED, Kind
+from mjrelay_conformance.judging import REFUSED, UNUSUAL, Kind
 
 if TYPE_CHECKING:
     from mjrelay_conformance.judging import Observation
@@ -90,7 +90,7 @@ class Pace:
             self.stopped = "the relay refused the caller's key twice in a row"
         if self._unanswered > 1:
             self.stopped = "no response in time, twice in a row"
-        if exchange.status == 429 and observation.kind in ELSEWHERE:
+        if exchange.status == 429 and observation.kind in UNUSUAL:
             self.ended.add(observation.kind)
             return False
         return observation.overloaded and self._may_retry(observation)

@@ -20,17 +20,17 @@ from mjrelay_conformance.judging.checking import (
     judge_observation,
     not_applicable,
 )
-from mjrelay_conformance.judging.observation import ELSEWHERE, OVERLONG, REFUSED, Kind, Observation
+from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, UNUSUAL, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
 from mjrelay_conformance.judging.schema import Place, Schema, schema_of
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
 
 __all__ = [
-    "ELSEWHERE",
     "FORMAT",
     "OVERLONG",
     "PASSED",
     "REFUSED",
+    "UNUSUAL",
     "Baseline",
     "Check",
     "Coverage",

@@ -57,7 +57,7 @@ class Kind(StrEnum):
 REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
 """The kinds of requests that a relay must reject if its contract requires an API key."""
 
-ELSEWHERE = frozenset({Kind.ODD, Kind.METHOD})
+UNUSUAL = frozenset({Kind.ODD, Kind.METHOD})
 """The kinds of requests that a web site may receive in place of the API behind it."""
 
 
