@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
