@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mjrelay_codegen.linter import lint_contract
 from mjrelay_conformance.drivers.selftest import run_trial, trials
@@ -50,7 +50,9 @@ def test_the_mock_validates_each_request() -> None:
     right = CONTRACT.request(relay.known[State.SUCCEEDED]).authenticated(CONTRACT.credentials[0], KEY)
     assert relay.answer(right.method, right.target, right.headers, right.body).status == 200
     body = json.loads(right.body)
-    for wrong in ({**body, "action": "paint"}, {"task_id": body["task_id"]}, {**body, "task_id": 1}, []):
+    paint, number = {**body, "action": "paint"}, {**body, "task_id": 1}
+    wrongs: tuple[Any, ...] = (paint, {"task_id": body["task_id"]}, number, [])
+    for wrong in wrongs:
         response = relay.answer(right.method, right.target, right.headers, json.dumps(wrong).encode())
         assert response.status == 400
     bare = [(name, value) for name, value in right.headers if name != "X-Mode"]

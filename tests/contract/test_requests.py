@@ -147,7 +147,7 @@ def test_constants_are_in_each_request(tmp_path: Path) -> None:
 def test_constants_that_no_request_can_carry(tmp_path: Path, constant: str, message: str) -> None:
     """A constant neither replaces the id or the credential nor breaks out of its place."""
     with pytest.raises(ContractError, match=message):
-        assert contract(tmp_path, "body", ("version: 1", f"version: 1\n        set: {{{constant}}}")).reader
+        _ = contract(tmp_path, "body", ("version: 1", f"version: 1\n        set: {{{constant}}}")).reader
 
 
 @given(st.dictionaries(TEXTS, TEXTS), st.lists(TEXTS, min_size=1, max_size=3))

@@ -63,7 +63,7 @@ class Phase:
             cases=cases,
             seed=seed,
             mode=mode,
-            pace=self.pause,
+            may_send=self.may_send,
             stopped=self.stopped,
         )
 
@@ -108,9 +108,10 @@ class Phase:
         one = self.mock.contract
         return request if one.open else request.authenticated(one.credentials[0], KEY)
 
-    def pause(self) -> None:
+    def may_send(self, _: Kind) -> bool:
         """Count the pauses between requests."""
         self.pauses += 1
+        return not self.stopped()
 
     @property
     def kinds(self) -> Counter[Kind]:

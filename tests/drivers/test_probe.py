@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ KEY = "sk-secret-4711"
 FETCH = Request("GET", "/mj/task/1/fetch", (("Authorization", f"Bearer {KEY}"),))
 
 
-def probe(origin: str, deadline: float = 5.0, **options: str) -> Probe:
+def probe(origin: str, deadline: float = 5.0, **options: Any) -> Probe:
     """A probe with a key to redact."""
     return Probe(origin, Redactor(KEY), deadline, **options)
 

@@ -249,7 +249,7 @@ def test_a_kept_document_is_restored() -> None:
 def test_members_beside_a_list_are_not_copied() -> None:
     """A batch response with many items and members is read without a copy for each item."""
     items, array = JSONPath.compile("$.data[*]"), JSONPath.compile("$.data")
-    batch = Batch("listTasks", "$request.body#/ids", items, None, array, ("data",))
+    batch = Batch("listTasks", "$request.body#/ids", {}, items, None, array, ("data",))
     for many, beside in ((10, {"code": 1}), (60_000, dict.fromkeys(map(str, range(60_000)), 1))):
         documents = batch.documents({**beside, "data": [{}] * many})
         assert len(documents) == many

@@ -88,8 +88,8 @@ def test_logs_of_a_shared_client(
     sent = response(b"{}", f"X-Echo: {KEY} {other}".encode())
     with Peer(always(sent)) as peer:
         first = make(peer.origin, own)
-        make: Any = connect_async if first.runner else connect
-        second = make(TransportConfig(peer.origin, Redactor(other)), client=own)
+        connector: Any = connect_async if first.runner else connect
+        second = connector(TransportConfig(peer.origin, Redactor(other)), client=own)
         assert first.send().failure is None
         del second
     assert "[redacted] [redacted]" in caplog.text

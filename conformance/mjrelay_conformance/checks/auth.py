@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mjrelay.http import NotJSONError
 from mjrelay_conformance.checks.helpers import (
     as_described,
     below_500,
@@ -68,6 +69,8 @@ def _rejections(
         return judged
 
     def described_once(o: Observation) -> Judgement:
+        if o.ids and not any(before.kind is Kind.BATCH and _listed(before) for before in o.earlier):
+            return blocked("the batch operation did not return a list with the API key either")
         return _at_most(highest, _once(o, _described))
 
     def below_500_once(o: Observation) -> Judgement:
@@ -120,6 +123,15 @@ def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgemen
             if before.kind in REFUSED - {o.kind} and similar_responses(before, o):
                 return not_applicable(f"the response equals that to a request with {_NAMED[before.kind]}")
     return judgement
+
+
+def _listed(o: Observation) -> bool:
+    """Whether a batch response has a JSON document."""
+    try:
+        _ = o.exchange.document
+    except NotJSONError:
+        return False
+    return o.exchange.status == 200
 
 
 def _at_most(highest: Level, judgement: Judgement) -> Judgement:

@@ -40,7 +40,14 @@ _TO_BYTES = {
 """The characters of Windows-1252 where Latin-1 has control characters, and their bytes."""
 
 
-@define_check("fetch/200/media-type", Level.MUST, on=[Kind.KNOWN], needs=[known], clause=response(200))
+@define_check(
+    "fetch/200/media-type",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[known],
+    clause=response(200),
+    judges_headers=True,
+)
 def media_type(o: Observation) -> Judgement:
     """
     A 200 response has the Content-Type that the contract documents.
@@ -106,6 +113,7 @@ def byte_order_mark(o: Observation) -> Judgement:
     on=[Kind.KNOWN],
     needs=[media_type],
     clause=standard("RFC 8259 section 8.1"),
+    judges_headers=True,
 )
 def charset(o: Observation) -> Judgement:
     """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mjrelay.base import json_pointer
 from mjrelay.contract import Shape, undocumented_keys
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
@@ -22,10 +24,15 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mjrelay.base import Location
     from mjrelay.contract import Contract
+    from mjrelay_conformance.judging import Place
 
 
+_FRACTION = re.compile(rb"[0-9]\.0+[^0-9]")
+_LONG = 100
 _SHOWN = 5
 """Maximum number of undocumented keys that a finding names."""
 
@@ -44,10 +51,24 @@ def schema(o: Observation) -> Judgement:
     first = violations[0]
     more = f" (and {len(violations) - 1} more places)" if len(violations) > 1 else ""
     return failed(
-        "a document that fits the schema",
-        f"{_pointer(first.location)}: {o.show(first.message)}{more}",
+        first.expected,
+        f"{first.pointer} {o.show(first.message)}{more}",
         clause=o.contract.clause(*first.schema),
     )
+
+
+@define_check("fetch/200/integers", Level.INFO, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
+def integers(o: Observation) -> Judgement:
+    """
+    An integer is written without a fraction.
+
+    JSON Schema takes 817.0 for an integer, and typed clients do not. Relays turn numbers into floating point
+    when they decode and encode them.
+    """
+    root = o.schema.root(200)
+    if root is None or _FRACTION.search(o.exchange.body) is None:  # the usual case
+        return PASSED
+    return next(_fractions(o, root, o.exchange.document), PASSED)
 
 
 @define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
@@ -62,7 +83,7 @@ def enum(o: Observation) -> Judgement:
         if violation.enum:
             return failed(
                 f"one of {', '.join(map(str, violation.enum))}",
-                f"{_pointer(violation.location)}: {o.show(violation.message)}",
+                f"{violation.pointer}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )
     return PASSED
@@ -130,7 +151,7 @@ def undocumented(o: Observation) -> Judgement:
     return failed("keys that the contract describes", o.show(", ".join(found[:_SHOWN])) + more)
 
 
-CHECKS = (schema, enum, presence, status_word, undocumented)
+CHECKS = (schema, integers, enum, presence, status_word, undocumented)
 
 
 @cache
@@ -139,5 +160,14 @@ def _shape(contract: Contract) -> Shape:
     return Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
-def _pointer(location: Location) -> str:
-    return "".join(f"/{step}" for step in location) or "the document"
+def _fractions(o: Observation, schema: Place, node: Any, place: Location = ()) -> Iterator[Judgement]:
+    """Yield a finding for each integer with a fraction; of long lists, only the first items count."""
+    if isinstance(node, float):
+        if node.is_integer() and o.schema.integer(schema):
+            actual = f"{json_pointer(place)} is {node}"
+            yield failed(f"{node:.0f}", actual, clause=o.contract.clause(*schema[0]))
+    elif isinstance(node, dict | list):
+        child = o.schema.children(schema)
+        for step, value in node.items() if isinstance(node, dict) else enumerate(node[:_LONG]):
+            if isinstance(value, float | dict | list) and (inner := child(step)) is not None:
+                yield from _fractions(o, inner, value, (*place, step))

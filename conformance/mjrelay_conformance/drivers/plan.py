@@ -31,6 +31,8 @@ ELSEWHERE = "X-Api-Key"
 """A header field that other services use for API keys."""
 _OTHER_SCHEME = "Token "
 """An authentication scheme that other services use."""
+_URL_NAMES = ("key", "token")
+"""Query parameters in which servers accept API keys, and which access logs keep."""
 _ODD_IDS = {
     "an empty id": "",
     "a space": " ",
@@ -118,6 +120,7 @@ def plan(
     profile: str = "read",
     seed: int = 0,
     careful: bool = False,
+    key_in_url: bool = False,
 ) -> list[Step]:
     """
     Plan the requests of a profile, in order.
@@ -134,11 +137,13 @@ def plan(
         profile: One of `PROFILES`.
         seed: The random seed of made-up ids and keys.
         careful: Leave out methods that may change something.
+        key_in_url: Send the API key in the URL too, which access logs keep.
 
     Raises:
         PlanError: There are too many tasks, or the fetch operation uses neither GET nor POST.
     """
-    return _Planner(contract, known, secret, seed).plan(profile, careful=careful)
+    planner = _Planner(contract, known, secret, seed)
+    return planner.plan(profile, careful=careful, key_in_url=key_in_url)
 
 
 class _Planner:
@@ -158,7 +163,7 @@ class _Planner:
         succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
         self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
 
-    def plan(self, profile: str, *, careful: bool) -> list[Step]:
+    def plan(self, profile: str, *, careful: bool, key_in_url: bool) -> list[Step]:
         if self.contract.method not in {"GET", "POST"}:
             raise PlanError(
                 f"the fetch operation of {self.contract.name} uses {self.contract.method}; "
@@ -173,7 +178,7 @@ class _Planner:
             if profile in {"auth", "all"} or self.contract.open:
                 steps.append(self._without())
             if profile in {"auth", "all"}:
-                steps += self._misplaced()
+                steps += self._misplaced(in_url=key_in_url)
             if profile == "all":
                 steps += self._batch_without()
             steps.append(self._wrong())
@@ -190,17 +195,19 @@ class _Planner:
         """
         if not self.contract.open:
             return 1
-        possible = self.contract.credentials and self.secret and 0 < len(self.known) <= CAP - 3
+        possible = self.contract.credentials and self.secret and 0 < len(self.known) <= CAP - 4
         return 2 if possible else 0
 
     def _fetches(self, closing: int) -> list[Step]:
-        least = len(self.known) + 1 + closing
-        if least > CAP:
+        # The verdict needs a missing task, a task that is read twice, and the requests that must be refused.
+        others = 1 + closing
+        room = CAP - others - len(self.known)
+        if self.known and room < 1:
             raise PlanError(
-                f"{len(self.known)} tasks need at least {least} requests, and the limit is {CAP}; "
-                f"name at most {CAP - 1 - closing} tasks"
+                f"{len(self.known)} tasks need at least {CAP - room + 1} requests, and the limit is {CAP}; "
+                f"name at most {CAP - others - 1} tasks"
             )
-        again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[: CAP - least]
+        again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[:room]
         return [
             *(self._step(Kind.KNOWN, task) for task in self.known),
             self._step(Kind.MISSING, KnownTask(self.missing)),
@@ -281,18 +288,20 @@ class _Planner:
         label = "no credential, batch"
         return [Step(Kind.NO_CREDENTIAL, ids[0], self.first.state, request, label, ids=ids)]
 
-    def _misplaced(self) -> list[Step]:
+    def _misplaced(self, *, in_url: bool) -> list[Step]:
         if not self.secret:
             return []
         first = self.contract.credentials[0]
         places = [Credential("", "header", ELSEWHERE, "")]
         if first.place == "header":
             places.append(Credential("", "header", first.field, _OTHER_SCHEME))
-        taken = {(one.field.lower(), one.prefix) for one in self.contract.credentials}
+        places += [Credential("", "query", name, "") for name in _URL_NAMES if in_url]
+        taken = {(one.place, one.field.lower(), one.prefix) for one in self.contract.credentials}
+        taken |= {(one["in"], str(one["name"]).lower(), "") for one in self.contract.parameters()}
         return [
             self._step(Kind.MISPLACED, self.first, label=str(place), credential=place, secret=self.secret)
             for place in places
-            if (place.field.lower(), place.prefix) not in taken
+            if (place.place, place.field.lower(), place.prefix) not in taken
         ]
 
     def _wrong(self) -> Step:

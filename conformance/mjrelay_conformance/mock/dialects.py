@@ -278,6 +278,12 @@ _ALL = (
         routes=frozenset({Route.ELSEWHERE}),
         needs=lambda contract: bool(contract.reader.elsewhere) and contract.method == "GET",
     ),
+    Dialect(
+        "pages-limited",
+        "Unsupported request methods return 429, because the web site limits requests to unknown pages.",
+        on_response=lambda _, __: MockResponse(429),
+        routes=frozenset({Route.ELSEWHERE}),
+    ),
 )
 
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in _ALL}

@@ -86,6 +86,14 @@ class Contract(Resolver):
         operation: dict[str, Any] = self.document["paths"][path][method]
         return operation
 
+    def parameters(self, operation: Location | None = None) -> list[dict[str, Any]]:
+        """Return the parameters of an operation and its path item; without one, of the fetch operation."""
+        _, path, method = operation or self.location
+        item = self.document["paths"][path]
+        return [
+            self.resolve(one) for one in (*item.get("parameters", ()), *item[method].get("parameters", ()))
+        ]
+
     @property
     def method(self) -> str:
         """The method of the fetch operation, in upper case."""

@@ -34,6 +34,12 @@ def _other_header(request: MockRequest) -> MockRequest:
     return request.with_access if _misplaced(request) else request
 
 
+def _in_url(request: MockRequest) -> MockRequest:
+    taken = {one.field for one in request.contract.credentials if one.place == "query"}
+    found = any(value == request.key and name not in taken for name, value in request.received.query)
+    return request.with_access if request.route is Route.REFUSED and found else request
+
+
 def _misplaced(request: MockRequest) -> bool:
     """Whether a request is refused that has the right credential in another place or form."""
     last_words = [value.split()[-1:] for _, value in request.received.headers]
@@ -111,6 +117,13 @@ FAULTS = (
         "The right credential is accepted in any header.",
         ("auth/misplaced/refused",),
         on_request=_other_header,
+        needs=requires_credential,
+    ),
+    Fault(
+        "key-in-url-accepted",
+        "The right credential is accepted in an undocumented query parameter.",
+        ("auth/misplaced/refused",),
+        on_request=_in_url,
         needs=requires_credential,
     ),
     Fault(

@@ -75,8 +75,7 @@ def _any_method(request: MockRequest) -> MockRequest:
 
 
 def _unknown_query(request: MockRequest, response: MockResponse) -> MockResponse:
-    parameters = request.contract.operation.get("parameters", [])
-    known = {request.contract.resolve(one).get("name") for one in parameters}
+    known = {one.get("name") for one in request.contract.parameters()}
     known |= {one.field for one in request.contract.credentials if one.place == "query"}
     return response if {name for name, _ in request.received.query} <= known else MockResponse(500)
 
