@@ -26,7 +26,30 @@ os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 
 def group(name: str) -> list[str]:
     """Return the requirements of a dependency group."""
-    return nox.project.dependency_groups(PROJECT, name)
+    return [*nox.project.dependency_groups(PROJECT, name)]
+
+
+def local(session: nox.Session, extras: str = "") -> tuple[str, ...]:
+    """Return the arguments that install the project, built again even if only its files have changed."""
+    again = ("--reinstall-package", "mjrelay") if session.venv_backend == "uv" else ()
+    return (*again, f".{extras}")
+
+
+@nox.session(default=False)
+def environment(session: nox.Session) -> None:
+    """Install the built package once for typing, tests, stress, coverage, selftest and pictures."""
+    session.install(*local(session, "[all]"), *group("typing"))
+
+
+def run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of `environment`."""
+    programs = session.cache_dir.parent.absolute() / "environment" / ("Scripts" if os.name == "nt" else "bin")
+    path = os.pathsep.join((str(programs), os.environ.get("PATH", os.defpath)))
+    session.run(str(programs / program), *arguments, env={"PATH": path})
+
+
+installed = nox.session(venv_backend="none", requires=["environment"])
+"""The decorator of sessions that run in `environment`."""
 
 
 @nox.session
@@ -61,20 +84,30 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session
+@installed
 def typing(session: nox.Session) -> None:
-    """Type-check hand-written and generated code."""
-    session.install("-e", ".[all]", *group("typing"))
-    session.run("mypy", *session.posargs)
-    session.run("mypy", "tests/typing")
-    session.run("pyright", "tests/typing")
+    """Type-check all hand-written code, and a generated client of each shape."""
+    run(session, "mypy", *session.posargs)
+    run(session, "pyright", "tests/typing")
 
 
-@nox.session
+@installed
 def tests(session: nox.Session) -> None:
     """Run the tests against the built package."""
-    session.install(".[all]", *group("tests"))
-    session.run("pytest", *WORKERS, *session.posargs)
+    run(session, "pytest", *WORKERS, *session.posargs)
+
+
+@installed
+def relays(session: nox.Session) -> None:
+    """Add six relays to a copy of the repository, and run linter, self-test and tests there."""
+    run(session, "pytest", "-m", "relays", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"], download_python="never", default=False)
+def newer(session: nox.Session) -> None:
+    """Run a part of the tests, or what is given after --, on each newer Python that is present."""
+    session.install(*local(session, "[all]"), *group("tests"))
+    session.run("pytest", *(session.posargs or ("tests/semantics", "tests/http", "tests/base")))
 
 
 CONTRACT = "./tests/my-relay.yaml"
@@ -96,52 +129,48 @@ EXTRAS = {
 @nox.parametrize("extra", list(EXTRAS), ids=list(EXTRAS))
 def extras(session: nox.Session, extra: str) -> None:
     """Install one extra alone and run a command that needs it."""
-    session.install("." if extra == "base" else f".[{extra}]")
+    session.install(*local(session, "" if extra == "base" else f"[{extra}]"))
     tmp = session.create_tmp()
     session.run(*(part.format(tmp=tmp) for part in EXTRAS[extra]), silent=True)
 
 
-@nox.session
+@installed
 def stress(session: nox.Session) -> None:
     """Run the tests of large sizes, which are not part of the gate."""
-    session.install(".[all]", *group("tests"))
-    session.run("pytest", "-m", "stress", *WORKERS, *session.posargs)
+    run(session, "pytest", "-m", "stress", *WORKERS, *session.posargs)
 
 
-@nox.session
+@installed
 def coverage(session: nox.Session) -> None:
-    """Run the tests and report branch coverage. Takes about twice as long as tests."""
-    session.install(".[all]", *group("tests"))
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *WORKERS, *session.posargs)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    """Run the tests of the gate, and fail if branch coverage falls. Takes about twice as long as tests."""
+    run(session, "coverage", "erase")
+    run(session, "coverage", "run", "-m", "pytest", *WORKERS, *session.posargs)
+    run(session, "coverage", "combine", "--quiet")
+    run(session, "coverage", "report")
 
 
-@nox.session
+@installed
 def selftest(session: nox.Session) -> None:
     """Check that the suite finds each fault of each mock with the right check, and nothing else."""
-    session.install("-e", ".[conformance]")
     page = ["--page", "docs/checks.md"]
-    session.run("python", "-m", "mjrelay_conformance.drivers.selftest", *page, *session.posargs)
+    run(session, "python", "-m", "mjrelay_conformance.drivers.selftest", *page, *session.posargs)
 
 
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Judge the embedded mocks of all relays, or the relays given after --."""
-    session.install(".[conformance]")
+    session.install(*local(session, "[conformance]"))
     session.run("mjrelay", "conform", "--format", "pretty", "--report-dir", "reports", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Compare performance with the alternatives, as ratios."""
-    session.install(".[all]", *group("bench"))
+    session.install(*local(session, "[all]"), *group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session
+@installed
 def pictures(session: nox.Session) -> None:
     """Make the pictures in docs/ from runs against mocks. Needs Chromium."""
-    session.install("-e", ".[all]", *group("tests"))
-    session.run("python", "tests/make_pictures.py", *session.posargs)
+    run(session, "python", "tests/make_pictures.py", *session.posargs)

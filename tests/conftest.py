@@ -4,8 +4,9 @@ import signal
 
 from certificates import certificates
 from hypothesis import settings
+from peers import _release_ports
 
-__all__ = ["certificates"]
+__all__ = ["_release_ports", "certificates"]
 
 # Examples have no deadline: how long one takes says nothing on a busy machine.
 settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=30)

@@ -30,6 +30,7 @@ from openapi_python_client.parser.errors import GeneratorError, ParseError
 from mjrelay.base import ContractError
 from mjrelay.contract import Overlay
 from mjrelay.http import printable_text
+from mjrelay_codegen.naming import check_names, class_overrides, rename
 from mjrelay_codegen.normalizing import normalize
 from mjrelay_codegen.output import Difference, GenerationError, Replacement, compare, files_of, replace
 from mjrelay_codegen.source import RelaySource, TemplateContext
@@ -163,8 +164,10 @@ def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay])
     for overlay in adjustments:
         adjusted = overlay.apply(adjusted)
     context = TemplateContext.of(document, relay.files[0])
+    config = _config(package, document)
+    check_names(relay.contract, config)
     try:
-        rejections = _build(package, adjusted, context)
+        rejections = _build(config, adjusted, context)
     except Exception as error:  # the generator's errors have no base class
         raise _rejected(f"{relay.label}: openapi-python-client", repr(error)) from error
     if rejections:
@@ -174,20 +177,26 @@ def _write_client(package: Path, relay: RelaySource, adjustments: list[Overlay])
     (package / "py.typed").touch()
 
 
-def _build(package: Path, document: Any, context: TemplateContext) -> Sequence[GeneratorError]:
-    """Write a package with openapi-python-client, and return its errors and warnings."""
-    config = Config.from_sources(
-        ConfigFile.load_from_path(_HERE / "config.yaml"),
+def _config(package: Path, document: dict[str, Any]) -> Config:
+    settings = ConfigFile.load_from_path(_HERE / "config.yaml")
+    settings.class_overrides = class_overrides(document)
+    return Config.from_sources(
+        settings,
         MetaType.NONE,
         package,  # unused: the document is passed below
         "utf-8",
         overwrite=False,
         output_path=package,
     )
+
+
+def _build(config: Config, document: Any, context: TemplateContext) -> Sequence[GeneratorError]:
+    """Write a package with openapi-python-client, and return its errors and warnings."""
     with redirect_stdout(io.StringIO()):
         data = GeneratorData.from_dict(document, config=config)
         if isinstance(data, GeneratorError):
             return [data]
+        rename(data, config)
         project = Project(openapi=data, config=config, custom_template_path=_HERE / "templates")
         project.env.globals.update(asdict(context, recurse=False))
         return project.build()
@@ -217,7 +226,8 @@ def _ruff(tree: Path, command: str, *arguments: str) -> None:
 def _describe(rejection: GeneratorError) -> str:
     data = rejection.data if isinstance(rejection, ParseError) else None
     place = None if data is None else data.model_dump_json(exclude_unset=True, by_alias=True)
-    return "\n".join(part for part in (rejection.header, rejection.detail, place) if part)
+    text = "\n".join(part for part in (rejection.header, rejection.detail, place) if part)
+    return re.sub(r"<[\w.]+ object at 0x[0-9a-f]+>", "(a name)", text)  # openapi-python-client hides names
 
 
 def _rejected(tool: str, reason: str) -> GenerationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from attrs import frozen
 from mjrelay.base import ContractError
 from mjrelay.contract import METHODS, ORIGINS, Contract, read_contract
 from mjrelay.http import Credential
+
+
+def is_relay_name(name: str) -> bool:
+    """Return whether a name can be a package in `mjrelay_clients` and an argument of the command."""
+    return bool(re.fullmatch("[a-z][a-z0-9]*", name)) and name != "runtime" and not iskeyword(name)
 
 
 @frozen
@@ -46,10 +52,10 @@ class RelaySource:
         Raises:
             ContractError: The file, or one that it extends, is invalid.
         """
-        if not re.fullmatch("[a-z][a-z0-9]*", path.stem) or path.stem == "runtime":
+        if not is_relay_name(path.stem):
             raise ContractError(
                 f"{path.stem} is not a valid relay name; rename the file to lower-case letters and digits, a "
-                "letter first, and not runtime",
+                "letter first, and neither runtime nor a Python keyword",
                 source=path,
             )
         contract = read_contract(path, lambda name: contracts / f"{name}.yaml")

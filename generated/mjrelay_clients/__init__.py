@@ -11,6 +11,7 @@ RELAYS = (
     "mjdjourney",
     "mjproxy",
     "newapi",
+    "newapiold",
     "octopusx",
     "onehub",
     "trueai",

@@ -10,7 +10,7 @@ import pytest
 
 from mjrelay.base import SettingError, lock_file, read_file
 from mjrelay.cli import options
-from mjrelay.contract import read_key
+from mjrelay.contract import load_contract, read_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def test_a_pipe_is_read_where_it_is_useful(tmp_path: Path) -> None:
         read_file(path, 1024)
     for read, text, wanted in (
         (read_key, "key-123456\n", "key-123456"),
-        (lambda path: options.collect_ids([], str(path)), "1 2\n", ["1", "2"]),
+        (lambda path: options.collect_ids([], str(path), load_contract("apiai")), "1 2\n", ["1", "2"]),
     ):
         writer = threading.Thread(target=path.write_text, args=(text,))
         writer.start()
@@ -51,7 +51,7 @@ def test_devices_without_end(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="larger than 64 KiB"):
         read_key(device)
     with pytest.raises(SettingError, match="larger than 16 MiB"):
-        options.collect_ids([], str(device))
+        options.collect_ids([], str(device), load_contract("apiai"))
     with pytest.raises(OSError, match="a device or a socket, not a regular file"):
         read_file(device, 1024)
 

@@ -308,6 +308,19 @@ def test_a_dry_run_prints_each_request_of_a_profile() -> None:
     assert any('"ids"' in line for line in lines)
 
 
+def test_a_live_relay_gets_the_key_in_a_url_only_on_request() -> None:
+    """Access logs keep URLs. A server on this machine gets it without the option."""
+    auth = ("--task=1730621826053455", "--profile=auth", "--dry-run")
+    for url, options, sent in (
+        (LIVE, (), False),
+        (LIVE, ("--key-in-url",), True),
+        ("http://127.0.0.1:9", (), True),
+    ):
+        done = conform("zhongzhuan", "--base-url", url, *auth, *options)
+        assert ("?token=[redacted]" in done.stdout) is sent, done.stderr
+        assert KEY not in done.stdout
+
+
 def test_a_check_is_listed_and_explained() -> None:
     """--list names each check with its clause, --explain says why, a misspelt id gets the nearest."""
     listed = conform("zhongzhuan", "--list", "--check", "fetch/200/*").stdout

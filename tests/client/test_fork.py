@@ -199,7 +199,7 @@ class Reached:
 @pytest.fixture(params=["plain", "tls", "fast", "fast tls", "proxy"])
 def reached(request: pytest.FixtureRequest, certificates: Certificates) -> Iterator[Reached]:
     """A relay, with each kind of connection."""
-    tls, options = "tls" in request.param, {}
+    tls, options = "tls" in request.param, dict[str, Any]()
     if "fast" in request.param:
         pytest.importorskip("pyreqwest")
         options["fast"] = True

@@ -19,6 +19,7 @@ from mjrelay import (
     MissingTaskError,
     RateLimitedError,
     Relay,
+    RelayError,
     SettingError,
     State,
     UnauthorizedError,
@@ -100,7 +101,7 @@ def test_a_seed_is_opaque_text() -> None:
     ],
 )
 def test_a_response_without_a_seed_is_one_error(
-    status: int, body: bytes, headers: dict[str, str], expected: tuple[type[Exception], str]
+    status: int, body: bytes, headers: dict[str, str], expected: tuple[type[RelayError], str]
 ) -> None:
     """Each response without a seed is one error class, after one request."""
     seen: list[Any] = []
@@ -111,7 +112,8 @@ def test_a_response_without_a_seed_is_one_error(
         pytest.raises(kind, match=message) as caught,
     ):
         relay.seed("1730")
-    error: Any = caught.value
+    error = caught.value
+    assert error.exchange is not None
     assert type(error) is kind
     assert (error.relay, error.task_id, error.exchange.status) == ("zhongzhuan", "1730", status)
     assert error.retry_after == (7.0 if status == 429 else None)

@@ -313,7 +313,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(tmp_path: Path) -> 
     page = tmp_path / "page.png"
     page.write_bytes(b"<html>")
     with PaidServer(lambda *_: accepted()) as server, relay(server.url) as client:
-        for call, message in (
+        calls: tuple[tuple[Callable[[], object], str], ...] = (
             (lambda: client.submit("dance"), "its contract has: imagine"),
             (lambda: client.submit("imagine", promt="x"), "promt is not an argument"),
             (lambda: client.imagine(""), "minimum is 1"),
@@ -324,7 +324,8 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(tmp_path: Path) -> 
             (lambda: client.imagine("a pig", speed="slow"), "does not take speed"),
             (lambda: client.imagine("a pig", fields={"prompt": "x"}), "is written already"),
             (lambda: client.blend([PNG, PNG], aspect="16:9"), "must be one of portrait"),
-        ):
+        )
+        for call, message in calls:
             with pytest.raises(SettingError, match=message):
                 call()
         assert not server.received

@@ -180,7 +180,7 @@ def test_transient_errors_are_retried_with_backoff(kind: type[RelayError]) -> No
 
 def test_a_success_resets_the_retries() -> None:
     """Only consecutive errors count: with an error in every second response, the task is returned."""
-    assert in_turn(*["running", error(UnavailableError)] * 30).run(["1"]).ended == {"1": 1}
+    assert in_turn(*("running", error(UnavailableError)) * 30).run(["1"]).ended == {"1": 1}
 
 
 @pytest.mark.parametrize("kind", [WebPageError, EnvelopeError])

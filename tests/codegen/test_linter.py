@@ -121,7 +121,7 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Relay.yaml", "my-relay.yaml", "1relay.yaml", "relay_2.yaml", "runtime.yaml"]
+    "name", ["Relay.yaml", "my-relay.yaml", "1relay.yaml", "relay_2.yaml", "runtime.yaml", "class.yaml"]
 )
 def test_an_invalid_file_name(name: str, tmp_path: Path) -> None:
     """The file name is the relay's name, so it has to be valid as a package and as an argument."""
@@ -230,6 +230,7 @@ def test_no_value_makes_the_linter_crash(place: tuple[str | int, ...], value: An
 FULL: dict[str, Any] = {
     "version": 1,
     "ask": "$request.body#/task/id",
+    "set": {"$request.body#/action": "retrieve", "$request.header.X-Full": True},
     "accept": {"$.code": 0},
     "id": "$.id",
     "kind": "$.kind",
@@ -237,7 +238,7 @@ FULL: dict[str, Any] = {
     "status": "$.status",
     "states": {
         "queued": [None, "", "NEW"],
-        "running": [{"where": {"$.status": ["a", 1]}}],
+        "running": [{"where": {"$.status": ["a", 1]}, "unless": {"$.c": "d"}}],
         "needs-input": ["ASK"],
         "succeeded": [2, True],
         "failed": ["NO"],
@@ -247,7 +248,7 @@ FULL: dict[str, Any] = {
     "times": {
         "submitted": "$.a",
         "started": "$.b",
-        "finished": "$.c",
+        "finished": {"path": "$.c", "where": {"$.status": 2}},
         "format": "iso8601",
         "zone": "+08:00",
         "unset": [0, "-"],
@@ -276,7 +277,7 @@ FULL: dict[str, Any] = {
         "as": "$.a[0]",
         "limit": 100,
     },
-    "seed": {"operation": "fetchSeed", "value": "$.result"},
+    "seed": {"operation": "fetchSeed", "set": {"$request.query.of": 1}, "value": "$.result"},
     "relations": [
         {
             "id": "at-finish",

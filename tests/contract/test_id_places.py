@@ -84,9 +84,9 @@ def test_tasks_are_fetched_and_downloaded(place: str, tmp_path: Path) -> None:
         variables = {"MJRELAY_API_KEY": KEY, "MJRELAY_BASE_URL": served.base_url}
         fetched = command("fetch", path, ids[0], **variables)
         assert (fetched.returncode, json.loads(fetched.stdout)["images"]) == (0, [image_url])
-        missing = command("fetch", path, "none", **variables)
+        missing = command("fetch", path, "1234567890123456", **variables)
         assert missing.returncode == 1
-        assert "none" in missing.stderr
+        assert "1234567890123456" in missing.stderr
         assert command("wait", path, *ids, **variables).returncode == 1  # one of them failed
         folder = tmp_path / "files"
         waited = command("wait", path, ids[0], "--download", folder, **variables)
@@ -152,7 +152,7 @@ def test_recorded_traffic_is_recognized(place: str, form: str, tmp_path: Path) -
         states = {other.fetch(task_id).state for task_id in served.known.values()}
         assert other.wait(served.submit(20)).state is State.SUCCEEDED
         with pytest.raises(MissingTaskError):
-            other.fetch("none")
+            other.fetch("1234567890123456")
     assert (found, states) == ([], set(served.known))
     traffic = tmp_path / f"traffic.{form}"
     traffic.write_text(har(exchanges) if form == "har" else lines(exchanges), encoding="utf-8")
@@ -218,9 +218,6 @@ LOOKUP = '            schema: {$ref: "#/components/schemas/Lookup"}\n'
 FORM = "          multipart/form-data: {schema: {properties: {file: {type: string, format: binary}}}}\n"
 EDITS = {
     "anything": (LOOKUP, "            schema: {}\n"),
-    "list": (LOOKUP, "            schema: {type: array, items: {type: string}}\n"),
-    "text": (LOOKUP, "            schema: {type: string}\n"),
-    "null": (LOOKUP, '            schema: {type: "null"}\n'),
     "multipart": ("          application/json:\n", f"{FORM}          application/json:\n"),
     "undeclared": ("      requestBody:", "      x-body:"),
 }
@@ -228,8 +225,8 @@ EDITS = {
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_body_of_any_shape_is_generated(edit: str, tmp_path: Path) -> None:
-    """Fuzzing works if the body is not an object, is not declared, or has a second media type."""
-    phase(load_contract(written(tmp_path, "body", *EDITS[edit])), "gentle" if edit == "list" else "full")
+    """Fuzzing works if the body may be anything, is not declared, or has a second media type."""
+    phase(load_contract(written(tmp_path, "body", *EDITS[edit])), "full")
 
 
 @pytest.mark.parametrize("place", ["query", "header"])
@@ -261,7 +258,7 @@ def phase(contract: Contract, mode: str, *, cases: int = 25) -> None:
         cases=cases,
         seed=4,
         mode=mode,
-        pace=lambda: None,
+        may_send=lambda _: True,
         stopped=lambda: False,
     )
     assert sent == len(reached) > cases // 2
@@ -291,7 +288,7 @@ def test_any_body_is_answered_and_recognized(place: str, body: bytes, contracts:
     contract = contracts[place]
     headers = (("Content-Type", "application/json"), ("x-api-key", KEY))
     answer = MockRelay(contract, key=KEY).answer("POST", "/jobs", headers, body)
-    assert answer.status in {200, 404}
+    assert answer.status in {200, 400, 404}
     exchange = Exchange("POST", "https://relay.example/jobs", headers, body, status=404)
     found = recorded_call(Entry("entry 1", exchange), contract, None)
     assert found is not None

@@ -104,7 +104,7 @@ def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
 def test_paths_and_names(tmp_path: Path) -> None:
     """A path has a separator or a known suffix, or is a `Path`. Its relay is named after the file."""
     paths = ("./mine", "mine.yaml", "mine.YML", "mine.json", Path("mine"))
-    assert all(map(_contract.is_path, paths))
+    assert all(_contract.is_path(path) for path in paths)
     assert not any(map(_contract.is_path, ("zhongzhuan", "zhong-zhuan", "mine.v2")))
     for stem in ("my-relay", "my_relay", "My-Relay"):
         shutil.copy(OWN, tmp_path / f"{stem}.yaml")
@@ -234,7 +234,7 @@ def test_overlays_of_client_mock_and_monitor(tmp_path: Path) -> None:
             assert client._contract.document == contract.document
         Monitor(relay, overlays=[str(drying)], api_key="sk-whatever").close()
     with pytest.raises(SettingError, match="overlays is not a list"):
-        Relay("apiai", "sk-key", overlays=str(drying))  # type: ignore[arg-type]
+        Relay("apiai", "sk-key", overlays=str(drying))
     with pytest.raises(SettingError, match="overlays is not a list"):
         Monitor("apiai", api_key="sk-key", overlays=str(drying))
 
@@ -275,7 +275,8 @@ def test_clauses_of_overlays(folder: Path) -> None:
     ]:
         clause = contract.clause(*location)
         assert (Path(clause.file), clause.line) == (file, wanted), location
-        above = ("actions", ["servers", "paths"].index(location[0]), "update") if file == path else location
+        kind = str(location[0])
+        above = ("actions", ["servers", "paths"].index(kind), "update") if file == path else location
         assert clause.pointer.startswith(_contract_location.json_pointer(above)), location
     over = _contract.load_contract("apiai", [overlay(folder / "over.yaml", DRYING)])
     untouched = _contract.load_contract("apiai").clause("paths")

@@ -21,10 +21,11 @@ import pytest
 from attrs import evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 from mjrelay_conformance.mock.dialects import DIALECTS
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
+from peers import closed_port
 from sampled import WHOLE
 
 from mjrelay import Relay
@@ -236,7 +237,7 @@ def test_it_finds_each_header() -> None:
     """The only credential that a relay accepts is found and named."""
     distinct = {sent_form(way): (one, way) for one in CONTRACTS for way in one.credentials}
     for known, credential in distinct.values():
-        security = [{credential.scheme: []}]
+        security: list[dict[str, list[str]]] = [{credential.scheme: []}]
         operation = {**known.operation, "security": security}
         paths = {**known.document["paths"], known.path: {known.method.lower(): operation}}
         document = {**known.document, "security": security, "paths": paths}
@@ -690,14 +691,22 @@ def test_a_path_that_no_contract_has() -> None:
 
 def test_a_failed_connection() -> None:
     """A closed port and an unknown host have different names and exit code 4."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    found = ask(f"http://127.0.0.1:{port}", ID)
+    with closed_port() as origin:
+        found = ask(origin, ID)
     assert names(found) == {"refused"}
     assert found.exit_code == 4
     found = ask("https://certificate.invalid", ID)
     assert names(found) == {"dns"}
     assert found.exit_code == 4
+
+
+def test_a_failed_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is not running is named, not the host of the relay."""
+    with closed_port() as origin:
+        monkeypatch.setenv("HTTPS_PROXY", origin)
+        found = ask("https://relay.test", ID)
+    assert names(found) == {"proxy"}
+    assert origin[7:] in str(found.problems)
 
 
 def test_plain_http_instead_of_tls() -> None:

@@ -224,7 +224,8 @@ def test_request_headers(site: Site, tmp_path: Path) -> None:
 
 def test_a_partial_file_is_resumed(site: Site, tmp_path: Path) -> None:
     """A file that is truncated twice is resumed by ETag or date; no byte is sent twice."""
-    for name, known in (("a", {}), ("b", {"ETag": "", "Last_Modified": "Sun, 03 Nov 2024 10:00:00 GMT"})):
+    dated: dict[str, Any] = {"ETag": "", "Last_Modified": "Sun, 03 Nov 2024 10:00:00 GMT"}
+    for name, known in (("a", dict[str, Any]()), ("b", dated)):
         site.sent = 0
         url = site.has(f"/{name}", ranged(cut=5000, **known), ranged(cut=7000, **known), ranged(**known))
         (path,) = site.downloader().download("1", [url], tmp_path / name)
@@ -469,8 +470,8 @@ def test_the_first_bytes_decide(site: Site, tmp_path: Path) -> None:
     }
     for extension, content in contents.items():
         for claimed in ("", "application/octet-stream", "image/jpeg", "image/webp", "text/plain"):
-            for path in ("/a.png", "/mj/image/1"):
-                assert media_extension(content, claimed, path) == extension
+            for target in ("/a.png", "/mj/image/1"):
+                assert media_extension(content, claimed, target) == extension
     url = site.has("/mj/image/1", ranged(WEBP, cut=7, Content_Type=""), ranged(WEBP, Content_Type=""))
     (path,) = site.downloader().download("1", [url], tmp_path)
     assert (path.suffix, path.read_bytes()) == (".webp", WEBP)

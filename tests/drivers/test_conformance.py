@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import itertools
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from attrs import evolve
@@ -262,6 +262,66 @@ def test_a_single_rate_limit_is_informational() -> None:
     assert findings(running.judge.record.document()) == {"fetch/rate-limit": "info"}
 
 
+def test_the_core_is_exercised_whatever_the_states_are() -> None:
+    """With as many tasks as the plan allows and one succeeded one among them, it is read twice."""
+    one = load_contract("newapi")
+    for place in range(9):
+        mock = MockRelay(one, key=KEY)
+        tasks = [KnownTask(mock.submit(1e9)) for _ in range(8)]
+        tasks.insert(place, KnownTask(mock.known[State.SUCCEEDED]))
+        running = runner(mock)
+        assert running.run(plan(one, tasks, KEY)) is Verdict.CONFORMANT
+        assert running.probe.sent == 12
+
+
+class PagesLimited(MockRelay):
+    """A mock whose site limits requests to unknown paths, and no others."""
+
+    def answer(self, method: str, target: str, *rest: Any) -> Any:
+        """Return 429 for a path without a plain id."""
+        answer = super().answer(method, target, *rest)
+        path = unquote(target.partition("?")[0])
+        usual = re.fullmatch(r"/mj/task/(\d{10,20}/fetch|list-by-condition)", path)
+        return answer if usual else type(answer)(429)
+
+
+def test_a_limit_on_unknown_paths_ends_only_those_requests() -> None:
+    """A 429 for unusual ids is neither the end of the run nor a limit of the API."""
+    one = load_contract("newapi")
+    mock = PagesLimited(one, key=KEY)
+    running = runner(mock)
+    steps = plan(one, known(mock), KEY, profile="all")
+    odd = sum(step.kind is Kind.ODD for step in steps)
+    assert running.run(steps, cases=20) is Verdict.CONFORMANT
+    assert len(steps) - odd + 1 <= running.probe.sent <= len(steps) - odd + 21
+    document = running.judge.record.document()
+    assert (findings(document), document["relays"][0]["stopped"]) == ({}, None)
+
+
+def test_an_absent_batch_endpoint_is_one_finding() -> None:
+    """Neither its status nor its rejection of a missing key is another finding."""
+    for relay in relay_names():
+        if load_contract(relay).batch is not None:
+            found = findings(run(relay, "batch-absent", profile="all")[1])
+            assert len(found) == 1, (relay, found)
+            assert next(iter(found)) in {"batch/status", "batch/json"}
+
+
+def test_the_hint_names_what_is_lacking() -> None:
+    """A task that was read only once is not asked for once more."""
+    one = load_contract("apiai")
+    mock = MockRelay(one, key=KEY)
+    steps = [step for step in plan(one, known(mock), KEY) if not step.again]
+    running = runner(mock)
+    assert running.run(steps) is Verdict.PARTIAL
+    (twice,) = [
+        feature
+        for feature in running.judge.record.document()["relays"][0]["features"]
+        if "read twice" in feature["name"]
+    ]
+    assert twice["hint"] == "the request was not sent, or got no response"
+
+
 def test_a_check_that_crashes_is_an_error() -> None:
     """An exception inside a check is an error of the suite, not a finding."""
 
@@ -308,7 +368,9 @@ def test_no_response_crashes_a_check(
     )
     schema = schema_of(load_contract(relay))
     before = Observation(load_contract(relay), schema, Kind.KNOWN, "1", exchange, State.SUCCEEDED)
-    now = Observation(load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), (KEY,))
+    now = Observation(
+        load_contract(relay), schema, kind, "1", exchange, State.RUNNING, (before,), secrets=(KEY,)
+    )
     rows = judge_observation(now, 1, CHECKS.values())
     assert {row.outcome for row in rows} & {Outcome.ERROR} == set(), [
         row for row in rows if row.outcome == "error"
@@ -374,45 +436,6 @@ def test_a_line_of_the_baseline_that_nothing_judged_stays() -> None:
     assert running.judge.record.document()["relays"][0]["baseline"] == {"accepted": [], "gone": []}
 
 
-def observed(
-    relay: str, kind: Kind, task_id: str, document: Any, status: int = 200, **more: Any
-) -> Observation:
-    """Return an observation of one response."""
-    headers = (("Content-Type", "application/json"), *more.pop("headers", ()))
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    exchange = Exchange("GET", "http://relay.test/mj/task/1/fetch", status=status, headers=headers, body=body)
-    return Observation(load_contract(relay), schema_of(load_contract(relay)), kind, task_id, exchange, **more)
-
-
-def judged(observation: Observation) -> dict[str, Outcome]:
-    """Return the outcome of every check that applies."""
-    return {row.check: row.outcome for row in judge_observation(observation, 1, CHECKS.values())}
-
-
-@pytest.mark.parametrize("relay", SEVERAL)
-def test_a_task_is_found_anywhere(relay: str) -> None:
-    """A leaked task is found with any status and in any envelope."""
-    task = load_contract(relay).examples["succeeded"]
-    refused = Outcome.NOT_APPLICABLE if load_contract(relay).open else Outcome.FAIL
-    for document, status in itertools.product(
-        (task, [task], {"code": 1, "data": task}), (200, 203, 401, 404)
-    ):
-        missing = judged(observed(relay, Kind.MISSING, "1", document, status, accepted=True))
-        assert missing["fetch/unknown/no-task"] is Outcome.FAIL
-        wrong = judged(observed(relay, Kind.BAD_CREDENTIAL, "1", document, status))
-        assert wrong["auth/wrong/refused"] is refused
-
-
-@pytest.mark.parametrize(
-    "document",
-    [{"id": "1", "error": "no such task"}, {"error": {"id": "r-7", "code": 4}}, [], None, {"code": 4}],
-)
-def test_an_error_that_repeats_an_id_is_no_task(document: Any) -> None:
-    """An error document that repeats an id is no task."""
-    outcomes = judged(observed("zhongzhuan", Kind.MISSING, "1", document, 404, accepted=True))
-    assert outcomes["fetch/unknown/no-task"] is Outcome.PASS
-
-
 @pytest.mark.parametrize("states", [[], [State.QUEUED]])
 def test_ids_of_examples_are_not_requested_as_unknown_ids(states: list[State]) -> None:
     """A correct relay that has the contract's example tasks has no finding."""
@@ -421,94 +444,3 @@ def test_ids_of_examples_are_not_requested_as_unknown_ids(states: list[State]) -
     running = runner(mock)
     assert running.run(plan(load_contract("zhongzhuan"), tasks, KEY), cases=40) is Verdict.PARTIAL
     assert findings(running.judge.record.document()) == {}
-
-
-@pytest.mark.parametrize(
-    "echo",
-    [
-        {"headers": (("X-Debug", f"Bearer {KEY}"),)},
-        {"headers": ((f"X-{KEY}", "1"),)},
-        {"document": {"seen": base64.b64encode(KEY.encode()).decode()}},
-        {"document": {"seen": "".join(f"%{byte:02X}" for byte in KEY.encode())}},
-        {"document": f"<p>{KEY}</p>".encode()},
-    ],
-)
-def test_the_secret_is_found_in_every_form(echo: dict[str, Any]) -> None:
-    """A leaked key is found in any encoding, and no row repeats it."""
-    observation = observed(
-        "apiai", Kind.MISSING, "1", **{"document": {}, "status": 404, "secrets": (KEY,)} | echo
-    )
-    assert judged(observation)["fetch/secret"] is Outcome.FAIL
-    for row in judge_observation(observation, 1, CHECKS.values()):
-        assert KEY not in str(row)
-
-
-def test_no_row_cuts_through_a_secret() -> None:
-    """A shortened value contains no part of the secret."""
-    for length in range(120, 200, 7):
-        observation = observed(
-            "apiai", Kind.KNOWN, "1", b"y" * (length - 60) + KEY.encode(), 500, secrets=(KEY,)
-        )
-        (row,) = [
-            row
-            for row in judge_observation(observation, 1, CHECKS.values())
-            if row.check == "fetch/known/status"
-        ]
-        assert row.outcome is Outcome.FAIL
-        assert "the-k" not in (row.actual or "")
-
-
-@pytest.mark.parametrize(
-    ("location", "outcome"),
-    [
-        ("http://[evil", Outcome.FAIL),
-        ("//elsewhere.test/", Outcome.FAIL),
-        ("https://relay.test/", Outcome.FAIL),
-        ("http://RELAY.TEST:80/x", Outcome.PASS),
-        ("/mj/task/1/fetch/", Outcome.PASS),
-    ],
-)
-def test_redirects_are_compared_by_origin(location: str, outcome: Outcome) -> None:
-    """Another host, port or scheme is another origin; case and the default port make no difference."""
-    observation = observed("apiai", Kind.KNOWN, "1", b"", 302, headers=(("Location", location),))
-    assert judged(observation)["fetch/redirect"] is outcome
-
-
-@pytest.mark.parametrize(
-    "date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon", ""]
-)
-def test_an_invalid_date_is_ignored(date: str) -> None:
-    """An implausible Date counts as missing: timestamps are not in its future."""
-    task = load_contract("zhongzhuan").examples["succeeded"]
-    observation = observed("zhongzhuan", Kind.KNOWN, task["id"], task, headers=(("Date", date),))
-    assert judged(observation)["fetch/200/times"] is Outcome.PASS
-
-
-def test_a_deeply_nested_value_violates_the_schema() -> None:
-    """A value nested beyond the validator's limit is a violation, and hides no other."""
-    deep: Any = []
-    for _ in range(300):
-        deep = [deep]
-    task = {**load_contract("zhongzhuan").examples["succeeded"], "buttons": 5, "state": deep}
-    outcomes = judged(observed("zhongzhuan", Kind.KNOWN, task["id"], task))
-    assert outcomes["fetch/200/schema"] is Outcome.FAIL
-
-
-def test_a_request_number_in_the_envelope_may_change() -> None:
-    """Undocumented fields may change between fetches, documented ones may not."""
-    task = load_contract("mjdjourney").examples["succeeded"]
-    task_id = task["data"]["taskId"]
-    first = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "a"})
-    same = observed("mjdjourney", Kind.KNOWN, task_id, {**task, "request_id": "b"}, earlier=(first,))
-    assert judged(same)["sequence/content"] is Outcome.PASS
-    changed = {**task, "data": {**task["data"], "width": 1}}
-    other = observed("mjdjourney", Kind.KNOWN, task_id, changed, earlier=(first,))
-    assert judged(other)["sequence/content"] is Outcome.FAIL
-
-
-def test_a_key_that_was_accepted_cannot_be_refused_later() -> None:
-    """A 401 is inconclusive until the key was accepted once."""
-    first = judged(observed("apiai", Kind.MISSING, "1", b"", 401))
-    assert first["fetch/missing/answer"] is Outcome.INCONCLUSIVE
-    later = judged(observed("apiai", Kind.MISSING, "1", b"", 401, accepted=True))
-    assert later["fetch/missing/answer"] is Outcome.FAIL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -62,7 +63,7 @@ class Phase:
             cases=cases,
             seed=seed,
             mode=mode,
-            pace=self.pause,
+            may_send=self.may_send,
             stopped=self.stopped,
         )
 
@@ -107,9 +108,10 @@ class Phase:
         one = self.mock.contract
         return request if one.open else request.authenticated(one.credentials[0], KEY)
 
-    def pause(self) -> None:
+    def may_send(self, _: Kind) -> bool:
         """Count the pauses between requests."""
         self.pauses += 1
+        return not self.stopped()
 
     @property
     def kinds(self) -> Counter[Kind]:
@@ -204,6 +206,11 @@ def test_without_known_tasks_only_unknown_ids_are_requested() -> None:
         assert phase.findings == []
 
 
+def sixth(sent: list[Any]) -> bool:
+    """Return whether six requests were sent."""
+    return len(sent) >= 6
+
+
 def test_the_number_of_requests_is_exact() -> None:
     """As many requests are sent as requested, and none after the run has stopped."""
     for mode in ("gentle", "full"):
@@ -211,7 +218,7 @@ def test_the_number_of_requests_is_exact() -> None:
             phase = Phase.of("apiai")
             assert phase.run(mode, cases=cases) == len(phase.requests) == cases
         phase = Phase.of("apiai")
-        phase.stopped = lambda sent=phase.requests: len(sent) >= 6
+        phase.stopped = partial(sixth, phase.requests)
         assert phase.run(mode) == len(phase.requests) == 6
 
 

@@ -1,4 +1,4 @@
-"""How fast a relay is asked, and when it is left alone; the time is told and never waited for."""
+"""The rate of requests to a relay, and when a run stops; no test waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mjrelay.testing import NoWaitClock
 def observed(
     kind: Kind, status: int | None, *headers: tuple[str, str], failure: str | None = None
 ) -> Observation:
-    """An answer to a request for task 1, whose key was accepted before."""
+    """Return a response to a request for task 1, whose key was accepted before."""
     exchange = Exchange("GET", "http://relay.test/", status=status, headers=headers, failure=failure)
     one = load_contract("zhongzhuan")
     return Observation(one, schema_of(one), kind, "1", exchange, accepted=True)
@@ -24,12 +24,12 @@ def observed(
 
 @pytest.fixture
 def clock() -> NoWaitClock:
-    """A clock on which nobody waits."""
+    """A clock that does not wait."""
     return NoWaitClock()
 
 
-def test_pauses_lie_between_requests(clock: NoWaitClock) -> None:
-    """The pause stands between any two requests and nowhere else."""
+def test_there_is_a_pause_between_requests(clock: NoWaitClock) -> None:
+    """The pause is made between two requests, and not before the first."""
     pace = Pace(pause=1.5, clock=clock)
     started = clock.now()
     waited = []
@@ -39,8 +39,8 @@ def test_pauses_lie_between_requests(clock: NoWaitClock) -> None:
     assert waited == [0.0, 1.5, 3.0]
 
 
-def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> None:
-    """What is read again is read no sooner than the spacing says; another task does not wait for it."""
+def test_a_task_is_fetched_again_after_the_spacing(clock: NoWaitClock) -> None:
+    """A second fetch of a task waits for the spacing; other tasks do not."""
     pace = Pace(pause=1, spacing=5, clock=clock)
     started = clock.now()
     pace.wait()
@@ -55,7 +55,7 @@ def test_a_second_reading_lies_some_time_after_the_first(clock: NoWaitClock) -> 
     ("value", "waited"), [("7", 7), (str(int(LONGEST_WAIT) + 1), None), ("soon", None), (None, None)]
 )
 def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waited: int | None) -> None:
-    """A 429 that says for how long is waited for, if that is not too long; any other is the end."""
+    """The first 429 with a short Retry-After is repeated after it; any other ends the run."""
     pace = Pace(clock=clock)
     pace.wait()
     headers = () if value is None else (("Retry-After", value),)
@@ -71,8 +71,8 @@ def test_retry_after_is_obeyed_once(clock: NoWaitClock, value: str | None, waite
 
 
 @pytest.mark.parametrize("status", [503, 520, 527, 530])
-def test_an_overloaded_relay_is_left_alone(clock: NoWaitClock, status: int) -> None:
-    """An overloaded relay is asked once more where it says when, and then no more."""
+def test_an_overloaded_relay_is_asked_once_more(clock: NoWaitClock, status: int) -> None:
+    """A request is repeated once after Retry-After; the second overload ends the run."""
     pace = Pace(clock=clock)
     assert pace.wait()
     assert pace.learn(observed(Kind.KNOWN, status, ("Retry-After", "7")))
@@ -84,7 +84,7 @@ def test_an_overloaded_relay_is_left_alone(clock: NoWaitClock, status: int) -> N
 
 @pytest.mark.parametrize("status", [500, 502, 504, 529, 599])
 def test_another_server_error_ends_nothing(status: int) -> None:
-    """What a relay returns for an error of its own, or of the server behind it, is judged."""
+    """Errors of the relay, and of the server behind it, are judged and end nothing."""
     pace = Pace()
     assert not pace.learn(observed(Kind.KNOWN, status))
     assert pace.wait()
@@ -101,10 +101,10 @@ def test_another_server_error_ends_nothing(status: int) -> None:
         ([observed(Kind.KNOWN, 500)] * 5, None),
     ],
 )
-def test_a_relay_in_trouble_is_left_alone(
+def test_failures_in_a_row_end_the_run(
     clock: NoWaitClock, observations: list[Observation], reason: str | None
 ) -> None:
-    """Silence and refusals of the caller's own key end a run; errors and refusals that were meant do not."""
+    """Two timeouts or refusals of the caller's key end a run; errors and expected refusals do not."""
     pace = Pace(clock=clock)
     for observation in observations:
         assert pace.wait()
@@ -114,7 +114,7 @@ def test_a_relay_in_trouble_is_left_alone(
 
 
 def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None:
-    """The first refusal of a key that got no answer before is the last request."""
+    """The first refusal of a key that was never accepted ends the run."""
     one = load_contract("zhongzhuan")
     exchange = Exchange("GET", "http://relay.test/", status=401)
     pace = Pace(clock=clock)
@@ -123,8 +123,18 @@ def test_a_key_that_was_never_accepted_is_tried_once(clock: NoWaitClock) -> None
     assert not pace.wait()
 
 
-def test_the_whole_is_bounded_in_time(clock: NoWaitClock) -> None:
-    """Where the next request would come too late, it is not sent, and the run says why."""
+def test_a_run_has_a_time_limit(clock: NoWaitClock) -> None:
+    """A request that would exceed the time limit is not sent, and the run has the reason."""
     pace = Pace(pause=4, longest=10, clock=clock)
     assert [pace.wait() for _ in range(4)] == [True, True, True, False]
     assert "10 s" in (pace.stopped or "")
+
+
+def test_a_limit_on_unknown_paths_ends_one_kind_of_request() -> None:
+    """A 429 for an unusual request ends the requests of its kind; an overload is that of the relay."""
+    for kind in (Kind.ODD, Kind.METHOD):
+        pace = Pace()
+        assert not pace.learn(observed(kind, 429, ("Retry-After", "7")))
+        assert (pace.ended, pace.stopped) == ({kind}, None)
+        pace.learn(observed(kind, 503))
+        assert "overloaded" in (pace.stopped or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -19,35 +20,40 @@ KEY = "the-key-of-the-mock"
 IDS = [f"17306218260534{number:02}" for number in range(CAP)]
 
 
-@pytest.mark.parametrize("count", [0, 1, CAP - 2])
+@pytest.mark.parametrize("count", [0, 1, CAP - 3])
 @pytest.mark.parametrize("relay", SEVERAL)
 def test_the_read_profile_is_small_and_safe(relay: str, count: int) -> None:
-    """Profile read sends only GET within its limit, and one wrong key at the end."""
+    """Profile read sends only GET within its limit, and one wrong key at the end, if there is room."""
     one = load_contract(relay)
     steps = plan(one, [KnownTask(task_id) for task_id in IDS[:count]], KEY)
     assert len(steps) <= CAP == 12
     assert {step.request.method for step in steps} == {"GET"}
-    assert {step.kind for step in steps} <= {Kind.KNOWN, Kind.MISSING, Kind.BAD_CREDENTIAL}
-    bad = [] if one.open else [False]
-    assert [step.kind for step in steps].count(Kind.BAD_CREDENTIAL) == len(bad)
-    assert one.open or steps[-1].kind is Kind.BAD_CREDENTIAL
+    bad = [Kind.BAD_CREDENTIAL]
+    if one.open:  # whether the relay needs a key shows without one
+        bad = [Kind.NO_CREDENTIAL, *bad] if count == 1 else []
+    kinds = [step.kind for step in steps]
+    assert kinds[len(steps) - len(bad) :] == bad
+    assert set(kinds[: len(steps) - len(bad)]) <= {Kind.KNOWN, Kind.MISSING}
     right = [KEY in str(step.request.headers) for step in steps]
-    assert right == [True] * (len(steps) - len(bad)) + bad
+    assert right == [step not in bad for step in kinds]
 
 
 def test_too_many_tasks_are_an_error() -> None:
     """The error says how many tasks fit."""
-    with pytest.raises(PlanError, match="name at most 10 tasks"):
-        plan(load_contract("zhongzhuan"), [KnownTask(task_id) for task_id in IDS[: CAP - 1]], KEY)
+    tasks = [KnownTask(task_id) for task_id in IDS]
+    with pytest.raises(PlanError, match=r"10 tasks need at least 13 requests.* name at most 9 tasks"):
+        plan(load_contract("zhongzhuan"), tasks[:10], KEY)
+    steps = plan(load_contract("zhongzhuan"), tasks[:9], KEY)
+    assert [step.again for step in steps if step.kind is Kind.KNOWN] == [False] * 9 + [True]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("relay", relay_names())
 def test_each_profile_keeps_its_limit(relay: str, profile: str) -> None:
     """A profile never exceeds its limit, and includes the requests of read."""
-    for count in (0, 1, 5, 10):
+    for count in (0, 1, 5, 9):
         known = [KnownTask(task_id) for task_id in IDS[:count]]
-        steps = plan(load_contract(relay), known, KEY, profile=profile)
+        steps = plan(load_contract(relay), known, KEY, profile=profile, key_in_url=True)
         assert len(steps) <= PROFILES[profile]
         assert {step.request for step in plan(load_contract(relay), known, KEY)} <= {
             step.request for step in steps
@@ -65,6 +71,20 @@ def test_the_auth_profile_tries_each_credential() -> None:
     assert (Kind.ALTERNATIVE, (("Authorization", f"bearer {KEY}"),)) in sent
     refused = [step.kind in REFUSED for step in steps]
     assert refused == sorted(refused)  # what a relay may count against the key comes last
+
+
+def test_the_key_is_sent_in_the_url_only_on_request() -> None:
+    """Access logs keep URLs, so the key is part of one only if the caller allows it."""
+    tasks = [KnownTask(IDS[0], State.SUCCEEDED)]
+    for relay in relay_names():
+        one = load_contract(relay)
+        plain, with_key = (
+            plan(one, tasks, KEY, profile="auth", key_in_url=allowed) for allowed in (False, True)
+        )
+        own = any(credential.place == "query" for credential in one.credentials)
+        assert any(KEY in step.request.target for step in plain) is own
+        added = [re.split("[?&]", step.request.target)[-1] for step in with_key if step not in plain]
+        assert added == ([] if one.open else [f"key={KEY}", f"token={KEY}"])
 
 
 def test_a_careful_plan_has_no_changing_methods() -> None:

@@ -1,262 +1,180 @@
-"""The suite's own HTTP against servers that misbehave below the level of HTTP."""
+"""The probe sends each request once and unchanged, and keeps what it received of any response."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
-import socket
-import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pytest
-from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 from mjrelay_conformance.drivers import probe as _probe
-from mjrelay_conformance.drivers.probe import Probe
+from mjrelay_conformance.drivers.lenient import read_head
+from mjrelay_conformance.drivers.probe import LATE, Probe
+from peers import HEAD, Peer, always, closed_port, cut, drip, proxy_to, response, silent
 
 from mjrelay.http.redaction import Redactor
 from mjrelay.http.request import Request
+from mjrelay.transport import ClientProtocol, ExchangeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    import pytest
     from certificates import Certificates
 
     from mjrelay.http.exchange import Exchange
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-TASK = Request("GET", "/mj/task/1/fetch", (("Authorization", "Bearer sk-secret-4711"),))
+KEY = "sk-secret-4711"
+FETCH = Request("GET", "/mj/task/1/fetch", (("Authorization", f"Bearer {KEY}"),))
 
 
-@define
-class Transport:
-    """A server that sends the bytes it is told to, one entry for each connection."""
-
-    url: str
-    scripts: list[Callable[[socket.socket, bytes], None]] = field(factory=list)
-    asked: list[bytes] = field(factory=list)
+def probe(origin: str, deadline: float = 5.0, **options: Any) -> Probe:
+    """A probe with a key to redact."""
+    return Probe(origin, Redactor(KEY), deadline, **options)
 
 
-def _request(connection: socket.socket) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65_536)
-        data += piece
-        if not piece or data.startswith(b"\x16"):  # gone, or a TLS handshake, which has no end of its own
-            break
-    return data
+def send(data: bytes) -> Exchange:
+    """The exchange with a server that returns these bytes and closes."""
+    with Peer(always(data, close=True)) as peer:
+        return probe(peer.origin).send(FETCH)
 
 
-@pytest.fixture
-def wire() -> Iterator[Transport]:
-    """A running server, for as many connections as it has scripts."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        state = Transport(f"http://127.0.0.1:{listener.getsockname()[1]}")
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    script = state.scripts.pop(0)
-                    data = _request(connection)
-                    state.asked.append(data)
-                    script(connection, data)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield state
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
-
-
-def send(
-    wire: Transport, *scripts: Callable[[socket.socket, bytes], None], deadline: float = 5.0
-) -> Exchange:
-    """The exchange of one request with a server that follows the scripts."""
-    wire.scripts = list(scripts)
-    probe = Probe(wire.url, Redactor("sk-secret-4711"), deadline=deadline)
-    return probe.send(TASK)
-
-
-def says(data: bytes) -> Callable[[socket.socket, bytes], None]:
-    """A script that sends these bytes and closes."""
-    return lambda connection, _: connection.sendall(data)
-
-
-def test_what_is_sent_is_what_was_asked_for(wire: Transport) -> None:
-    """Target and header fields go out as they are, and the exchange keeps them without the secret."""
-    exchange = send(wire, says(ANSWER))
-    assert wire.asked[0].startswith(b"GET /mj/task/1/fetch HTTP/1.1\r\nHost: 127.0.0.1:")
-    assert b"Authorization: Bearer sk-secret-4711\r\n" in wire.asked[0]
-    assert b"Accept-Encoding: identity\r\nConnection: close\r\n" in wire.asked[0]
+def test_a_request_is_sent_unchanged() -> None:
+    """Target, header fields and body are sent as they are, and the exchange keeps them without the secret."""
+    with Peer(always(response())) as peer:
+        exchange = probe(peer.origin).send(FETCH)
+        probe(peer.origin).send(Request("POST", "/fetch", (("X-Name", "猪"),), b'{"id": "1"}'))
+    assert peer.requests[0].startswith(b"GET /mj/task/1/fetch HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert b"Authorization: Bearer sk-secret-4711\r\n" in peer.requests[0]
+    assert b"Accept-Encoding: identity\r\nConnection: close\r\n" in peer.requests[0]
+    assert "X-Name: 猪\r\n".encode() in peer.requests[1]
+    assert peer.requests[1].endswith(b'Content-Length: 11\r\n\r\n{"id": "1"}')
     assert (exchange.status, exchange.body, exchange.failure) == (200, b"{}", None)
     assert ("Authorization", "Bearer [redacted]") in exchange.request_headers
-    assert exchange.url == wire.url + "/mj/task/1/fetch"
+    assert exchange.url == peer.origin + "/mj/task/1/fetch"
 
 
-def test_a_body_goes_out_with_its_length(wire: Transport) -> None:
-    """A request with a body announces how long it is."""
-    wire.scripts = [says(ANSWER)]
-    probe = Probe(wire.url, Redactor())
-    probe.send(Request("POST", "/fetch", (("Content-Type", "application/json"),), b'{"id": "1"}'))
-    assert b"Content-Length: 11\r\n" in wire.asked[0]
+def test_complete_responses() -> None:
+    """A body until the end of the connection is complete, redirects are not followed, and 1xx are skipped."""
+    cases = {
+        b"HTTP/1.1 200 OK\r\n\r\n{}": (200, b"{}"),
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n": (302, b""),
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + response(): (200, b"{}"),
+        b"HTTP/1.1 101 Switching\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n": (101, b""),
+    }
+    for data, expected in cases.items():
+        exchange = send(data)
+        assert (exchange.status, exchange.body, exchange.failure) == (*expected, None), data
 
 
-@pytest.mark.parametrize(
-    ("data", "status", "body", "failure"),
-    [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", 200, b"{}", "7 bytes before the body did"),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-            200,
-            b"{}",
-            "before the body did",
-        ),
-        (b"HTTP/1.1 200 OK\r\n\r\n{}", 200, b"{}", None),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", 302, b"", None),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + ANSWER, 200, b"{}", None),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50 + ANSWER, None, b"", "interim responses"),
-        (b"", None, b"", "before a response arrived"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", None, b"", "BadStatusLine"),
-        (b"HTTP/1.1 abc\r\n\r\n", None, b"", "BadStatusLine"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200, None, b"", "got more than 100 headers"),
-    ],
-)
-def test_what_breaks_off_says_so(
-    wire: Transport, data: bytes, status: int | None, body: bytes, failure: str | None
-) -> None:
-    """An answer that is not whole, or none, is kept as far as it came, with the reason."""
-    exchange = send(wire, says(data))
-    assert (exchange.status, exchange.body) == (status, body)
-    if failure is None:
-        assert exchange.failure is None
-    else:
-        assert failure in (exchange.failure or "")
+def test_a_request_is_never_sent_twice() -> None:
+    """Each request has its own connection and is sent once, even if there is no response."""
+    with Peer(
+        lambda peer, client, n: always(b"" if n == 2 else response(), close=True)(peer, client, n)
+    ) as peer:
+        one = probe(peer.origin)
+        assert [one.send(FETCH).status for _ in range(3)] == [200, None, 200]
+    assert len(peer.requests) == peer.connections == one.sent == 3
 
 
-def test_a_body_that_stalls_is_bounded_in_time(wire: Transport) -> None:
-    """A relay that sends half an answer and then nothing costs the deadline and no more."""
-    done = threading.Event()
-
-    def stall(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(ANSWER[:-1])
-        done.wait(10)
-
-    exchange = send(wire, stall, deadline=0.2)
-    done.set()
-    assert exchange.failure == "the response did not end in time"
-    assert (exchange.status, exchange.body) == (200, b"{")
-    assert 0.2 <= exchange.elapsed < 5
-
-
-def test_a_body_that_trickles_is_bounded_in_time(wire: Transport) -> None:
-    """A relay that keeps sending a little does not stretch the deadline."""
-    stop = threading.Event()
-
-    def trickle(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not stop.wait(0.01):
-            try:
-                connection.sendall(b" ")
-            except OSError:
-                return
-
-    exchange = send(wire, trickle, deadline=0.3)
-    stop.set()
-    assert exchange.failure == "the response did not end in time"
+def test_the_deadline_bounds_the_whole_exchange() -> None:
+    """A relay that stalls or sends a little at a time does not extend the deadline."""
+    long_body = HEAD + b"Content-Length: 9999\r\n\r\n"
+    for serve, status in (
+        (silent, None),
+        (drip(HEAD, b"X: y\r\n"), None),
+        (drip(long_body, b" "), 200),
+        (drip(long_body, b" ", pause=30), 200),
+    ):
+        with Peer(serve) as peer:
+            exchange = probe(peer.origin, 0.3).send(FETCH)
+        assert (exchange.status, exchange.failure) == (status, LATE)
+        assert 0.3 <= exchange.elapsed < 5
 
 
-def test_a_body_without_end_is_bounded_in_size(wire: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more of a body is read than a task could ever need."""
-    monkeypatch.setattr(_probe, "LARGEST_BODY", 1000)
-
-    def flood(connection: socket.socket, _: bytes) -> None:
-        try:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 1_000_000)
-        except OSError:
-            return
-
-    exchange = send(wire, flood)
-    assert "larger than is read" in (exchange.failure or "")
-
-
-def test_nothing_is_sent_twice(wire: Transport) -> None:
-    """Each request has a connection of its own and is sent once, whatever becomes of it."""
-    wire.scripts = [says(ANSWER), says(b""), says(ANSWER)]
-    probe = Probe(wire.url, Redactor())
-    answers = [probe.send(TASK) for _ in range(3)]
-    assert [answer.status for answer in answers] == [200, None, 200]
-    assert len(wire.asked) == probe.sent == 3
-
-
-def test_headers_that_trickle_are_bounded_in_time(wire: Transport) -> None:
-    """A relay that keeps sending header lines does not stretch the deadline either."""
-    stop = threading.Event()
-
-    def trickle(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-        while not stop.wait(0.02):
-            try:
-                connection.sendall(b"X: y\r\n")
-            except OSError:
-                return
-
-    exchange = send(wire, trickle, deadline=0.3)
-    stop.set()
-    assert exchange.failure == "the response did not end in time"
-    assert exchange.elapsed < 5
-
-
-def test_a_body_that_was_compressed_unasked_is_read(wire: Transport) -> None:
-    """A relay that compresses in spite of identity is judged by what it says, within the bound of size."""
-    body = gzip.compress(b"{}" + b" " * 10_000_000)
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
-    exchange = send(wire, says(head.encode() + body))
+def test_a_body_is_bounded_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body without end, or compressed although this was not requested, is read up to the bound."""
+    packed = gzip.compress(b"{}" + b" " * 10_000_000)
+    exchange = send(response(packed, b"Content-Encoding: gzip"))
     assert exchange.body.startswith(b"{}")
     assert len(exchange.body) <= _probe.LARGEST_BODY
+    monkeypatch.setattr(_probe, "LARGEST_BODY", 1000)
+    assert "larger than is read" in (send(HEAD + b"\r\n" + b" " * 1_000_000).failure or "")
 
 
-@pytest.mark.parametrize(
-    ("base_url", "failure"),
-    [
-        ("http://127.0.0.1:1", "connection refused: no server at this host and port"),
-        ("http://relay.invalid", "the host name cannot be resolved"),
-    ],
-)
-def test_who_is_not_there_is_told(base_url: str, failure: str) -> None:
-    """A host that does not exist or does not listen is no exception but an exchange without an answer."""
-    exchange = Probe(base_url, Redactor()).send(TASK)
-    assert (exchange.status, exchange.failure) == (None, failure)
+def test_no_connection() -> None:
+    """A closed port and an unknown host are failures that name the host."""
+    with closed_port() as origin:
+        exchange = probe(origin).send(FETCH)
+    assert (exchange.status, exchange.failure) == (
+        None,
+        f"no connection to {origin[7:]} (Connection refused)",
+    )
+    assert "no connection to relay.invalid (" in (probe("http://relay.invalid").send(FETCH).failure or "")
 
 
-def test_a_server_without_tls_is_told(wire: Transport) -> None:
-    """A server that does not speak TLS, asked for it, is an exchange without an answer."""
-    wire.scripts = [says(b"HTTP/1.1 400 Bad Request\r\n\r\n")]
-    exchange = Probe(wire.url.replace("http", "https"), Redactor()).send(TASK)
-    assert exchange.status is None
-    assert "SSL" in (exchange.failure or "")
-
-
-def test_tls_trusts_the_certificates_of_the_environment(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """``SSL_CERT_FILE`` decides which server certificates are accepted, as for the client."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            for _ in range(2):
-                connection, _address = listener.accept()
-                with (
-                    contextlib.suppress(OSError),
-                    certificates.context.wrap_socket(connection, server_side=True) as secure,
-                ):
-                    _request(secure)
-                    secure.sendall(ANSWER)
-
-        threading.Thread(target=accept, daemon=True).start()
-        probe = Probe(f"https://localhost:{listener.getsockname()[1]}", Redactor(), deadline=5.0)
-        assert "CERTIFICATE_VERIFY_FAILED" in (probe.send(TASK).failure or "")
+def test_tls(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``verify`` and ``SSL_CERT_FILE`` decide which certificates are trusted; a cut body is a failure."""
+    with Peer(always(response()), tls=certificates.context) as peer:
+        origin = f"https://localhost:{peer.port}"
+        assert "certificate verify failed" in (probe(origin).send(FETCH).failure or "")
+        assert probe(origin, verify=certificates.authority).send(FETCH).status == 200
         monkeypatch.setenv("SSL_CERT_FILE", certificates.authority)
-        assert probe.send(TASK).status == 200
+        assert probe(origin).send(FETCH).status == 200
+    with Peer(cut(HEAD + b"\r\n{}"), tls=certificates.context) as peer:
+        exchange = probe(f"https://localhost:{peer.port}").send(FETCH)
+    assert (exchange.status, exchange.body) == (200, b"{}")
+    assert "close_notify" in (exchange.failure or "")
+    with Peer(always(b"HTTP/1.1 400 Bad Request\r\n\r\n", close=True)) as plain:
+        exchange = probe(plain.origin.replace("http", "https")).send(FETCH)
+    assert exchange.status is None
+    assert exchange.failure
+
+
+def test_a_proxy(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests go through the proxy with its credentials, TLS through a tunnel that does not see the key."""
+    with Peer(always(response())) as peer, Peer(proxy_to(peer)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:pass%2Dword@127.0.0.1:{proxy.port}")
+        exchange = probe("http://relay.test").send(FETCH)
+    assert (exchange.status, exchange.failure) == (200, None)
+    assert proxy.requests[0].startswith(
+        b"GET http://relay.test/mj/task/1/fetch HTTP/1.1\r\nHost: relay.test\r\n"
+    )
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNzLXdvcmQ=\r\n" in proxy.requests[0]
+    assert "dXNlcjp" not in str(exchange)
+    with Peer(always(response()), tls=certificates.context) as peer, Peer(proxy_to(peer)) as proxy:
+        secure = probe("https://relay.test", proxy=proxy.origin, verify=certificates.authority)
+        assert secure.send(FETCH).status == 200
+    assert proxy.requests[0].startswith(b"CONNECT relay.test:443 HTTP/1.1\r\n")
+    assert KEY.encode() not in proxy.requests[0]
+    with Peer(always(response(status=b"407 Proxy Authentication Required"))) as proxy:
+        failure = probe("https://relay.test", proxy=proxy.origin).send(FETCH).failure or ""
+        assert f"the proxy 127.0.0.1:{proxy.port} refused the connection (status 407)" in failure
+    with closed_port() as origin:
+        failure = probe("https://relay.test", proxy=origin).send(FETCH).failure or ""
+        assert f"the proxy {origin[7:]} cannot be reached (Connection refused)" in failure
+
+
+PIECES = [
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 103 \r\n",
+    b"Content-Length: 2",
+    b"X: a\0b",
+    b": ",
+    b"\r\n",
+    b"\n",
+    b"{}",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=24))
+def test_any_bytes_have_a_head_or_a_problem(parts: list[bytes]) -> None:
+    """Bytes that h11 refuses are a head that it accepts, or have a problem."""
+    head = read_head(b"".join(parts), ended=True)
+    if head.problem is None:
+        assert head.status is not None
+        received = _probe._Response(FETCH, "/", (("Host", "relay.test"),))
+        protocol = ClientProtocol("")
+        protocol.request_bytes("GET", "/", (("Host", "relay.test"),), b"")
+        with contextlib.suppress(ExchangeError):  # from chunks that are not valid
+            protocol.receive(head.rest, received)
+        assert received.status is not None

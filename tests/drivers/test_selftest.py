@@ -71,7 +71,8 @@ def test_some_faults_need_generated_requests(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(_selftest, "CASES", 0)
     for fault in FAULTS.values():
         if fault.phase is Phase.FUZZ:
-            assert run_trial(Trial(relay_names()[0], fault.name)).found == ()
+            relay = next(name for name in relay_names() if fault.applies(load_contract(name)))
+            assert run_trial(Trial(relay, fault.name)).found == ()
 
 
 def test_a_wrong_result_is_a_problem() -> None:

@@ -1,4 +1,4 @@
-"""Bodies that cost much to decode are refused before they are decoded, wherever they are read."""
+"""Bodies that are expensive to decode are refused before they are decoded, wherever they are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.replay.files import TrafficError, read_traffic
 from twins import Async, Sync
 
-from benchmarks.bodies import ID, KEY, RELAY, readers, shapes
+from benchmarks.bodies import readers, shapes
+from benchmarks.example import ID, KEY, RELAY
 from mjrelay import RelayError, SettingError, State, Task, UnavailableError, UndecodableError, WebPageError
 from mjrelay.client.responses import ResponseReader
 from mjrelay.contract import load_contract
@@ -65,14 +66,14 @@ JSON = ((b"content-type", b"application/json"),)
 FIELDS = (("Content-Type", "application/json"),)
 
 
-def came(body: bytes, **changes: Any) -> Exchange:
-    """An exchange with this body."""
-    facts = {"status": 200, "headers": FIELDS, "body": body} | changes
+def exchange_with(body: bytes, **changes: Any) -> Exchange:
+    """Return an exchange with this body."""
+    facts: dict[str, Any] = {"status": 200, "headers": FIELDS, "body": body} | changes
     return Exchange("GET", f"https://relay.example/mj/task/{ID}/fetch", **facts)
 
 
 def application(*bodies: bytes, packed: bool = True) -> Callable[..., Any]:
-    """An application that answers with these bodies in turn, and with the last one from then on."""
+    """Return an application that sends these bodies in turn, and then repeats the last one."""
     rest = list(bodies)
 
     async def app(_: Any, receive: Any, send: Any) -> None:
@@ -86,7 +87,7 @@ def application(*bodies: bytes, packed: bool = True) -> Callable[..., Any]:
 
 
 def values(document: Any) -> int:
-    """Values and names of a document, counted one by one."""
+    """Count the values and names of a document."""
     if isinstance(document, dict):
         return 1 + len(document) + sum(map(values, document.values()))
     return 1 + (sum(map(values, document)) if isinstance(document, list) else 0)
@@ -96,8 +97,8 @@ def values(document: Any) -> int:
 
 
 @pytest.mark.parametrize("shape", BODIES)
-def test_what_is_refused_and_what_is_read(shape: str) -> None:
-    """Each costly shape is refused with its figure; what is large and cheap is read, or is no JSON."""
+def test_each_shape(shape: str) -> None:
+    """Each expensive shape is refused with its size; a large and cheap one is read, or is not JSON."""
     if shape in REFUSED:
         with pytest.raises(OversizeError, match=REFUSED[shape]):
             parse_json(BODIES[shape])
@@ -116,7 +117,7 @@ VALUES = st.recursive(
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 1]))
 def test_the_count_is_exact(document: Any, ascii_only: bool, indent: int | None) -> None:
-    """The number of values and names of a JSON text is what a reader finds, however it is written."""
+    """The counted values and names are those of the document, in any notation."""
     body = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
     count = values(document)
     check_json_bounds(body, count)
@@ -127,13 +128,13 @@ def test_the_count_is_exact(document: Any, ascii_only: bool, indent: int | None)
 
 @given(st.binary(max_size=300) | st.text('[]{}",:\\ 1a').map(str.encode), st.integers(0, 20))
 def test_any_bytes_are_judged(body: bytes, most: int) -> None:
-    """Whatever bytes come: they pass, or the one error is raised."""
+    """Any bytes pass, or raise one error."""
     with suppress(OversizeError):
         check_json_bounds(body, most)
 
 
-def test_the_bounds_themselves_are_read() -> None:
-    """As many values, levels and digits as are allowed are read, and one more of each is refused."""
+def test_the_limits() -> None:
+    """The maximum of values, levels and digits is read, and one more of each is refused."""
     for fits, more in (
         (b"[" + b"0," * (MOST_VALUES - 2) + b"0]", b"[" + b"0," * (MOST_VALUES - 1) + b"0]"),
         (b"[" * DEEPEST + b"]" * DEEPEST, b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)),
@@ -145,12 +146,15 @@ def test_the_bounds_themselves_are_read() -> None:
 
 
 def test_a_refusal_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked for the document of one exchange again and again costs one pass."""
+    """Repeated access to the document of an exchange decodes its body once."""
     calls: list[bytes] = []
-    monkeypatch.setattr(
-        "mjrelay.http.exchange.parse_json", lambda body: calls.append(body) or parse_json(body)
-    )
-    exchange = came(BODIES[HOSTILE])
+
+    def parse(body: bytes) -> Any:
+        calls.append(body)
+        return parse_json(body)
+
+    monkeypatch.setattr("mjrelay.http.exchange.parse_json", parse)
+    exchange = exchange_with(BODIES[HOSTILE])
     for _ in range(3):
         with pytest.raises(OversizeError, match=REFUSED[HOSTILE]):
             _ = exchange.document
@@ -162,8 +166,8 @@ def test_a_refusal_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shape", BODIES)
-def test_a_hostile_task_is_the_one_error(shape: str) -> None:
-    """A fetch of any shape, a batch and a callback end in an error of the family."""
+def test_the_client(shape: str) -> None:
+    """Each expensive shape is a `RelayError` of a fetch, a batch and a callback."""
     for name in ("fetch", "a callback", *(["a batch"] if shape != "whitespace" else [])):
         with pytest.raises(RelayError) as caught:
             READERS[name](BODIES[shape])
@@ -175,7 +179,7 @@ def test_a_hostile_task_is_the_one_error(shape: str) -> None:
 
 @pytest.mark.parametrize("twin", [Sync, Async])
 def test_a_body_larger_than_allowed_names_the_option(twin: type[Sync | Async]) -> None:
-    """By default 4 MiB are read for one task, packed or not; the error names the bound and the option."""
+    """By default 4 MiB are read for one task, compressed or not; the error names the limit and the option."""
     for packed in (False, True):
         body = json.dumps({**DONE, "id": "1", "x": "a" * LARGEST_BODY}).encode()
         with Server(application(body, packed=packed)) as base_url:
@@ -200,7 +204,7 @@ def test_a_body_that_is_too_large_is_not_kept() -> None:
 
 
 def test_a_batch_may_be_larger_than_a_task() -> None:
-    """A response with several tasks is read up to 16 MiB; one that is larger is split."""
+    """A response with several tasks is read up to 16 MiB; a larger one is split."""
     wide = "a" * (LARGEST_BATCH * 2 // 5)
     sizes: list[int] = []
 
@@ -218,34 +222,34 @@ def test_a_batch_may_be_larger_than_a_task() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "4MiB", 2**40])
-def test_a_bound_that_is_none_is_refused(wrong: Any) -> None:
-    """What is no number of bytes is a `SettingError`, when the relay is made and when it is changed."""
+def test_an_invalid_limit(wrong: Any) -> None:
+    """An invalid number of bytes is a `SettingError`, in the constructor and in `with_options`."""
     with pytest.raises(SettingError, match="max_body"):
         Sync(RELAY, KEY, max_body=wrong)
     with Sync(RELAY, KEY) as relay, pytest.raises(SettingError, match="max_body"):
         relay.client.with_options(max_body=wrong)
 
 
-def test_an_error_status_and_a_page_stay_what_they_are() -> None:
-    """A body that is too large does not hide a 503, nor that it is a web page."""
+def test_a_large_error_page() -> None:
+    """A body that is too large does not hide a 503 or a web page."""
     answers = ResponseReader(CONTRACT, Redactor(KEY), None)
     cut = {"failure": f"{OVERSIZE} {LARGEST_BODY} bytes"}
     with pytest.raises(UnavailableError):
-        answers.task(came(b"x", status=503, **cut), ID)
+        answers.task(exchange_with(b"x", status=503, **cut), ID)
     with pytest.raises(WebPageError):
-        answers.task(came(b"<html>", **cut), ID)
+        answers.task(exchange_with(b"<html>", **cut), ID)
 
 
 def test_a_kept_document_is_restored() -> None:
-    """A task near the bound that was seen is still had after a timeout."""
+    """A large task is still available after a timeout."""
     document = {**DONE, "id": "1", "x": [0] * (MOST_VALUES - 1000)}
     assert Task(CONTRACT, parse_json(json.dumps(document).encode())).id == "1"
 
 
-def test_what_stands_beside_a_list_is_not_copied_without_bound() -> None:
-    """A batch response with many items and many members beside them is read without a copy for each item."""
+def test_members_beside_a_list_are_not_copied() -> None:
+    """A batch response with many items and members is read without a copy for each item."""
     items, array = JSONPath.compile("$.data[*]"), JSONPath.compile("$.data")
-    batch = Batch("listTasks", "$request.body#/ids", items, None, array, ("data",))
+    batch = Batch("listTasks", "$request.body#/ids", {}, items, None, array, ("data",))
     for many, beside in ((10, {"code": 1}), (60_000, dict.fromkeys(map(str, range(60_000)), 1))):
         documents = batch.documents({**beside, "data": [{}] * many})
         assert len(documents) == many
@@ -257,14 +261,14 @@ def test_what_stands_beside_a_list_is_not_copied_without_bound() -> None:
 
 @pytest.mark.parametrize("shape", REFUSED)
 def test_the_suite_finds_a_hostile_body(shape: str) -> None:
-    """A refused body is a finding of the check of JSON, and no check fails by itself."""
+    """A refused body is a finding of the JSON check, and no check crashes."""
     body = BODIES[shape][: 2 << 20]
     one = Observation(
         contract=CONTRACT,
         schema=schema_of(CONTRACT),
         kind=Kind.KNOWN,
         task_id=ID,
-        exchange=came(body),
+        exchange=exchange_with(body),
         accepted=True,
     )
     found = {check.id: judgement for check, judgement in findings(one, select_checks(()))}
@@ -272,9 +276,9 @@ def test_the_suite_finds_a_hostile_body(shape: str) -> None:
     assert all(judgement.outcome is Outcome.FAIL for judgement in found.values())
 
 
-def test_a_body_that_the_client_cut_is_not_judged_as_broken() -> None:
-    """What was not read for its size proves nothing about the transfer."""
-    cut = came(b"{", failure=f"{OVERSIZE} 1 bytes")
+def test_a_body_that_was_not_read_is_no_finding() -> None:
+    """A body that was not read because of its size is no finding of the transfer check."""
+    cut = exchange_with(b"{", failure=f"{OVERSIZE} 1 bytes")
     one = Observation(
         contract=CONTRACT,
         schema=schema_of(CONTRACT),
@@ -288,29 +292,28 @@ def test_a_body_that_the_client_cut_is_not_judged_as_broken() -> None:
 
 
 def test_a_long_list_of_violations_is_shortened() -> None:
-    """Of violations in many items a few are told, and one behind a hundred good items is told too."""
+    """Of violations in many items a few are reported, also one after a hundred valid items."""
     for buttons in (["x"] * 50_000, [*DONE["buttons"][:1] * 200, "x"]):
-        exchange = came(json.dumps({**DONE, "buttons": buttons}).encode())
+        exchange = exchange_with(json.dumps({**DONE, "buttons": buttons}).encode())
         assert 0 < len(schema_of(CONTRACT).violations(exchange)) <= 20
 
 
 @pytest.mark.parametrize("shape", ["empty objects", "deep lists", "one long number"])
-def test_other_readers_refuse_it_too(shape: str) -> None:
-    """The doctor takes it for no task, a replay and the monitor find it, and a generated client raises."""
+def test_other_readers(shape: str) -> None:
+    """The doctor finds no task, a replay and the monitor report a finding, and a generated client raises."""
     body = BODIES[shape]
+    rows_of: Callable[[bytes], Any] = READERS["a recorded body"]
     assert READERS["the doctor"](body) != "task"
-    assert any(
-        "fetch/200/json" in str(check.id) for rows in READERS["a recorded body"](body) for check, _ in rows
-    )
+    assert any("fetch/200/json" in str(check.id) for rows in rows_of(body) for check, _ in rows)
     with Monitor(RELAY, api_key=KEY, on_finding=lambda _: None) as monitor:
-        monitor(came(body), (ID,))
+        monitor(exchange_with(body), (ID,))
         assert monitor.flush(30)
         assert "fetch/200/json" in monitor.findings
     with pytest.raises(DecodeError):
         json_body(Model.from_dict)(body)
 
 
-def test_a_recording_has_a_bound_of_its_own() -> None:
+def test_a_recording() -> None:
     """A file of six million empty objects is refused; long JSON Lines are judged line by line."""
     with pytest.raises(TrafficError, match="values and names"):
         list(read_traffic(io.BytesIO(b'{"log":{"entries":[' + b"{}," * 6_000_000 + b"{}]}}"), "x.har"))
@@ -323,7 +326,7 @@ def test_a_recording_has_a_bound_of_its_own() -> None:
 
 
 def test_a_recorded_body_larger_than_a_batch_is_not_judged() -> None:
-    """It is an entry that says what it lacks."""
+    """An entry without the body reports the reason."""
     line = json.dumps(
         {"method": "GET", "url": "https://relay.example/", "status": 200, "body": "a" * (LARGEST_BATCH + 1)}
     )

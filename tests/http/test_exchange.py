@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     ("body", "value"),
     [
         (b"{}", {}),
+        (b"\xef\xbb\xbf{}", {}),
         (b" [1, 2.5, -0, 1e3]\r\n\t", [1, 2.5, 0, 1000.0]),
         (b"null", None),
         (b'"\\u00fc\\ud83d\\ude00\\\\ud800"', "ü😀\\ud800"),
@@ -51,7 +52,7 @@ def test_json(body: bytes, value: Any) -> None:
         (b'{"a": 1,}', "at line 1"),
         (b"{'a': 1}", "at line 1"),
         (b"// x\n1", "at line 1"),
-        (b"\xef\xbb\xbf{}", "BOM"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "at line 1"),
         ('{"a": 1}'.encode("utf-16"), "byte 0 is not UTF-8"),
         (b'"\xe9"', "byte 1 is not UTF-8"),
         (b'"\xed\xa0\x80"', "byte 1 is not UTF-8"),

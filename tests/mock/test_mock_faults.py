@@ -34,7 +34,7 @@ from mocks import (
 
 from mjrelay.contract.document import Contract
 from mjrelay.errors import MjrelayError
-from mjrelay.http.request import Request
+from mjrelay.http.request import Credential, Request
 from mjrelay.http.strictjson import NotJSONError, parse_json
 from mjrelay.semantics.reader import State
 
@@ -69,6 +69,9 @@ def test_batches_count_as_reads() -> None:
     assert BATCHES.reader.state(parse_json(get(relay, known).body)) is State.RUNNING
 
 
+IN_URL = Credential("", "query", "token", "")
+
+
 def sample_requests(contract: Contract) -> dict[str, Request]:
     """Return requests of every kind by a label."""
     relay = MockRelay(contract)
@@ -96,6 +99,9 @@ def sample_requests(contract: Contract) -> dict[str, Request]:
             request_for(contract, known), target=with_query(request_for(contract, known).target)
         ),
         "refused, elsewhere": evolve(contract.request(known), headers=(("X-Api-Key", KEY),)),
+        "refused, in the URL": contract.request(known).authenticated(
+            Credential("", "query", "token", ""), KEY
+        ),
     }
     requests |= {
         f"known, by {one.scheme}": request_for(contract, known, KEY, one) for one in contract.credentials[1:]
@@ -347,6 +353,7 @@ ROUTES = {
     Route.BATCH: "batch",
     Route.MISSING: "missing",
     Route.REFUSED: "refused",
+    Route.INVALID: "invalid",
     Route.ELSEWHERE: "method",
 }
 

@@ -14,6 +14,7 @@ from mjrelay_conformance.replay import TrafficError, recording
 from mjrelay import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -44,7 +45,7 @@ def basic(text: str) -> str:
 
 def test_private_values_are_redacted(tmp_path: Path) -> None:
     """A private value in any header or query parameter is in no output, even if the response repeats it."""
-    places = (
+    places: tuple[Callable[[str], tuple[str, str]], ...] = (
         lambda value: ("X-Auth", value),
         lambda value: ("X-Token", f"Token {value}"),
         lambda value: ("X-My-Credentials", value),

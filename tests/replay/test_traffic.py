@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
 import json
+import lzma
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,12 @@ def test_an_entry_from_chrome() -> None:
         ("set-cookie", "a=1"),
         ("set-cookie", "b=2"),
     )
+
+
+def test_text_that_is_labelled_base64() -> None:
+    """Plain text that Firefox labels as Base64 is read as text."""
+    for text in ('{"id": "猫"}', "[1]", "<html> "):
+        assert only(har(response(text, len(text), encoding="base64"))).exchange.body == text.encode()
 
 
 def test_a_body_in_base64() -> None:
@@ -213,6 +222,9 @@ def test_a_body_that_a_record_cut() -> None:
         (b"[" * 200_000, "nested too deeply"),
         (b'{"log": ' + b"9" * 5000 + b"}", "too many digits"),
         (b"\x1f\x8bnonsense", "damaged gzip"),
+        (zlib.compress(b"{}"), "is compressed with zlib; decompress it"),
+        (bz2.compress(b"{}"), "is compressed with bzip2"),
+        (lzma.compress(b"{}"), "is compressed with xz"),
     ],
 )
 def test_other_files_are_refused(data: bytes, message: str) -> None:

@@ -885,7 +885,7 @@ def test_refresh_batch_and_seed() -> None:
         ("{status: $.s, states: {queued: SUBMITTED}}", "states"),
         ("{status: $.s, states: {queued: null}}", "states"),
         ("states: {running: [{when: {$.a: 1}}]}", "states"),
-        ("states: {running: [{where: {$.a: 1}, unless: {$.b: 1}}]}", "states"),
+        ("states: {running: [{where: {$.a: 1}, until: {$.b: 1}}]}", "states"),
         ("states: [queued]", "states"),
         ("{status: $.s, states: {queued: [[SUBMITTED]]}}", "states"),
         ("states: {queued: [SUBMITTED]}", "status"),

@@ -12,6 +12,7 @@ import forked
 from attrs import define, field
 from mjrelay_conformance.mock import MockRelay
 from mjrelay_conformance.replay import ReplayOptions, replay_traffic
+from mocks import request_for
 
 from mjrelay.contract.loading import load_contract
 
@@ -78,11 +79,10 @@ def recorded(relay: str, *faults: str, key: str = KEY) -> tuple[Har, MockRelay]:
 
 def fetch(har: Har, mock: MockRelay, task_id: str, *, key: str = KEY, host: str = HOST) -> None:
     """Record a request for a task."""
-    request = mock.contract.request(task_id).authenticated(mock.contract.credentials[0], key)
+    request = request_for(mock.contract, task_id, key)
     headers = [*request.headers, ("cookie", f"session={'c' * 20}")]
-    har.add(
-        request.method, host + request.target, headers, mock.answer(request.method, request.target, headers)
-    )
+    response = mock.answer(request.method, request.target, headers, request.body)
+    har.add(request.method, host + request.target, headers, response, request.body.decode())
 
 
 def judged(tmp_path: Path, data: Har | bytes | str, relay: str = "apiai", **options: Any) -> tuple[int, Any]:

@@ -145,7 +145,8 @@ def request_for(
 ) -> Request:
     """Return the request for a task, by default with the right key."""
     request = contract.request(task_id)
-    return request if key is None else request.authenticated(credential or contract.credentials[0], key)
+    credential = credential or next(iter(contract.credentials), None)
+    return request if key is None or credential is None else request.authenticated(credential, key)
 
 
 def get(

@@ -97,7 +97,7 @@ LOSSES: dict[str, Callable[[str], Answer]] = {
     "id as a number": lambda task_id: (200, {"code": 1, "description": "ok", "result": int(task_id)}, {}),
     "null result": lambda _: (200, {"code": 1, "description": "ok", "result": None}, {}),
     "code as text": lambda task_id: (200, {"code": "1", "description": "ok", "result": task_id}, {}),
-    "HTML media type": lambda task_id: (*accepted(task_id)[:2], {"Content-Type": "text/html"}),  # type: ignore[return-value]
+    "HTML media type": lambda task_id: (*accepted(task_id)[:2], {"Content-Type": "text/html"}),
     "list of ids": lambda task_id: (
         200,
         {"code": 1, "description": "ok", "result": f"{task_id},{task_id}1"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
 
@@ -31,13 +31,13 @@ class Sync:
         self.client: Any = Relay(*args, **options)
 
     def fetch(self, task_id: str) -> Task:
-        return self.client.fetch(task_id)
+        return cast("Task", self.client.fetch(task_id))
 
     def seed(self, task_id: str) -> str:
-        return self.client.seed(task_id)
+        return cast("str", self.client.seed(task_id))
 
     def wait(self, task_id: str, **options: Any) -> Task:
-        return self.client.wait(task_id, **options)
+        return cast("Task", self.client.wait(task_id, **options))
 
     def watch(self, task_id: str, **options: Any) -> list[Task]:
         return list(self.client.watch(task_id, **options))
@@ -49,7 +49,7 @@ class Sync:
         return list(self.client.fetch_all(ids, **options))
 
     def download(self, task: Task, folder: Path, **options: Any) -> list[Path]:
-        return self.client.download(task, folder, **options)
+        return cast("list[Path]", self.client.download(task, folder, **options))
 
     def __enter__(self) -> Self:
         return self
@@ -68,13 +68,13 @@ class Async:
         self.client: Any = AsyncRelay(*args, **options)
 
     def fetch(self, task_id: str) -> Task:
-        return self.runner.run(self.client.fetch(task_id))
+        return cast("Task", self.runner.run(self.client.fetch(task_id)))
 
     def seed(self, task_id: str) -> str:
-        return self.runner.run(self.client.seed(task_id))
+        return cast("str", self.runner.run(self.client.seed(task_id)))
 
     def wait(self, task_id: str, **options: Any) -> Task:
-        return self.runner.run(self.client.wait(task_id, **options))
+        return cast("Task", self.runner.run(self.client.wait(task_id, **options)))
 
     def watch(self, task_id: str, **options: Any) -> list[Task]:
         return self.runner.run(_all(self.client.watch(task_id, **options)))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from referencing.exceptions import Unresolvable
 
-from mjrelay.semantics import nested_body, parse_expression, scalar_text
-from mjrelay_codegen.linter.draft import Problem, contract_validator, is_json
+from mjrelay.base import ContractError, SettingError
+from mjrelay.contract import body_schemas, typed_value
+from mjrelay.semantics import parse_expression, scalar_text
+from mjrelay_codegen.linter.draft import Problem, contract_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ def batch(draft: Draft) -> Iterator[Problem]:
     if not _takes_list(draft, operation, batch.ids):
         yield Problem(
             (*here, "ids"),
-            f"{batch.ids} is not a list of strings in the request of {batch.operation}; describe it there, "
+            f"{batch.ids} is not a list of ids in the request of {batch.operation}; describe it there, "
             "or correct ids",
         )
     for example in draft.body_examples(operation, "200"):
@@ -90,18 +92,24 @@ def _takes_list(draft: Draft, operation: Node, expression: str) -> bool:
     )
     ids: list[Any] = [next(filter(None, documented), "1")]
     others: list[Any] = [{}]
+    try:
+        draft.contract.batch_request(ids)
+    except (ContractError, SettingError):  # the rule `structure` reports it
+        return True
     if place == "query":
         return any(
             _distinguishes(draft, parameter.value, ids, others)
             for parameter in draft.parameters(operation)
             if (parameter.value["in"], parameter.value["name"]) == (place, name)
         )
-    content = operation.value.get("requestBody", {}).get("content", {})
-    return any(
-        _distinguishes(draft, media, nested_body(name, ids), nested_body(name, others))
-        for media_type, media in content.items()
-        if is_json(media_type)
-    )
+    schemas = body_schemas(draft.contract, operation.location, name)
+    if schemas is None:
+        return False
+    try:
+        ids = typed_value(draft.contract, {"anyOf": schemas}, ids)
+    except ValueError:  # the schema takes one id
+        return False
+    return _distinguishes(draft, {"schema": {"anyOf": schemas}}, ids, others)
 
 
 def _distinguishes(draft: Draft, holder: Mapping[str, Any], valid: Any, invalid: Any) -> bool:

@@ -7,8 +7,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError
+from mjrelay.contract import is_json
 from mjrelay.http import Credential
-from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Node, Problem, is_json, matchers
+from mjrelay_codegen.linter.draft import MATCHERS, SCHEMAS, Node, Problem, matchers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +75,8 @@ _FIXES = {
 _OBJECT = "a component is an object (type: object) or an enumeration (anyOf with title and enum inside)"
 _ENUMERATION = "an enumeration is written anyOf: [{type: string, title: Name, enum: [VALUE]}]"
 _PROPERTY = (
-    "a property has a list of types (type: [string]), or refers to components inside "
-    "anyOf: [{$ref: '#/components/schemas/Name'}]"
+    "a property has a list of types (type: [string]), refers to components inside "
+    "anyOf: [{$ref: '#/components/schemas/Name'}], or has only a description if any type is allowed"
 )
 _ITEMS = (
     "items have one scalar type (type: string), are a $ref to a component, or list alternatives inside "
@@ -86,7 +87,14 @@ _VALUE = "a parameter has one scalar type (type: string), or is an array of it i
 
 
 def operation(draft: Draft) -> Iterator[Problem]:
-    """Each operation has an operationId, one tag, examples, and a 401 response."""
+    """Each operation has a plain path, an operationId, one tag, examples, and a 401 response."""
+    for node in draft.of("path"):
+        if found := re.search(r"[?#\s]", str(node.location[-1])):
+            yield Problem(
+                node.location,
+                f"the path contains {found[0]!r}; write a query parameter in parameters, and its value in "
+                "set of x-mj-task",
+            )
     for node in draft.of("operation"):
         name, tags = node.value.get("operationId"), node.value.get("tags", [])
         if name is None or not re.fullmatch("[a-z]+([A-Z][a-z0-9]*)+", name):
@@ -346,11 +354,14 @@ def _property(node: Node) -> Iterator[Problem]:
     if "anyOf" in node.value:
         yield from _only(node, {"anyOf"}, _PROPERTY)
         # The rule `dropped` reports boolean schemas.
-        members = [one for one in node.value["anyOf"] if isinstance(one, dict) and one != {"type": "null"}]
-        if not members or not all("$ref" in member for member in members):
-            yield Problem(
-                (*node.location, "anyOf"), f'only $refs and {{type: "null"}} are allowed here; {_PROPERTY}'
-            )
+        members = [one for one in node.value["anyOf"] if isinstance(one, dict)]
+        if not any("$ref" in member for member in members):
+            yield Problem((*node.location, "anyOf"), f"none of these is a $ref; {_PROPERTY}")
+        for index, member in enumerate(node.value["anyOf"]):
+            if isinstance(member, dict) and "$ref" not in member and member != {"type": "null"}:
+                yield from _scalar(Node("items", (*node.location, "anyOf", index), member), _PROPERTY)
+        return
+    if not node.value.keys() - _NOTES:  # any type
         return
     types = node.value.get("type")
     yield from _only(node, {"type", "items", *_LIMITS}, _PROPERTY)

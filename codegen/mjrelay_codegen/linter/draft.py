@@ -16,7 +16,7 @@ from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped] #
 from referencing.jsonschema import DRAFT202012
 
 from mjrelay.base import ContractError, Pattern
-from mjrelay.contract import METHODS, Contract, load_yaml, plain_yaml
+from mjrelay.contract import METHODS, Contract, body_schemas, load_yaml, plain_yaml
 from mjrelay.http import parse_json
 from mjrelay.semantics import compile_reader, parse_expression
 
@@ -221,7 +221,10 @@ class Draft:
         """Return what a runtime expression names if the operation does not have it, for a message."""
         place, name = parse_expression(expression)
         if place == "body":
-            return None if "requestBody" in operation.value else "the body"
+            described = body_schemas(self.contract, operation.location, name) is not None
+            if described or body_schemas(self.contract, operation.location) == [{}]:
+                return None
+            return f"the value {name} in the body" if "requestBody" in operation.value else "the body"
         declared = {(node.value["in"], node.value["name"]) for node in self.parameters(operation)}
         return None if (place, name) in declared else f"the {place} parameter {name}"
 
@@ -294,12 +297,6 @@ def matchers(form: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]
         yield from (((key, index), matcher) for index, matcher in enumerate(found))
     else:
         yield (key,), found
-
-
-def is_json(media_type: str) -> bool:
-    """Return whether a media type is JSON."""
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence == "application/json" or essence.endswith("+json")
 
 
 def _walk(kind: str, location: Location, value: Any) -> Iterator[Node]:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, load_yaml, read_contract, structural_problems, yaml_line
-from mjrelay_codegen.linter import companions, conventions, meanings, submits, validity
+from mjrelay_codegen.linter import agreements, companions, conventions, meanings, submits, validity
 from mjrelay_codegen.linter.draft import Draft, Problem
 from mjrelay_codegen.normalizing import normalize
 from mjrelay_codegen.source import RelaySource
@@ -50,6 +50,9 @@ RULES: dict[str, Rule] = {
     "state": meanings.state,
     "matcher": meanings.matcher,
     "relation": meanings.relation,
+    "request": agreements.request,
+    "status": agreements.status,
+    "key": agreements.key,
     "batch": companions.batch,
     "seed": companions.seed,
     "submit": submits.submit,

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from jsonschema.exceptions import best_match
 
 from mjrelay.base import did_you_mean, nearest_names
-from mjrelay.contract import canonical_path, schema_fields, structural_problems
+from mjrelay.contract import canonical_path, is_json, schema_fields, structural_problems
 from mjrelay.semantics import JSONPath, State, compile_predicate
 from mjrelay_codegen.linter.draft import (
     MATCHERS,
     SCHEMAS,
     Problem,
     extension_schema,
-    is_json,
     matchers,
     trusted_validator,
 )
@@ -90,12 +89,12 @@ def _explain(error: Any, form: Mapping[str, Any]) -> str:
 
 def _unknown_names(draft: Draft, here: Location, form: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield names that do not exist and entries that appear twice."""
-    place = draft.undeclared(draft.fetch_operations[0], form["ask"])
-    if place:
-        yield Problem(
-            (*here, "ask"),
-            f"the operation does not have {place}, which {form['ask']} names; declare it",
-        )
+    places = [((), "ask", form["ask"])] + [((), "set", expression) for expression in form.get("set", ())]
+    for _, key, expression in places:
+        if place := draft.undeclared(draft.fetch_operations[0], expression):
+            yield Problem(
+                (*here, key), f"the operation does not have {place}, which {expression} names; declare it"
+            )
     for key in ("batch", "seed"):
         if key in form and draft.operation(form[key]["operation"]) is None:
             yield Problem(

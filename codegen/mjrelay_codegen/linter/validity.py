@@ -14,6 +14,7 @@ from referencing.exceptions import Unresolvable
 
 from mjrelay.contract import stray_references
 from mjrelay_codegen.linter.draft import SCHEMAS, Problem, contract_validator, offline_path, trusted_validator
+from mjrelay_codegen.source import is_relay_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +30,11 @@ _OPENAPI = dict(schema_v31)
 def name(draft: Draft) -> Iterator[Problem]:
     """The file name is a valid relay name: it becomes a Python package and a command argument."""
     stem = draft.path.stem
-    if not re.fullmatch("[a-z][a-z0-9]*", stem) or stem == "runtime":
+    if not is_relay_name(stem):
         yield Problem(
             (),
             f"{stem!r} is not a valid relay name; rename the file to lower-case letters and digits, a letter "
-            "first, and not runtime",
+            "first, and neither runtime nor a Python keyword",
         )
 
 

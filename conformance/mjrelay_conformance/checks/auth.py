@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mjrelay.http import NotJSONError
 from mjrelay_conformance.checks.helpers import (
     as_described,
     below_500,
@@ -60,12 +61,16 @@ def _rejections(
         predicate: str, judge: Callable[[Observation], Judgement]
     ) -> Callable[[Observation], Judgement]:
         def judged(o: Observation) -> Judgement:
-            return not_applicable("the contract requires no API key") if o.contract.open else judge(o)
+            if o.contract.open and not _closed(o):
+                return not_applicable("the contract makes the API key optional, and the relay needs none")
+            return judge(o)
 
         judged.__doc__ = f"A request with {_NAMED[kind]} {predicate}\n\n{why}"
         return judged
 
     def described_once(o: Observation) -> Judgement:
+        if o.ids and not any(before.kind is Kind.BATCH and _listed(before) for before in o.earlier):
+            return blocked("the batch operation did not return a list with the API key either")
         return _at_most(highest, _once(o, _described))
 
     def below_500_once(o: Observation) -> Judgement:
@@ -81,6 +86,17 @@ def _rejections(
         described, highest, on=[kind], needs=[no_task, no_error, redirect], clause=extension("unauthorized")
     )(judging("is rejected as the contract describes.", described_once))
     return no_task, no_error, answer
+
+
+def _closed(o: Observation) -> bool:
+    """Whether a relay whose key is optional refuses requests without one, and returned tasks with one."""
+    bare = [one for one in (*o.earlier, o) if one.kind is Kind.NO_CREDENTIAL and not one.ids]
+    return o.accepted and o.proven and bool(bare) and all(map(_no_answer, bare))
+
+
+def _no_answer(o: Observation) -> bool:
+    missing = any(matcher.matches(o.exchange) for matcher in o.reader.missing)
+    return o.exchange.status is not None and not o.overloaded and not missing and task_inside(o) is None
 
 
 def _refused(o: Observation) -> Judgement:
@@ -107,6 +123,15 @@ def _once(o: Observation, judge: Callable[[Observation], Judgement]) -> Judgemen
             if before.kind in REFUSED - {o.kind} and similar_responses(before, o):
                 return not_applicable(f"the response equals that to a request with {_NAMED[before.kind]}")
     return judgement
+
+
+def _listed(o: Observation) -> bool:
+    """Whether a batch response has a JSON document."""
+    try:
+        _ = o.exchange.document
+    except NotJSONError:
+        return False
+    return o.exchange.status == 200
 
 
 def _at_most(highest: Level, judgement: Judgement) -> Judgement:

@@ -133,12 +133,12 @@ def schema(o: Observation) -> Judgement:
         return PASSED
     if not _sound(o):
         return _UNSOUND
-    place = "".join(f"/{step}" for step in violations[0].location) or "the document"
+    first = violations[0]
     return failed(
-        "a document that fits the schema",
-        f"{place}: {o.show(violations[0].message)}",
+        first.expected,
+        f"{first.pointer} {o.show(first.message)}",
         level=_level(o),
-        clause=o.contract.clause(*violations[0].schema),
+        clause=o.contract.clause(*first.schema),
     )
 
 

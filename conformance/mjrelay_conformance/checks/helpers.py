@@ -19,11 +19,12 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract import Clause, Contract
     from mjrelay.semantics import Matcher
+    from mjrelay_conformance.judging import Place, Schema
 
 
 def below_500(o: Observation) -> Judgement:
@@ -82,6 +83,8 @@ def as_described(o: Observation, matchers: Sequence[Matcher]) -> Judgement:
         return not_applicable("the contract does not describe this response")
     if any(matcher.matches(o.exchange) for matcher in matchers):
         return PASSED
+    if not o.headers_recorded:
+        return inconclusive("the headers of the response were not recorded")
     if not o.proven:
         return inconclusive("no known task was fetched; check the base URL")
     return failed(" or ".join(map(str, matchers)), received(o), level=_described_level(o.contract, matchers))
@@ -216,22 +219,32 @@ def change(o: Observation, before: Any, after: Any) -> tuple[Location, Any, Any]
 
     Fields that the contract does not describe, such as a request id, may differ.
     """
-    for place, was, now in _differences(before, after):
-        if all(o.schema.documents(200, place[: depth + 1]) for depth in range(len(place))):
-            return place, was, now
-    return None
+    root = o.schema.root(200)
+    return None if root is None else next(_differences(o.schema, root, before, after), None)
 
 
-def _differences(before: Any, after: Any, place: Location = ()) -> Iterator[tuple[Location, Any, Any]]:
-    """Yield where two documents differ; query strings of URLs are ignored, because relays sign them anew."""
+def _differences(
+    schema: Schema, parent: Place, before: Any, after: Any, place: Location = ()
+) -> Iterator[tuple[Location, Any, Any]]:
+    """
+    Yield where two documents differ in what the schema describes.
+
+    Query strings of URLs are ignored, because relays sign them anew.
+    """
+    pairs: Iterable[tuple[str | int, Any, Any]]
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in {**before, **after}:
-            yield from _differences(before.get(name), after.get(name), (*place, name))
+        pairs = ((name, before.get(name), after.get(name)) for name in {**before, **after})
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (was, now) in enumerate(zip(before, after, strict=True)):
-            yield from _differences(was, now, (*place, index))
-    elif _unsigned(before) != _unsigned(after) or type(before) is not type(after):
-        yield place, before, after
+        pairs = zip(range(len(before)), before, after, strict=True)
+    else:
+        if _unsigned(before) != _unsigned(after) or type(before) is not type(after):
+            yield place, before, after
+        return
+    child = schema.children(parent)
+    for step, was, now in pairs:
+        container = isinstance(was, dict | list) and isinstance(now, dict | list)
+        if (container or was != now or type(was) is not type(now)) and (inner := child(step)) is not None:
+            yield from _differences(schema, inner, was, now, (*place, step))
 
 
 def _unsigned(value: Any) -> Any:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import Exchange, printable_text
-from mjrelay_conformance.checks import auth, batch, representation, schema, sequence, status, task, transport
+from mjrelay_conformance.checks import (
+    auth,
+    batch,
+    media,
+    representation,
+    schema,
+    sequence,
+    status,
+    task,
+    transport,
+)
 from mjrelay_conformance.judging import Check, Observation, schema_of
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ CHECKS = _registry(
     representation.CHECKS,
     schema.CHECKS,
     task.CHECKS,
+    media.CHECKS,
     auth.CHECKS,
     sequence.CHECKS,
     status.METHOD_CHECKS,

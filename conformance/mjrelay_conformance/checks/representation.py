@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from functools import cache
 from json import JSONDecoder
@@ -39,7 +40,14 @@ _TO_BYTES = {
 """The characters of Windows-1252 where Latin-1 has control characters, and their bytes."""
 
 
-@define_check("fetch/200/media-type", Level.MUST, on=[Kind.KNOWN], needs=[known], clause=response(200))
+@define_check(
+    "fetch/200/media-type",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[known],
+    clause=response(200),
+    judges_headers=True,
+)
 def media_type(o: Observation) -> Judgement:
     """
     A 200 response has the Content-Type that the contract documents.
@@ -82,11 +90,30 @@ def json(o: Observation) -> Judgement:
 
 
 @define_check(
+    "fetch/200/byte-order-mark",
+    Level.MUST,
+    on=[Kind.KNOWN],
+    needs=[json],
+    clause=standard("RFC 8259 section 8.1"),
+)
+def byte_order_mark(o: Observation) -> Judgement:
+    """
+    The JSON of a 200 response does not start with a byte order mark.
+
+    Many JSON parsers refuse it. Relays on Windows and in PHP write it if a source file or template has one.
+    """
+    if not o.exchange.body.startswith(BOM_UTF8):
+        return PASSED
+    return failed("JSON from the first byte", "a byte order mark, EF BB BF, before the JSON")
+
+
+@define_check(
     "fetch/200/charset",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[media_type],
     clause=standard("RFC 8259 section 8.1"),
+    judges_headers=True,
 )
 def charset(o: Observation) -> Judgement:
     """
@@ -127,7 +154,9 @@ def duplicate_names(o: Observation) -> Judgement:
         if len(pairs) != len(dict(pairs)):
             repeated.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
 
-    JSONDecoder(object_pairs_hook=seen, parse_int=str, parse_float=str).decode(o.exchange.body.decode())
+    JSONDecoder(object_pairs_hook=seen, parse_int=str, parse_float=str).decode(
+        o.exchange.body.decode("utf-8-sig")
+    )
     if not repeated:
         return PASSED
     return failed("each name once", f"duplicates: {o.show(', '.join(dict.fromkeys(repeated)))}")
@@ -176,7 +205,7 @@ def accept(o: Observation) -> Judgement:
     return failed("a task", shown, clause=extension("accept")(o))
 
 
-CHECKS = (media_type, json, charset, duplicate_names, encoded_twice, accept)
+CHECKS = (media_type, json, byte_order_mark, charset, duplicate_names, encoded_twice, accept)
 
 
 @cache

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.contract import combined_schemas
+from mjrelay.base import json_pointer
+from mjrelay.contract import Shape, undocumented_keys
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension, response
 from mjrelay_conformance.checks.representation import accept, json
@@ -22,10 +24,15 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mjrelay.base import Location
     from mjrelay.contract import Contract
+    from mjrelay_conformance.judging import Place
 
 
+_FRACTION = re.compile(rb"[0-9]\.0+[^0-9]")
+_LONG = 100
 _SHOWN = 5
 """Maximum number of undocumented keys that a finding names."""
 
@@ -44,10 +51,24 @@ def schema(o: Observation) -> Judgement:
     first = violations[0]
     more = f" (and {len(violations) - 1} more places)" if len(violations) > 1 else ""
     return failed(
-        "a document that fits the schema",
-        f"{_pointer(first.location)}: {o.show(first.message)}{more}",
+        first.expected,
+        f"{first.pointer} {o.show(first.message)}{more}",
         clause=o.contract.clause(*first.schema),
     )
+
+
+@define_check("fetch/200/integers", Level.INFO, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
+def integers(o: Observation) -> Judgement:
+    """
+    An integer is written without a fraction.
+
+    JSON Schema takes 817.0 for an integer, and typed clients do not. Relays turn numbers into floating point
+    when they decode and encode them.
+    """
+    root = o.schema.root(200)
+    if root is None or _FRACTION.search(o.exchange.body) is None:  # the usual case
+        return PASSED
+    return next(_fractions(o, root, o.exchange.document), PASSED)
 
 
 @define_check("fetch/200/enum", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=response(200))
@@ -62,7 +83,7 @@ def enum(o: Observation) -> Judgement:
         if violation.enum:
             return failed(
                 f"one of {', '.join(map(str, violation.enum))}",
-                f"{_pointer(violation.location)}: {o.show(violation.message)}",
+                f"{violation.pointer}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )
     return PASSED
@@ -71,7 +92,7 @@ def enum(o: Observation) -> Judgement:
 @define_check("fetch/200/presence", Level.MUST, on=[Kind.KNOWN], needs=[json, accept], clause=extension("id"))
 def presence(o: Observation) -> Judgement:
     """
-    A task has an id and a status.
+    A task has an id, and a status unless its state follows from other fields.
 
     Without them a client cannot tell which task it is or when to stop polling. Relays that omit empty fields
     lose them first.
@@ -80,9 +101,10 @@ def presence(o: Observation) -> Judgement:
         return not_applicable("the document is not an object")
     if not o.reader.id_path.find(o.task):
         return failed(f"an id at {o.reader.id_path.text}", "missing")
-    if o.reader.status_path is not None and not o.reader.status_path.find(o.task):
+    status = o.reader.status_path
+    if status is not None and not status.find(o.task) and o.reader.scoped_state(o.task) is None:
         return failed(
-            f"a status at {o.reader.status_path.text}",
+            f"a status at {status.text}",
             "missing",
             clause=extension("status")(o),
         )
@@ -122,68 +144,30 @@ def undocumented(o: Observation) -> Judgement:
     """
     if o.task is None:
         return not_applicable("the document is not an object")
-    found = _unknown(_shape(o.contract), o.task)
+    found = undocumented_keys(_shape(o.contract), o.task)
     if not found:
         return PASSED
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return failed("keys that the contract describes", o.show(", ".join(found[:_SHOWN])) + more)
 
 
-CHECKS = (schema, enum, presence, status_word, undocumented)
-_CONTAINERS = frozenset({dict, list})
-_FREE = ("additionalProperties", "patternProperties", "unevaluatedProperties")
-
-
-class _Shape:
-    """The keys that schemas describe in an object or a list; nested shapes are built on demand."""
-
-    def __init__(self, contract: Contract, schemas: list[Any]) -> None:
-        self.free = False
-        self._contract = contract
-        self._schemas: dict[str | None, list[Any]] = {}
-        self._shapes: dict[str | None, _Shape] = {}
-        for _, option in combined_schemas(contract, *schemas):
-            properties, items = option.get("properties", {}), option.get("items")
-            for name, inner in properties.items():
-                self._schemas.setdefault(name, []).append(inner)
-            if items is not None:
-                self._schemas.setdefault(None, []).append(items)
-            kinds = option.get("type")
-            anything = "object" in (kinds if isinstance(kinds, list) else [kinds]) and not properties
-            self.free |= anything or any(option.get(word, False) is not False for word in _FREE)
-        self.keys = self._schemas.keys() - {None}
-
-    def within(self, name: str | None) -> _Shape:
-        """Return the shape of a property, or of the items if the name is None."""
-        if name not in self._shapes:
-            self._shapes[name] = _Shape(self._contract, self._schemas.get(name, []))
-        return self._shapes[name]
+CHECKS = (schema, integers, enum, presence, status_word, undocumented)
 
 
 @cache
-def _shape(contract: Contract) -> _Shape:
+def _shape(contract: Contract) -> Shape:
     """Return the shape of the documents of a 200 response, over all media types."""
-    return _Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
+    return Shape(contract, [media.get("schema", {}) for media in contract.content(200).values()])
 
 
-def _unknown(shape: _Shape, document: Any) -> list[str]:
-    """Return pointers to the undocumented keys, each once; all items of a list share the step ``*``."""
-    found: dict[str, None] = {}
-    left = [(shape, document, "")]
-    while left:
-        one, value, place = left.pop()
-        if isinstance(value, list):
-            left += [(one.within(None), item, f"{place}/*") for item in reversed(value)]
-        elif isinstance(value, dict) and one.keys:
-            if not one.free and not value.keys() <= one.keys:
-                found |= dict.fromkeys(f"{place}/{name}" for name in value if name not in one.keys)
-            left += [
-                (one.within(name), inner, f"{place}/{name}")
-                for name, inner in value.items()
-                if type(inner) in _CONTAINERS and name in one.keys
-            ]
-    return list(found)
-
-
-def _pointer(location: Location) -> str:
-    return "".join(f"/{step}" for step in location) or "the document"
+def _fractions(o: Observation, schema: Place, node: Any, place: Location = ()) -> Iterator[Judgement]:
+    """Yield a finding for each integer with a fraction; of long lists, only the first items count."""
+    if isinstance(node, float):
+        if node.is_integer() and o.schema.integer(schema):
+            actual = f"{json_pointer(place)} is {node}"
+            yield failed(f"{node:.0f}", actual, clause=o.contract.clause(*schema[0]))
+    elif isinstance(node, dict | list):
+        child = o.schema.children(schema)
+        for step, value in node.items() if isinstance(node, dict) else enumerate(node[:_LONG]):
+            if isinstance(value, float | dict | list) and (inner := child(step)) is not None:
+                yield from _fractions(o, inner, value, (*place, step))

@@ -23,6 +23,7 @@ from mjrelay_conformance.judging import (
 
 _FIRST = "the task was not fetched before"
 _DIRECTIVE = re.compile(r"""([\w-]+)(?:\s*=\s*(?:"([^"]*)"|([^\s,"]*)))?""", re.ASCII)
+_UNFINISHED = frozenset({State.QUEUED, State.RUNNING})
 _FIELDS = frozenset({"cache-control", "expires", "pragma", "etag"})
 
 
@@ -100,11 +101,35 @@ def progress(o: Observation) -> Judgement:
 
 
 @define_check(
+    "sequence/unfinished",
+    Level.INFO,
+    on=[Kind.KNOWN],
+    needs=[id_, status_word, times],
+    clause=extension("times", "finished"),
+)
+def unfinished(o: Observation) -> Judgement:
+    """
+    A queued or running task has no finish time, or only for a moment.
+
+    A client that takes the finish time for the end stops too early. Servers that write the end of an attempt
+    before they start the next one leave such tasks behind.
+    """
+    before = _before(o)
+    if before is None or o.reader.finished is None or not {o.state, before.state} <= _UNFINISHED:
+        return not_applicable("the task was not fetched twice before its end, or has no finish times")
+    found = o.reader.finished.raw(o.task)
+    if found is None or o.reader.finished.raw(before.task) is None:
+        return PASSED
+    return failed("no finish time", f"{o.show(found)} in two fetches, and the task is {o.state.value}")
+
+
+@define_check(
     "caching/running",
     Level.SHOULD,
     on=[Kind.KNOWN],
     needs=[accept, status_word],
     clause=standard("RFC 9111 section 5.2.2"),
+    judges_headers=True,
 )
 def running(o: Observation) -> Judgement:
     """
@@ -130,6 +155,7 @@ def running(o: Observation) -> Judgement:
     on=[Kind.KNOWN],
     needs=[accept],
     clause=standard("RFC 9111 section 4.2.2"),
+    judges_headers=True,
 )
 def cache_headers(o: Observation) -> Judgement:
     """
@@ -142,7 +168,7 @@ def cache_headers(o: Observation) -> Judgement:
     return failed("Cache-Control, Expires, Pragma or ETag", "none of them")
 
 
-CHECKS = (terminal, content, progress, running, cache_headers)
+CHECKS = (terminal, content, progress, unfinished, running, cache_headers)
 
 
 def _before(o: Observation) -> Observation | None:

@@ -138,6 +138,7 @@ def method_no_server_error(o: Observation) -> Judgement:
     on=_METHOD,
     needs=[transfer],
     clause=standard("RFC 9110 section 15.5.6"),
+    judges_headers=True,
 )
 def method_allow(o: Observation) -> Judgement:
     """

@@ -1,4 +1,4 @@
-"""Checks of the task: its id, state, times, progress, media, failure reason and relations are consistent."""
+"""Checks of the task: its id, state, times, progress, buttons and failure reason are consistent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mjrelay.http import shown_url
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import extension
-from mjrelay_conformance.checks.links import absolute, known_expiry, unreachable
 from mjrelay_conformance.checks.schema import presence, status_word
 from mjrelay_conformance.judging import (
     PASSED,
@@ -36,7 +34,7 @@ _NO_CLOCK = datetime(9998, 1, 1, tzinfo=UTC)
 """Replaces the current time if the response has no usable Date."""
 
 _NO_TASK = "the document is not an object"
-_NOT_REQUIRED = "the contract does not require it of this task"
+NOT_REQUIRED = "the contract does not require it of this task"
 
 
 @define_check("fetch/200/id", Level.MUST, on=[Kind.KNOWN], needs=[presence], clause=extension("id"))
@@ -161,8 +159,8 @@ def succeeded_progress(o: Observation) -> Judgement:
 
     Some clients stop polling only at 100 percent. Relays update the status and not the progress.
     """
-    if not _completes(o, "progress") or o.reader.progress_path is None:
-        return not_applicable(_NOT_REQUIRED)
+    if not completes(o, "progress") or o.reader.progress_path is None:
+        return not_applicable(NOT_REQUIRED)
     if o.reader.percent(o.task) == 100:
         return PASSED
     return failed("100", o.show(o.reader.progress_path.first(o.task)))
@@ -182,84 +180,34 @@ def succeeded_finished(o: Observation) -> Judgement:
     Clients derive the expiry of links from it and sort lists by it. Relays omit it for tasks that their
     poller closed.
     """
-    if not _completes(o, "finished") or o.reader.finished is None:
-        return not_applicable(_NOT_REQUIRED)
+    if not completes(o, "finished") or o.reader.finished is None:
+        return not_applicable(NOT_REQUIRED)
     if o.reader.finished.raw(o.task) is not None:
         return PASSED
     return failed("a finish time", o.show(o.reader.finished.path.first(o.task)))
 
 
 @define_check(
-    "fetch/200/succeeded/media",
-    Level.MUST,
+    "fetch/200/succeeded/buttons",
+    Level.INFO,
     on=[Kind.KNOWN],
     needs=[status_word],
-    clause=extension("complete", "media"),
+    clause=extension("buttons"),
 )
-def succeeded_media(o: Observation) -> Judgement:
+def succeeded_buttons(o: Observation) -> Judgement:
     """
-    A succeeded task has at least one absolute URL of an image or a video.
+    A succeeded task has buttons if the contract's example of this kind has some.
 
-    The media are what the caller paid for. Relays mark a task as done before the upload is, or return a path
-    that only their own pages can resolve.
+    Without buttons the images cannot be upscaled or varied. Relays drop them with a change of their upstream.
     """
-    if not _completes(o, "media"):
-        return not_applicable(_NOT_REQUIRED)
-    if any(absolute(url) for url in o.media):
-        return PASSED
-    return failed("an absolute URL", o.show(", ".join(o.media)) if o.media else "none")
-
-
-@define_check(
-    "fetch/200/media-url",
-    Level.SHOULD,
-    on=[Kind.KNOWN],
-    needs=[succeeded_media],
-    clause=extension("images"),
-)
-def media_url(o: Observation) -> Judgement:
-    """
-    The media URLs of a succeeded task use https and a publicly reachable host.
-
-    A URL on the relay's own machine fails everywhere else, and browsers block http media on https pages.
-    Relays without a configured public address return URLs on localhost.
-    """
-    if o.state is not State.SUCCEEDED or not o.media:
-        return not_applicable("the task has not succeeded, or has no media")
-    for url in o.media:
-        wrong = unreachable(url, o.exchange.url)
-        if wrong is not None:
-            return failed("an https URL on a public host", f"{o.show(shown_url(url))}: {wrong}")
-    return PASSED
-
-
-@define_check(
-    "fetch/200/media-expired",
-    Level.SHOULD,
-    on=[Kind.KNOWN],
-    needs=[order],
-    clause=extension("images"),
-)
-def media_expired(o: Observation) -> Judgement:
-    """
-    A signed URL is valid at the time the task ends.
-
-    A URL that is expired from the start can never be fetched. That the URL of an old task has expired since
-    is no finding. Relays copy URLs that were signed for another task, or sign in local time.
-    """
-    moments = [moment for _, moment in o.times.values() if moment is not None]
-    media = o.media if o.state is State.SUCCEEDED else ()
-    signed = [(url, until) for url in media if (until := known_expiry(url)) is not None]
-    if not moments or not signed:
-        return not_applicable("the task has not succeeded, or its URLs have no expiry")
-    issued = moments[-1].timestamp()  # the finish time, or the latest known one
-    for url, until in signed:
-        if until <= issued:
-            return failed(
-                f"a URL that is valid beyond {_utc(issued)}",
-                f"{o.show(shown_url(url))} expires {_utc(until)}",
-            )
-    return PASSED
+    example = o.contract.examples.get(State.SUCCEEDED.value)
+    kind = o.reader.kind(example)
+    alike = o.state is State.SUCCEEDED and kind is not None and o.reader.kind(o.task) == kind
+    if not alike or not o.reader.buttons(example):
+        return not_applicable("the contract has no example of such a task with buttons")
+    return (
+        PASSED if o.reader.buttons(o.task) else failed("buttons", f"none for a task of kind {o.show(kind)}")
+    )
 
 
 @define_check(
@@ -307,37 +255,6 @@ def failed_reason(o: Observation) -> Judgement:
     )
 
 
-@define_check(
-    "fetch/200/relations",
-    Level.INFO,
-    on=[Kind.KNOWN],
-    needs=[id_, order, succeeded_finished, succeeded_media, media_expired],
-    clause=extension("relations"),
-)
-def relations(o: Observation) -> Judgement:
-    """
-    The fields of a succeeded task satisfy the relations that the contract defines.
-
-    Contradicting fields come from different tasks or times. Relays mix them when they rewrite URLs, or fill a
-    task from two sources.
-    """
-    if o.state is not State.SUCCEEDED:
-        return not_applicable("the task has not succeeded")
-    for index, relation in enumerate(o.reader.relations):
-        breach = relation.breach(o.task)
-        if breach is not None:
-            left, right = breach
-            return failed(
-                f"{relation.id}: {relation.description}",
-                f"{o.show(left)} and {o.show(right)}",
-                level=Level(relation.level),
-                clause=o.contract.clause(*o.contract.location, "x-mj-task", "relations", index),
-            )
-    if any(relation.applies(o.task) for relation in o.reader.relations):
-        return PASSED
-    return not_applicable("no relation has both sides in this task")
-
-
 CHECKS = (
     id_,
     state,
@@ -346,12 +263,9 @@ CHECKS = (
     progress,
     succeeded_progress,
     succeeded_finished,
-    succeeded_media,
-    media_url,
-    media_expired,
+    succeeded_buttons,
     succeeded_no_reason,
     failed_reason,
-    relations,
 )
 
 
@@ -402,13 +316,6 @@ def _date(text: str) -> datetime:
     return moment if EARLIEST <= moment <= _NO_CLOCK else _NO_CLOCK
 
 
-def _completes(o: Observation, part: str) -> bool:
+def completes(o: Observation, part: str) -> bool:
     """Whether the contract requires a part of this succeeded task."""
     return o.state is State.SUCCEEDED and o.reader.completes(part, o.task)
-
-
-def _utc(moment: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return f"{moment:.0f} in Unix time"

@@ -9,6 +9,7 @@ from mjrelay.http import retry_after
 from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
     PASSED,
+    UNUSUAL,
     Judgement,
     Kind,
     Level,
@@ -25,6 +26,8 @@ SLOW, SLOWEST = 1.0, 10.0
 """Seconds after which users notice the delay, and after which clients give up."""
 LARGE, LARGEST = 256 * 1024, 1024 * 1024
 """Bytes that are many for one task, and too many."""
+_API = [kind for kind in Kind if kind not in UNUSUAL]
+"""A limit of a web site says nothing about its API."""
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -52,7 +55,7 @@ def transfer(o: Observation) -> Judgement:
 @define_check(
     "fetch/rate-limit",
     Level.INFO,
-    on=Kind,
+    on=_API,
     needs=[transfer],
     clause=standard("RFC 6585 section 4"),
     judges_inconclusive=True,
@@ -76,10 +79,11 @@ def rate_limit(o: Observation) -> Judgement:
 @define_check(
     "fetch/retry-after",
     Level.INFO,
-    on=Kind,
+    on=_API,
     needs=[transfer],
     clause=standard("RFC 9110 section 10.2.3"),
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def retry(o: Observation) -> Judgement:
     """
@@ -158,6 +162,7 @@ def size(o: Observation) -> Judgement:
     needs=[transfer],
     clause=standard("RFC 9110 section 12.5.3"),
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def content_encoding(o: Observation) -> Judgement:
     """
@@ -183,6 +188,7 @@ def content_encoding(o: Observation) -> Judgement:
     needs=[transfer],
     clause=operation,
     judges_inconclusive=True,
+    judges_headers=True,
 )
 def redirect(o: Observation) -> Judgement:
     """

@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 
@@ -22,8 +23,19 @@ from schemathesis.core.failures import Failure, FailureGroup
 
 from mjrelay.base import ContractError, another_text, cached_property
 from mjrelay.contract import stray_references
-from mjrelay.http import Request
-from mjrelay.semantics import nested_body, parse_expression
+from mjrelay.http import Request, parse_json, path_segment
+from mjrelay.semantics import body_with, parse_expression
+from mjrelay_conformance.drivers.spellings import (
+    HARMLESS,
+    INVALID_IDS,
+    INVALID_KEYS,
+    MESSAGE_FIELDS,
+    METHODS,
+    UNKNOWN_PARAMETERS,
+    is_field,
+    percent_encoded,
+    with_names,
+)
 from mjrelay_conformance.judging import Kind
 
 if TYPE_CHECKING:
@@ -37,75 +49,6 @@ Generated: TypeAlias = schemathesis.Case[Any]
 _REQUEST = requests.Request("GET", "http://localhost/").prepare()
 _CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
 _ACCEPT: Headers = (("Accept", "application/json"),)
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_MESSAGE_FIELDS = {
-    "host",
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "accept-encoding",
-    "expect",
-    "te",
-}
-"""Header fields that control the transfer of the message, in lower case."""
-_LONG = "Mozilla/5.0 (compatible; " + "a very long name, " * 50 + "mjrelay)"
-
-HARMLESS: tuple[tuple[str, str], ...] = (
-    ("Accept", "*/*"),
-    ("Accept", "application/*;q=0.9, */*;q=0.1"),
-    ("Accept", "application/json, text/plain, */*"),
-    ("Accept", "text/html;q=0.1, application/json"),
-    ("Accept-Language", "zh-CN,zh;q=0.9,en;q=0.1"),
-    ("Accept-Language", "*"),
-    ("Accept-Charset", "utf-8, iso-8859-1;q=0.5"),
-    ("Cache-Control", "no-cache"),
-    ("Cache-Control", "max-age=0"),
-    ("Pragma", "no-cache"),
-    ("DNT", "1"),
-    ("Priority", "u=1, i"),
-    ("Origin", "null"),
-    ("X-Forwarded-For", "203.0.113.7, 198.51.100.3"),
-    ("X-Request-Id", "3f2c7d1e-0000-4000-8000-000000000000"),
-    ("X-Requested-With", "XMLHttpRequest"),
-    ("User-Agent", _LONG),
-)
-"""Header fields that browsers, proxies and libraries add, and that do not change the response."""
-_STRANGE_QUERY = ("_", "utm_source", "cache-buster", "x[]", "mjrelay")
-_BAD = ("null", "undefined", "0", "' OR '1'='1", "Bearer", "{}", "%00", "a" * 2000)
-_METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
-_ODD = (
-    "%",
-    "%2",
-    "%zz",
-    "%u4EFB",
-    "%C0%AF",
-    "%FF%FE",
-    "%ED%A0%80",
-    "%00",
-    "%0D%0AX-Odd:%201",
-    "%252F",
-    "%2E%2E%2F%2E%2E",
-    "a%2Fb",
-    "a%3Fb=c",
-    "a%23b",
-    "a;b=c",
-    "%7Bid%7D",
-    "%20",
-    "*",
-    "null",
-    "undefined",
-    "NaN",
-    "-1",
-    "1e308",
-    "%27%20OR%20%271%27%3D%271",
-    "%E4%BB%BB%E5%8A%A1-%C3%A9",
-    "%EF%BC%91%EF%BC%92%EF%BC%93",
-    "%F0%9F%90%99",
-    "%E2%80%AE%E2%80%8B",
-    "9" * 300,
-    "%61" * 1000,
-)
-"""Spellings of invalid ids: malformed, overlong, in other scripts, or injections."""
 
 
 @frozen
@@ -131,7 +74,7 @@ class Case:
         """Return the request to send, with the caller's credential unless it must be rejected."""
         # A TRACE response repeats the request, so it must not contain a secret (RFC 9110, section 9.3.8).
         bare = self.kind in {Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL} or self.request.method == "TRACE"
-        return _spelled(self.request if bare else credential(self.request), self.spell)
+        return with_names(self.request if bare else credential(self.request), self.spell)
 
     def judged(self, exchange: Exchange, judge: Callable[[], list[str]]) -> None:
         """Judge the response inside a Schemathesis check; ``judge`` returns the ids of failed checks."""
@@ -182,7 +125,7 @@ class Cases:
 
     def mixed(self) -> Source:
         """Return requests for known tasks in other, equivalent spellings."""
-        names = [name for name in _STRANGE_QUERY if name not in self._taken]
+        names = [name for name in UNKNOWN_PARAMETERS if name not in self._taken]
 
         def case(task_id: str, generated: Generated) -> Case:
             fields = dict(self.chance.sample(HARMLESS, self.chance.randrange(5)))
@@ -209,7 +152,7 @@ class Cases:
 
     def odd(self) -> Source:
         """Return requests for ids that do not exist, whether they match the schema or not."""
-        spellings = self._each(_ODD)
+        spellings = self._each(INVALID_IDS)
         negative = self._operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
 
         def case(task_id: str, generated: Generated) -> Case:
@@ -218,7 +161,7 @@ class Cases:
             read = ""
             while not self._unknown(read):
                 trick = self.chance.random() < 2 / 3
-                spelling = next(spellings) if trick else _encoded(self.chance.randbytes(8))
+                spelling = next(spellings) if trick else percent_encoded(self.chance.randbytes(8))
                 read = unquote(spelling, errors="replace")
             return self._case(Kind.ODD, read, generated, spelling)
 
@@ -227,7 +170,7 @@ class Cases:
     def other_methods(self) -> Source:
         """Return requests for known tasks with methods that the contract does not describe."""
         item = self.contract.document["paths"][self.contract.path]
-        methods = self._each([method for method in _METHODS if method.lower() not in item])
+        methods = self._each([method for method in METHODS if method.lower() not in item])
 
         def case(task_id: str, generated: Generated) -> Case:
             one = self._case(Kind.METHOD, task_id, generated)
@@ -238,7 +181,7 @@ class Cases:
     def bad_credentials(self) -> Source:
         """Return requests for known tasks with invalid API keys."""
         invented = [another_text(self.secret, self.chance, {self.secret}) for _ in range(3)]
-        secrets = self._each([one for one in (*invented, *_BAD) if one != self.secret])
+        secrets = self._each([one for one in (*invented, *INVALID_KEYS) if one != self.secret])
 
         def case(task_id: str, generated: Generated) -> Case:
             credential = self.chance.choice(self.contract.credentials)
@@ -285,7 +228,7 @@ class Cases:
             media_type = next(filter(_is_json, declared), "application/json")
             return {"requestBody": {"required": True, "content": {media_type: declared.get(media_type, {})}}}
         if (place, name.lower()) in {
-            (one.get("in"), str(one.get("name")).lower()) for one in self._parameters
+            (one.get("in"), str(one.get("name")).lower()) for one in self.contract.parameters()
         }:
             return {}
         parameter = {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
@@ -298,14 +241,8 @@ class Cases:
     @cached_property
     def _taken(self) -> frozenset[str]:
         """Names of parameters that the relay uses, in lower case."""
-        return frozenset(str(one.get("name")).lower() for one in self._parameters) | self._credentials
-
-    @cached_property
-    def _parameters(self) -> list[dict[str, Any]]:
-        """The parameters of the operation and of its path item."""
-        item = self.contract.document["paths"][self.contract.path]
-        parameters = [*item.get("parameters", ()), *self.contract.operation.get("parameters", ())]
-        return [self.contract.resolve(one) for one in parameters]
+        named = (str(one.get("name")).lower() for one in self.contract.parameters())
+        return frozenset(named) | self._credentials
 
     @cached_property
     def _credentials(self) -> frozenset[str]:
@@ -328,11 +265,9 @@ class Cases:
 
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
-            pinned = (
-                {"body": nested_body(name, task_id)}
-                if place == "body"
-                else {_CONTAINERS[place]: {name: task_id}}
-            )
+            pinned = {} if place == "body" else {_CONTAINERS[place]: {name: task_id}}
+            if body := self.contract.request(task_id).body:
+                pinned["body"] = parse_json(body)
             return st.tuples(st.just(task_id), self._strategy(**pinned))
 
         # Hypothesis never repeats an example, so a number is drawn where the contract leaves no choice.
@@ -343,16 +278,40 @@ class Cases:
 
         def with_id(generated: Generated) -> tuple[str, Generated]:
             if place == "body":
-                return _payload(generated).decode("utf-8", "replace"), generated
+                return self._payload(generated).decode("utf-8", "replace"), generated
             return str((getattr(generated, _CONTAINERS[place]) or {}).get(name, "")), generated
 
         def able(drawn: tuple[str, Generated]) -> bool:
-            return self._unknown(drawn[0]) and (place != "header" or _sendable(name, drawn[0]))
+            return self._unknown(drawn[0]) and (place != "header" or is_field(name, drawn[0]))
 
         return strategy.map(with_id).filter(able)
 
     def _unknown(self, task_id: str) -> bool:
         return bool(task_id) and not any(one in task_id for one in self._existing)
+
+    @cached_property
+    def _constants(self) -> dict[str, dict[str, Any]]:
+        """The constants of the fetch request: by their place, then by name or pointer."""
+        constants: dict[str, dict[str, Any]] = {"query": {}, "header": {}, "body": {}}
+        for expression, value in self.contract.reader.constants.items():
+            place, name = parse_expression(expression)
+            constants[place][name] = value
+        return constants
+
+    def _payload(self, generated: Generated) -> bytes:
+        """Return the body to send: JSON, bytes that Schemathesis generated as invalid JSON, or nothing."""
+        body = generated.body
+        if isinstance(body, NotSet):
+            return b""
+        if isinstance(body, dict):
+            with suppress(ContractError):  # an invalid body may have another shape
+                body = body_with(self._constants["body"], body)
+        # Unescaped, so that an id in it can be found.
+        return (
+            body
+            if isinstance(body, bytes)
+            else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        )
 
     def _each(self, of: Sequence[str]) -> Iterator[str]:
         """Cycle through values in random order."""
@@ -369,7 +328,7 @@ class Cases:
         chosen = self.chance.choice(((), (), self.chance.sample(every, min(2, len(every))), every))
         digits = self.chance.choice(("02X", "02x"))
         return "".join(
-            _encoded(one.encode(), digits) if index in chosen else quote(one, safe="")
+            percent_encoded(one.encode(), digits) if index in chosen else quote(one, safe="")
             for index, one in enumerate(task_id)
         )
 
@@ -385,11 +344,12 @@ class Cases:
     ) -> Case:
         """Turn a case of Schemathesis into a `Case`; ``spelling`` is the percent-encoded id."""
         place, name = self._parameter
-        spelling = spelling or _segment(task_id)
+        spelling = spelling or path_segment(task_id.encode("utf-8", "replace").decode())
         path = self.contract.path.replace(f"{{{name}}}", spelling) if place == "path" else self.contract.path
+        constants = self._constants
         pairs = {
             key: value
-            for key, value in (generated.query or {}).items()
+            for key, value in {**(generated.query or {}), **constants["query"]}.items()
             if key.lower() not in self._credentials and (place, key) != ("query", name)
         }
         own = f"{quote(name, safe='')}={spelling}" if place == "query" else ""
@@ -397,12 +357,12 @@ class Cases:
         target = path + "?" * any(parts) + "&".join(filter(None, parts))
         fields += tuple(
             (str(key), str(value))
-            for key, value in (generated.headers or {}).items()
-            if key.lower() not in self._credentials | _MESSAGE_FIELDS and _sendable(str(key), str(value))
+            for key, value in {**dict(generated.headers or {}), **constants["header"]}.items()
+            if key.lower() not in self._credentials | MESSAGE_FIELDS and is_field(str(key), str(value))
         )
         body = b""
-        if place == "body":
-            body = _payload(generated)
+        if place == "body" or constants["body"]:
+            body = self._payload(generated)
             fields += (("Content-Type", "application/json"),)
         return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
 
@@ -419,40 +379,8 @@ def response(exchange: Exchange) -> schemathesis.Response:
     )
 
 
-def _payload(generated: Generated) -> bytes:
-    """Return the body to send: JSON, bytes that Schemathesis generated as invalid JSON, or nothing."""
-    body = generated.body
-    if isinstance(body, NotSet):
-        return b""
-    # Unescaped, so that an id in it can be found.
-    return (
-        body
-        if isinstance(body, bytes)
-        else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    )
-
-
 def _is_json(media_type: str) -> bool:
     return media_type.partition(";")[0].strip().lower().endswith(("/json", "+json"))
-
-
-def _segment(task_id: str) -> str:
-    """Quote an id as a path segment; an id of only dots is encoded, or it would change the path."""
-    return quote(task_id, safe="", errors="replace") if task_id.strip(".") else _encoded(task_id.encode())
-
-
-def _encoded(data: bytes, digits: str = "02X") -> str:
-    return "".join(f"%{byte:{digits}}" for byte in data)
-
-
-def _sendable(name: str, value: str) -> bool:
-    return bool(_TOKEN.fullmatch(name)) and value == value.strip() and value.isprintable()
-
-
-def _spelled(request: Request, spell: Callable[[str], str]) -> Request:
-    headers = tuple((spell(name), value) for name, value in request.headers)
-    shown = None if request.shown is None else _spelled(request.shown, spell)
-    return evolve(request, headers=headers, shown=shown)
 
 
 # A sequence of characters and classes without groups. Hypothesis generates matching texts by trial and error,

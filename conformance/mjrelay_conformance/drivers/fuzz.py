@@ -31,7 +31,7 @@ def run(
     cases: int,
     seed: int,
     mode: str = "gentle",
-    pace: Callable[[], object],
+    may_send: Callable[[Kind], bool],
     stopped: Callable[[], bool],
 ) -> int:
     """
@@ -50,13 +50,13 @@ def run(
         seed: The random seed; the same seed generates the same requests.
         mode: ``gentle`` sends ordinary requests: four fifths for known tasks, the others for ids that match
             the schema. ``full`` also varies the spelling, ids, methods and credentials.
-        pace: Waits until the next request may be sent.
+        may_send: Waits until a request of a kind may be sent; returns False if none may be sent any more.
         stopped: Whether no more requests may be sent.
 
     Returns:
         The number of requests sent.
     """
-    phase = _Phase(send, judge, credential, pace, stopped)
+    phase = _Phase(send, judge, credential, may_send, stopped)
     generated = Cases(contract, ids, secret, random.Random(seed))  # noqa: S311 - must be repeatable
     for source, count in _gentle(generated, cases) if mode == "gentle" else _full(generated, cases):
         phase.run(source, count, seed)
@@ -86,7 +86,7 @@ class _Phase:
     send: Callable[[Request], Exchange]
     judge: Callable[[Kind, str, Exchange], list[str]]
     credential: Callable[[Request], Request]
-    pace: Callable[[], object]
+    may_send: Callable[[Kind], bool]
     stopped: Callable[[], bool]
     sent: int = 0
 
@@ -118,8 +118,7 @@ class _Phase:
             raise errors[0]
 
     def _send(self, case: Case) -> None:
-        self.pace()
-        if self.stopped():
+        if not self.may_send(case.kind):
             return
         self.sent += 1
         exchange = self.send(case.sent(self.credential))

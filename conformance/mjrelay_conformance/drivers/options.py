@@ -59,6 +59,7 @@ class ConformOptions(SuiteOptions):
     spacing: float | None = None
     yes: bool = False
     operator: bool = False
+    key_in_url: bool = False
     seed: int = 0
 
 

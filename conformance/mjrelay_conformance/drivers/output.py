@@ -92,6 +92,7 @@ def conform_command(options: ConformOptions, terms: Terms) -> str:
         max_time=None if options.max_time == MAX_TIME else options.max_time,
         yes=options.yes,
         i_operate_this_relay=options.operator,
+        key_in_url=options.key_in_url,
         seed=options.seed,
     )
 

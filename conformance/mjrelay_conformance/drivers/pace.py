@@ -9,7 +9,7 @@ from attrs import define, field
 from mjrelay.base import Clock
 from mjrelay.http import retry_after
 from mjrelay_conformance.drivers.probe import LATE
-from mjrelay_conformance.judging import REFUSED, Kind
+from mjrelay_conformance.judging import REFUSED, UNUSUAL, Kind
 
 if TYPE_CHECKING:
     from mjrelay_conformance.judging import Observation
@@ -25,7 +25,8 @@ class Pace:
     Wait between requests, and stop the run when it must not continue.
 
     It waits once for an overloaded relay (429, 503, 52x) with `Retry-After`, and stops the second time. It
-    also stops if the relay refuses the caller's key, or does not respond in time twice in a row.
+    also stops if the relay refuses the caller's key, or does not respond in time twice in a row. A site may
+    limit requests to unknown paths and no others, so a 429 there ends only the requests of that kind.
 
     Attributes:
         pause: Seconds between two requests.
@@ -33,6 +34,7 @@ class Pace:
         longest: Maximum seconds of the run.
         clock: Time and sleep.
         stopped: Why the run stopped, or None.
+        ended: Kinds of requests of which no more are sent.
     """
 
     pause: float = 0.0
@@ -40,6 +42,7 @@ class Pace:
     longest: float = float("inf")
     clock: Clock = field(factory=Clock)
     stopped: str | None = field(default=None, init=False)
+    ended: set[Kind] = field(factory=set, init=False)
     _started: float | None = field(default=None, init=False)
     _read: dict[str, float] = field(factory=dict, init=False)
     _due: float = field(default=0.0, init=False)
@@ -87,6 +90,9 @@ class Pace:
             self.stopped = "the relay refused the caller's key twice in a row"
         if self._unanswered > 1:
             self.stopped = "no response in time, twice in a row"
+        if exchange.status == 429 and observation.kind in UNUSUAL:
+            self.ended.add(observation.kind)
+            return False
         return observation.overloaded and self._may_retry(observation)
 
     def _may_retry(self, observation: Observation) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mjrelay.base import MjrelayError, another_text
+from mjrelay.base import MjrelayError, SettingError, another_text
 from mjrelay.http import Credential
 from mjrelay.semantics import State, parse_expression
 from mjrelay_conformance.judging import Kind
@@ -31,6 +31,8 @@ ELSEWHERE = "X-Api-Key"
 """A header field that other services use for API keys."""
 _OTHER_SCHEME = "Token "
 """An authentication scheme that other services use."""
+_URL_NAMES = ("key", "token")
+"""Query parameters in which servers accept API keys, and which access logs keep."""
 _ODD_IDS = {
     "an empty id": "",
     "a space": " ",
@@ -40,6 +42,8 @@ _ODD_IDS = {
     "two dots": "..",
     "a quotation mark": "' OR '1'='1",
 }
+_DRAWS = 1_000
+"""Attempts to make up an id that the contract allows."""
 _HARMLESS = ("HEAD", "OPTIONS", "POST")
 _CHANGING = ("PUT", "PATCH", "DELETE")
 
@@ -116,6 +120,7 @@ def plan(
     profile: str = "read",
     seed: int = 0,
     careful: bool = False,
+    key_in_url: bool = False,
 ) -> list[Step]:
     """
     Plan the requests of a profile, in order.
@@ -132,11 +137,13 @@ def plan(
         profile: One of `PROFILES`.
         seed: The random seed of made-up ids and keys.
         careful: Leave out methods that may change something.
+        key_in_url: Send the API key in the URL too, which access logs keep.
 
     Raises:
         PlanError: There are too many tasks, or the fetch operation uses neither GET nor POST.
     """
-    return _Planner(contract, known, secret, seed).plan(profile, careful=careful)
+    planner = _Planner(contract, known, secret, seed)
+    return planner.plan(profile, careful=careful, key_in_url=key_in_url)
 
 
 class _Planner:
@@ -150,24 +157,28 @@ class _Planner:
         example = contract.reader.id(next(iter(contract.examples.values()), None))
         pattern = str(known[0].task_id if known else example)
         # Short ids may be sequential, so a made-up id is longer.
-        self.missing = another_text(pattern.ljust(12, "0"), self.chance, {task.task_id for task in known})
+        taken = {task.task_id for task in known}
+        drawn = (another_text(pattern.ljust(12, "0"), self.chance, taken) for _ in range(_DRAWS))
+        self.missing = next(filter(self._takes, drawn), pattern)
         succeeded = (task for task in self.known if task.state is State.SUCCEEDED)
         self.first = next(succeeded, self.known[0] if self.known else KnownTask(pattern))
 
-    def plan(self, profile: str, *, careful: bool) -> list[Step]:
+    def plan(self, profile: str, *, careful: bool, key_in_url: bool) -> list[Step]:
         if self.contract.method not in {"GET", "POST"}:
             raise PlanError(
                 f"the fetch operation of {self.contract.name} uses {self.contract.method}; "
                 "the suite supports GET and POST"
             )
-        steps = self._fetches()
+        steps = self._fetches(self._refusals if profile == "read" else min(self._refusals, 1))
         if profile in {"robust", "all"}:
             steps += [*self._odd(), *self._other_methods(_HARMLESS), *self._batch()]
         if profile in {"auth", "all"}:
             steps += self._alternatives()
-        if not self.contract.open:
+        if self._refusals:
+            if profile in {"auth", "all"} or self.contract.open:
+                steps.append(self._without())
             if profile in {"auth", "all"}:
-                steps += [self._without(), *self._misplaced()]
+                steps += self._misplaced(in_url=key_in_url)
             if profile == "all":
                 steps += self._batch_without()
             steps.append(self._wrong())
@@ -175,15 +186,28 @@ class _Planner:
             steps += self._other_methods(_CHANGING)
         return steps
 
-    def _fetches(self) -> list[Step]:
-        closing = 0 if self.contract.open else 1
-        least = len(self.known) + 1 + closing
-        if least > CAP:
+    @property
+    def _refusals(self) -> int:
+        """
+        Requests of the smallest profile that must be refused: with a wrong key.
+
+        Where a key is optional, a request without one comes first, which shows whether the relay needs it.
+        """
+        if not self.contract.open:
+            return 1
+        possible = self.contract.credentials and self.secret and 0 < len(self.known) <= CAP - 4
+        return 2 if possible else 0
+
+    def _fetches(self, closing: int) -> list[Step]:
+        # The verdict needs a missing task, a task that is read twice, and the requests that must be refused.
+        others = 1 + closing
+        room = CAP - others - len(self.known)
+        if self.known and room < 1:
             raise PlanError(
-                f"{len(self.known)} tasks need at least {least} requests, and the limit is {CAP}; "
-                f"name at most {CAP - 1 - closing} tasks"
+                f"{len(self.known)} tasks need at least {CAP - room + 1} requests, and the limit is {CAP}; "
+                f"name at most {CAP - others - 1} tasks"
             )
-        again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[: CAP - least]
+        again = sorted(self.known, key=lambda task: task.state not in {State.SUCCEEDED, None})[:room]
         return [
             *(self._step(Kind.KNOWN, task) for task in self.known),
             self._step(Kind.MISSING, KnownTask(self.missing)),
@@ -194,8 +218,17 @@ class _Planner:
         return [
             self._step(Kind.ODD, KnownTask(task_id), label=label)
             for label, task_id in _ODD_IDS.items()
-            if "/" not in task_id or parse_expression(self.contract.reader.ask)[0] == "path"
+            if self._takes(task_id)
+            and ("/" not in task_id or parse_expression(self.contract.reader.ask)[0] == "path")
         ]
+
+    def _takes(self, task_id: str) -> bool:
+        """Return whether the contract allows a request for an id: its body may declare numbers."""
+        try:
+            self.contract.request(task_id)
+        except SettingError:
+            return False
+        return True
 
     def _other_methods(self, methods: Sequence[str]) -> list[Step]:
         return [
@@ -255,18 +288,20 @@ class _Planner:
         label = "no credential, batch"
         return [Step(Kind.NO_CREDENTIAL, ids[0], self.first.state, request, label, ids=ids)]
 
-    def _misplaced(self) -> list[Step]:
+    def _misplaced(self, *, in_url: bool) -> list[Step]:
         if not self.secret:
             return []
         first = self.contract.credentials[0]
         places = [Credential("", "header", ELSEWHERE, "")]
         if first.place == "header":
             places.append(Credential("", "header", first.field, _OTHER_SCHEME))
-        taken = {(one.field.lower(), one.prefix) for one in self.contract.credentials}
+        places += [Credential("", "query", name, "") for name in _URL_NAMES if in_url]
+        taken = {(one.place, one.field.lower(), one.prefix) for one in self.contract.credentials}
+        taken |= {(one["in"], str(one["name"]).lower(), "") for one in self.contract.parameters()}
         return [
             self._step(Kind.MISPLACED, self.first, label=str(place), credential=place, secret=self.secret)
             for place in places
-            if (place.field.lower(), place.prefix) not in taken
+            if (place.place, place.field.lower(), place.prefix) not in taken
         ]
 
     def _wrong(self) -> Step:

@@ -149,6 +149,7 @@ class _Run:
             profile=terms.profile,
             seed=options.seed,
             careful=terms.live and not options.operator,
+            key_in_url=options.key_in_url or not terms.live,
         )
         if options.max_requests is not None and len(steps) > options.max_requests:
             raise ConformError(

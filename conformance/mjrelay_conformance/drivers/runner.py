@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from mjrelay.http import Request
+from mjrelay.semantics import State
 from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import Step
@@ -26,7 +27,7 @@ from mjrelay_conformance.judging import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mjrelay.contract import Contract
     from mjrelay.http import Exchange, Redactor
@@ -196,8 +197,12 @@ class Runner:
         """
         steps = deque(plan)
         known = {step.task_id: step for step in steps if step.kind is Kind.KNOWN}
-        while steps and self.pace.wait(steps[0].task_id if steps[0].again else None):
-            step = steps.popleft()
+        while steps:
+            step = self._succeeded_again(steps.popleft(), steps, known)
+            if step.kind in self.pace.ended:
+                continue
+            if not self.pace.wait(step.task_id if step.again else None):
+                break
             observation = self._observe(step, self.probe.send(step.request))
             self._observations.append(observation)
             self.judge.judge(observation, label=str(step), driver="plan", base_url=self.probe.base_url)
@@ -206,11 +211,23 @@ class Runner:
         fuzzed = self._fuzz(known, cases, seed, mode) if cases and self.pace.stopped is None else None
         return self.judge.conclude(requests=self.probe.sent, fuzz=fuzzed, stopped=self.pace.stopped)
 
+    def _succeeded_again(self, step: Step, left: Iterable[Step], known: Mapping[str, Step]) -> Step:
+        """Return the step, or that of a succeeded task if the plan fetches none of those twice."""
+        if not step.again:
+            return step
+        tasks = (o for o in self._observations if o.kind is Kind.KNOWN and o.state is State.SUCCEEDED)
+        fetches = Counter(o.task_id for o in tasks)
+        planned = {one.task_id for one in (step, *left) if one.again}
+        if not fetches or max(fetches.values()) > 1 or not planned.isdisjoint(fetches):
+            return step
+        return evolve(known[next(iter(fetches))], again=True)
+
     def _observe(self, step: Step, exchange: Exchange) -> Observation:
         """Combine an exchange with the earlier observations that checks compare it with."""
         tasks = [o for o in self._observations if o.kind is Kind.KNOWN]
         if step.kind in REFUSED:
-            earlier = [o for o in self._observations if o.kind in REFUSED]
+            kinds = {*REFUSED, Kind.BATCH} if step.ids else REFUSED
+            earlier = [o for o in self._observations if o.kind in kinds]
         else:
             earlier = [o for o in tasks if step.kind is Kind.BATCH or o.task_id == step.task_id]
         return Observation(
@@ -254,7 +271,7 @@ class Runner:
             cases=cases,
             seed=seed,
             mode=mode,
-            pace=lambda: self.pace.wait(),  # noqa: PLW0108 - generated requests have no spacing
+            may_send=lambda kind: kind not in self.pace.ended and self.pace.wait(),
             stopped=lambda: self.pace.stopped is not None,
         )
         return {"cases": sent, "reached_200": reached, "seed": seed, "mode": mode}

@@ -180,7 +180,7 @@ def run_trial(trial: Trial) -> Trial:
     judge = Judge(contract, _Blank(None, Redactor(KEY)), select_checks(()), (KEY,))
     generated = trial.fault is not None and FAULTS[trial.fault].phase is Phase.FUZZ
     Runner(Direct(mock), judge, Pace(clock=_NoWaiting())).run(
-        plan(contract, known, KEY, profile="all"), cases=CASES if generated else 0
+        plan(contract, known, KEY, profile="all", key_in_url=True), cases=CASES if generated else 0
     )
     found = {row.check for row in judge.rows if row.finding}
     errors = {f"{row.check}: {row.actual}" for row in judge.rows if row.outcome == "error"}

@@ -20,9 +20,9 @@ from mjrelay_conformance.judging.checking import (
     judge_observation,
     not_applicable,
 )
-from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, Kind, Observation
+from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, UNUSUAL, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
-from mjrelay_conformance.judging.schema import Schema, schema_of
+from mjrelay_conformance.judging.schema import Place, Schema, schema_of
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "OVERLONG",
     "PASSED",
     "REFUSED",
+    "UNUSUAL",
     "Baseline",
     "Check",
     "Coverage",
@@ -38,6 +39,7 @@ __all__ = [
     "Level",
     "Observation",
     "Outcome",
+    "Place",
     "Record",
     "Row",
     "Schema",

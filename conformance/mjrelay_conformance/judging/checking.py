@@ -88,6 +88,7 @@ class Check:
         needs: The ids of the checks that block this one if they did not pass on the same exchange.
         clause: Returns the clause of the contract, or the section of a standard, that the check rests on.
         judges_inconclusive: Whether the check also judges exchanges that are inconclusive for other checks.
+        judges_headers: Whether the check needs the header fields, which a recording may lack.
         judge: Judges an observation. It is pure: the result depends on nothing else.
     """
 
@@ -99,6 +100,7 @@ class Check:
     needs: tuple[str, ...]
     clause: Callable[[Observation], Clause | str]
     judges_inconclusive: bool
+    judges_headers: bool
     judge: Callable[[Observation], Judgement] = field(repr=False)
 
 
@@ -142,6 +144,7 @@ def define_check(
     clause: Callable[[Observation], Clause | str],
     needs: Iterable[Check] = (),
     judges_inconclusive: bool = False,
+    judges_headers: bool = False,
 ) -> Callable[[Callable[[Observation], Judgement]], Check]:
     """
     Turn a function into a check; the family that it belongs to lists it in ``CHECKS``.
@@ -155,7 +158,16 @@ def define_check(
         needed = tuple(need.id for need in needs)
         kinds = frozenset(on)
         return Check(
-            id_, level, _line(sentence), _line(why), kinds, needed, clause, judges_inconclusive, judge
+            id_,
+            level,
+            _line(sentence),
+            _line(why),
+            kinds,
+            needed,
+            clause,
+            judges_inconclusive,
+            judges_headers,
+            judge,
         )
 
     return define
@@ -167,7 +179,7 @@ def _line(text: str) -> str:
 
 _BLOCKING = {Outcome.FAIL, Outcome.BLOCKED, Outcome.INCONCLUSIVE, Outcome.ERROR}
 _SECONDS = 1.0
-"""Processor time that the contract's patterns may take in one judgement."""
+"""Processor time that the contract's patterns may take on one exchange."""
 
 
 def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
@@ -187,25 +199,37 @@ def judge_observation(observation: Observation, number: int, checks: Iterable[Ch
     ]
 
 
-def judgements(observation: Observation, checks: Iterable[Check]) -> Iterator[tuple[Check, Judgement]]:
-    """Yield the judgement of each check that applies to an exchange, in order."""
+def judgements(observation: Observation, checks: Iterable[Check]) -> list[tuple[Check, Judgement]]:
+    """Return the judgement of each check that applies to an exchange, in order."""
     blocking: set[str] = set()
-    for one in checks:
-        if observation.kind in one.kinds:
-            judgement = _judge(one, observation, blocking)
-            if judgement is not PASSED and judgement.outcome in _BLOCKING:
-                blocking.add(one.id)
-            yield one, judgement
+    found = []
+    whole = observation.inconclusive is None and observation.headers_recorded
+    with time_limit(_SECONDS):  # for all checks, because entering it takes as long as most checks
+        for one in checks:
+            if observation.kind in one.kinds:
+                judged = whole and (not blocking or blocking.isdisjoint(one.needs))
+                reason = None if judged else _unjudged(one, observation, blocking)
+                judgement = reason or _judge(one, observation)
+                if judgement is not PASSED and judgement.outcome in _BLOCKING:
+                    blocking.add(one.id)
+                found.append((one, judgement))
+    return found
 
 
-def _judge(one: Check, observation: Observation, blocking: set[str]) -> Judgement:
+def _unjudged(one: Check, observation: Observation, blocking: set[str]) -> Judgement | None:
+    """Return why a check does not judge an observation, or None if it does."""
     if observation.inconclusive and not one.judges_inconclusive:
         return inconclusive(observation.inconclusive)
     if not blocking.isdisjoint(one.needs):
         return blocked(f"{', '.join(need for need in one.needs if need in blocking)} did not pass")
+    if one.judges_headers and not observation.headers_recorded:
+        return not_applicable("the headers were not recorded")
+    return None
+
+
+def _judge(one: Check, observation: Observation) -> Judgement:
     try:
-        with time_limit(_SECONDS):
-            return one.judge(observation)
+        return one.judge(observation)
     except PatternError as error:
         return inconclusive(f"this contract cannot judge the response: {error}")
     except NotJSONError as error:

@@ -57,6 +57,9 @@ class Kind(StrEnum):
 REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
 """The kinds of requests that a relay must reject if its contract requires an API key."""
 
+UNUSUAL = frozenset({Kind.ODD, Kind.METHOD})
+"""The kinds of requests that a web site may receive in place of the API behind it."""
+
 
 @define(frozen=True, slots=False)
 class Observation:
@@ -71,13 +74,14 @@ class Observation:
         exchange: The request and the response.
         expected: The state of the task that the caller gave with ``--task``.
         earlier: Earlier observations, oldest first: of the same task; for a batch, of every known task; for
-            a request that must be rejected, of all such requests.
+            a request that must be rejected, of all such requests, and of batches if it is one.
         accepted: Whether the relay accepted the caller's API key before.
         secrets: The caller's secrets, which no response may contain.
         proven: Whether a known task was fetched before, if any was requested. If not, the base URL may be
             wrong.
         ids: The task ids of a batch request.
         credential: The name of the security scheme that was used.
+        recorded: Whether the exchange comes from a recording, which may lack parts of it.
     """
 
     contract: Contract
@@ -92,6 +96,7 @@ class Observation:
     proven: bool = True
     ids: tuple[str, ...] = ()
     credential: str | None = None
+    recorded: bool = False
 
     @property
     def reader(self) -> Reader:
@@ -123,6 +128,11 @@ class Observation:
             for name, stamp in named.items()
             if self.task is not None and stamp is not None and (raw := stamp.raw(self.task)) is not None
         }
+
+    @property
+    def headers_recorded(self) -> bool:
+        """Whether the header fields of the response are known."""
+        return not self.recorded or bool(self.exchange.headers)
 
     @property
     def redactor(self) -> Redactor:

@@ -96,7 +96,8 @@ def features(contract: Contract, coverage: Coverage, *, recorded: bool = False) 
     read, answered = coverage.readings, coverage.answered
     twice = any(times >= 2 for times in read.get(State.SUCCEEDED, Counter()).values())
     unsent = "the request was not sent, or got no response"
-    named = hint("name one with --task ID=succeeded", "record two fetches of one")
+    once = State.SUCCEEDED in read
+    named = hint(unsent if once else "name one with --task ID=succeeded", "record two fetches of one")
     missing = hint(unsent, "record a fetch of an id that does not exist")
     wrong = hint(unsent, f"record a fetch with one, marked as kind {Kind.BAD_CREDENTIAL.value}")
     core = [

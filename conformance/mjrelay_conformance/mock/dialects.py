@@ -203,6 +203,10 @@ def _strict_method(request: MockRequest, _: MockResponse) -> MockResponse:
     return MockResponse(405, (("allow", f"{request.contract.method}, HEAD"),))
 
 
+def _open(request: MockRequest) -> MockRequest:
+    return request.with_access if request.route is Route.REFUSED else request
+
+
 _EVERY_ROUTE = frozenset(Route)
 
 _ALL = (
@@ -262,11 +266,23 @@ _ALL = (
         needs=lambda contract: len(contract.reader.unauthorized) > 1,
     ),
     Dialect(
+        "open",
+        "Requests need no credential, where the contract makes it optional.",
+        on_request=_open,
+        needs=lambda contract: contract.open and bool(contract.credentials),
+    ),
+    Dialect(
         "strict-methods",
         "Unsupported request methods return 405 instead of the documented fallback response.",
         on_response=_strict_method,
         routes=frozenset({Route.ELSEWHERE}),
         needs=lambda contract: bool(contract.reader.elsewhere) and contract.method == "GET",
+    ),
+    Dialect(
+        "pages-limited",
+        "Unsupported request methods return 429, because the web site limits requests to unknown pages.",
+        on_response=lambda _, __: MockResponse(429),
+        routes=frozenset({Route.ELSEWHERE}),
     ),
 )
 

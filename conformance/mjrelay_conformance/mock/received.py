@@ -10,6 +10,7 @@ from attrs import frozen
 
 from mjrelay.base import Pattern, pointer_steps
 from mjrelay.http import NotJSONError, parse_json
+from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,13 +31,15 @@ class ReceivedRequest:
     headers: Sequence[tuple[str, str]]
     body: bytes
     method: str = "GET"
+    query_string: str = ""
 
     @classmethod
     def at(
         cls, path: Mapping[str, str], query: str, headers: Sequence[tuple[str, str]], body: bytes, method: str
     ) -> ReceivedRequest:
         """Build a request from a query and the groups of a pattern made by `compile_path`."""
-        return cls(path, parse_qsl(query, keep_blank_values=True), headers, body, method)
+        fields = parse_qsl(query, keep_blank_values=True)
+        return cls(path, fields, headers, body, method, query)
 
     def values(self, place: str, name: str) -> list[str]:
         """Return the values of a field; empty if there is no such field."""
@@ -58,28 +61,17 @@ class ReceivedRequest:
                     unquote(value.strip(), errors="replace") for key, _, value in pairs if key.strip() == name
                 ]
             case _:
-                value = self._pointed(name)
-                scalar = isinstance(value, str | int | float)
-                return [str(value)] if scalar else []
+                return list(filter(None, [scalar_text(self._pointed(name))]))
 
     def texts(self, place: str, name: str) -> list[str] | None:
-        """Return the strings of a list field; empty if it is missing, None if it has another type."""
+        """Return the ids in a list field; empty if it is missing, None if it has another type."""
         if place != "body":
             return self.values(place, name)
         value = self._pointed(name)
         if value is None:
             return []
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return value
-        return None
-
-    @property
-    def document(self) -> Any:
-        """The body as JSON, or None if it is not JSON."""
-        try:
-            return parse_json(self.body)
-        except NotJSONError:
-            return None
+        texts = list(map(scalar_text, value)) if isinstance(value, list) else [None]
+        return None if None in texts else [text for text in texts if text is not None]
 
     def presented(self, credential: Credential) -> Iterable[str]:
         """Yield the secrets in a credential's place; the authentication scheme is case-insensitive."""

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from attrs import evolve, frozen
 
 from mjrelay.base import another_text
+from mjrelay.contract import request_problem
 from mjrelay.semantics import State, SubmitOutcome, parse_expression
 from mjrelay_conformance.mock import asgi, responses, writer
 from mjrelay_conformance.mock.dialects import select_dialect
@@ -243,21 +244,21 @@ class MockRelay:
         yield _Operation.at(contract.location, self._get_task)
 
     def _get_task(self, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
-        request = self._route(received, allowed)
-        response = self._error(request, allowed)
+        request = self._route(received, allowed, self.contract.location)
+        response = self._error(request, allowed, self.contract.location)
         if response is None:
             request, document = self._read_task(request)
             response = responses.task(self.contract, document)
         return self._change_response(request, response)
 
     def _get_batch(self, batch: Batch, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
+        operation = self.contract.batch or ()
         ids = received.texts(*parse_expression(batch.ids))
-        request = self._route(received, allowed, tuple(ids or ()))
-        response = self._error(request, allowed)
+        unlisted = None if ids is not None else "the ids are not a list"
+        request = self._route(received, allowed, operation, tuple(ids or ()), unlisted)
+        response = self._error(request, allowed, operation)
         if response is not None:
             return self._change_response(request, response)
-        if ids is None:
-            return responses.malformed(self.contract)
         read = [
             self._read_task(evolve(request, route=Route.TASK, task_id=task_id))
             for task_id in reversed(self._tasks)  # an arbitrary order, because contracts promise none
@@ -272,8 +273,9 @@ class MockRelay:
         return self._change_response(request, response)
 
     def _get_seed(self, seed: Seed, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
-        request = self._route(received, allowed)
-        response = self._error(request, allowed, self.contract.seed)
+        operation = self.contract.seed or ()
+        request = self._route(received, allowed, operation)
+        response = self._error(request, allowed, operation)
         if response is None:
             request = evolve(request, state=self._tasks[request.task_id].at(_datetime(self.clock()))[0])
             response = responses.seed(self.contract, seed, request.task_id)
@@ -281,8 +283,9 @@ class MockRelay:
 
     def _list_tasks(self, received: ReceivedRequest, allowed: Sequence[str]) -> MockResponse:
         """Return all tasks, those that were submitted last first."""
-        request = self._route(received, allowed, tuple(self._tasks))
-        response = self._error(request, allowed)
+        operation = self.contract.lookup or ()
+        request = self._route(received, allowed, operation, tuple(self._tasks))
+        response = self._error(request, allowed, operation)
         if response is None:
             now = _datetime(self.clock())
             documents = [task.at(now)[1] for task in reversed(self._tasks.values())]
@@ -292,7 +295,7 @@ class MockRelay:
     def _receive_submit(
         self, desk: SubmitDesk, received: ReceivedRequest, allowed: Sequence[str]
     ) -> MockResponse:
-        request = self._route(received, allowed, submits=desk.location)
+        request = self._route(received, allowed, desk.location, submits=True)
         response = self._error(request, allowed, desk.location)
         if response is None:
             response = self._examined(desk, request)
@@ -307,7 +310,7 @@ class MockRelay:
         }
         unfinished = sum(not states[task_id].terminal for task_id in self.accepted if task_id in states)
         full = self._queue is not None and unfinished >= self._queue
-        decision = desk.examine(request.received, states, buttons, full=full)
+        decision = desk.examine(request, states, buttons, full=full)
         if isinstance(decision, Refused):
             return desk.refused(decision)
         return desk.accepted(decision, self._accept(decision))
@@ -339,8 +342,11 @@ class MockRelay:
         self,
         received: ReceivedRequest,
         allowed: Sequence[str],
+        operation: Location,
         ids: tuple[str, ...] | None = None,
-        submits: Location | None = None,
+        problem: str | None = None,
+        *,
+        submits: bool = False,
     ) -> MockRequest:
         """Route a request. A request without a task id is one for a missing task."""
         task_id = next(iter(received.values(self._place, self._name)), "")
@@ -355,6 +361,10 @@ class MockRelay:
             reads=self._reads[task_id],
             tasks=tuple(self._tasks),
             ids=ids,
+            problem=problem
+            or request_problem(
+                self.contract, operation, received.query_string, received.headers, received.body
+            ),
             key=self.key,
             number=self._requests,
             now=_datetime(self.clock()),
@@ -370,7 +380,7 @@ class MockRelay:
         return request
 
     def _error(
-        self, request: MockRequest, allowed: Sequence[str], operation: Location | None = None
+        self, request: MockRequest, allowed: Sequence[str], operation: Location
     ) -> MockResponse | None:
         """Return the error response for a request that does not get a task, or None."""
         match request.route:
@@ -382,6 +392,8 @@ class MockRelay:
                 return responses.refused(self.contract, operation)
             case Route.MISSING:
                 return responses.missing(self.contract, operation)
+            case Route.INVALID:
+                return responses.invalid(self.contract, operation, request.problem or "")
             case _:
                 return None
 

@@ -51,6 +51,7 @@ class Route(StrEnum):
     BATCH = "batch"
     MISSING = "missing"
     REFUSED = "refused"
+    INVALID = "invalid"
     ELSEWHERE = "elsewhere"
     SUBMIT = "submit"
 
@@ -62,8 +63,8 @@ class MockRequest:
 
     ``state`` is the state of the task, if any. ``secrets`` are the credentials of the request, right or
     wrong, and ``key`` is the right one. ``reads`` counts earlier requests for the task, ``number`` all
-    earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for. ``submits`` is
-    the location of the operation of a submit.
+    earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for. ``problem`` is
+    why the request does not fit its operation, or None. ``submits`` is whether the operation submits.
     """
 
     contract: Contract
@@ -74,22 +75,25 @@ class MockRequest:
     reads: int = 0
     tasks: tuple[str, ...] = ()
     ids: tuple[str, ...] | None = None
+    problem: str | None = None
     key: str = field(default="", repr=False)
     number: int = 0
     now: datetime = _EPOCH
-    submits: Location | None = None
+    submits: bool = False
     received: ReceivedRequest = field(default=_NOTHING, repr=False)
 
     @property
     def has_access(self) -> bool:
-        """Whether the request has the right credential, or needs none."""
-        return self.contract.open or not self.contract.credentials or self.key in self.secrets
+        """Whether the request has the right credential, or the contract has none."""
+        return not self.contract.credentials or self.key in self.secrets
 
     @property
     def with_access(self) -> MockRequest:
         """The same request, routed as if its credential and method were right."""
-        if self.submits is not None:
+        if self.submits:
             return evolve(self, route=Route.SUBMIT)
+        if self.problem is not None:
+            return evolve(self, route=Route.INVALID)
         if self.ids is not None:
             return evolve(self, route=Route.BATCH)
         return evolve(self, route=Route.TASK if self.task_id in self.tasks else Route.MISSING)
@@ -201,11 +205,12 @@ def _wrapped(item: Any, wrapper: Any, place: Location) -> Any:
     return around
 
 
-def malformed(contract: Contract) -> MockResponse:
-    """Build the response to invalid ids: the documented 400, if any."""
-    for media_type, example in _documents(contract, 400, contract.batch):
-        return MockResponse(400, type_header(media_type), _body(media_type, example))
-    return MockResponse(400)
+def invalid(contract: Contract, operation: Location, problem: str) -> MockResponse:
+    """Build the response to a request that does not fit its operation: the documented 400 or 422, if any."""
+    for status in (400, 422):
+        for media_type, example in _documents(contract, status, operation):
+            return MockResponse(status, type_header(media_type), _body(media_type, example))
+    return MockResponse(400, type_header("text/plain; charset=utf-8"), problem.encode("utf-8", "replace"))
 
 
 def seed(contract: Contract, form: Seed, task_id: str) -> MockResponse:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mjrelay.contract import COMBINING, child_schema
+from mjrelay.contract import COMBINING, child_schema, json_type
 from mjrelay.http import url_expiry
 from mjrelay.semantics import JSONPath, State, same_value
 from mjrelay_conformance.mock import writer
@@ -64,7 +64,8 @@ def state_paths(contract: Contract) -> list[str]:
     form = contract.operation["x-mj-task"]
     entries = [entry for entries in form["states"].values() for entry in entries if isinstance(entry, dict)]
     status = [form["status"]] if "status" in form else []
-    return list(dict.fromkeys([*status, *(path for entry in entries for path in entry["where"])]))
+    scopes = [scope for entry in entries for scope in entry.values()]
+    return list(dict.fromkeys([*status, *(path for scope in scopes for path in scope)]))
 
 
 def state_locations(contract: Contract, document: Any) -> list[Location]:
@@ -134,7 +135,7 @@ def walk(node: Any, location: Location = ()) -> Iterator[tuple[Location, Any]]:
 def value_at(document: Any, location: Location) -> Any:
     """Return the value at a location."""
     for step in location:
-        document = document[step]
+        document = writer.opened(document)[step]
     return document
 
 
@@ -161,17 +162,6 @@ ABSENT = "absent"
 """Stands for a missing value in `schema_allows`."""
 
 
-_KINDS: dict[type, str] = {
-    type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
-
-
 @frozen
 class Exactly:
     """Stands for one exact value in `schema_allows`: an ``enum`` or ``const`` has to include it."""
@@ -179,17 +169,12 @@ class Exactly:
     value: Any
 
 
-def json_type(value: Any) -> str:
-    """Return the JSON Schema type of a value."""
-    return _KINDS[type(value)]
-
-
 def schema_allows(contract: Contract, location: Location, wanted: str | Exactly) -> bool:
     """
     Return whether the schema may allow a JSON type, an exact value or no value at a location.
 
     False is certain: the schema rejects every such document. True is not certain, because only types,
-    presence and enumerations are evaluated.
+    presence, enumerations and formats of empty text are evaluated.
     """
     schemas = [media["schema"] for media in contract.content(200).values() if "schema" in media]
     return not schemas or any(_schema_allows(contract, schema, location, wanted) for schema in schemas)
@@ -222,13 +207,21 @@ def _own(contract: Contract, schema: dict[str, Any], location: Location, wanted:
     return _schema_allows(contract, found[1] if found else other, rest, wanted)
 
 
+_NON_EMPTY = {"format", "pattern", "minLength", "minItems"}
+"""Keywords that an empty string or array may not satisfy."""
+
+
 def _typed(schema: dict[str, Any], wanted: str | Exactly) -> bool:
     name = json_type(wanted.value) if isinstance(wanted, Exactly) else wanted
     same = {name, "number"} if name == "integer" else {name}
+    if wanted == Exactly("") and ("format" in schema or schema.get("minLength")):
+        return False
     if "type" in schema:
         types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
         if not same.intersection(types):
             return False
+    if isinstance(wanted, Exactly) and wanted.value in ("", []) and _NON_EMPTY & schema.keys():
+        return False
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if values is None:
         return True

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mjrelay.contract import body_schema, value_problems
 from mjrelay.http import Exchange
 from mjrelay.semantics import State, SubmitOutcome
 from mjrelay_conformance.mock.responses import JSON, MockResponse, encode, type_header
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from mjrelay.base import Location
     from mjrelay.contract import Contract, SubmitOperation
     from mjrelay_conformance.mock.received import ReceivedRequest
+    from mjrelay_conformance.mock.responses import MockRequest
 
 BANNED = "banned-word"
 """A prompt with this word is refused, where the contract has such an outcome."""
@@ -69,7 +69,7 @@ class SubmitDesk:
 
     def examine(
         self,
-        received: ReceivedRequest,
+        request: MockRequest,
         states: Mapping[str, State],
         buttons: Mapping[str, Sequence[str]],
         *,
@@ -79,14 +79,13 @@ class SubmitDesk:
         Decide about a request with the right credential.
 
         Args:
-            received: The request.
+            request: The request.
             states: The state of each task.
             buttons: The ids of each task's buttons.
             full: Whether the queue is full.
         """
-        body = received.document
-        problem = next(value_problems(self.contract, body_schema(self.contract, self.location), body), None)
-        if not isinstance(body, dict) or problem is not None:
+        received = request.received
+        if request.problem is not None:
             return Refused((SubmitOutcome.INVALID, SubmitOutcome.FAILED))
         operation = next((one for one in self._operations if _fits(one, received)), self._operations[0])
         form = operation.form

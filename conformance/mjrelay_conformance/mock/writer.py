@@ -7,6 +7,7 @@ Values are located through `x-mj-task` and keep the format that they have in the
 from __future__ import annotations
 
 import copy
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -152,11 +153,21 @@ def set_text(document: Any, path: JSONPath | None, text: str | None) -> None:
 
 
 def set_value(document: Any, location: Location, value: Any) -> None:
-    """Set the value at a location, in place; the root cannot be set."""
+    """Set the value at a location, in place; the root cannot be set. A text of JSON is written anew."""
+    for depth, step in enumerate(location[:-1], 1):
+        if isinstance(inner := document[step], str):
+            text = opened(inner)
+            set_value(text, location[depth:], value)
+            document[step] = json.dumps(text, ensure_ascii=False)
+            return
+        document = inner
     if location:
-        for step in location[:-1]:
-            document = document[step]
         document[location[-1]] = value
+
+
+def opened(value: Any) -> Any:
+    """Return a copy of the document that a text holds as JSON; any other value as it is."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def set_values(document: Any, locations: Iterable[Location], value: Any) -> None:

@@ -112,6 +112,7 @@ def _judge(
             secrets=judge.secrets if proven else (),
             ids=call.ids,
             credential=call.credential,
+            recorded=True,
         )
         judge.judge(
             observation,

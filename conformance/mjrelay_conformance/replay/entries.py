@@ -176,6 +176,9 @@ def decoded_body(value: Any, encoding: Any) -> bytes | None:
     except UnicodeEncodeError as error:
         raise EntryError("has a body with an unpaired surrogate") from error
     except (binascii.Error, ValueError) as error:
+        # Firefox labelled plain text so: https://bugzilla.mozilla.org/show_bug.cgi?id=1762313
+        if value.lstrip()[:1] in {"{", "[", "<"} and _is_unicode(value):
+            return value.encode("utf-8")
         raise EntryError(f"has a body that is not valid Base64 ({error})") from error
     raise EntryError(f"has a body in the encoding {str(encoding)[:40]!r}; only base64 is supported")
 

@@ -44,6 +44,16 @@ JSON Lines are decoded line by line instead, within the bounds of a response bod
 """
 
 _GZIP = b"\x1f\x8b"
+_OTHER_COMPRESSIONS = {
+    b"x\x01": "zlib",
+    b"x\x5e": "zlib",
+    b"x\x9c": "zlib",
+    b"x\xda": "zlib",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
 _USE = "use HAR 1.2, JSON Lines of exchanges, or a results.json"
 
 
@@ -70,6 +80,9 @@ def read_traffic(stream: IO[bytes], name: str) -> Iterator[Entry | UnreadableEnt
     data = stream.read(MAX_SIZE + 1)
     if data.startswith(_GZIP):
         data = _decompressed(data, name)
+    other = next((known for start, known in _OTHER_COMPRESSIONS.items() if data.startswith(start)), None)
+    if other is not None:
+        raise TrafficError(f"{name}: is compressed with {other}; decompress it, or use gzip")
     if len(data) > MAX_SIZE:
         raise TrafficError(f"{name}: is larger than {MAX_SIZE >> 20} MiB; export less traffic")
     try:

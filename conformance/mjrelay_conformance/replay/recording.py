@@ -101,9 +101,11 @@ class Recording:
         if not calls:
             where = "" if base_url is None else f" at {base_url}"
             examples = "; ".join(dict.fromkeys(_summary(other, redactor) for other in others))
+            more = f" and {len(unreadable) - MAX_LISTED} more" if len(unreadable) > MAX_LISTED else ""
+            listed = redactor.text("; ".join(unreadable[:MAX_LISTED]) + more)
             raise TrafficError(
                 f"{name}: none of its {skipped} exchanges"
-                + (f" ({len(unreadable)} more are unreadable)" if unreadable else "")
+                + (f" ({len(unreadable)} more are unreadable: {listed})" if unreadable else "")
                 + f" is a request for a task of {contract.name}{where} ({contract.method} …{contract.path}); "
                 + (f"it contains, for example: {examples}" if examples else "it contains no exchange")
                 + ". Record a request for a task, or name the relay that was used"

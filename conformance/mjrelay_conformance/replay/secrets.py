@@ -169,12 +169,8 @@ def _documented(contract: Contract) -> frozenset[str]:
     if contract.batch is not None and contract.reader.batch is not None:
         asked[contract.batch] = contract.reader.batch.ids
     names = {name for place, name in map(parse_expression, asked.values()) if place == "query"}
-    for _, path, method in asked:
-        item = contract.document["paths"][path]
-        for one in (*item.get("parameters", ()), *item[method].get("parameters", ())):
-            parameter = contract.resolve(one)
-            if parameter.get("in") == "query":
-                names.add(parameter["name"])
+    for operation in asked:
+        names |= {one["name"] for one in contract.parameters(operation) if one.get("in") == "query"}
     return frozenset(names - {one.field for one in contract.credentials})
 
 

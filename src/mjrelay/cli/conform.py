@@ -120,6 +120,11 @@ def _judging_options(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="Remove all limits: send invalid data, other methods, many wrong credentials.",
 )
+@click.option(
+    "--key-in-url",
+    is_flag=True,
+    help="Send the key in the URL of a live relay too, where access logs keep it (profile auth).",
+)
 @seed_option
 @click.option("--list", "list_", is_flag=True, help="List the checks, each with the clause that it judges.")
 @click.option("--explain", metavar="ID", help="Explain a check: what it judges, why, and how relays fail it.")

@@ -40,7 +40,14 @@ from mjrelay.cli.output import (
     write_line,
 )
 from mjrelay.cli.results import Results
-from mjrelay.client import DownloadError, Relay, RelayError, UnauthorizedError, WaitTimeoutError
+from mjrelay.client import (
+    DownloadError,
+    Relay,
+    RelayError,
+    UnauthorizedError,
+    UnreachableError,
+    WaitTimeoutError,
+)
 from mjrelay.contract import load_contract
 from mjrelay.http import printable_text
 from mjrelay.semantics import State
@@ -212,7 +219,9 @@ def wait(
             print_message(f"{out}: removed an incomplete last line ({results.torn} bytes)")
         if run.states:
             print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
-        logging.getLogger("mjrelay").addHandler(_MessageHandler())
+        log = logging.getLogger("mjrelay")
+        log.addHandler(_MessageHandler())
+        log.setLevel(logging.INFO)
 
         def print_resume(reason: str, left: list[str]) -> None:
             from_file = len(left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
@@ -315,7 +324,7 @@ class _Run:
 
     def _report(self, error: RelayError) -> None:
         """Report a failed task; raises the error if the key was refused before any task was fetched."""
-        if isinstance(error, UnauthorizedError) and not self._authorized:
+        if isinstance(error, UnauthorizedError | UnreachableError) and not self._authorized:
             raise error
         message, task_id = str(error), error.task_id or ""
         print_message(message if task_id in message else f"{task_id}: {message}")
@@ -338,10 +347,19 @@ class _Run:
 
 
 class _MessageHandler(logging.Handler):
-    """Prints the package's log records as messages."""
+    """Prints the package's log records as messages, and retries only when their reason changes."""
+
+    _reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print_message(record.getMessage())
+        message = record.getMessage()
+        if isinstance(record.args, tuple) and record.args and isinstance(error := record.args[0], RelayError):
+            exchange = error.exchange
+            reason = f"{type(error)} {exchange and (exchange.failure, exchange.status)}"
+            if reason == self._reason:
+                return
+            self._reason = reason
+        print_message(message)
 
 
 def _make_folder(path: Path) -> Path:

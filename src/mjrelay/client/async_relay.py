@@ -200,8 +200,7 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
 
     async def _send(self, request: Request, ids: tuple[str, ...], timeout: float) -> Exchange:
         exchange = await self._transport.send(request, timeout, self._max_body(ids))
-        if (hook := self._options.on_exchange) is not None:
-            hook(exchange, ids)
+        self._record(exchange, ids)
         return exchange
 
     async def _poll(self, ids: tuple[str, ...], timeout: float) -> PollResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Generic, Never, Self, TypeVar, Unpack
@@ -24,7 +25,7 @@ from mjrelay.client.options import (
     check_seconds,
     warn_of_plain_http,
 )
-from mjrelay.client.polling import Poller
+from mjrelay.client.polling import CONNECT_GRACE, Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
 from mjrelay.client.schedule import RefreshModel
@@ -96,6 +97,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         fast: bool = False,
         connections: int = 100,
         retries: int = 8,
+        connect_grace: float = CONNECT_GRACE,
         max_body: int | None = None,
         on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None = None,
         clock: Clock | None = None,
@@ -128,6 +130,8 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             fast: Use the Rust transport of the extra ``fast``.
             connections: Maximum number of open connections.
             retries: Maximum number of consecutive transient errors while waiting for a task.
+            connect_grace: Seconds for which a wait retries a refused connection or an unknown host, if the
+                relay has never responded.
             max_body: Maximum size of a response body in bytes, decompressed. Default: 4 MiB for one task,
                 16 MiB for several.
             on_exchange: Called with each exchange and its task ids before the response is parsed, in the
@@ -163,6 +167,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             fast=fast,
             connections=connections,
             retries=retries,
+            connect_grace=connect_grace,
             max_body=max_body,
             on_exchange=on_exchange,
             clock=Clock() if clock is None else clock,
@@ -358,7 +363,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         credential = None if key is None else _credential(contract, scheme)
         options.check(credential)
         self._contract, self._options, self._refresh_model = contract, options, refresh_model
-        self._redactor = Redactor(*options.secrets())
+        self._redactor, self._responded = Redactor(*options.secrets()), False
         self._requests = RequestBuilder(contract, options, credential)
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
@@ -376,6 +381,12 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             ledger=self._ledger,
             redactor=self._redactor,
         )
+
+    def _record(self, exchange: Exchange, ids: tuple[str, ...]) -> None:
+        """Note that the relay has responded, and pass the exchange to the caller's hook."""
+        self._responded |= exchange.status is not None
+        if (hook := self._options.on_exchange) is not None:
+            hook(exchange, ids)
 
     def _max_body(self, ids: tuple[str, ...]) -> int:
         """Return the maximum size of the body of a response for these ids."""
@@ -415,6 +426,7 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
             request_timeout=options.timeout,
             once=once,
             retries=options.retries,
+            connect_grace=math.inf if self._responded else options.connect_grace,
             concurrency=concurrency,
             rate=rate,
             batch_size=int(form.limit or len(tasks) or 1) if batch and form else None,

@@ -101,6 +101,7 @@ class ClientOptions:
     fast: bool
     connections: int
     retries: int
+    connect_grace: float
     max_body: int | None
     on_exchange: Hook | None = field(converter=as_hook)
     clock: Clock
@@ -127,6 +128,8 @@ class ClientOptions:
         if self.max_submits is not None:
             check_count("max_submits", self.max_submits, least=0)
         check_callback("on_submit", self.on_submit)
+        if not _is_number(self.connect_grace) or not self.connect_grace >= 0:
+            raise _invalid("connect_grace", self.connect_grace, "seconds, 0 or more")
         if self.max_body is not None:
             check_count("max_body", self.max_body, most=_MAX_MAX_BODY)
         if not isinstance(self.fast, bool):
@@ -176,6 +179,7 @@ class OptionChanges(TypedDict, total=False):
     fast: bool
     connections: int
     retries: int
+    connect_grace: float
     max_body: int | None
     on_exchange: Callable[[Exchange, tuple[str, ...]], object] | None
 

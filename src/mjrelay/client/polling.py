@@ -25,8 +25,15 @@ from attrs import define, field
 from mjrelay.client.batches import Batch, BatchSize
 from mjrelay.client.events import FetchFailed, TaskDone, TaskUpdated
 from mjrelay.client.pending import MISSING_GRACE, PendingTask, backoff, limit_body
-from mjrelay.client.task import RateLimitedError, RelayError, Task, UnauthorizedError, WaitTimeoutError
-from mjrelay.http import parse_json
+from mjrelay.client.task import (
+    RateLimitedError,
+    RelayError,
+    Task,
+    UnauthorizedError,
+    UnreachableError,
+    WaitTimeoutError,
+)
+from mjrelay.http import FailureKind, parse_json
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -37,6 +44,12 @@ if TYPE_CHECKING:
     from mjrelay.contract import Contract
     from mjrelay.http import Redactor
 
+
+CONNECT_GRACE = 10.0
+"""Seconds for which a refused connection or an unknown host is retried, before the first response."""
+
+_FATAL = (UnauthorizedError, UnreachableError)
+"""Errors that end the polling of all tasks, if none was ever fetched."""
 
 _BATCH_INTERVAL = 2.3
 """Seconds between two batches, so that more tasks become due; none if more are due than fit into one."""
@@ -65,6 +78,7 @@ class Poller:
         request_timeout: Seconds for one request.
         once: Whether any state of a task is enough. A missing task is not retried then.
         retries: Maximum number of consecutive transient errors of one task.
+        connect_grace: Seconds for which an address without a server is retried; `inf` after a response.
         concurrency: Maximum number of requests in flight.
         rate: Maximum number of requests per second, or None.
         batch_size: Maximum number of ids in one request, or None if the relay takes one id at a time.
@@ -80,6 +94,7 @@ class Poller:
     request_timeout: float = math.inf
     once: bool = False
     retries: int = 8
+    connect_grace: float = math.inf
     concurrency: int = 1
     rate: float | None = None
     _batch_size: BatchSize = field(default=None, converter=BatchSize)
@@ -153,8 +168,11 @@ class Poller:
         batch = self._batches_in_flight.pop(ids, None)
         if (held := self._probed_batches.pop(ids[0], None)) is not None:
             self._enqueue(held, now)
-        if isinstance(result, RelayError):
-            if isinstance(result, UnauthorizedError) and not self.model.saw_task:
+        if not isinstance(result, RelayError):
+            self.connect_grace = math.inf
+        else:
+            result = self._within_connect_grace(result, now)
+            if isinstance(result, _FATAL) and not self.model.saw_task:
                 self._fail_queued(result)
             elif batch is not None:
                 self._handle_batch_error(batch, result, now)
@@ -275,18 +293,36 @@ class Poller:
             missing_grace=0.0 if self.once else MISSING_GRACE,
             saw_task=self.model.saw_task,
         )
-        if not retry and in_batch and not isinstance(error, UnauthorizedError):
+        if not retry and in_batch and not isinstance(error, _FATAL):
             pending.alone = True  # a task of a batch is fetched alone before it fails
         elif not retry:
             self._fail(pending, error)
             return None
         return now + self._retry_delay(error, pending.failures, now)
 
+    def _within_connect_grace(self, error: RelayError, now: float) -> RelayError:
+        """Return the error, made lasting if no server was found for ``connect_grace`` seconds."""
+        exchange = error.exchange
+        if exchange is not None and exchange.status is not None:
+            self.connect_grace = math.inf
+        if exchange is None or not _is_unreachable(error) or now - self.started < self.connect_grace:
+            return error
+        return UnreachableError(
+            f"{exchange.failure} for {now - self.started:.0f} seconds; check the address {exchange.url}, "
+            f"or run: mjrelay doctor {exchange.url}",
+            relay=self.contract.name,
+            task_id=error.task_id,
+            exchange=exchange,
+        )
+
     def _retry_delay(self, error: RelayError, failures: int, now: float) -> float:
         """Return seconds until the next retry. Retry-After and rate limits pause all tasks."""
         delay = backoff(error, failures, self.random())
+        if self.connect_grace < math.inf and _is_unreachable(error):
+            delay = min(delay, max(0.0, self.started + self.connect_grace - now))
         if error.retry_after is not None or isinstance(error, RateLimitedError):
             self._paused_until = max(self._paused_until, now + delay)
+        _log.info("%s; retry in %.1f seconds", error, delay)
         return delay
 
     def _fail(self, pending: PendingTask, error: RelayError | None) -> None:
@@ -343,6 +379,11 @@ class Poller:
             return
         self._enqueued += 1  # a unique number, so that heapq does not compare entries
         heapq.heappush(self._queue, (due, self._enqueued, entry))
+
+
+def _is_unreachable(error: RelayError) -> bool:
+    """Return whether the connection was refused, or the host was not found."""
+    return error.exchange is not None and error.exchange.failure_kind is FailureKind.UNREACHABLE
 
 
 def _copy_for(error: RelayError, task_id: str) -> RelayError:

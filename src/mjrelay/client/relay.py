@@ -204,8 +204,7 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
 
     def _send(self, request: Request, ids: tuple[str, ...], timeout: float) -> Exchange:
         exchange = self._transport.send(request, timeout, self._max_body(ids))
-        if (hook := self._options.on_exchange) is not None:
-            hook(exchange, ids)
+        self._record(exchange, ids)
         return exchange
 
     def _run(self, poller: Poller, handler: EventHandler) -> Iterator[Task]:

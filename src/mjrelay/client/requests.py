@@ -9,6 +9,7 @@ from attrs import evolve
 from mjrelay.base import SettingError, __version__
 from mjrelay.contract import Template
 from mjrelay.http import REDACTED, Request, origin_and_target
+from mjrelay.semantics import parse_expression
 
 if TYPE_CHECKING:
     from mjrelay.client.options import ClientOptions
@@ -33,7 +34,9 @@ class RequestBuilder:
         agent = f"mjrelay/{__version__}" + (f" {options.user_agent}" if options.user_agent else "")
         self._headers: Headers = (("User-Agent", agent), *options.headers.items())
         self._shown: Headers = (("User-Agent", agent), *((name, REDACTED) for name in options.headers))
-        self._template = Template.of(self._build((_PLACEHOLDER,)), _PLACEHOLDER)
+        # A body declares the type of the id, which the placeholder need not have.
+        in_body = parse_expression(contract.reader.ask)[0] == "body"
+        self._template = None if in_body else Template.of(self._build((_PLACEHOLDER,)), _PLACEHOLDER)
 
     def _target(self, path: str) -> str:
         return origin_and_target(self._base_url, path)[1]

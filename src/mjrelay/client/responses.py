@@ -22,10 +22,12 @@ from mjrelay.client.task import (
     UnauthorizedError,
     UnavailableError,
     UndecodableError,
+    UnreachableError,
     WebPageError,
     WrongTaskError,
 )
 from mjrelay.http import (
+    FailureKind,
     NotJSONError,
     OversizeError,
     is_challenge,
@@ -241,6 +243,8 @@ class ResponseReader:
         Matchers of a missing task's document apply to the response for a ``single`` task only.
         """
         cut = exchange.failure is not None and exchange.oversize
+        if exchange.failure is not None and exchange.failure_kind is FailureKind.SETUP:
+            raise self._error(UnreachableError, exchange.failure, exchange, task_id)
         if exchange.failure is not None and not cut:
             raise self._error(TransportError, f"{exchange.failure}; try again later", exchange, task_id)
         missing = (one for one in self._missing_in_a_200 if single or one.where is None)

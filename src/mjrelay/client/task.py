@@ -267,6 +267,12 @@ class TransportError(RelayError):
     transient = True
 
 
+class UnreachableError(TransportError):
+    """No connection is possible: the certificate, the TLS version, the proxy or the address is wrong."""
+
+    transient = False
+
+
 class UnauthorizedError(RelayError):
     """The relay refused the key."""
 

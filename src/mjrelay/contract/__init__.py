@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.contract.acceptance import declared_parameters, request_problem
 from mjrelay.contract.document import ORIGINS, Clause, Contract, SubmitOperation, data_folder
 from mjrelay.contract.environment import (
     checked_key,
@@ -45,10 +46,11 @@ from mjrelay.contract.references import (
     stray_references,
 )
 from mjrelay.contract.requests import Template, build_request
-from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas
+from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas, schema_objects
+from mjrelay.contract.shapes import Shape, undocumented_keys
 from mjrelay.contract.structure import structural_problems
-from mjrelay.contract.submits import Image, Parent, body_schema, place_schema, submit_request
-from mjrelay.contract.values import value_problems
+from mjrelay.contract.submits import Image, Parent, place_schema, submit_request
+from mjrelay.contract.values import body_schemas, is_json, json_type, typed_value, value_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -78,11 +80,12 @@ __all__ = [
     "Image",
     "Overlay",
     "Parent",
+    "Shape",
     "SubmitOperation",
     "Template",
     "Term",
     "apply_overlay",
-    "body_schema",
+    "body_schemas",
     "build_request",
     "canonical_path",
     "checked_id",
@@ -93,9 +96,12 @@ __all__ = [
     "contract_arguments",
     "contract_profile",
     "data_folder",
+    "declared_parameters",
     "environment_key",
     "environment_url",
+    "is_json",
     "is_path",
+    "json_type",
     "key_variable",
     "known_key",
     "load_contract",
@@ -112,11 +118,15 @@ __all__ = [
     "reference_target",
     "relay_name",
     "relay_names",
+    "request_problem",
     "resolve_base_url",
     "schema_fields",
+    "schema_objects",
     "stray_references",
     "structural_problems",
     "submit_request",
+    "typed_value",
+    "undocumented_keys",
     "value_problems",
     "yaml_line",
 ]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mjrelay.base import ContractError, cached_property, json_pointer
-from mjrelay.contract.limits import REFERENCES
-from mjrelay.contract.references import METHODS, reference_target
-from mjrelay.contract.requests import build_batch_request, build_request
+from mjrelay.base import ContractError, SettingError, cached_property, json_pointer
+from mjrelay.contract.references import METHODS, Resolver
+from mjrelay.contract.requests import build_request
+from mjrelay.contract.values import body_schemas, typed_value, value_problems
 from mjrelay.contract.yaml import load_yaml, yaml_line
 from mjrelay.http import Credential
-from mjrelay.semantics import FormError, compile_reader, compile_submits
+from mjrelay.semantics import FormError, compile_reader, compile_submits, parse_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ class SubmitOperation:
 
 
 @define(frozen=True, slots=False, eq=False)
-class Contract:
+class Contract(Resolver):
     """
     One relay's contract.
 
@@ -103,6 +103,14 @@ class Contract:
         _, path, method = self.location
         operation: dict[str, Any] = self.document["paths"][path][method]
         return operation
+
+    def parameters(self, operation: Location | None = None) -> list[dict[str, Any]]:
+        """Return the parameters of an operation and its path item; without one, of the fetch operation."""
+        _, path, method = operation or self.location
+        item = self.document["paths"][path]
+        return [
+            self.resolve(one) for one in (*item.get("parameters", ()), *item[method].get("parameters", ()))
+        ]
 
     @property
     def method(self) -> str:
@@ -190,7 +198,8 @@ class Contract:
 
     def request(self, task_id: str, path: str | None = None) -> Request:
         """Build the fetch request for a task, without a credential. ``path`` replaces the contract's path."""
-        return build_request(self.method, path or self.path, self.reader.ask, task_id)
+        place = {self.reader.ask: task_id}
+        return self._build(self.location, place, self.reader.constants, path)
 
     @cached_property
     def batch(self) -> Location | None:
@@ -230,8 +239,8 @@ class Contract:
         """
         if self.reader.batch is None or self.batch is None:
             raise ContractError("x-mj-task has no batch; fetch one task at a time", source=self.source)
-        _, own, method = self.batch
-        return build_batch_request(str(method).upper(), path or str(own), self.reader.batch.ids, ids)
+        batch = self.reader.batch
+        return self._build(self.batch, {batch.ids: list(ids)}, batch.constants, path)
 
     def seed_request(self, task_id: str, path: str | None = None) -> Request:
         """
@@ -244,10 +253,37 @@ class Contract:
         Raises:
             ContractError: The contract has no seed operation.
         """
-        if self.seed is None:
+        if self.reader.seed is None or self.seed is None:
             raise ContractError("x-mj-task has no seed; this relay does not return seeds", source=self.source)
-        _, own, method = self.seed
-        return build_request(str(method).upper(), path or str(own), self.reader.ask, task_id)
+        return self._build(self.seed, {self.reader.ask: task_id}, self.reader.seed.constants, path)
+
+    def _build(
+        self, operation: Location, asked: Mapping[str, Any], constants: Mapping[str, Any], path: str | None
+    ) -> Request:
+        """Build a request of an operation: what it asks for, typed as its body declares, and constants."""
+        _, own, method = operation
+        ((expression, value),) = asked.items()
+        if not all(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
+            raise SettingError("an id is not text; pass it as the relay returned it")
+        place, pointer = parse_expression(expression)
+        if place == "body":
+            value = self._typed(operation, pointer, value)
+        return build_request(str(method).upper(), path or str(own), {expression: value, **constants})
+
+    def _typed(self, operation: Location, pointer: str, value: Any) -> Any:
+        """Return an id, or a list of ids, in the type that the operation's body declares at a pointer."""
+        schemas = body_schemas(self, operation, pointer)
+        if schemas is None:
+            return value
+        schema = {"anyOf": schemas}
+        try:
+            ids = value if isinstance(value, list) else [value]
+            typed = typed_value(self, schema, ids)
+        except ValueError as error:
+            raise ContractError(f"{pointer} {error}; correct x-mj-task, or the schema") from error
+        for problem in value_problems(self, schema, typed, pointer):
+            raise SettingError(f"the request takes no such id: {problem}; pass it as the relay returned it")
+        return typed
 
     def response(
         self, status: int, operation: Location | None = None
@@ -304,42 +340,6 @@ class Contract:
                 operation = item.get(method) if isinstance(item, dict) else None
                 if isinstance(operation, dict):
                     yield ("paths", path, method), operation
-
-    def resolve(self, node: Any) -> Any:
-        """
-        Return a node, or the target of its local ``$ref``.
-
-        Raises:
-            ContractError: The reference leads nowhere, or in a circle.
-        """
-        return self.follow(node)[1]
-
-    def follow(self, node: Any, location: Location = ()) -> tuple[Location, Any]:
-        """
-        Return a node with its location, or the target of its local ``$ref`` with the target's location.
-
-        Raises:
-            ContractError: The reference leads nowhere, or in a circle.
-        """
-        seen: list[str] = []
-        while isinstance(node, dict) and "$ref" in node:
-            reference = str(node["$ref"])
-            if reference in seen:
-                raise ContractError(f"{reference} refers to itself", source=self.source)
-            if len(seen) == REFERENCES:
-                raise ContractError(
-                    f"{seen[0]} leads through more than {REFERENCES} references, which is the limit; "
-                    "refer to the final target",
-                    source=self.source,
-                )
-            seen.append(reference)
-            try:
-                location, node = reference_target(self.document, reference)
-            except LookupError as error:
-                raise ContractError(
-                    f"{reference} refers to nothing in this document; correct it", source=self.source
-                ) from error
-        return location, node
 
     def clause(self, *location: str | int) -> Clause:
         """Return the clause at a location, with the line of its nearest ancestor in the file."""

@@ -70,5 +70,5 @@ def _ending(contract: Contract, url: str) -> list[tuple[str, str]] | None:
     own = contract.path.strip("/").split("/")
     parts = urlsplit(url).path.strip("/").split("/")
     pairs = list(zip(parts[-len(own) :], own, strict=False))
-    fits = len(parts) >= len(own) and all("{" in step or part == step for part, step in pairs)
+    fits = len(parts) >= len(own) and all(part == step or (part and "{" in step) for part, step in pairs)
     return pairs if fits else None

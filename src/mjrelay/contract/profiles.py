@@ -241,7 +241,8 @@ def _read(form: Mapping[str, Any]) -> Iterator[str]:
     yield from form.get("accept", ())
     for entries in form["states"].values():
         for entry in entries:
-            yield from entry["where"] if isinstance(entry, dict) else ()
+            for scope in entry.values() if isinstance(entry, dict) else ():
+                yield from scope
 
 
 def schema_fields(contract: Contract) -> Iterator[tuple[str, list[dict[str, Any]]]]:

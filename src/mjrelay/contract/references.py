@@ -11,11 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from mjrelay.base import json_pointer, pointer_steps
+from mjrelay.base import ContractError, json_pointer, pointer_steps
 from mjrelay.contract.limits import REFERENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mjrelay.base import Location
 
@@ -213,3 +214,46 @@ def child_kind(kind: str, key: str | None = None) -> str:
     if key is not None and kind in _GRAMMAR and key.startswith("x-") and key not in _EXAMPLES:
         return _DATA
     return _OTHER if key is None else grammar.get(key, _OTHER)
+
+
+class Resolver:
+    """A document whose local references are followed; the base of a contract."""
+
+    document: dict[str, Any]
+    source: Path
+
+    def resolve(self, node: Any) -> Any:
+        """
+        Return a node, or the target of its local ``$ref``.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
+        return self.follow(node)[1]
+
+    def follow(self, node: Any, location: Location = ()) -> tuple[Location, Any]:
+        """
+        Return a node with its location, or the target of its local ``$ref`` with the target's location.
+
+        Raises:
+            ContractError: The reference leads nowhere, or in a circle.
+        """
+        seen: list[str] = []
+        while isinstance(node, dict) and "$ref" in node:
+            reference = str(node["$ref"])
+            if reference in seen:
+                raise ContractError(f"{reference} refers to itself", source=self.source)
+            if len(seen) == REFERENCES:
+                raise ContractError(
+                    f"{seen[0]} leads through more than {REFERENCES} references, which is the limit; "
+                    "refer to the final target",
+                    source=self.source,
+                )
+            seen.append(reference)
+            try:
+                location, node = reference_target(self.document, reference)
+            except LookupError as error:
+                raise ContractError(
+                    f"{reference} refers to nothing in this document; correct it", source=self.source
+                ) from error
+        return location, node

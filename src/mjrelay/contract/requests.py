@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from mjrelay.base import ContractError, SettingError
 from mjrelay.http import Request, path_segment, with_query
-from mjrelay.semantics import nested_body, parse_expression
+from mjrelay.semantics import body_with, parse_expression
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from mjrelay.http import Headers
 
@@ -43,79 +43,61 @@ class Template:
 
     def fill(self, task_id: str) -> Request:
         """Build the request for a task. Raises `SettingError` for an id that cannot be encoded."""
-        _check(task_id)
         before, after = self.target
         shown = None if self.shown is None else self.shown.fill(task_id)
-        return Request(self.method, f"{before}{path_segment(task_id)}{after}", self.headers, b"", shown)
+        target = f"{before}{path_segment(_encodable(task_id))}{after}"
+        return Request(self.method, target, self.headers, b"", shown)
 
 
-def build_request(method: str, path: str, expression: str, task_id: str) -> Request:
+def build_request(method: str, path: str, values: Mapping[str, Any]) -> Request:
     """
-    Build the request for one task.
+    Build a request from the values at its places. The JSON body holds all values in the body.
 
     Args:
         method: The method, in upper case.
         path: The path template.
-        expression: The OpenAPI runtime expression that says where the id goes.
-        task_id: The id.
+        values: JSON values by OpenAPI runtime expression. A list in the query repeats the parameter.
 
     Raises:
-        ContractError: A parameter of the path has no value.
-        SettingError: The id cannot be encoded as UTF-8.
+        ContractError: A place cannot carry a list, or a parameter of the path has no value.
+        SettingError: A text cannot be encoded as UTF-8.
     """
-    place, name = parse_expression(expression)
-    _check(task_id)
-    if place == "path":
-        path = path.replace(f"{{{name}}}", path_segment(task_id))
-    _check_filled(path, expression)
-    match place:
-        case "path":
-            return Request(method, path, _ACCEPT)
-        case "query":
-            return Request(method, with_query(path, name, task_id), _ACCEPT)
-        case "header":
-            return Request(method, path, (*_ACCEPT, (name, task_id)))
-        case _:
-            return _with_body(method, path, nested_body(name, task_id))
-
-
-def build_batch_request(method: str, path: str, expression: str, ids: Sequence[str]) -> Request:
-    """
-    Build the request for several tasks: an array of ids in the body, or one query parameter for each.
-
-    Raises:
-        ContractError: The expression names another place, or a parameter of the path has no value.
-        SettingError: An id cannot be encoded as UTF-8.
-    """
-    place, name = parse_expression(expression)
-    for task_id in ids:
-        _check(task_id)
-    _check_filled(path, expression)
-    match place:
-        case "query":
-            for task_id in ids:
-                path = with_query(path, name, task_id)
-            return Request(method, path, _ACCEPT)
-        case "body":
-            return _with_body(method, path, nested_body(name, list(ids)))
-        case _:
+    headers, body = _ACCEPT, {}
+    query: list[tuple[str, str]] = []
+    for expression, value in values.items():
+        place, name = parse_expression(expression)
+        if place == "body":
+            body[name] = value
+            continue
+        several = isinstance(value, list)
+        if several and place != "query":
             raise ContractError(f"{expression} can carry one id only; name a place in the body or the query")
+        texts = [_text(one) for one in (value if several else [value])]
+        if place == "path":
+            path = path.replace(f"{{{name}}}", path_segment(texts[0]))
+        elif place == "query":
+            query += [(name, text) for text in texts]
+        else:
+            headers += ((name, texts[0]),)
+    if "{" in path:
+        raise ContractError(f"{path!r} has a parameter that {next(iter(values))} does not fill; spell it out")
+    for name, text in query:
+        path = with_query(path, name, text)
+    if not body:
+        return Request(method, path, headers)
+    document = _encodable(json.dumps(body_with(body), ensure_ascii=False)).encode()
+    return Request(method, path, (*headers, ("Content-Type", "application/json")), document)
 
 
-def _check(task_id: str) -> None:
+def _text(value: Any) -> str:
+    return _encodable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _encodable(text: str) -> str:
     try:
-        task_id.encode("utf-8")
+        text.encode("utf-8")
     except (AttributeError, UnicodeEncodeError) as error:
         raise SettingError(
             "the id is not text that UTF-8 can encode; pass it as the relay returned it"
         ) from error
-
-
-def _check_filled(path: str, expression: str) -> None:
-    if "{" in path:
-        raise ContractError(f"{path!r} has a parameter that {expression} does not fill; spell it out")
-
-
-def _with_body(method: str, path: str, document: Any) -> Request:
-    headers = (*_ACCEPT, ("Content-Type", "application/json"))
-    return Request(method, path, headers, json.dumps(document).encode())
+    return text

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mjrelay.base import Location
-    from mjrelay.contract.document import Contract
+    from mjrelay.contract.references import Resolver
 
 
 # The keywords that hold subschemas, and the part of a value that each applies to: "" is the value itself,
@@ -41,7 +41,7 @@ _UNSUPPORTED = ("$dynamicRef", "$recursiveRef")
 
 
 def combined_schemas(
-    contract: Contract, *schemas: Any, location: Location = ()
+    contract: Resolver, *schemas: Any, location: Location = ()
 ) -> Iterator[tuple[Location, dict[str, Any]]]:
     """
     Yield the schemas that apply to one value: those given, and what they combine with allOf, anyOf or oneOf.
@@ -102,10 +102,10 @@ def subschemas(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str
     return {keyword: changed(keyword, value) for keyword, value in schema.items()}
 
 
-def schema_problems(contract: Contract) -> Iterator[tuple[Location, str]]:
+def schema_problems(contract: Resolver) -> Iterator[tuple[Location, str]]:
     """Yield schemas that take too long or never end on a document, and patterns that are too large."""
     expansion = _Expansion(contract)
-    for location, node in _objects(contract.document, ()):
+    for location, node in schema_objects(contract.document):
         for keyword in _UNSUPPORTED:
             if isinstance(node.get(keyword), str):
                 yield (*location, keyword), f"{keyword} is not supported; refer with $ref to a component"
@@ -118,15 +118,16 @@ def schema_problems(contract: Contract) -> Iterator[tuple[Location, str]]:
         yield from _large_patterns(location, node)
 
 
-def _objects(value: Any, location: Location) -> Iterator[tuple[Location, dict[str, Any]]]:
+def schema_objects(value: Any, location: Location = ()) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """Yield the objects of an OpenAPI document with their locations, without examples and extensions."""
     if isinstance(value, dict):
         yield location, value
         for name, item in value.items():
             if name not in _DATA and not name.startswith("x-"):
-                yield from _objects(item, (*location, name))
+                yield from schema_objects(item, (*location, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _objects(item, (*location, index))
+            yield from schema_objects(item, (*location, index))
 
 
 @define
@@ -138,7 +139,7 @@ class _Expansion:
     a document with 40 levels would take 2 ** 40 steps.
     """
 
-    contract: Contract
+    contract: Resolver
     _visits: int = 0
     _sizes: dict[int, int] = field(factory=dict)
     _open: dict[int, tuple[int, int]] = field(factory=dict)

@@ -15,7 +15,7 @@ from mjrelay.base import ContractError, PatternError, SettingError, time_limit
 from mjrelay.contract.references import METHODS, stray_references
 from mjrelay.contract.schemas import schema_problems
 from mjrelay.http import Credential
-from mjrelay.semantics import FormError, compile_reader, compile_submits
+from mjrelay.semantics import FormError, compile_reader, compile_submits, scalar_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +33,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _FORMS = {
     "ask": "ask: $request.path.id, or $request.query.id, $request.header.X-Id, $request.body#/id",
+    "set": "set: {$request.body#/action: retrieve}",
     "accept": "accept: {$.code: 0}",
     "id": "id: $.id",
     "kind": "kind: $.kind",
@@ -225,11 +226,13 @@ def _server(contract: Contract) -> Iterator[Problem]:
 def _requests(contract: Contract) -> Iterator[Problem]:
     """Each request that `x-mj-task` describes can be built."""
     here = (*contract.location, "x-mj-task")
-    requests: dict[str, Callable[[], object]] = {"ask": lambda: contract.request("1")}
+    shown = map(contract.reader.id, contract.examples.values())
+    task_id = next(filter(None, map(scalar_text, shown)), "1")
+    requests: dict[str, Callable[[], object]] = {"ask": lambda: contract.request(task_id)}
     if contract.reader.batch is not None:
-        requests["batch"] = lambda: contract.batch_request(["1"])
+        requests["batch"] = lambda: contract.batch_request([task_id])
     if contract.reader.seed is not None:
-        requests["seed"] = lambda: contract.seed_request("1")
+        requests["seed"] = lambda: contract.seed_request(task_id)
     for key, request in requests.items():
         try:
             request()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from mjrelay.base import SettingError, pointer_steps
-from mjrelay.contract.schemas import child_schema, combined_schemas
-from mjrelay.contract.values import typed_value, value_problems
+from mjrelay.contract.acceptance import declared_parameters
+from mjrelay.contract.values import body_schemas, typed_value, value_problems
 from mjrelay.http import Request, path_segment, with_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract, SubmitOperation
@@ -196,13 +196,11 @@ class _Draft:
         return _VARIABLE.sub(value, template)
 
     def _check(self) -> None:
-        problem = next(
-            value_problems(self.contract, body_schema(self.contract, self.operation.location), self._body),
-            None,
-        )
+        schemas = body_schemas(self.contract, self.operation.location) or [{}]
+        problem = next(value_problems(self.contract, {"anyOf": schemas}, self._body), None)
         if problem is not None:
             raise NoFitError(self._in_our_words(problem))
-        for parameter in _parameters(self.contract, self.operation.location):
+        for parameter in declared_parameters(self.contract, self.operation.location):
             place = (parameter.get("in"), parameter.get("name"))
             if parameter.get("required") and place not in self._values:
                 raise NoFitError(f"it needs the {place[0]} parameter {place[1]}")
@@ -216,38 +214,18 @@ class _Draft:
         return problem
 
 
-def body_schema(contract: Contract, operation: Location) -> Any:
-    """Return the schema of an operation's JSON body; an empty schema if it has none."""
-    _, path, method = operation
-    body = contract.resolve(contract.document["paths"][path][method].get("requestBody", {}))
-    for media_type, media in body.get("content", {}).items():
-        if "json" in media_type:
-            return media.get("schema", {})
-    return {}
-
-
 def place_schema(contract: Contract, operation: Location, place: Place) -> Any:
     """Return the schema of a place in an operation's request, or None if the contract has no such place."""
     if place.kind == "body":
-        schema = body_schema(contract, operation)
-        for step in pointer_steps(place.name):
-            below = (child_schema(one, step) for _, one in combined_schemas(contract, schema))
-            schema = next((found[1] for found in below if found is not None), None)
-        return schema
+        schemas = body_schemas(contract, operation, place.name)
+        return None if schemas is None else {"anyOf": schemas}
     if place.kind == "server":
         variables = (server.get("variables", {}) for server in contract.document.get("servers", ()))
         return next((named[place.name] for named in variables if place.name in named), None)
-    for parameter in _parameters(contract, operation):
+    for parameter in declared_parameters(contract, operation):
         if parameter.get("in") == place.kind and parameter.get("name") == place.name:
             return parameter.get("schema", {})
     return None
-
-
-def _parameters(contract: Contract, operation: Location) -> Iterator[dict[str, Any]]:
-    _, path, method = operation
-    item = contract.document["paths"][path]
-    for parameter in (*item.get("parameters", ()), *item[method].get("parameters", ())):
-        yield contract.resolve(parameter)
 
 
 def _pressed(placement: Placement, button: Button | str) -> tuple[int, Any]:

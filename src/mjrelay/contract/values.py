@@ -1,19 +1,48 @@
-"""Write values as a request's schema types them, and check a request body before it is sent."""
+"""The JSON bodies of requests: their schemas, values as these type them, and what they forbid."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.base import pointer_steps
 from mjrelay.contract.schemas import child_schema, combined_schemas
-from mjrelay.semantics import same_value
+from mjrelay.semantics import is_number, same_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mjrelay.contract.document import Contract
+    from mjrelay.base import Location
+    from mjrelay.contract.references import Resolver
 
 
-def typed_value(contract: Contract, schema: Any, values: Sequence[Any]) -> Any:
+def declared_body(contract: Resolver, operation: Location) -> tuple[bool, dict[str, Any]]:
+    """Return whether an operation requires a body, and its Media Type Objects by media type."""
+    _, path, method = operation
+    body = contract.resolve(contract.document["paths"][path][method].get("requestBody", {}))
+    return bool(body.get("required")), body.get("content", {})
+
+
+def body_schemas(contract: Resolver, operation: Location, pointer: str = "") -> list[Any] | None:
+    """Return the alternative schemas of a value in a JSON body, or None if no schema describes it."""
+    contents = declared_body(contract, operation)[1].items()
+    schemas = [media["schema"] for name, media in contents if is_json(name) and "schema" in media]
+    for step in pointer_steps(pointer):
+        schemas = [
+            found[1]
+            for _, one in combined_schemas(contract, *schemas)
+            if (found := child_schema(one, step)) is not None
+        ]
+    return schemas or None
+
+
+def is_json(media_type: str) -> bool:
+    """Return whether a media type is JSON."""
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence == "application/json" or essence.endswith("+json")
+
+
+def typed_value(contract: Resolver, schema: Any, values: Sequence[Any]) -> Any:
     """
     Return values in the type that a schema allows: an array or a single value, a number or text.
 
@@ -31,13 +60,13 @@ def typed_value(contract: Contract, schema: Any, values: Sequence[Any]) -> Any:
     return _scalar(values[0], types)
 
 
-def _types(contract: Contract, schema: Any) -> set[str]:
+def _types(contract: Resolver, schema: Any) -> set[str]:
     """Return the JSON types that a schema names; empty if it allows any."""
     types: set[str] = set()
     for _, one in combined_schemas(contract, schema):
         named = one.get("type", [])
         types |= {named} if isinstance(named, str) else set(named)
-        types |= {_type(value) for value in one.get("enum", ())}
+        types |= {json_type(value) for value in one.get("enum", ())}
     return types
 
 
@@ -46,15 +75,19 @@ def _scalar(value: Any, types: set[str]) -> Any:
         for name, convert in (("integer", int), ("number", float)):
             if name in types:
                 try:
-                    return convert(value)
+                    number = convert(value)
                 except ValueError:
                     continue
+                if is_number(number) and json.dumps(number) == value:  # 007 is another id than 7
+                    return number
+        if "boolean" in types and value in {"true", "false"}:
+            return value == "true"
     if isinstance(value, int | float) and not isinstance(value, bool) and "string" in types:
         return value if {"integer", "number"} & types else str(value)
     return value
 
 
-def value_problems(contract: Contract, schema: Any, value: Any, where: str = "") -> Iterator[str]:
+def value_problems(contract: Resolver, schema: Any, value: Any, where: str = "") -> Iterator[str]:
     """
     Yield what a schema forbids in a request body: types, required members, enumerations and sizes.
 
@@ -87,7 +120,7 @@ _SIZES = {
 
 
 def _own_problems(schema: dict[str, Any], value: Any, where: str) -> Iterator[str]:
-    kind = _type(value)
+    kind = json_type(value)
     named = schema.get("type")
     types = [named] if isinstance(named, str) else named or []
     if types and kind not in types and not (kind == "integer" and "number" in types):
@@ -111,7 +144,7 @@ def _own_problems(schema: dict[str, Any], value: Any, where: str) -> Iterator[st
         yield f"{where} is {size} {unit}".rstrip() + f", the maximum is {schema[most]}"
 
 
-def _type(value: Any) -> str:
+def json_type(value: Any) -> str:
     """Return the JSON type of a value; a float without a fraction is an integer, as in JSON Schema."""
     if isinstance(value, bool):
         return "boolean"

@@ -91,6 +91,8 @@ def _failure(attempt: Attempt, failure: str) -> Problem:
             f"The response with status {attempt.exchange.status} is incomplete: {failure}.",
             "Try again later; if it persists, a proxy between you and the relay truncates responses.",
         )
+    if failure.startswith("the proxy "):
+        return Problem("proxy", f"No response: {failure}.", "Check the proxy, or set NO_PROXY for this host.")
     # The text before the bracket names the host, which may contain one of the words.
     reason = (failure.partition("(")[2] or failure).lower()
     for words, name, then in CONNECTION_FAILURES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from attrs import evolve, field, frozen
@@ -41,15 +41,19 @@ class Endpoint:
     prefix: str
     path: str
     ask: str
+    constants: tuple[tuple[str, str | float], ...] = ()
     closing: str = ""
 
     def request(self, task_id: str) -> Request:
         """Return the request for a task, without a credential."""
-        return build_request("GET", f"{self.prefix}{self.path}{self.closing}", self.ask, task_id)
+        return self._built(f"{self.prefix}{self.path}{self.closing}", task_id)
 
     def nowhere(self, segment: str, task_id: str) -> Request:
         """Return a request to a path below this one that no relay has."""
-        return build_request("GET", f"{self.prefix}{self.path}/{segment}", self.ask, task_id)
+        return self._built(f"{self.prefix}{self.path}/{segment}", task_id)
+
+    def _built(self, path: str, task_id: str) -> Request:
+        return build_request("GET", path, {self.ask: task_id, **dict(self.constants)})
 
     def before(self, contract: Contract) -> str | None:
         """
@@ -106,22 +110,25 @@ class Address:
 
 def is_fetchable(contract: Contract) -> bool:
     """Return whether a task is fetched by GET without a body, the only request that the doctor sends."""
-    return contract.method == "GET" and parse_expression(contract.reader.ask)[0] != "body"
+    values = (contract.reader.ask, *contract.reader.constants)
+    return contract.method == "GET" and not any(parse_expression(one)[0] == "body" for one in values)
 
 
 def _likeliest(contracts: Sequence[Contract], host: str | None) -> list[Contract]:
     """Return a contract per endpoint: first that of the host's own relay, then the most common."""
-    endpoints = Counter(_endpoint_key(contract) for contract in contracts if is_fetchable(contract))
+    fetchable = [one for one in contracts if is_fetchable(one)]
+    endpoints = Counter(map(_endpoint_key, fetchable))
     own = {
-        _endpoint_key(one) for one in contracts if one.base_url and urlsplit(one.base_url).hostname == host
+        _endpoint_key(one) for one in fetchable if one.base_url and urlsplit(one.base_url).hostname == host
     }
-    first = {_endpoint_key(one): one for one in reversed(contracts) if is_fetchable(one)}
+    first = {_endpoint_key(one): one for one in reversed(fetchable)}
     ordered = sorted(endpoints, key=lambda one: (one not in own, -endpoints[one], one))
     return [first[one] for one in ordered]
 
 
-def _endpoint_key(contract: Contract) -> tuple[Segments, tuple[str, str]]:
-    return _segments(contract.path), _place(contract.reader.ask)
+def _endpoint_key(contract: Contract) -> tuple[Segments, tuple[str, str], tuple[Any, ...]]:
+    reader = contract.reader
+    return _segments(contract.path), _place(reader.ask), tuple(reader.constants.items())
 
 
 def _place(ask: str) -> tuple[str, str]:
@@ -175,7 +182,7 @@ def _ending(
     if (place == "path" and held is None) or (place == "query" and left_out and task_id is None):
         return None
     prefix = _path(steps[: -len(tail)])
-    return task_id, Endpoint(prefix, "".join(f"/{step}" for step in tail), contract.reader.ask)
+    return task_id, _of(contract, prefix, "".join(f"/{step}" for step in tail))
 
 
 def _based(steps: Segments, asking: Sequence[Contract], contracts: Sequence[Contract]) -> Iterator[Endpoint]:
@@ -194,7 +201,11 @@ def _based(steps: Segments, asking: Sequence[Contract], contracts: Sequence[Cont
 
 def _endpoint(prefix: str, contract: Contract) -> Endpoint:
     before = _joined(prefix, contract.path).removesuffix(contract.path)
-    return Endpoint(before, contract.path, contract.reader.ask)
+    return _of(contract, before, contract.path)
+
+
+def _of(contract: Contract, prefix: str, path: str) -> Endpoint:
+    return Endpoint(prefix, path, contract.reader.ask, tuple(contract.reader.constants.items()))
 
 
 def _servers(contracts: Iterable[Contract]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """HTTP without I/O: requests, exchanges, URLs, strict JSON, decompression and redaction of secrets."""
 
 from mjrelay.http.compression import CompressionError, Decompressor, TruncatedError, decompress
-from mjrelay.http.exchange import OVERSIZE, Exchange, Headers, is_overloaded, retry_after
+from mjrelay.http.exchange import OVERSIZE, Exchange, FailureKind, Headers, is_overloaded, retry_after
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
 from mjrelay.http.strictjson import HalfPairError, NotJSONError, OversizeError, check_json_bounds, parse_json
@@ -31,6 +31,7 @@ __all__ = [
     "Credential",
     "Decompressor",
     "Exchange",
+    "FailureKind",
     "HalfPairError",
     "Headers",
     "MediaURL",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
@@ -24,6 +25,15 @@ OVERSIZE = "the body is larger than"
 """Start of the ``failure`` of an exchange whose body is too large."""
 
 
+class FailureKind(StrEnum):
+    """The failures of a connection that a retry may not mend."""
+
+    SETUP = "setup"
+    """The certificate, the TLS version or the proxy: a retry fails in the same way."""
+    UNREACHABLE = "unreachable"
+    """The connection was refused, or the host was not found."""
+
+
 @frozen(slots=False)
 class Exchange:
     """
@@ -40,6 +50,7 @@ class Exchange:
         elapsed: Duration in seconds.
         failure: Why there is no complete response, or None. A truncated response has a status as well.
         unsent: Whether certainly no byte of the request was sent, because there was no connection.
+        failure_kind: The kind of the failure, or None if a retry may succeed.
     """
 
     method: str
@@ -52,6 +63,7 @@ class Exchange:
     elapsed: float = field(default=0.0, repr=False)
     failure: str | None = None
     unsent: bool = field(default=False, repr=False)
+    failure_kind: FailureKind | None = None
     _refused: tuple[type[NotJSONError], str] | None = field(default=None, init=False, repr=False, eq=False)
 
     def header(self, name: str) -> str | None:

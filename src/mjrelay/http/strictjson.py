@@ -56,7 +56,9 @@ class HalfPairError(NotJSONError):
 
 def parse_json(body: bytes) -> Any:
     """
-    Return the value of a JSON text (RFC 8259): UTF-8, no byte order mark, no NaN or Infinity.
+    Return the value of a JSON text (RFC 8259): UTF-8, no NaN or Infinity.
+
+    A byte order mark is ignored, as section 8.1 allows.
 
     Raises:
         NotJSONError: The body is not JSON, or contains half a surrogate pair.
@@ -71,6 +73,7 @@ def parse_json_with(decode: Callable[[bytes], Any] | None, body: bytes) -> Any:
 
     If it fails, the standard library decodes the body again, so that error messages do not depend on it.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     check_json_bounds(body)
     if decode is None:
         return _standard(body)
@@ -135,8 +138,7 @@ def _standard(body: bytes) -> Any:
     except UnicodeEncodeError as error:
         raise HalfPairError("contains half a surrogate pair, which is not a character") from error
     except json.JSONDecodeError as error:
-        reason = "Unexpected UTF-8 BOM" if body.startswith(codecs.BOM_UTF8) else error.msg
-        raise NotJSONError(f"{reason} at line {error.lineno}, column {error.colno}") from error
+        raise NotJSONError(f"{error.msg} at line {error.lineno}, column {error.colno}") from error
     except NotJSONError:
         raise
     except ValueError as error:  # more digits than Python converts

@@ -3,7 +3,7 @@
 from mjrelay.semantics.compiler import FormError, compile_reader
 from mjrelay.semantics.matcher import Matcher
 from mjrelay.semantics.outcomes import AnswerReader, Charged, MayResend, Receipt, SubmitOutcome
-from mjrelay.semantics.paths import JSONPath, compile_query, nested_body, parse_expression
+from mjrelay.semantics.paths import JSONPath, body_with, compile_query, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
 from mjrelay.semantics.submission import ARGUMENTS, MEDIA, Place, Placement, SubmitForm, compile_submits
@@ -29,12 +29,12 @@ __all__ = [
     "SubmitForm",
     "SubmitOutcome",
     "Timestamp",
+    "body_with",
     "compile_predicate",
     "compile_query",
     "compile_reader",
     "compile_submits",
     "is_number",
-    "nested_body",
     "parse_expression",
     "same_value",
     "scalar_text",

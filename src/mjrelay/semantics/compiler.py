@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         raise ContractError(f"x-mj-task: version {form.get('version')!r} is not supported; write {VERSION}")
     compilers: dict[str, Callable[[], Any]] = {
         "ask": lambda: _ask(form["ask"]),
+        "set": lambda: compile_constants(form.get("set", {}), form["ask"]),
         "id": lambda: JSONPath.compile(form["id"]),
         "accept": lambda: compile_predicate(form.get("accept", {})),
         "kind": lambda: _path(form.get("kind")),
@@ -82,7 +84,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
         "relations": lambda: tuple(map(Relation.compile, _list(form.get("relations", ())))),
         "refresh": lambda: positive(form.get("refresh")),
         "batch": lambda: _batch(form.get("batch")),
-        "seed": lambda: _seed(form.get("seed")),
+        "seed": lambda: _seed(form.get("seed"), form["ask"]),
         "state": lambda: _path(form.get("state")),
         "prompts": lambda: compile_readings(form.get("prompts", ())),
         "find": lambda: _lookup(form.get("find")),
@@ -96,6 +98,7 @@ def compile_reader(form: Mapping[str, Any]) -> Reader:
     progress_path, progress_scale = parts["progress"]
     return Reader(
         ask=parts["ask"],
+        constants=parts["set"],
         id_path=parts["id"],
         status_path=parts["status"],
         progress_path=progress_path,
@@ -192,6 +195,52 @@ def _ask(expression: str) -> str:
     return expression
 
 
+def compile_constants(form: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """
+    Return the constants of a request: JSON values by place.
+
+    Args:
+        form: ``{runtime expression: value}``, for the query, a header or the JSON body.
+        others: The places that the request fills otherwise.
+
+    Raises:
+        ContractError: A place or a value is invalid, or two values have the same place.
+    """
+    taken = [parse_expression(other) for other in others]
+    for expression, value in form.items():
+        place, name = parse_expression(expression)
+        if place == "path":
+            raise ContractError(f"{expression}: write the value into the path")
+        if place != "body" and not isinstance(value, str | int | float):
+            raise ContractError(f"{expression}: {value!r} is not text, a number, true or false")
+        if place == "header" and not _HEADER_VALUE.fullmatch(str(value)):
+            raise ContractError(f"{expression}: {value!r} is not the value of a header; write visible ASCII")
+        if place == "header" and name.lower() in _OWN_HEADERS:
+            raise ContractError(f"{expression}: the client sends this header itself; delete it")
+        if any(place == other and _overlap(place, name, at) for other, at in taken):
+            raise ContractError(f"{expression}: another value has this place; delete one of the two")
+        taken.append((place, name))
+    return dict(form)
+
+
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_OWN_HEADERS = {
+    *("accept", "authorization", "connection", "content-length", "content-type", "cookie", "host", "te"),
+    *("expect", "transfer-encoding", "upgrade"),
+}
+"""Headers that a constant may not set, in lower case."""
+
+
+def _overlap(place: str, one: str, other: str) -> bool:
+    if place == "header":
+        return one.lower() == other.lower()
+    return (
+        one == other
+        or (place == "body" and f"{one}/".startswith(f"{other}/"))
+        or (place == "body" and f"{other}/".startswith(f"{one}/"))
+    )
+
+
 def _path(text: str | None) -> JSONPath | None:
     return None if text is None else JSONPath.compile(text)
 
@@ -212,8 +261,7 @@ def _states(
             raise ContractError(f"{name!r} is not a state; the states are {', '.join(known)}")
         for entry in _list(entries):
             if isinstance(entry, Mapping):
-                check_keys(entry, "where")
-                wheres.append((compile_predicate(entry["where"]), State(name)))
+                wheres.append((compile_scope(entry), State(name)))
             else:
                 words.append((entry, State(name)))
     return words, table(words), tuple(wheres)
@@ -237,19 +285,19 @@ def _times(form: Mapping[str, Any]) -> dict[str, Timestamp]:
     values = (None, "", *_list(form.get("unset", ())))
     listed, times = table((value, True) for value in values), {*map(read, values)} - {None}
     unset = (lambda value: listed(value) or read(value) in times) if times else listed  # "0" as 0 is
-    return {name: Timestamp(JSONPath.compile(form[name]), unset, read) for name in moments if name in form}
+    return {name: Timestamp(*_scoped(form[name]), unset, read) for name in moments if name in form}
 
 
 def _media(forms: Iterable[Any]) -> tuple[Media, ...]:
-    return tuple(
-        Media(JSONPath.compile(form), compile_scope(True))
-        if isinstance(form, str)
-        else Media(
-            JSONPath.compile(form["path"]),
-            compile_scope({key: form[key] for key in form if key != "path"} or True),
-        )
-        for form in _list(forms)
-    )
+    return tuple(Media(*_scoped(form)) for form in _list(forms))
+
+
+def _scoped(form: Any) -> tuple[JSONPath, Predicate]:
+    """Compile a path, or ``{path}`` with a scope."""
+    if isinstance(form, str):
+        return JSONPath.compile(form), compile_scope(True)
+    scope = {key: form[key] for key in form if key != "path"}
+    return JSONPath.compile(form["path"]), compile_scope(scope or True)
 
 
 def _ignored(form: Mapping[str, Any]) -> None:
@@ -310,12 +358,13 @@ def _matchers(forms: Any) -> tuple[Matcher, ...]:
 def _batch(form: Mapping[str, Any] | None) -> Batch | None:
     if form is None:
         return None
-    check_keys(form, "operation", "ids", "items", "as", "limit")
+    check_keys(form, "operation", "ids", "set", "items", "as", "limit")
     _ask(form["ids"])
     items = JSONPath.compile(form["items"])
     return Batch(
         operation=form["operation"],
         ids=form["ids"],
+        constants=compile_constants(form.get("set", {}), form["ids"]),
         items=items,
         limit=positive(form.get("limit")),
         array=_path(items.array),
@@ -331,11 +380,12 @@ def _place(text: str) -> Location:
     return place
 
 
-def _seed(form: Mapping[str, Any] | None) -> Seed | None:
+def _seed(form: Mapping[str, Any] | None, ask: str) -> Seed | None:
     if form is None:
         return None
-    check_keys(form, "operation", "value")
-    return Seed(form["operation"], JSONPath.compile(form["value"]))
+    check_keys(form, "operation", "set", "value")
+    constants = compile_constants(form.get("set", {}), ask)
+    return Seed(form["operation"], constants, JSONPath.compile(form["value"]))
 
 
 def _lookup(form: Mapping[str, Any] | None) -> Lookup | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mjrelay.base import ContractError, pointer_steps
+from mjrelay.http import NotJSONError, parse_json
 
 if TYPE_CHECKING:
     import jsonpath_rfc9535
@@ -29,8 +30,8 @@ _INDEX = 4  # the group of _STEP for an index
 _Selector = Callable[[Any], Iterable[Any]]
 _FirstAndFind = tuple[Callable[[Any], Any], Callable[[Any], list[Any]]]
 
-_NOTHING_THERE = (KeyError, TypeError)
-"""Exceptions for a missing name, and for a name in a value that is not an object."""
+_LONGEST_TEXT = 100_000
+"""Characters of a text that is read as a JSON document."""
 
 
 @frozen
@@ -53,8 +54,10 @@ class JSONPath:
         groups = [(step.lastindex, step[step.lastindex or 0]) for step in _STEP.finditer(text)]
         if all(group is not None and group < _INDEX for group, _ in groups):
             return cls(text, *_one([name for _, name in groups]))
-        selectors = [_selector(group, found) for group, found in groups]
-        return cls(text, *_several(lambda document: _select(selectors, document)))
+        plain = next(index for index, (group, _) in enumerate(groups) if group is None or group == _INDEX)
+        find = _one([name for _, name in groups[:plain]])[1]
+        selectors = [_selector(group, found) for group, found in groups[plain:]]
+        return cls(text, *_several(lambda document: _select(selectors, map(_opened, find(document)))))
 
     @property
     def _query(self) -> jsonpath_rfc9535.JSONPathQuery:
@@ -80,8 +83,16 @@ class JSONPath:
         return list(_STEP.finditer(self.text)) if _SIMPLE.fullmatch(self.text) else None
 
     def locate(self, document: Any) -> list[Location]:
-        """Return the locations of the selected values."""
-        return [node.location for node in self._query.finditer(document)]
+        """Return the locations of the selected values. One inside a text of JSON continues through it."""
+        location = self.location
+        if location is not None:
+            return [location] if self.find(document) else []
+        array = None if self.array is None else JSONPath.compile(self.array)
+        place = None if array is None else array.location
+        if array is None or place is None or not isinstance(text := array.first(document), str):
+            return [node.location for node in self._query.finditer(document)]
+        inner = compile_query(f"${self.text.removeprefix(array.text)}")
+        return [(*place, *node.location) for node in inner.finditer(_opened(text))]
 
 
 def _one(names: list[str]) -> _FirstAndFind:
@@ -92,14 +103,18 @@ def _one(names: list[str]) -> _FirstAndFind:
     def first(document: Any) -> Any:
         try:
             return get(document)
-        except _NOTHING_THERE:
+        except KeyError:
             return None
+        except TypeError:
+            return next(iter(_through_texts(names, document)), None)
 
     def find(document: Any) -> list[Any]:
         try:
             return [get(document)]
-        except _NOTHING_THERE:
+        except KeyError:
             return []
+        except TypeError:
+            return _through_texts(names, document)
 
     return first, find
 
@@ -108,6 +123,30 @@ def _descend(names: list[str], value: Any) -> Any:
     for name in names:
         value = value[name]
     return value
+
+
+def _through_texts(names: list[str], value: Any) -> list[Any]:
+    """Return the value at a list of names, also below texts that hold a JSON document."""
+    for name in names:
+        value = _opened(value)
+        if not isinstance(value, dict) or name not in value:
+            return []
+        value = value[name]
+    return [value]
+
+
+def _opened(value: Any) -> Any:
+    """Return the object or array that a text holds as JSON, or else the value itself."""
+    text = isinstance(value, str) and value.startswith(("{", "[")) and len(value) <= _LONGEST_TEXT
+    return _parsed(value) if text else value
+
+
+@lru_cache(8)  # several paths lead through the same text
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text.encode("utf-8", "surrogatepass"))
+    except NotJSONError:
+        return text
 
 
 def _several(find: Callable[[Any], list[Any]]) -> _FirstAndFind:
@@ -119,8 +158,8 @@ def _several(find: Callable[[Any], list[Any]]) -> _FirstAndFind:
     return first, find
 
 
-def _select(selectors: list[_Selector], document: Any) -> list[Any]:
-    values = [document]
+def _select(selectors: list[_Selector], found: Iterable[Any]) -> list[Any]:
+    values = list(found)
     for select in selectors:
         values = list(chain.from_iterable(map(select, values)))
     return values
@@ -133,7 +172,7 @@ def _selector(group: int | None, found: str) -> _Selector:
     if group == _INDEX:
         index = int(found)
         return lambda value: value[index : index + 1] if isinstance(value, list) else ()
-    return _one([found])[1]
+    return lambda value: (value[found],) if isinstance(value, dict) and found in value else ()
 
 
 def _children(value: Any) -> Iterable[Any]:
@@ -163,12 +202,13 @@ def compile_query(text: str) -> jsonpath_rfc9535.JSONPathQuery:
 
 
 _EXPRESSION = re.compile(r"\$request\.(?:(path|query|header)\.([\w.-]+)|body#((?:/[^/]+)+))")
+_BESIDE = "two values of the request's body cannot be in one place"
 
 
 @cache
 def parse_expression(expression: str) -> tuple[str, str]:
     """
-    Return where a request carries the id.
+    Return the place in a request that a runtime expression names.
 
     Returns:
         ``path``, ``query`` or ``header`` with a name, or ``body`` with a JSON Pointer.
@@ -186,9 +226,25 @@ def parse_expression(expression: str) -> tuple[str, str]:
     return (place, name) if pointer is None else ("body", pointer)
 
 
-def nested_body(pointer: str, value: Any) -> Any:
-    """Return the smallest document with a value at a JSON Pointer through objects."""
-    document: Any = value
-    for name in reversed(pointer_steps(pointer)):
-        document = {name: document}
+def body_with(values: Mapping[str, Any], body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """
+    Return a JSON body with values at JSON Pointers through objects.
+
+    Args:
+        values: The values by pointer.
+        body: The body to add them to; it is copied as far as it changes.
+
+    Raises:
+        ContractError: One pointer leads through the value of another one.
+    """
+    document = dict(body or {})
+    for pointer, value in values.items():
+        *above, last = pointer_steps(pointer)
+        node = document
+        for name in above:
+            inner = node.get(name, {})
+            if not isinstance(inner, dict):
+                raise ContractError(f"{pointer} leads through {inner!r}; {_BESIDE}")
+            node[name] = node = dict(inner)
+        node[last] = value
     return document

@@ -94,14 +94,17 @@ class Media:
 
 @frozen
 class Timestamp:
-    """A path to a time in a document, and its format."""
+    """A path to a time in a document, the scope in which it is meaningful, and its format."""
 
     path: JSONPath
+    _scope: Predicate = field(repr=False, eq=False)
     _unset: Callable[[Any], bool | None] = field(repr=False, eq=False)
     _read: Callable[[Any], datetime | None] = field(repr=False, eq=False)
 
     def raw(self, document: Any) -> Any:
         """Return the value as sent, or None if it is unset."""
+        if self._scope is not always and not self._scope(document):
+            return None
         value = self.path.first(document)
         return None if self._unset(value) else value
 
@@ -120,6 +123,7 @@ class Batch:
 
     operation: str
     ids: str
+    constants: Mapping[str, Any]
     items: JSONPath
     limit: int | None
     array: JSONPath | None
@@ -181,6 +185,7 @@ class Seed:
     """How the seed of a task's image is asked for."""
 
     operation: str
+    constants: Mapping[str, Any]
     value: JSONPath
 
 
@@ -213,6 +218,7 @@ class Reader:
     """
 
     ask: str
+    constants: Mapping[str, Any]
     id_path: JSONPath
     status_path: JSONPath | None
     progress_path: JSONPath | None
@@ -259,9 +265,8 @@ class Reader:
 
     def state(self, document: Any) -> State:
         """Return the state. A status that the contract does not list is `State.UNKNOWN`."""
-        for predicate, state in self._wheres:
-            if predicate(document):
-                return state
+        if (state := self.scoped_state(document)) is not None:
+            return state
         if self.status_path is not None:
             return self._meaning(self.status_path.first(document)) or State.UNKNOWN
         return State.UNKNOWN
@@ -279,6 +284,10 @@ class Reader:
         """Return whether a predicate decides the state although the status has another meaning."""
         meaning = self._meaning(self.status(document))
         return meaning is not None and meaning is not self.state(document)
+
+    def scoped_state(self, document: Any) -> State | None:
+        """Return the state whose scope includes the document, whatever its status, or None."""
+        return next((state for scope, state in self._wheres if scope(document)), None)
 
     def kind(self, document: Any) -> str | None:
         """Return the kind of job, as the relay calls it."""

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mjrelay.transport.factory import connect, connect_async
-from mjrelay.transport.response import CLOSED
+from mjrelay.transport.response import CLOSED, ExchangeError
 from mjrelay.transport.transport import (
     LARGEST_BATCH,
     LARGEST_BODY,
@@ -16,12 +16,16 @@ from mjrelay.transport.transport import (
 )
 
 if TYPE_CHECKING:
-    from mjrelay.transport.route import ConnectError, HostPort, dial, tls_context
+    from mjrelay.transport.protocol import ClientProtocol
+    from mjrelay.transport.proxied import OpenConnection, open_connection
+    from mjrelay.transport.route import HostPort, receive
     from mjrelay.transport.streaming import RefusedAddressError, Stream, StreamError, stream_url
 else:
     # ssl and h11 take much of the time of `import mjrelay`, and are only needed for the first request.
     _LAZY = {
-        **dict.fromkeys(("ConnectError", "HostPort", "dial", "tls_context"), "route"),
+        **dict.fromkeys(("HostPort", "receive"), "route"),
+        **dict.fromkeys(("OpenConnection", "open_connection"), "proxied"),
+        "ClientProtocol": "protocol",
         **dict.fromkeys(("RefusedAddressError", "Stream", "StreamError", "stream_url"), "streaming"),
     }
 
@@ -36,8 +40,10 @@ __all__ = [
     "LARGEST_BATCH",
     "LARGEST_BODY",
     "AsyncTransport",
-    "ConnectError",
+    "ClientProtocol",
+    "ExchangeError",
     "HostPort",
+    "OpenConnection",
     "RefusedAddressError",
     "Stream",
     "StreamError",
@@ -45,7 +51,7 @@ __all__ = [
     "TransportConfig",
     "connect",
     "connect_async",
-    "dial",
+    "open_connection",
+    "receive",
     "stream_url",
-    "tls_context",
 ]

@@ -10,15 +10,17 @@ import asyncio
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from mjrelay.base import SettingError, close_after_fork
+from mjrelay.transport.failures import connect_error
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
-from mjrelay.transport.route import CONNECT, HostPort, LookUpResult, dial, look_up, tls_context, unreachable
+from mjrelay.transport.route import CONNECT, HostPort, LookUpResult, dial, look_up, receive, tls_context
 from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ class _Connection:
         sock.settimeout(builder.left())
         with suppress(ConnectionError):  # the response may have arrived before the server closed
             sock.sendall(_request_bytes(protocol, request))  # not in a variable, which a traceback could show
-        while not protocol.receive(sock.recv(_READ_SIZE), builder):
+        while not protocol.receive(receive(sock, _READ_SIZE), builder):
             sock.settimeout(builder.left())
 
     def start_next(self) -> bool:
@@ -184,6 +186,7 @@ class _AsyncConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._builder: ResponseBuilder
         self._done: asyncio.Future[None] | None = None
+        self._notified = False
         self.expires = 0.0
 
     @property
@@ -200,7 +203,7 @@ class _AsyncConnection(asyncio.Protocol):
         # A cast, because the transports of uvloop do not derive from those of asyncio.
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | None) -> None:
         if self._done is None or self._done.done():
             self._transport.abort()  # unexpected bytes
             return
@@ -210,11 +213,18 @@ class _AsyncConnection(asyncio.Protocol):
         except ExchangeError as error:
             self._done.set_exception(error)
 
+    def eof_received(self) -> None:
+        # asyncio calls this also without close_notify; only after it another read returns no bytes.
+        if (tls := self._transport.get_extra_info("ssl_object")) is not None:
+            with suppress(ssl.SSLError):
+                self._notified = not tls.read(1)
+
     def connection_lost(self, error: Exception | None) -> None:
         if self._done is None or self._done.done():
             return
         if error is None:
-            self.data_received(b"")
+            tls = self._transport.get_extra_info("ssl_object") is not None
+            self.data_received(None if tls and not self._notified else b"")
         else:
             self._done.set_exception(error)
 
@@ -297,7 +307,7 @@ class AsyncH11Transport:
         try:
             addresses = await _addresses(peer)
         except (OSError, UnicodeError) as error:
-            raise unreachable(peer, error) from error
+            raise connect_error(peer.authority, error) from error
         for rest, (family, kind, number, _, address) in zip(
             range(len(addresses), 0, -1), addresses, strict=True
         ):
@@ -321,7 +331,7 @@ class AsyncH11Transport:
                 )
             except OSError as error:
                 if rest == 1:
-                    raise unreachable(peer, error) from error
+                    raise connect_error(peer.authority, error) from error
             else:
                 return connection
         raise AssertionError("a host has an address")

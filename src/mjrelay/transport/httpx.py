@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import ssl
 import threading
 import time
 import weakref
@@ -23,6 +24,7 @@ import httpx
 from mjrelay.base import SettingError, close_after_fork, renew_after_fork
 from mjrelay.http import Redactor
 from mjrelay.transport import route as _route
+from mjrelay.transport.failures import causes, connect_error, proxy_error, proxy_status_error
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import (
     CLOSED,
@@ -34,7 +36,6 @@ from mjrelay.transport.response import (
 from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from mjrelay.http import Exchange, Headers, Request
@@ -91,6 +92,8 @@ class HTTPXTransport:
     httpx has a timeout for each read but none for the exchange, so that each exchange runs in a thread.
     """
 
+    _proxy = ""
+
     def __init__(self, config: TransportConfig, client: httpx.Client) -> None:
         if not isinstance(client, httpx.Client):
             raise SettingError(f"client= must be an httpx.Client here, not {type(client).__name__}")
@@ -124,7 +127,7 @@ class HTTPXTransport:
         try:
             response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
             try:
-                if _begin(builder, response):
+                if _begin(builder, response, self._proxy):
                     builder.add(response.content)
                 else:
                     for piece in response.iter_raw():
@@ -133,7 +136,7 @@ class HTTPXTransport:
                 response.close()
             exchange = builder.finish()
         except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
-            exchange = builder.fail(_reason(builder, error))
+            exchange = builder.fail(_reason(self._config, self._proxy, builder, error))
         exchanges.put(exchange)
 
     def close(self) -> None:
@@ -143,6 +146,8 @@ class HTTPXTransport:
 
 class AsyncHTTPXTransport:
     """`AsyncTransport` over an httpx client."""
+
+    _proxy = ""
 
     def __init__(self, config: TransportConfig, client: httpx.AsyncClient) -> None:
         if not isinstance(client, httpx.AsyncClient):
@@ -162,7 +167,7 @@ class AsyncHTTPXTransport:
                     follow_redirects=False,
                 )
                 try:
-                    if _begin(builder, response):
+                    if _begin(builder, response, self._proxy):
                         builder.add(response.content)
                     else:
                         async for piece in response.aiter_raw():
@@ -171,7 +176,7 @@ class AsyncHTTPXTransport:
                     await response.aclose()
             return builder.finish()
         except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
-            return builder.fail(_reason(builder, error))
+            return builder.fail(_reason(self._config, self._proxy, builder, error))
 
     async def close(self) -> None:
         """Send no more requests. The client stays open; its owner closes it."""
@@ -182,7 +187,8 @@ class ProxyTransport(HTTPXTransport):
     """`Transport` through a proxy."""
 
     def __init__(self, config: TransportConfig) -> None:
-        self._hidden, options = _proxy_options(config.origin, config.proxy, config.verify, config.connections)
+        self._proxy = _route.proxy(config.origin, config.proxy) or ""
+        self._hidden, options = _proxy_options(self._proxy, config.verify, config.connections)
         super().__init__(config, httpx.Client(**options, event_hooks=_HOOKS))
 
     def close(self) -> None:
@@ -194,9 +200,8 @@ class AsyncProxyTransport(AsyncHTTPXTransport):
     """`AsyncTransport` through a proxy."""
 
     def __init__(self, config: TransportConfig) -> None:
-        self._hidden, self._options = _proxy_options(
-            config.origin, config.proxy, config.verify, config.connections
-        )
+        self._proxy = _route.proxy(config.origin, config.proxy) or ""
+        self._hidden, self._options = _proxy_options(self._proxy, config.verify, config.connections)
         super().__init__(config, httpx.AsyncClient(**self._options))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
@@ -224,7 +229,7 @@ def download(
     url: str, headers: Headers, *, timeout: float, proxy: str, verify: bool | str | ssl.SSLContext
 ) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
     """Yield status, header fields and body pieces of a GET through a proxy; raise `ExchangeError`."""
-    _hidden, options = _proxy_options(url, proxy, verify, 1)  # keeps the redactor alive
+    _hidden, options = _proxy_options(proxy, verify, 1)  # keeps the redactor alive
     with httpx.Client(**{**options, "timeout": timeout}, event_hooks=_HOOKS) as client:
         with _converted_errors():
             sent = client.build_request("GET", url, headers=list(headers))
@@ -262,7 +267,7 @@ def _converted_errors() -> Iterator[None]:
 
 
 def _proxy_options(
-    url: str, given: str | None, verify: bool | str | ssl.SSLContext, connections: int
+    proxy: str, verify: bool | str | ssl.SSLContext, connections: int
 ) -> tuple[Redactor, dict[str, Any]]:
     """
     Return a redactor for the credentials of the proxy, and the options of an httpx client.
@@ -272,7 +277,7 @@ def _proxy_options(
     Raises:
         SettingError: The proxy cannot be used.
     """
-    proxy, context = _route.proxy(url, given) or "", _route.tls_context(verify)
+    context = _route.tls_context(verify)
     try:
         parts = urlsplit(proxy)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -324,8 +329,10 @@ def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> No
         raise SettingError("the client passed as client= is closed; pass an open one")
 
 
-def _begin(builder: ResponseBuilder, response: httpx.Response) -> bool:
+def _begin(builder: ResponseBuilder, response: httpx.Response, proxy: str) -> bool:
     """Handle the head. Return True if the body is already read, as with a mock transport."""
+    if proxy and response.status_code == 407:  # only a proxy returns it
+        raise proxy_status_error(proxy, 407, unsent=False)
     builder.begin(response.status_code, _fields(response), decompressed=response.is_stream_consumed)
     return response.is_stream_consumed
 
@@ -334,9 +341,19 @@ def _fields(response: httpx.Response) -> Headers:
     return tuple((str(name, "latin-1"), str(value, "latin-1")) for name, value in response.headers.raw)
 
 
-def _reason(builder: ResponseBuilder, error: Exception) -> str | Exception:
+def _reason(
+    config: TransportConfig, proxy: str, builder: ResponseBuilder, error: Exception
+) -> str | Exception:
     if isinstance(error, (ExchangeError, TimeoutError)):
         return error
     if isinstance(error, httpx.TimeoutException) and builder.deadline - time.monotonic() < _NEARLY:
         return builder.late
+    if isinstance(error, httpx.ProxyError):
+        status = str(error).partition(" ")[0]
+        return proxy_status_error(proxy, int(status)) if status.isdigit() else proxy_error(proxy, "SOCKS")
+    if isinstance(error, httpx.ConnectError):
+        *_, origin = error, *(one for one in causes(error) if isinstance(one, OSError))
+        if proxy and not isinstance(origin, ssl.SSLError):
+            return proxy_error(proxy, origin)
+        return connect_error(_route.HostPort.of(config.origin).authority, origin)
     return _log_redaction.text(str(error) or type(error).__name__)

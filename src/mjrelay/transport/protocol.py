@@ -16,6 +16,12 @@ LARGEST_HEAD = 100 * 1024
 """Maximum size of a response head, or of a line between chunks, in bytes."""
 
 
+MOST_INTERIM = 20
+"""Maximum number of interim responses (1xx)."""
+
+CUT = "the TLS connection was cut (no close_notify), so that the response may be incomplete"
+
+
 class ResponseListener(Protocol):
     """Receives the parts of a response. An error that it raises ends the exchange."""
 
@@ -38,18 +44,25 @@ class ClientProtocol:
         self._authority = authority
         self._engine = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         self.awaiting_response = True
+        self._interim = 0
 
-    def request_bytes(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
-        """Return the bytes of a request; raise `UnsendableRequestError` if it is not valid in HTTP."""
-        named = {name.lower() for name, _ in headers}
+    def request_bytes(
+        self, method: str, target: str, headers: Headers, body: bytes, encoding: str = "ascii"
+    ) -> bytes:
+        """
+        Return the bytes of a request; raise `UnsendableRequestError` if it is not valid in HTTP.
+
+        ``encoding`` is that of the values of header fields.
+        """
         fields = list(headers)
-        if "host" not in named:
+        if "host" not in {name.lower() for name, _ in fields}:
             fields.insert(0, ("Host", self._authority))
-        if body or method not in {"GET", "HEAD"}:
+        if body or method not in {"GET", "HEAD", "CONNECT"}:
             fields.append(("Content-Length", str(len(body))))
         send = self._engine.send
         try:
-            head = send(h11.Request(method=method, target=target, headers=fields)) or b""
+            raw = [(name.encode("ascii"), value.encode(encoding)) for name, value in fields]
+            head = send(h11.Request(method=method, target=target, headers=raw)) or b""
             return head + (send(h11.Data(body)) or b"" if body else b"") + (send(h11.EndOfMessage()) or b"")
         except (h11.LocalProtocolError, UnicodeEncodeError):
             # The original error shows the value, which may be the key.
@@ -57,9 +70,13 @@ class ClientProtocol:
                 "the request cannot be sent: its path or a header field is not valid in HTTP; check headers="
             ) from None
 
-    def receive(self, data: bytes, listener: ResponseListener) -> bool:
+    def receive(self, data: bytes | None, listener: ResponseListener) -> bool:
         """
-        Feed received bytes (``b""`` is EOF). Return True when the response is complete.
+        Feed received bytes. Return True when the response is complete.
+
+        Args:
+            data: The bytes; ``b""`` is EOF, and None is the EOF of TLS without close_notify.
+            listener: Receives the parts of the response.
 
         Raises:
             ExchangeError: The response is not valid HTTP, or is truncated.
@@ -70,7 +87,7 @@ class ClientProtocol:
         elif engine.their_state is h11.SEND_RESPONSE:
             raise ExchangeError("the connection was closed before a response arrived")
         try:
-            engine.receive_data(data)
+            engine.receive_data(data or b"")
             while (event := engine.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Data):
                     listener.add(event.data)
@@ -78,7 +95,13 @@ class ClientProtocol:
                     fields = event.headers.raw_items()
                     pairs = ((str(name, "latin-1"), str(value, "latin-1")) for name, value in fields)
                     listener.begin(event.status_code, tuple(pairs))
-                elif not isinstance(event, h11.InformationalResponse):
+                elif isinstance(event, h11.InformationalResponse):
+                    self._interim += 1
+                    if self._interim > MOST_INTERIM:
+                        raise ExchangeError(f"more than {MOST_INTERIM} interim responses (1xx)")
+                elif data is None and isinstance(event, h11.EndOfMessage):
+                    raise ExchangeError(CUT)
+                else:
                     return isinstance(event, h11.EndOfMessage)
         except h11.RemoteProtocolError as error:
             raise ExchangeError(f"the response is not valid HTTP ({error})") from error
@@ -90,5 +113,5 @@ class ClientProtocol:
         if engine.our_state is not h11.DONE or engine.their_state is not h11.DONE or engine.trailing_data[0]:
             return False
         engine.start_next_cycle()
-        self.awaiting_response = True
+        self.awaiting_response, self._interim = True, 0
         return True

@@ -11,6 +11,9 @@ Differences from the default transport:
 - Given certificates are trusted in addition to those of the system. A CA certificate is not accepted as that
   of a server.
 - In a thread, Ctrl-C waits for the end of the exchange.
+- A proxy that refuses a tunnel is reported without its status, except for 407, and as a transient error.
+- Its pool may open a connection for a request that then takes an idle one. So that the pool still has no more
+  than the allowed number of connections, a fifth of them is kept free.
 """
 
 from __future__ import annotations
@@ -30,7 +33,16 @@ from pyreqwest.http import Url
 from pyreqwest.proxy import ProxyBuilder
 
 from mjrelay.base import SettingError, __version__, read_file, setting_name
+from mjrelay.http import FailureKind
 from mjrelay.transport import route as _route
+from mjrelay.transport.failures import (
+    ConnectError,
+    proxy_error,
+    proxy_name,
+    proxy_status_error,
+    tls_refused,
+    untrusted,
+)
 from mjrelay.transport.response import (
     CLOSED,
     ExchangeError,
@@ -59,11 +71,20 @@ if TYPE_CHECKING:
 IDLE_SECONDS = timedelta(seconds=60)
 """How long an idle connection is kept. Firewalls drop idle connections without closing them."""
 
+_SPARE = 5
+"""One of so many connections is left to the pool, which may open more than it has requests."""
+
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 """Value of a header field that pyreqwest cannot decode."""
 
 _UNSENT = "the request cannot be sent: its path or a header field is not valid in HTTP; check headers="
 _CONNECTING, _SENDING = "client error (Connect)", "client error (SendRequest)"
+_TLS_REFUSED = (
+    "peer is incompatible",
+    "received corrupt message",
+    "received fatal alert: HandshakeFailure",
+    "received fatal alert: ProtocolVersion",
+)
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _LARGEST_BUNDLE = 16 << 20
 """Maximum size of a file of certificates, in bytes."""
@@ -100,7 +121,7 @@ class PyreqwestTransport:
         with _with_request(
             client.request(request.method, url), request, builder
         ).build_streamed() as response:
-            _begin(builder, response)
+            _begin(self._config, builder, response)
             read = response.body_reader.read_chunk
             while (piece := read()) is not None:
                 builder.add(piece.to_bytes())
@@ -139,7 +160,7 @@ class AsyncPyreqwestTransport:
         async with _with_request(
             client.request(request.method, url), request, builder
         ).build_streamed() as response:
-            _begin(builder, response)
+            _begin(self._config, builder, response)
             read = response.body_reader.read_chunk
             while (piece := await read()) is not None:
                 builder.add(piece.to_bytes())
@@ -155,6 +176,7 @@ def _configured(builder: B, config: TransportConfig) -> B:
     Raises:
         SettingError: The proxy or the certificates cannot be used.
     """
+    most = config.connections - config.connections // _SPARE
     builder = (
         builder.gzip(False)
         .brotli(False)
@@ -164,8 +186,8 @@ def _configured(builder: B, config: TransportConfig) -> B:
         .referer(False)
         .default_headers(with_encoding(()))
         .user_agent(f"mjrelay/{__version__}")
-        .max_connections(config.connections)
-        .pool_max_idle_per_host(config.connections)
+        .max_connections(most)
+        .pool_max_idle_per_host(most)
         .pool_idle_timeout(IDLE_SECONDS)
         .connect_timeout(timedelta(seconds=_route.CONNECT))
     )
@@ -239,8 +261,10 @@ def _with_request(outgoing: R, request: Request, builder: ResponseBuilder) -> R:
         raise UnsendableRequestError(_UNSENT) from None
 
 
-def _begin(builder: ResponseBuilder, response: BaseResponse) -> None:
+def _begin(config: TransportConfig, builder: ResponseBuilder, response: BaseResponse) -> None:
     status = response.status
+    if status == 407 and (proxy := _route.proxy(config.origin, config.proxy)):
+        raise proxy_status_error(proxy, status, unsent=False)
     if status < 200:
         raise ExchangeError(f"the response is not valid HTTP (status {status})")
     builder.begin(status, _fields(response.headers))
@@ -273,6 +297,22 @@ def _may_be_retried(request: Request, error: PyreqwestError) -> bool:
     return _SENDING in _causes(error)
 
 
+def _connect_error(config: TransportConfig, causes: list[str], reason: str) -> ExchangeError:
+    authority, proxy = _route.HostPort.of(config.origin).authority, _route.proxy(config.origin, config.proxy)
+    if reason.startswith("invalid peer certificate"):
+        return untrusted(authority, reason)
+    if reason.startswith(_TLS_REFUSED):
+        return tls_refused(authority, reason)
+    if proxy is not None and reason == "tunnel error: proxy authorization required":
+        return proxy_status_error(proxy, 407)
+    if proxy is not None and "tcp connect error" in causes and "operation timed out" not in causes:
+        return proxy_error(proxy, reason)
+    unreachable = reason == "Connection refused" or "dns error" in causes
+    kind = FailureKind.UNREACHABLE if unreachable else None
+    through = "" if proxy is None else f" through the proxy {proxy_name(proxy)}"
+    return ConnectError(f"no connection to {authority}{through} ({reason})", kind)
+
+
 def _reason(config: TransportConfig, builder: ResponseBuilder, error: Exception) -> str | Exception:
     if not isinstance(error, PyreqwestError):
         return error
@@ -281,7 +321,9 @@ def _reason(config: TransportConfig, builder: ResponseBuilder, error: Exception)
     causes = _causes(error)
     last = _NUMBER.sub("", (causes or [error.message])[-1])
     if isinstance(error, RequestTimeoutError) or _CONNECTING in causes:
-        return _route.unreachable(_route.HostPort.of(config.origin), OSError(last))
+        failed = _connect_error(config, causes, last)
+        failed.unsent = _CONNECTING in causes  # a timeout may also come after the request was sent
+        return failed
     if last == "connection closed before message completed":
         return "the connection was closed before a response arrived"
     if isinstance(error, DecodeError) or "error decoding response body" in causes:

@@ -10,7 +10,7 @@ from mjrelay.http import OVERSIZE, CompressionError, Decompressor, Exchange
 from mjrelay.transport.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
-    from mjrelay.http import Headers, Request
+    from mjrelay.http import FailureKind, Headers, Request
     from mjrelay.transport.transport import TransportConfig
 
 
@@ -28,10 +28,14 @@ class ExchangeError(Exception):
     """
     A response cannot be read to its end.
 
-    ``unsent`` is true if certainly no byte of the request was sent.
+    ``kind`` is that of the exchange. ``unsent`` is true if certainly no byte of the request was sent.
     """
 
     unsent = False
+
+    def __init__(self, message: str, kind: FailureKind | None = None) -> None:
+        self.kind = kind
+        super().__init__(message)
 
 
 class UnsendableRequestError(ExchangeError):
@@ -166,10 +170,12 @@ class ResponseBuilder:
         ):  # from asyncio; one of the operating system has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
-        unsent = isinstance(reason, ExchangeError) and reason.unsent
-        return self._exchange(self._config.redactor.text(text), unsent=unsent)
+        kind, unsent = (reason.kind, reason.unsent) if isinstance(reason, ExchangeError) else (None, False)
+        return self._exchange(self._config.redactor.text(text), kind, unsent=unsent)
 
-    def _exchange(self, failure: str | None, *, unsent: bool = False) -> Exchange:
+    def _exchange(
+        self, failure: str | None, kind: FailureKind | None = None, *, unsent: bool = False
+    ) -> Exchange:
         seen = self._request.shown or self._request
         body: bytes | bytearray | memoryview = self._body
         if len(body) > self._largest:
@@ -184,5 +190,6 @@ class ResponseBuilder:
             body=bytes(body),
             elapsed=time.monotonic() - self.started,
             failure=failure,
+            failure_kind=kind,
             unsent=unsent,
         )

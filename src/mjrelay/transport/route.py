@@ -18,7 +18,7 @@ from attrs import frozen
 
 from mjrelay.base import SettingError, close_after_fork
 from mjrelay.http import is_loopback_url
-from mjrelay.transport.response import ExchangeError
+from mjrelay.transport.failures import RefusedError, connect_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +31,6 @@ LookUpResult = list[Any] | Exception
 
 CONNECT = 5.0
 """Connect timeout for each address of a host, in seconds."""
-
-
-class ConnectError(ExchangeError):
-    """A connection failed. The cause, if any, is the error of the operating system."""
-
-    unsent = True
-
-
-class RefusedError(ConnectError):
-    """No address of the host is allowed."""
 
 
 @frozen
@@ -116,6 +106,7 @@ def _trusting(trusted: str | None) -> ssl.SSLContext:
                 f"cannot read certificates from {trusted!r} ({error}); check verify= and SSL_CERT_FILE"
             ) from error
     made.set_alpn_protocols(["http/1.1"])
+    made.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python sets it; see `receive`
     return made
 
 
@@ -141,7 +132,7 @@ def dial(
     try:
         result = _addresses(peer, left())
     except (OSError, UnicodeError) as error:
-        raise unreachable(peer, error) from error
+        raise connect_error(peer.authority, error) from error
     if admit is not None:
         result = [one for one in result if admit(ipaddress.ip_address(one[4][0].partition("%")[0]))]
         if not result:
@@ -155,13 +146,12 @@ def dial(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(left())
             if tls is not None:
-                sock = tls.wrap_socket(sock, server_hostname=peer.host, do_handshake_on_connect=False)
-                close_after_fork(sock)
-                sock.do_handshake()
+                sock = secure = start_tls(sock, tls, peer.host)
+                secure.do_handshake()
         except OSError as error:
             sock.close()
             if rest == 1:
-                raise unreachable(peer, error) from error
+                raise connect_error(peer.authority, error) from error
         except BaseException:
             sock.close()
             raise
@@ -170,10 +160,25 @@ def dial(
     raise AssertionError("a host has an address")
 
 
-def unreachable(peer: HostPort, error: Exception) -> ConnectError:
-    """Return the error for a failed connection, with its reason."""
-    reason = getattr(error, "strerror", None) or str(error) or "timed out"
-    return ConnectError(f"no connection to {peer.authority} ({reason})")
+def start_tls(sock: socket.socket, tls: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Return the socket with TLS, before the handshake. An end without close_notify is an error."""
+    secure = tls.wrap_socket(
+        sock, server_hostname=host, do_handshake_on_connect=False, suppress_ragged_eofs=False
+    )
+    close_after_fork(secure)
+    return secure
+
+
+def receive(sock: socket.socket, size: int) -> bytes | None:
+    """
+    Return received bytes: ``b""`` at the end, and None at the end of TLS without close_notify.
+
+    TLS ends with this message. A connection that ends without it may have been cut.
+    """
+    try:
+        return sock.recv(size)
+    except ssl.SSLEOFError:
+        return None
 
 
 def _addresses(peer: HostPort, seconds: float) -> list[Any]:

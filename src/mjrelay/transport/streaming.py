@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from attrs import define, field
 
 from mjrelay.transport import route as _route
+from mjrelay.transport.failures import RefusedError
 from mjrelay.transport.protocol import ClientProtocol
 from mjrelay.transport.response import ExchangeError
 
@@ -145,7 +146,7 @@ def _direct(
         ended = False
         while received.status is None:
             sock.settimeout(left())
-            ended = protocol.receive(sock.recv(_READ_SIZE), received)
+            ended = protocol.receive(_route.receive(sock, _READ_SIZE), received)
         sock.settimeout(timeout)
         yield Stream(received.status, received.headers, _rest(sock, protocol, received, ended=ended))
 
@@ -158,7 +159,7 @@ def _rest(
         received.pieces.clear()
         if ended:
             return
-        ended = protocol.receive(sock.recv(_READ_SIZE), received)
+        ended = protocol.receive(_route.receive(sock, _READ_SIZE), received)
 
 
 def _check_literal_address(peer: _route.HostPort, admit: Admit) -> None:
@@ -172,14 +173,14 @@ def _check_literal_address(peer: _route.HostPort, admit: Admit) -> None:
         except OSError:
             return
     if not admit(address):
-        raise _route.RefusedError(f"{peer.authority} is not an allowed address")
+        raise RefusedError(f"{peer.authority} is not an allowed address")
 
 
 @contextmanager
 def _converted_errors() -> Iterator[None]:
     try:
         yield
-    except _route.RefusedError as error:
+    except RefusedError as error:
         raise RefusedAddressError(str(error)) from error
     except (ExchangeError, OSError) as error:
         raise StreamError(str(error) or type(error).__name__) from error

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mjrelay_conformance.mock.faults import effects
-from mjrelay_conformance.mock.faults.fault import REFUSED, Fault, makes_undocumented, requires_credential
+from mjrelay_conformance.mock.faults.fault import (
+    REFUSED,
+    Fault,
+    makes_undocumented,
+    never_open,
+    requires_credential,
+)
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
@@ -26,6 +32,12 @@ def _no_credential(request: MockRequest) -> MockRequest:
 
 def _other_header(request: MockRequest) -> MockRequest:
     return request.with_access if _misplaced(request) else request
+
+
+def _in_url(request: MockRequest) -> MockRequest:
+    taken = {one.field for one in request.contract.credentials if one.place == "query"}
+    found = any(value == request.key and name not in taken for name, value in request.received.query)
+    return request.with_access if request.route is Route.REFUSED and found else request
 
 
 def _misplaced(request: MockRequest) -> bool:
@@ -98,13 +110,20 @@ FAULTS = (
         "Requests without a credential in the documented place are accepted.",
         ("auth/none/refused",),
         on_request=_no_credential,
-        needs=requires_credential,
+        needs=never_open,
     ),
     Fault(
         "other-header-accepted",
         "The right credential is accepted in any header.",
         ("auth/misplaced/refused",),
         on_request=_other_header,
+        needs=requires_credential,
+    ),
+    Fault(
+        "key-in-url-accepted",
+        "The right credential is accepted in an undocumented query parameter.",
+        ("auth/misplaced/refused",),
+        on_request=_in_url,
         needs=requires_credential,
     ),
     Fault(
@@ -129,7 +148,7 @@ FAULTS = (
         ("auth/wrong/refused",),
         on_request=_any_credential,
         on_response=_refusal_with_task,
-        needs=requires_credential,
+        needs=never_open,
     ),
     Fault(
         "alternative-refused",

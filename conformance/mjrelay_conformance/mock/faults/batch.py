@@ -32,7 +32,18 @@ def _lists(contract: Contract) -> bool:
     return contract.batch is not None
 
 
+def _elsewhere(request: MockRequest) -> MockRequest:
+    return request if request.ids is None else evolve(request, route=Route.ELSEWHERE)
+
+
 FAULTS = (
+    Fault(
+        "batch-absent",
+        "There is no batch endpoint.",
+        ("batch/status", "batch/json"),
+        on_request=_elsewhere,
+        needs=_lists,
+    ),
     Fault(
         "batch-other-task",
         "A batch response contains a task that was not requested.",

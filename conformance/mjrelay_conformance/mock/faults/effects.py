@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mjrelay.contract import json_type
 from mjrelay_conformance.mock import responses, slots, writer
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, with_header, with_type
-from mjrelay_conformance.mock.slots import json_type, schema_allows
+from mjrelay_conformance.mock.slots import schema_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

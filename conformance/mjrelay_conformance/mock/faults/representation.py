@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mjrelay.contract import json_type
 from mjrelay.http import Exchange, NotJSONError, parse_json
 from mjrelay_conformance.mock import responses, slots, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, with_type
-from mjrelay_conformance.mock.slots import json_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +165,7 @@ FAULTS = (
     Fault(
         "byte-order-mark",
         "The JSON of a task response starts with a byte order mark.",
-        _JSON,
+        ("fetch/200/byte-order-mark",),
         on_response=_marked,
     ),
     Fault(
@@ -196,7 +196,7 @@ FAULTS = (
     Fault(
         "error-envelope-200",
         "Task requests return 200 with an error document.",
-        ("fetch/200/accept",),
+        ("fetch/200/accept", "fetch/known/status"),
         on_response=_error_envelope,
     ),
     Fault(

@@ -6,6 +6,7 @@ import copy
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.contract import json_type
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults import effects
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _SCHEMA = ("fetch/200/schema",)
+_EXACT = 2**53
+"""Integers below it are exact in floating point."""
 _UNDOCUMENTED = "a_field_of_no_contract"
 
 
@@ -72,7 +75,22 @@ def _undocumented(request: MockRequest, document: Any) -> Any:
     return document
 
 
+def _fraction(request: MockRequest, document: Any) -> Any:
+    for location, value in slots.all_editable_slots(request.contract, document):
+        whole = json_type(value) == "integer" and abs(value) < _EXACT
+        if whole and not schema_allows(request.contract, location, "number"):
+            writer.set_value(document, location, float(value))
+            break
+    return document
+
+
 FAULTS = (
+    Fault(
+        "integer-with-fraction",
+        "An integer is written with a fraction.",
+        ("fetch/200/integers",),
+        on_document=_fraction,
+    ),
     Fault(
         "body-is-array",
         "The task is wrapped in an array.",

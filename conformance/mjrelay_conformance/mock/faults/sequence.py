@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mjrelay.contract import json_type
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults import effects
@@ -39,6 +40,15 @@ def _progress_backwards(request: MockRequest, document: Any) -> Any:
     return document
 
 
+def _finished_while_running(request: MockRequest, document: Any) -> Any:
+    stamps = writer.timestamps(request.contract)
+    set_ = [raw for stamp in stamps.values() if (raw := stamp.raw(document)) is not None]
+    for location in stamps["finished"].path.locate(document) if "finished" in stamps and set_ else ():
+        if slots.schema_allows(request.contract, location, json_type(set_[-1])):
+            writer.set_value(document, location, set_[-1])
+    return document
+
+
 CACHING_FAULTS = (
     Fault(
         "caching-public",
@@ -57,6 +67,13 @@ CACHING_FAULTS = (
 )
 
 FAULTS = (
+    Fault(
+        "finished-while-running",
+        "A running task has a finish time.",
+        ("sequence/unfinished",),
+        on_document=_finished_while_running,
+        states=RUNNING,
+    ),
     Fault(
         "terminal-regression",
         "A task that has ended is running again from the second request on.",

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 
+from mjrelay.base import SettingError
 from mjrelay_conformance.mock import responses
 from mjrelay_conformance.mock.behaviour import TASK, examples
 from mjrelay_conformance.mock.faults import effects
@@ -74,8 +75,7 @@ def _any_method(request: MockRequest) -> MockRequest:
 
 
 def _unknown_query(request: MockRequest, response: MockResponse) -> MockResponse:
-    parameters = request.contract.operation.get("parameters", [])
-    known = {request.contract.resolve(one).get("name") for one in parameters}
+    known = {one.get("name") for one in request.contract.parameters()}
     known |= {one.field for one in request.contract.credentials if one.place == "query"}
     return response if {name for name, _ in request.received.query} <= known else MockResponse(500)
 
@@ -93,6 +93,15 @@ def _literal_id(request: MockRequest) -> MockRequest:
 
 def _has_tasks(contract: Contract) -> bool:
     return any(True for _ in examples(contract))
+
+
+def _takes_text(contract: Contract) -> bool:
+    """Whether a request can carry any text as an id; a body may declare numbers."""
+    try:
+        contract.request("'é'")
+    except SettingError:
+        return False
+    return True
 
 
 def _no_elsewhere(contract: Contract) -> bool:
@@ -183,6 +192,7 @@ FAULTS = (
         _UNKNOWN_500,
         on_response=_non_ascii_id,
         routes=_FOUND_OR_NOT,
+        needs=_takes_text,
     ),
     Fault(
         "odd-id-500",
@@ -196,7 +206,7 @@ FAULTS = (
         "Task ids with a quotation mark return an unrelated task.",
         _UNKNOWN_TASK,
         on_request=_quoted,
-        needs=_has_tasks,
+        needs=lambda contract: _has_tasks(contract) and _takes_text(contract),
     ),
     Fault(
         "any-method-acts",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mjrelay.base import Pattern, another_text
+from mjrelay.contract import json_type
 from mjrelay.semantics import State
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.faults.fault import ENDED, FAILED, SUCCEEDED, Fault
-from mjrelay_conformance.mock.slots import json_type, schema_allows
+from mjrelay_conformance.mock.slots import schema_allows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from mjrelay_conformance.mock.responses import MockRequest
 
 
+_SMALL_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,2}(?![0-9])")
+_MEDIA_LIST = ("fetch/200/media-list",)
 _MEDIA_URL = ("fetch/200/media-url",)
 
 
@@ -133,6 +137,41 @@ def _success_without_media(request: MockRequest, document: Any) -> Any:
     return document
 
 
+def _success_without_buttons(request: MockRequest, document: Any) -> Any:
+    items = request.contract.operation["x-mj-task"].get("buttons", {}).get("items")
+    for location in () if items is None else slots.json_path(items).locate(document)[:1]:
+        writer.set_value(document, location[:-1], [])
+    return document
+
+
+def _media_repeated(request: MockRequest, document: Any) -> Any:
+    return _each_list(request, document, lambda urls: [*urls[:-1], urls[0]])
+
+
+def _media_reversed(request: MockRequest, document: Any) -> Any:
+    def backwards(urls: list[str]) -> list[str]:
+        return urls[::-1] if len({_SMALL_NUMBER.sub("", url) for url in urls}) == 1 else urls
+
+    return _each_list(request, document, backwards)
+
+
+def _media_of_two_jobs(request: MockRequest, document: Any) -> Any:
+    def mixed(urls: list[str]) -> list[str]:
+        return [*urls[:-1], re.sub(r"[0-9](?=[0-9a-f-]{11})", "9", urls[-1])] if len(urls) > 2 else urls
+
+    return _each_list(request, document, mixed)
+
+
+def _each_list(request: MockRequest, document: Any, change: Callable[[list[str]], list[str]]) -> Any:
+    """Replace the URLs in each list of media."""
+    for media in (*request.contract.reader.image_media, *request.contract.reader.video_media):
+        urls, locations = media.urls(document), media.path.locate(document)
+        if len(urls) == len(locations) > 1:
+            for location, url in zip(locations, change(urls), strict=True):
+                writer.set_value(document, location, url)
+    return document
+
+
 def _media_on_localhost(request: MockRequest, document: Any) -> Any:
     return _each_url(request, document, lambda url: f"http://localhost:3000{_behind_host(url)}")
 
@@ -170,8 +209,9 @@ def _behind_host(url: str) -> str:
 
 
 def _failure_without_reason(request: MockRequest, document: Any) -> Any:
+    free = dict(slots.all_editable_slots(request.contract, document))  # the reason may decide the state
     for path in request.contract.reader.failure_paths:
-        for location in path.locate(document):
+        for location in free.keys() & {*path.locate(document)}:
             writer.set_value(document, location, slots.unset_value(request.contract, location))
     return document
 
@@ -267,6 +307,35 @@ FAULTS = (
         "A succeeded task has no images and no videos.",
         ("fetch/200/succeeded/media",),
         on_document=_success_without_media,
+        states=SUCCEEDED,
+    ),
+    Fault(
+        "success-without-buttons",
+        "A succeeded task has no buttons.",
+        ("fetch/200/succeeded/buttons",),
+        on_document=_success_without_buttons,
+        states=SUCCEEDED,
+        needs=lambda contract: contract.reader.kind(contract.examples.get(State.SUCCEEDED.value)) is not None,
+    ),
+    Fault(
+        "media-repeated",
+        "A list of media has a file twice, and another one not at all.",
+        _MEDIA_LIST,
+        on_document=_media_repeated,
+        states=SUCCEEDED,
+    ),
+    Fault(
+        "media-reversed",
+        "A list of media is in reverse order.",
+        _MEDIA_LIST,
+        on_document=_media_reversed,
+        states=SUCCEEDED,
+    ),
+    Fault(
+        "media-of-two-jobs",
+        "A list of media has a file of another job.",
+        _MEDIA_LIST,
+        on_document=_media_of_two_jobs,
         states=SUCCEEDED,
     ),
     Fault(

@@ -15,12 +15,12 @@ class TaskProperties(Model):
 
     Attributes:
         notify_hook: Where the server posts the task when it changes.
-        final_prompt: The prompt that was drawn.
+        final_prompt: The prompt that was drawn; the key is missing until Discord has begun.
         message_id: Discord's message with the result.
-        message_hash: The job's hash, as in the image's file name.
+        message_hash: The job's hash, as in the image's file name; null or "0" where the name has none.
         progress_message_id: Discord's message with the progress.
-        flags: The flags of Discord's message.
-        nonce: Distinguishes the task's messages from others.
+        flags: The flags of Discord's message; only at the end.
+        nonce: Distinguishes the task's messages from others; 19 digits.
         discord_instance_id: The account that draws.
         referenced_message_id: The message that this one answers.
     """

@@ -17,11 +17,13 @@ class AuthErrorDetail(Model):
         code: The code as text; empty for most refusals.
         message: The reason, in the language of the request, and the request's id in brackets.
         type_: Who says so.
+        param: Empty; only an overloaded server sends it.
     """
 
     code: None | str | Unset = UNSET
     message: None | str | Unset = UNSET
     type_: None | str | Unset = UNSET
+    param: None | str | Unset = UNSET
 
     @classmethod
     def _shape(cls) -> Shape:
@@ -30,5 +32,6 @@ class AuthErrorDetail(Model):
                 Field("code", "code", decoding.either(decoding.string, decoding.null)),
                 Field("message", "message", decoding.either(decoding.string, decoding.null)),
                 Field("type", "type_", decoding.either(decoding.string, decoding.null)),
+                Field("param", "param", decoding.either(decoding.string, decoding.null)),
             ),
         )

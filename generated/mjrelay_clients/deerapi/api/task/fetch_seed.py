@@ -22,6 +22,7 @@ _RESPONSES: Final[Responses] = (
     (401, 401, decoding.json_body(AuthError.from_dict)),
     (403, 403, decoding.json_body(AuthError.from_dict)),
     (500, 500, decoding.json_body(AuthError.from_dict)),
+    (503, 503, decoding.json_body(AuthError.from_dict)),
 )
 
 
@@ -47,8 +48,8 @@ def sync_detailed(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text. A task whose channel has been disabled is
-    refused with the same 400 and another description, 该任务所属渠道已被禁用.
+    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
+    with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -75,8 +76,8 @@ def sync(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text. A task whose channel has been disabled is
-    refused with the same 400 and another description, 该任务所属渠道已被禁用.
+    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
+    with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the body of a documented success.
 
@@ -107,8 +108,8 @@ async def asyncio_detailed(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text. A task whose channel has been disabled is
-    refused with the same 400 and another description, 该任务所属渠道已被禁用.
+    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
+    with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -135,8 +136,8 @@ async def asyncio(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text. A task whose channel has been disabled is
-    refused with the same 400 and another description, 该任务所属渠道已被禁用.
+    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
+    with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the body of a documented success.
 

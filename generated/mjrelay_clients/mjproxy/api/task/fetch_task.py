@@ -5,6 +5,7 @@ from typing import Any, Final, cast
 from ....runtime import decoding
 from ....runtime.client import Responses, Security, segment, success
 from ...client import AuthenticatedClient, Client
+from ...models.bad_request import BadRequest
 from ...models.task import Task
 from ...types import Response
 
@@ -16,6 +17,9 @@ _SECURITY: Final[Security] = (
 _RESPONSES: Final[Responses] = (
     (200, 200, decoding.json_body(Task.from_dict)),
     (401, 401, None),
+    (404, 404, decoding.json_body(BadRequest.from_dict)),
+    (405, 405, decoding.json_body(BadRequest.from_dict)),
+    (406, 406, None),
 )
 
 
@@ -36,7 +40,7 @@ def sync_detailed(
     id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Task]:
+) -> Response[BadRequest | Task]:
     """
     Fetch a task by its id (指定ID获取任务)
 
@@ -94,7 +98,7 @@ async def asyncio_detailed(
     id: str,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Task]:
+) -> Response[BadRequest | Task]:
     """
     Fetch a task by its id (指定ID获取任务)
 

@@ -19,6 +19,7 @@ _RESPONSES: Final[Responses] = (
     (200, 200, decoding.json_body(decoding.array(Task.from_dict))),
     (400, 400, decoding.json_body(BadRequest.from_dict)),
     (401, 401, None),
+    (415, 415, decoding.json_body(BadRequest.from_dict)),
 )
 
 

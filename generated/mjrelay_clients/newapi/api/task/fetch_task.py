@@ -22,6 +22,7 @@ _RESPONSES: Final[Responses] = (
     (401, 401, decoding.json_body(AuthError.from_dict)),
     (403, 403, decoding.json_body(AuthError.from_dict)),
     (500, 500, decoding.json_body(AuthError.from_dict)),
+    (503, 503, decoding.json_body(AuthError.from_dict)),
 )
 
 

@@ -16,6 +16,8 @@ _RESPONSES: Final[Responses] = (
     (200, 200, decoding.json_body(TaskSeed.from_dict)),
     (400, 400, decoding.json_body(TaskError.from_dict)),
     (401, 401, decoding.json_body(AuthError.from_dict)),
+    (403, 403, decoding.json_body(AuthError.from_dict)),
+    (429, 429, decoding.json_body(AuthError.from_dict)),
 )
 
 
@@ -41,7 +43,7 @@ def sync_detailed(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text.
+    type, so that this JSON calls itself plain text.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -68,7 +70,7 @@ def sync(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text.
+    type, so that this JSON calls itself plain text.
 
     Return the body of a documented success.
 
@@ -99,7 +101,7 @@ async def asyncio_detailed(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text.
+    type, so that this JSON calls itself plain text.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -126,7 +128,7 @@ async def asyncio(
     Fetch the seed of a task's image
 
     The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON may call itself plain text.
+    type, so that this JSON calls itself plain text.
 
     Return the body of a documented success.
 

@@ -16,6 +16,8 @@ _RESPONSES: Final[Responses] = (
     (200, 200, decoding.json_body(Task.from_dict)),
     (400, 400, decoding.json_body(TaskError.from_dict)),
     (401, 401, decoding.json_body(AuthError.from_dict)),
+    (403, 403, decoding.json_body(AuthError.from_dict)),
+    (429, 429, decoding.json_body(AuthError.from_dict)),
 )
 
 
