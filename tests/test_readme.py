@@ -37,6 +37,7 @@ CODES = {
     "mjrelay wait": {0, 1},
     "mjrelay doctor": {0, 1},
     "mjrelay conform": {0, 3},
+    "mjrelay lint": {0, 1},
     "mjrelay replay": {0, 3},
 }
 """Exit codes of commands that report on the mock's tasks, and of one that is stopped."""

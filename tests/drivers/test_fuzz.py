@@ -106,7 +106,7 @@ class Phase:
     def authenticated(self, request: Request) -> Request:
         """Return the request with the mock's API key."""
         one = self.mock.contract
-        return request if one.open else request.authenticated(one.credentials[0], KEY)
+        return request.authenticated(one.credentials[0], KEY) if one.credentials else request
 
     def may_send(self, _: Kind) -> bool:
         """Count the pauses between requests."""

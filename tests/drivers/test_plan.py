@@ -84,7 +84,7 @@ def test_the_key_is_sent_in_the_url_only_on_request() -> None:
         own = any(credential.place == "query" for credential in one.credentials)
         assert any(KEY in step.request.target for step in plain) is own
         added = [re.split("[?&]", step.request.target)[-1] for step in with_key if step not in plain]
-        assert added == ([] if one.open else [f"key={KEY}", f"token={KEY}"])
+        assert added == ([] if not one.credentials else [f"key={KEY}", f"token={KEY}"])
 
 
 def test_a_careful_plan_has_no_changing_methods() -> None:

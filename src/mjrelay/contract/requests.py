@@ -60,7 +60,7 @@ def build_request(method: str, path: str, values: Mapping[str, Any]) -> Request:
 
     Raises:
         ContractError: A place cannot carry a list, or a parameter of the path has no value.
-        SettingError: A text cannot be encoded as UTF-8.
+        SettingError: A text cannot be encoded as UTF-8, or a header field cannot carry it.
     """
     headers, body = _ACCEPT, {}
     query: list[tuple[str, str]] = []
@@ -77,6 +77,8 @@ def build_request(method: str, path: str, values: Mapping[str, Any]) -> Request:
             path = path.replace(f"{{{name}}}", path_segment(texts[0]))
         elif place == "query":
             query += [(name, text) for text in texts]
+        elif texts[0] != texts[0].strip():
+            raise SettingError("the id has surrounding white space, which a header field cannot carry")
         else:
             headers += ((name, texts[0]),)
     if "{" in path:

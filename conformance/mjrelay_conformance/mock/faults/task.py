@@ -209,11 +209,12 @@ def _behind_host(url: str) -> str:
 
 
 def _failure_without_reason(request: MockRequest, document: Any) -> Any:
-    free = dict(slots.all_editable_slots(request.contract, document))  # the reason may decide the state
-    for path in request.contract.reader.failure_paths:
-        for location in free.keys() & {*path.locate(document)}:
-            writer.set_value(document, location, slots.unset_value(request.contract, location))
-    return document
+    reader, changed = request.contract.reader, copy.deepcopy(document)
+    for path in reader.failure_paths:
+        for location in path.locate(changed):
+            writer.set_value(changed, location, slots.unset_value(request.contract, location))
+    # The reason may decide the state.
+    return changed if reader.state(changed) is reader.state(document) else document
 
 
 def _relation_broken(request: MockRequest, document: Any) -> Any:
