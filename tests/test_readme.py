@@ -120,7 +120,7 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
         (tmp_path / "traffic.har").write_bytes(record)
         (tmp_path / "monday.jsonl.gz").write_bytes(gzip.compress(record))
     contract = load_contract(tmp_path / name if name.endswith(".yaml") else name)
-    with Server(MockRelay(contract)) as base_url:
+    with Server(MockRelay(contract, duration=0.2)) as base_url:
         for language, text in BLOCK.findall(PAGES[page]):
             block = HOST.sub(base_url, text)
             run_python(block, tmp_path) if language == "python" else run_shell(block, tmp_path, base_url)

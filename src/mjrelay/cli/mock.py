@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 @click.option("--dialect", metavar="NAME", help="Dialect to use (see --list-dialects).")
 @click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Seconds before each response.")
 @click.option("--jitter", type=click.FloatRange(min=0), default=0.0, help="Random variation in seconds.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0), default=30.0, help="Seconds from a submit to its end."
+)
 @seed_option
 @overlays_option
 @click.option("--list-faults", is_flag=True, help="List the faults that apply to the relay.")
@@ -41,6 +44,7 @@ def mock(
     dialect: str | None,
     latency: float,
     jitter: float,
+    duration: float,
     seed: int,
     overlays: tuple[Path, ...],
     list_faults: bool,
@@ -50,7 +54,7 @@ def mock(
     Serve a mock of a relay, made from its contract, until Ctrl-C.
 
     The mock has one task in each state. Two more tasks are running: one succeeds after 30 seconds, the
-    other one fails. It expects the key in MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
+    other one fails. Submitted tasks run for --duration seconds; a prompt with banned-word is refused. It expects the key in MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
     mocks = load_extra("mjrelay_conformance.mock", "mock")
     contract = load_contract(relay, overlays)
@@ -70,6 +74,7 @@ def mock(
         latency=latency,
         jitter=jitter,
         seed=seed,
+        duration=duration,
     )
     lines = ["the key is " + ("mock-key" if key is None else "the one in the environment")]
     lines += [f"  {task_id}  {state.value}" for state, task_id in app.known.items()]
