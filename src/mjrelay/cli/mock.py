@@ -54,7 +54,9 @@ def mock(
     Serve a mock of a relay, made from its contract, until Ctrl-C.
 
     The mock has one task in each state. Two more tasks are running: one succeeds after 30 seconds, the
-    other one fails. Submitted tasks run for --duration seconds; a prompt with banned-word is refused. It expects the key in MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
+    other one fails. Submitted tasks run for --duration seconds; a prompt with banned-word is refused.
+
+    It expects the key in MJRELAY_<RELAY>_API_KEY or MJRELAY_API_KEY, else mock-key.
     """
     mocks = load_extra("mjrelay_conformance.mock", "mock")
     contract = load_contract(relay, overlays)
