@@ -575,7 +575,7 @@ def test_the_key_goes_into_three_headers_at_most() -> None:
     with at(relay) as base_url:
         examine(base_url, several, redactor=Redactor(KEY), key=KEY, task_id=ID)
     sent = {name for one in relay.asked for name, value in one.headers.items() if KEY in value}
-    assert len(sent) == CREDENTIAL_LIMIT
+    assert len(sent) == 1  # the other paths are tried without the key
     assert len(relay.asked) <= REQUEST_LIMIT
 
 
@@ -609,7 +609,8 @@ def test_expired_links() -> None:
             served(body(imageUrl=f"https://cdn.example.com/a.png?ex={end:x}&is=1&hm=5ec2e7"))
         ) as base_url:
             found = ask(base_url, ID)
-        assert names(found, wrong=True) == expected
+        assert names(found) == expected
+        assert found.exit_code == 0
         assert "5ec2e7" not in json.dumps(found.data()["complaints"])
 
 
