@@ -108,7 +108,7 @@ class Address:
         closing = "/" if parts.path.endswith("/") and steps else ""
         query = dict(parse_qsl(parts.query))
         asking = _likeliest(contracts, checked.hostname, steps, task_id)
-        found = next(_read(steps, query, asking), None)
+        found = next(_read(steps, query, asking, checked.hostname), None)
         if found is None:
             return cls(origin, _path(steps), task_id, tuple(dict.fromkeys(_based(steps, asking, contracts))))
         pasted_id, endpoint = found
@@ -144,20 +144,21 @@ def _likeliest(
     Return one contract per endpoint, the likeliest first.
 
     A user's contracts come first, then those of this host, those whose ids look like the given one, those
-    whose endpoint is the most common, and those whose path begins with a segment of the URL. Otherwise the
-    order of the contracts stays, so that a further contract hides none before it.
+    whose endpoint is the most common, and those whose path begins with a segment of the URL. Otherwise their
+    order stays, so that a further contract hides none before it. A path of parameters alone is unlikely.
     """
     sharing: dict[tuple[Segments, Request | None], list[Contract]] = {}
     for contract in filter(is_fetchable, contracts):
         sharing.setdefault((_segments(contract.path), _shape(contract)), []).append(contract)
 
     def order(several: list[Contract]) -> tuple[float, ...]:
-        here = any(one.base_url and urlsplit(one.base_url).hostname == host for one in several)
+        here = any(_is_at(one, host) for one in several)
         likeness = max(
             (_likeness(task_id, other) for one in several for other in example_ids(one)), default=0
         )
-        begins = _segments(several[0].path)[:1]
-        return -any(map(is_added, several)), -here, -likeness, -len(several), -bool({*begins} & {*steps})
+        path = _segments(several[0].path)
+        begins = not path[:1] or path[0] not in steps
+        return -any(map(is_added, several)), -here, -likeness, not _fixed(path), -len(several), begins
 
     return [
         min(several, key=lambda one: not is_added(one)) for several in sorted(sharing.values(), key=order)
@@ -197,35 +198,47 @@ def _joined(prefix: str, path: str) -> str:
 
 
 def _read(
-    steps: Segments, query: dict[str, str], asking: Sequence[Contract]
+    steps: Segments, query: dict[str, str], asking: Sequence[Contract], host: str | None
 ) -> Iterator[tuple[str | None, Endpoint]]:
-    """Yield the readings of a path that ends like a contract's, the longest match first."""
-    longest = max((len(_segments(one.path)) for one in asking), default=0)
-    for left_out in range(longest):
-        for contract in sorted(asking, key=lambda one: -len(_segments(one.path))):
-            found = _ending(steps, query, contract, left_out)
-            if found is not None:
-                yield found
+    """Yield the readings of a path that ends like a contract's, those with the most fixed segments first."""
+    tails = [
+        (contract, own[left_out:], left_out)
+        for contract in asking
+        for own in [tuple(step for step in contract.path.split("/") if step)]
+        for left_out in range(len(own))
+        # A path without fixed segments matches every URL.
+        if _fixed(own) or is_added(contract) or _is_at(contract, host)
+    ]
+    for contract, tail, left_out in sorted(tails, key=lambda one: (-_fixed(one[1]), one[2])):
+        found = _ending(steps, query, contract, tail, whole=not left_out)
+        if found is not None:
+            yield found
 
 
 def _ending(
-    steps: Segments, query: dict[str, str], contract: Contract, left_out: int
+    steps: Segments, query: dict[str, str], contract: Contract, tail: Segments, *, whole: bool
 ) -> tuple[str | None, Endpoint] | None:
-    own = tuple(step for step in contract.path.split("/") if step)
-    tail = own[left_out:]
     place, name = parse_expression(contract.reader.ask)
-    fixed = [step for step in tail if not _HOLE.search(step)]
-    if not tail or len(steps) < len(tail) or (left_out and len(fixed) < _MIN_SEGMENTS):
+    if len(steps) < len(tail) or (not whole and _fixed(tail) < _MIN_SEGMENTS):
         return None
     pairs = list(zip(steps[-len(tail) :], tail, strict=True))
     if any(given != step for given, step in pairs if not _HOLE.search(step)):
         return None
     held = next((unquote(given) for given, step in pairs if step == f"{{{name}}}"), None)
     task_id = query.get(name) if place == "query" else held
-    if (place == "path" and held is None) or (place == "query" and left_out and task_id is None):
+    if (place == "path" and held is None) or (place == "query" and not whole and task_id is None):
         return None
-    prefix = _path(steps[: -len(tail)])
-    return task_id, Endpoint(contract, prefix, "".join(f"/{step}" for step in tail))
+    return task_id, Endpoint(contract, _path(steps[: -len(tail)]), "".join(f"/{step}" for step in tail))
+
+
+def _fixed(path: Segments) -> int:
+    """Return the number of segments that are no parameter."""
+    return sum(not _HOLE.search(step) for step in path)
+
+
+def _is_at(contract: Contract, host: str | None) -> bool:
+    """Return whether a contract names this host."""
+    return contract.base_url is not None and urlsplit(contract.base_url).hostname == host
 
 
 def _based(steps: Segments, asking: Sequence[Contract], contracts: Sequence[Contract]) -> Iterator[Endpoint]:
