@@ -139,14 +139,14 @@ def _time_problems(task: Any, contract: Contract, now: datetime) -> Iterator[Pro
 def _unit_overlay(contract: Contract, unit: str) -> str:
     """Return an overlay that sets the unit of the times. JSON strings are strings in YAML and JSONPath."""
     _, path, method = contract.location
-    target = f"$.paths[{json.dumps(path)}].{method}.x-mj-task.times"
+    target = f"$.paths[{json.dumps(path, ensure_ascii=False)}].{method}['x-mj-task'].times"
     form = next(form for form, name in _FORMATS.items() if name == unit)
     return "\n".join(
         (
             "overlay: 1.1.0",
             f"info: {{title: Times in {unit}, version: 1.0.0}}",
             "actions:",
-            f"  - target: {json.dumps(target)}",
+            f"  - target: {json.dumps(target, ensure_ascii=False)}",
             f"    update: {{format: {form}}}",
         )
     )
