@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import CONTRACTS, ID, PATH, examined, relay_with, serving
 
-from mjrelay.contract import load_contract
+from mjrelay.contract import load_contract, resolve_base_url
 from mjrelay.doctor.addresses import Address
 from mjrelay.errors import SettingError
 
@@ -67,6 +67,7 @@ def test_a_parameter_alone_does_not_read_a_url() -> None:
         assert Address.of(f"https://relay.example.com{pasted}", several).task_id == task_id
     for url, contracts in (("http://plain.example/x1", several), ("http://a.example/x1", [plain])):
         assert Address.of(url, contracts).task_id == "x1"
+    assert resolve_base_url("http://a.example/x/y", plain) == "http://a.example/x/y"
 
 
 @given(url=st.text() | st.from_regex(r"https?://[\w.:@\[\]-]{0,20}(/[^/]{0,9}){0,6}", fullmatch=True))

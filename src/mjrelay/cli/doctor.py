@@ -172,7 +172,8 @@ def _key(diagnosis: Diagnosis) -> str:
         return f"{seen.credential}" + (" (optional: the relay is open)" if seen.open else "")
     if not seen.keyed:
         return "none sent" + (", none required" if seen.open else "")
-    return "refused"
+    found = {problem.name for problem in diagnosis.problems}
+    return "refused" if "key-refused" in found else "restricted" if "forbidden" in found else "not tested"
 
 
 def _batch(diagnosis: Diagnosis) -> str:

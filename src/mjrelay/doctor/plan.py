@@ -87,12 +87,7 @@ class Plan:
         if self._credential is not None and not self._tested_without_key and self._remaining:
             yield from self._ask(Purpose.STRANGER, self._endpoint, last.task_id, None)
         # A method that is not GET may create something at a path that the contract does not describe.
-        if (
-            self._remaining
-            and not self._knows_nowhere
-            and other is not None
-            and self._endpoint.method == "GET"
-        ):
+        if self._endpoint.method == "GET" and other and self._remaining and not self._knows_nowhere:
             yield from self._nowhere(self._endpoint, other)
         if self._remaining:
             yield from self._batch_request(self._endpoint)
@@ -153,14 +148,16 @@ class Plan:
         Try the endpoints until one belongs to a relay.
 
         Only the likeliest one is sent the key. A refusal, or an open relay's response, identifies the others.
+        One request is left to send the key to the one that is found.
         """
+        left = int(self.keyed and self.task_id is not None)
         for endpoint in self.address.endpoints:
             task_id = self.task_id or self._random_id(endpoint)
-            if self._remaining <= self._absent_with_key or task_id is None:
+            if self._remaining <= left or task_id is None:
                 continue
-            keyed = self.keyed and self.task_id is not None and not self._attempts
-            credential = self._likeliest(endpoint) if keyed else None
-            purpose = Purpose.TASK if self.task_id and (keyed or not self.keyed) else Purpose.STRANGER
+            credential = self._likeliest(endpoint) if left and not self._attempts else None
+            named = self.task_id is not None and (credential is not None or not self.keyed)
+            purpose = Purpose.TASK if named else Purpose.STRANGER
             try:
                 seen = yield from self._ask(purpose, endpoint, task_id, credential)
             except SettingError:  # this relay has no such id
@@ -174,19 +171,13 @@ class Plan:
         if best.kind.strength > 1:
             self._endpoint = best.endpoint
             self._credential = best.credential if best.kind.authorized else None
-        elif self._absent_with_key and self._remaining:
+            return
+        first = self._attempts[0]
+        if first.kind is ResponseKind.ABSENT and first.credential is not None and self._remaining:
             # The 404 may concern the task, and not the path.
-            first = self._attempts[0]
             seen = yield from self._ask(Purpose.STRANGER, first.endpoint, first.task_id, None)
             if seen.refuses:
                 self._endpoint, self._credential = first.endpoint, first.credential
-
-    @property
-    def _absent_with_key(self) -> bool:
-        """Whether the first response is a 404 despite a key."""
-        return any(
-            one.kind is ResponseKind.ABSENT and one.credential is not None for one in self._attempts[:1]
-        )
 
     def _authenticate(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
         """Send the key in one header after the other while it is refused."""
