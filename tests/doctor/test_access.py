@@ -47,10 +47,10 @@ CHANNEL = '{"error":{"message":"普通用户不支持指定渠道 (request id: 1
     ],
     ids=["page", "page-404", "gateway", "mode"],
 )
-def test_a_wrong_prefix(elsewhere: Reply, name: str) -> None:
-    """Whatever the response at a wrong prefix, it is reported with its message and the right path."""
+def test_a_wrong_or_missing_prefix(elsewhere: Reply, name: str) -> None:
+    """Whatever the response there, a wrong prefix is reported with its message and the right path."""
     with serving(relay_with(elsewhere=elsewhere)) as base_url:
-        for pasted in ("/foo", f"/foo{PATH}"):
+        for pasted in ("/foo", f"/foo{PATH}", f"/task/{ID}/fetch"):
             found = examined(base_url + pasted, ID)
             assert problem_names(found, wrong=True) == {name}
             assert found.relay is not None
@@ -61,35 +61,25 @@ def test_a_wrong_prefix(elsewhere: Reply, name: str) -> None:
             assert found.exit_code == 1
 
 
-def test_an_incomplete_path() -> None:
-    """A web page at a path that lacks its beginning is reported, with the endpoint that returns JSON."""
-    with serving(relay_with()) as base_url:
-        found = examined(f"{base_url}/task/{ID}/fetch")
-    assert f"JSON was found at {base_url}/mj/task/{{id}}/fetch" in text_of(found, "web-page")
-
-
-def test_no_relay() -> None:
-    """If no response is a relay's, none is named and no code is shown."""
-    for reply, name in ((WEB_PAGE, "web-page"), (Reply(404, b"{}"), "wrong-path")):
+def test_replies_that_are_no_relays() -> None:
+    """A reply of something else is named; a challenge, a limit and a foreign redirect end the examination."""
+    away = (("location", "http://127.0.0.1:9/stolen?key=x"),)
+    for reply, name, requests in (
+        (WEB_PAGE, "web-page", 7),
+        (Reply(404, b"{}"), "wrong-path", 5),
+        (Reply(200, b"<html><title>Just a moment...</title></html>", "text/html"), "challenge", 1),
+        (Reply(503, b"<html><title>Just a moment...</title></html>", "text/html"), "challenge", 1),
+        (Reply(403, b"<!DOCTYPE html><title>Blocked</title>", "text/html"), "challenge", 1),
+        (Reply(401, b"<html><h1>401 Authorization Required</h1></html>", "text/html"), "challenge", 1),
+        (Reply(302, b"", None, away), "redirect", 1),
+        (Reply(429, b"{}", headers=(("retry-after", "17"),)), "rate-limited", 1),
+    ):
         found = diagnosed(reply)
-        assert problem_names(found, wrong=True) == {name}
+        assert problem_names(found) == {name}
+        assert len(found.observations.attempts) <= requests
         assert (found.relay, found.python, found.exit_code) == (None, (), 1)
-
-
-@pytest.mark.parametrize(
-    ("status", "page"),
-    [
-        (200, b"<html><title>Just a moment...</title></html>"),
-        (503, b"<html><title>Just a moment...</title></html>"),
-        (403, b"<!DOCTYPE html><title>Blocked</title>"),
-        (401, b"<html><h1>401 Authorization Required</h1><hr>nginx</html>"),
-    ],
-)
-def test_a_challenge(status: int, page: bytes) -> None:
-    """A page of a proxy is neither a wrong path nor a refused key, and ends the examination."""
-    found = diagnosed(Reply(status, page, "text/html"))
-    assert "challenge" in problem_names(found, wrong=True)
-    assert len(found.observations.attempts) == 1
+        assert "key=x" not in json.dumps(found.data()["complaints"])
+        assert name != "rate-limited" or "17 seconds" in text_of(found, name)
 
 
 def test_a_trailing_slash() -> None:
@@ -107,14 +97,6 @@ def test_a_trailing_slash() -> None:
     assert problem_names(found, wrong=True) == {"trailing-slash"}
     assert found.relay is not None
     assert [one.target for one in relay.requests[:2]] == [f"{PATH}/", PATH]
-
-
-def test_redirects_are_not_followed() -> None:
-    """A redirect to another host ends the examination; nothing is sent there."""
-    found = diagnosed(Reply(302, b"", None, (("location", "http://127.0.0.1:9/stolen?key=x"),)))
-    assert problem_names(found, wrong=True) == {"redirect"}
-    assert "key=x" not in json.dumps(found.data()["complaints"])
-    assert len(found.observations.attempts) == 1
 
 
 def test_a_missing_task() -> None:
@@ -170,16 +152,6 @@ def test_a_refused_key() -> None:
     assert 1 <= len(sent) <= CREDENTIAL_LIMIT
 
 
-def test_no_key() -> None:
-    """A missing key is reported with its likely header, and the code takes it from the environment."""
-    relay = relay_with()
-    found = diagnosed(relay, key=None)
-    assert problem_names(found) == {"no-key"}
-    assert "Authorization" in text_of(found, "no-key")
-    assert found.python
-    assert not any("authorization" in one.headers for one in relay.requests)
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [(LIMITED, "This token has no access to model"), (CHANNEL, "普通用户不支持指定渠道")],
@@ -192,11 +164,16 @@ def test_a_restricted_key(body: bytes, message: str) -> None:
     assert (found.python, found.conform, found.exit_code) == ((), None, 1)
 
 
-def test_a_403_without_a_key() -> None:
-    """A 403 without a key is no problem of an accepted key."""
-    relay = relay_with(refusal=Reply(403, LIMITED))
-    assert problem_names(diagnosed(relay)) == set()
-    assert problem_names(diagnosed(relay, key=None)) == {"no-key"}
+def test_no_key() -> None:
+    """A refusal without a key names the likely header; the code takes the key from the environment."""
+    for refusal in (Reply(401, REFUSED), Reply(403, LIMITED)):
+        relay = relay_with(refusal=refusal)
+        found = diagnosed(relay, key=None)
+        assert problem_names(found) == {"no-key"}
+        assert "Authorization" in text_of(found, "no-key")
+        assert found.python
+        assert not any("authorization" in one.headers for one in relay.requests)
+        assert problem_names(diagnosed(relay)) == set()
 
 
 def test_an_open_relay() -> None:
@@ -223,14 +200,6 @@ def test_errors_at_other_paths_are_ignored() -> None:
     inner = relay_with()
     failing = ScriptedRelay(lambda one: inner.respond(one) if PATH in one.target else Reply(500, b"{}"))
     assert problem_names(diagnosed(failing)) == {"unavailable"}
-
-
-def test_a_rate_limit() -> None:
-    """A 429 ends the examination and is reported with its delay."""
-    found = diagnosed(Reply(429, b"{}", headers=(("retry-after", "17"),)))
-    assert problem_names(found) == {"rate-limited"}
-    assert "17 seconds" in text_of(found, "rate-limited")
-    assert len(found.observations.attempts) == 1
 
 
 @pytest.mark.parametrize("status", [503, 521, 530])

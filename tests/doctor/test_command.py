@@ -93,7 +93,12 @@ def test_no_output_has_the_key(form: str) -> None:
 
 
 def test_text_and_json() -> None:
-    """The text contains the Python code and the command; the JSON fits its schema."""
+    """The text contains Python code, command and overlay; the JSON fits its schema."""
+    times = {name: SUCCEEDED[name] // 1000 for name in ("submitTime", "startTime", "finishTime")}
+    with serving(relay_with(task_body(**times))) as base_url:
+        seconds = forked.run(["doctor", base_url, "--task", ID, "--format", "pretty"], environment())
+    assert "# times.yaml\n    overlay: 1.1.0\n" in seconds.stdout
+    assert "update: {format: s}" in seconds.stdout
     with serving(relay_with()) as base_url:
         pretty = forked.run(["doctor", f"{base_url}{PATH}", "--format", "pretty"], environment())
         done = forked.run(["doctor", base_url, "--task", ID, "--json"], environment())
@@ -110,15 +115,6 @@ def test_text_and_json() -> None:
         assert line in pretty.stdout
     assert f"GET {PATH} (the task; the key in header Authorization: Bearer …)" in pretty.stderr
     assert len(data["requests"]) == pretty.stderr.count("mjrelay: GET") + pretty.stderr.count("mjrelay: POST")
-
-
-def test_the_overlay_is_printed() -> None:
-    """The text contains the overlay that corrects the unit of times, with the name of its file."""
-    times = {name: SUCCEEDED[name] // 1000 for name in ("submitTime", "startTime", "finishTime")}
-    with serving(relay_with(task_body(**times))) as base_url:
-        done = forked.run(["doctor", base_url, "--task", ID, "--format", "pretty"], environment())
-    assert "# times.yaml\n    overlay: 1.1.0\n" in done.stdout
-    assert "update: {format: s}" in done.stdout
 
 
 def test_exit_codes() -> None:

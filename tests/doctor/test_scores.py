@@ -13,9 +13,8 @@ from scripted import CONTRACTS, ID, MISSING, PAGE, check
 from mjrelay.doctor import ProbeRequest
 from mjrelay.doctor.addresses import Address
 from mjrelay.doctor.diagnosis import diagnose
-from mjrelay.doctor.observations import ResponseKind
 from mjrelay.doctor.plan import Plan, random_id
-from mjrelay.doctor.score import WEIGHTS, rank
+from mjrelay.doctor.score import WEIGHTS
 from mjrelay.doctor.similarity import example_similarity, similarity
 from mjrelay.http import Exchange
 from mjrelay.semantics import State
@@ -98,22 +97,9 @@ def test_examples_fit_their_own_contract() -> None:
             assert fit.value == 1
 
 
-def test_nothing_is_ranked_by_nothing() -> None:
-    """Without a relay every contract has the score 0."""
-    plan = Plan(Address.of("http://127.0.0.1", CONTRACTS), CONTRACTS, None, keyed=False)
-    assert {one.value for one in rank(plan.observations, CONTRACTS)} == {0.0}
-
-
 @given(st.text(max_size=40))
 def test_a_random_id_is_another_one(pattern: str) -> None:
     """A random id differs from its pattern, is repeatable, and is long enough."""
     assert random_id(pattern) != pattern
     assert random_id(pattern) == random_id(pattern)
     assert len(random_id(pattern)) >= 12
-
-
-def test_the_strength_of_response_kinds() -> None:
-    """A task is the strongest evidence for a path; a web page is none."""
-    ordered = sorted(ResponseKind, key=lambda one: -one.strength)
-    assert ordered[0] is ResponseKind.TASK
-    assert ResponseKind.PAGE.strength == ResponseKind.NO_RESPONSE.strength == 0

@@ -39,33 +39,26 @@ def test_a_stuck_task(status: str, progress: str) -> None:
             assert f"at {progress.rstrip('%')} %" in text_of(found, "stuck")
 
 
-def test_a_refused_submission_with_an_id() -> None:
-    """A task whose status stays empty beside a reason is named with the reason."""
-    found = diagnosed(relay_with(task_body(status="", progress="0%", failReason="queue full", imageUrl="")))
-    assert "queue full" in text_of(found, "refused-submission")
-    assert found.exit_code == 1
-
-
-def test_a_failed_task_with_an_image() -> None:
-    """A failed task is a note with its reason and its image."""
-    found = diagnosed(relay_with(task_body(status="FAILURE", failReason="任务超时")))
-    assert problem_names(found) == {"failed"}
-    assert "任务超时" in text_of(found, "failed")
-    assert "picture" in text_of(found, "failed")
-    assert found.exit_code == 0
-
-
-def test_a_succeeded_task_without_links() -> None:
-    """A succeeded task without links is reported."""
-    assert problem_names(diagnosed(relay_with(task_body(imageUrl=""))), wrong=True) == {"no-media"}
-
-
-def test_unusual_values() -> None:
-    """A textual progress, an unknown status, a numeric id and another id are reported."""
-    found = diagnosed(relay_with(task_body(status="DREAMING", progress="nearly", id=int(ID))))
-    assert {"odd-progress", "unknown-status", "number-id"} <= problem_names(found)
-    found = diagnosed(relay_with(task_body(id="1730621826099999")))
-    assert "wrong-task" in problem_names(found, wrong=True)
+def test_the_problems_of_a_task() -> None:
+    """Each problem, or note, of a task is reported with the relay's own text, and only a problem counts."""
+    for changes, wrong, notes, text in (
+        (
+            {"status": "", "failReason": "queue full", "imageUrl": ""},
+            {"refused-submission"},
+            set(),
+            "queue full",
+        ),
+        ({"status": "FAILURE", "failReason": "任务超时"}, set(), {"failed"}, "任务超时. It has a picture"),
+        ({"imageUrl": ""}, {"no-media"}, set(), "no link"),
+        ({"status": "DREAMING"}, {"unknown-status"}, set(), "DREAMING"),
+        ({"progress": "nearly"}, set(), {"odd-progress"}, "nearly"),
+        ({"id": int(ID)}, set(), {"number-id"}, "JSON number"),
+        ({"id": "1730621826099999"}, {"wrong-task"}, set(), f"1730621826099999 instead of {ID}"),
+    ):
+        found = diagnosed(relay_with(task_body(submitTime=0, **changes)))
+        assert (problem_names(found, wrong=True), problem_names(found, wrong=False)) == (wrong, notes)
+        assert text in text_of(found, *wrong, *notes)
+        assert found.exit_code == len(wrong)
 
 
 @pytest.mark.parametrize("host", ["localhost:3000", "10.0.0.7", "[::1]:8080"])
@@ -104,11 +97,8 @@ def test_times_in_another_unit(unit: str, per_second: int, tmp_path: Path) -> No
     stamp = load_contract(found.relay.name, overlays=[file]).reader.submitted
     assert stamp is not None
     assert RELAY.reader.submitted is not None
-    expected = RELAY.reader.submitted.read(SUCCEEDED)
-    assert expected is not None
-    assert stamp.read({**SUCCEEDED, **times}) == expected.replace(
-        microsecond=0 if per_second == 1 else expected.microsecond
-    )
+    expected = RELAY.reader.submitted.read({**SUCCEEDED, "submitTime": 1730621826000})
+    assert stamp.read({**SUCCEEDED, "submitTime": 1730621826 * per_second}) == expected
     assert 'overlays=["times.yaml"]' in found.python[1]
     assert "--overlay times.yaml" in (found.conform or "")
     assert diagnosed(relay_with()).overlay is None
