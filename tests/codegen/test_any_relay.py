@@ -19,6 +19,8 @@ LOOPS = (
     "tests/client/test_errors.py::test_missing_and_refused_are_different_errors",
     "tests/contract/test_contract.py",
     "tests/contract/test_profile.py",
+    "tests/doctor/test_addresses.py",
+    "tests/doctor/test_identification.py",
     "tests/judging/test_schema.py",
     "tests/mock/test_mock.py",
     "tests/replay/test_replay.py::test_correct_relays_have_no_findings",

@@ -13,7 +13,15 @@ from mjrelay.base import SettingError
 from mjrelay.cli.options import PATH, argument, key_file_option
 from mjrelay.cli.output import format_option, is_pretty, print_message, write_json
 from mjrelay.contract import load_contract, pasted_key, read_key, relay_names
-from mjrelay.doctor import CREDENTIAL_LIMIT, REQUEST_LIMIT, Diagnosis, ProbeRequest, examine, is_fetchable
+from mjrelay.doctor import (
+    CREDENTIAL_LIMIT,
+    OVERLAY_FILE,
+    REQUEST_LIMIT,
+    Diagnosis,
+    ProbeRequest,
+    examine,
+    is_fetchable,
+)
 from mjrelay.http import Redactor, printable_text, set_redactor
 
 if TYPE_CHECKING:
@@ -34,7 +42,7 @@ _SHOWN = 8
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help="Also compare with this contract; repeatable.",
+    help="Try this contract first; repeatable.",
 )
 @key_file_option
 @click.option(
@@ -76,8 +84,8 @@ def doctor(
     for contract in map(load_contract, contracts):
         if not is_fetchable(contract):
             raise SettingError(
-                f"--contract {contract.file}: a task is fetched with {contract.method} and "
-                f"{contract.reader.ask}, and doctor sends only GET without a body; use mjrelay conform"
+                f"--contract {contract.file}: tasks are fetched with {contract.method}; doctor sends only "
+                "GET and POST; use mjrelay conform"
             )
         compared.append(contract)
     print_message(f"sending at most {REQUEST_LIMIT} requests, the key in at most {CREDENTIAL_LIMIT} headers")
@@ -108,6 +116,8 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
         lines += ["", title] if problems else []
         for problem in problems:
             lines += [f"  {problem.name}: {problem.what}", f"    {problem.then}"]
+    if diagnosis.overlay:
+        lines += ["", f"    # {OVERLAY_FILE}", *(f"    {line}" for line in diagnosis.overlay.splitlines())]
     if diagnosis.python:
         lines += ["", *(f"    {line}" for line in diagnosis.python)]
     if diagnosis.conform:
@@ -118,7 +128,7 @@ def _print_diagnosis(diagnosis: Diagnosis) -> None:
 def _details(diagnosis: Diagnosis) -> Iterator[str]:
     seen, data = diagnosis.observations, diagnosis.data()
     if seen.endpoint is not None:
-        yield f"  path      GET {seen.origin}{seen.endpoint}"
+        yield f"  path      {seen.endpoint.method} {seen.origin}{seen.endpoint}"
         yield f"  key       {_key(diagnosis)}"
         if seen.untried:
             yield f"            not tried: {', '.join(map(str, seen.untried))}"
@@ -131,7 +141,8 @@ def _details(diagnosis: Diagnosis) -> Iterator[str]:
         body = "no body" if data["missing"]["empty"] else data["missing"]["media_type"] or "no media type"
         yield f"  missing   status {data['missing']['status']}, {body}"
     yield f"  batch     {_batch(diagnosis)}"
-    yield f"  requests  {len(seen.attempts)} of {REQUEST_LIMIT} sent"
+    untried = "" if seen.endpoint else f"; {len(seen.untried_endpoints)} known paths were not tried"
+    yield f"  requests  {len(seen.attempts)} of {REQUEST_LIMIT} sent{untried}"
 
 
 def _summary(diagnosis: Diagnosis) -> list[str]:
@@ -161,7 +172,8 @@ def _key(diagnosis: Diagnosis) -> str:
         return f"{seen.credential}" + (" (optional: the relay is open)" if seen.open else "")
     if not seen.keyed:
         return "none sent" + (", none required" if seen.open else "")
-    return "refused"
+    found = {problem.name for problem in diagnosis.problems}
+    return "refused" if "key-refused" in found else "restricted" if "forbidden" in found else "not tested"
 
 
 def _batch(diagnosis: Diagnosis) -> str:

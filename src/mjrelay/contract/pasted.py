@@ -52,7 +52,12 @@ def checked_id(contract: Contract, task_id: object) -> str:
 def without_endpoint(contract: Contract, url: str) -> str:
     """Return a base URL without the path of the fetch operation, if it ends with that."""
     ending = _ending(contract, url)
-    return url if ending is None else "/".join(url.split("/")[: -len(ending)])
+    # A path of parameters alone matches every URL.
+    return (
+        url
+        if ending is None or all("{" in own for _, own in ending)
+        else "/".join(url.split("/")[: -len(ending)])
+    )
 
 
 def _id_in(contract: Contract, url: str) -> str | None:

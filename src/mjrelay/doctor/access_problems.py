@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mjrelay.doctor.observations import BODY_LIMIT, Purpose, ResponseKind, document
-from mjrelay.doctor.problem import Problem, shorten
+from mjrelay.doctor.observations import Purpose, ResponseKind, document
+from mjrelay.doctor.problem import Problem, quoted_message, shorten
 from mjrelay.http import is_loopback_url, retry_after, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mjrelay.contract import Contract
     from mjrelay.doctor.observations import Attempt, Observations
 
 
@@ -31,14 +32,14 @@ CONNECTION_FAILURES = (
 """Words in a failure, the name of the problem, and the next step. The first match applies."""
 
 
-def access_problems(observations: Observations) -> Iterator[Problem]:
-    """Yield the problems that need no contract to be recognised."""
-    yield from _connection_problems(observations)
-    yield from _path_problems(observations)
-    yield from _key_problems(observations)
+def access_problems(observations: Observations, contract: Contract | None) -> Iterator[Problem]:
+    """Yield the problems that need no contract to be recognised. It reads the messages of errors."""
+    yield from _connection_problems(observations, contract)
+    yield from _path_problems(observations, contract)
+    yield from _key_problems(observations, contract)
 
 
-def _connection_problems(observations: Observations) -> Iterator[Problem]:
+def _connection_problems(observations: Observations, contract: Contract | None) -> Iterator[Problem]:
     origin = observations.origin
     if observations.keyed and origin.startswith("http:") and not is_loopback_url(origin):
         yield Problem(
@@ -50,13 +51,13 @@ def _connection_problems(observations: Observations) -> Iterator[Problem]:
     for attempt in observations.attempts:
         if attempt.exchange.failure is not None:
             yield _failure(attempt, attempt.exchange.failure)
-        status = attempt.exchange.status
+        status, message = attempt.exchange.status, _message(attempt, contract)
         if attempt.kind is ResponseKind.LIMITED:
             seconds = retry_after(attempt.exchange)
             delay = "some minutes" if seconds is None else f"{seconds:.0f} seconds"
             yield Problem(
                 "rate-limited",
-                f"The relay returns 429, too many requests{_message(attempt)}; the examination stopped.",
+                f"The relay returns 429, too many requests{message}; the examination stopped.",
                 f"Wait {delay}, then try again; reduce the request rate of your programs.",
             )
         elif attempt.kind is ResponseKind.CHALLENGE:
@@ -69,17 +70,15 @@ def _connection_problems(observations: Observations) -> Iterator[Problem]:
             stopped = "; the examination stopped" if attempt.ends_examination else ""
             yield Problem(
                 "unavailable",
-                f"The relay, or a proxy in front of it, returns {status}{_message(attempt)}{stopped}.",
+                f"The relay, or a proxy in front of it, returns {status}{message}{stopped}.",
                 "Try again later; if it persists, report it to the relay's operator.",
             )
 
 
-def _message(attempt: Attempt) -> str:
-    """Return the relay's message in brackets, or an empty string for a web page."""
-    body = attempt.exchange.body[:BODY_LIMIT].decode("utf-8", "replace")
-    if "html" in attempt.exchange.media_type or body.lstrip().startswith("<") or not body.strip():
-        return ""
-    return f" ({shorten(' '.join(body.split()))})"
+def _message(attempt: Attempt, contract: Contract | None) -> str:
+    """Return the relay's message in brackets, or an empty string without one."""
+    message = quoted_message(attempt.exchange, contract)
+    return f" ({message})" if message else ""
 
 
 def _failure(attempt: Attempt, failure: str) -> Problem:
@@ -101,11 +100,11 @@ def _failure(attempt: Attempt, failure: str) -> Problem:
     return Problem("unreachable", f"No response: {failure}.", "Check the URL, and try again later.")
 
 
-def _path_problems(observations: Observations) -> Iterator[Problem]:
+def _path_problems(observations: Observations, contract: Contract | None) -> Iterator[Problem]:
     endpoint = observations.endpoint
     if endpoint is None or not str(endpoint).startswith(observations.pasted):
         for attempt in observations.attempts[:1]:
-            yield from _wrong_path(observations, attempt)
+            yield from _wrong_path(observations, attempt, contract)
     for attempt in observations.attempts:
         if not _is_relevant(observations, attempt):
             continue
@@ -123,7 +122,8 @@ def _is_relevant(observations: Observations, attempt: Attempt) -> bool:
     return observations.endpoint is None or attempt.endpoint == observations.endpoint or pasted
 
 
-def _wrong_path(observations: Observations, attempt: Attempt) -> Iterator[Problem]:
+def _wrong_path(observations: Observations, attempt: Attempt, contract: Contract | None) -> Iterator[Problem]:
+    """Yield a problem if the first response shows that the pasted path is not the relay's."""
     place = f"{attempt.exchange.status} at {attempt.endpoint}"
     if observations.endpoint is None:
         result = "No other path that was tried returned a task."
@@ -136,7 +136,16 @@ def _wrong_path(observations: Observations, attempt: Attempt) -> Iterator[Proble
         yield Problem("web-page", f"{what} {result}", then)
     elif attempt.kind is ResponseKind.ABSENT:
         content = "JSON" if document(attempt.exchange) is not None else "no JSON"
-        yield Problem("wrong-path", f"The path does not exist ({place}, {content}). {result}", then)
+        what = f"The path does not exist ({place}, {content}{_colon(attempt, contract)})."
+        yield Problem("wrong-path", f"{what} {result}", then)
+    elif observations.endpoint is not None and attempt.kind in {ResponseKind.DOCUMENT, ResponseKind.EMPTY}:
+        what = f"The prefix of the path is wrong ({place}{_colon(attempt, contract)})."
+        yield Problem("wrong-path", f"{what} {result}", then)
+
+
+def _colon(attempt: Attempt, contract: Contract | None) -> str:
+    message = quoted_message(attempt.exchange, contract)
+    return f": {message}" if message else ""
 
 
 def _redirect(observations: Observations, attempt: Attempt) -> Problem:
@@ -168,30 +177,34 @@ def _not_json(attempt: Attempt) -> Problem:
     )
 
 
-def _key_problems(observations: Observations) -> Iterator[Problem]:
+def _key_problems(observations: Observations, contract: Contract | None) -> Iterator[Problem]:
     attempts = [one for one in observations.attempts if one.endpoint == observations.endpoint]
     authenticated = [one for one in attempts if one.credential is not None or not observations.keyed]
     refused = [one for one in authenticated if one.refuses]
     tried = ", ".join(str(one.credential) for one in refused if one.credential is not None)
     untried = ", ".join(map(str, observations.untried))
-    if any(one.kind is ResponseKind.FORBIDDEN and one.credential is not None for one in attempts):
+    forbidden = observations.forbidden
+    if forbidden is not None and forbidden in attempts:
         yield Problem(
             "forbidden",
-            "The relay accepts the key but forbids fetching tasks (403). Keys restricted to models, "
-            "addresses or channels get this response, though fetching uses no model.",
-            "Use a key without restrictions, or remove them in the relay's key settings.",
+            "The relay accepts the key but forbids fetching tasks "
+            f"({forbidden.exchange.status}{_colon(forbidden, contract)}).",
+            "Use a key that is not restricted to models, addresses or channels, or remove the restriction in "
+            "the relay's key settings: it applies to fetching too.",
         )
     elif refused and not observations.keyed:
+        reason = f"{refused[0].exchange.status}{_colon(refused[0], contract)}"
         yield Problem(
             "no-key",
-            f"The relay requires a key ({refused[0].exchange.status}), and none was given.",
+            f"The relay requires a key ({reason}), and none was given.",
             f"Set MJRELAY_API_KEY or use --key-file; it is probably sent as {untried}.",
         )
     elif refused and observations.credential is None:
         others = f" Not tried: {untried}." if untried else ""
+        reason = f"{refused[-1].exchange.status}{_colon(refused[-1], contract)}"
         yield Problem(
             "key-refused",
-            f"The key was refused in: {tried}.{others}",
+            f"The key was refused in: {tried} ({reason}).{others}",
             "Check that the key is complete, belongs to this relay, and is neither expired nor used up.",
         )
     elif refused and tried:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Version of the format of `Diagnosis.data`."""
+OVERLAY_FILE = "times.yaml"
+"""The file name of an overlay in the Python code and in the command."""
 
 
 @frozen
@@ -76,12 +78,14 @@ class Diagnosis:
 
     @property
     def python(self) -> tuple[str, ...]:
-        """Three lines of Python that fetch a task; empty if no contract fits."""
-        if self.relay is None or self.base_url is None:
+        """Three lines of Python that fetch a task; empty if no contract fits, or the key may not fetch."""
+        if self.relay is None or self.base_url is None or self._unusable_key:
             return ()
         arguments = [_literal(_contract_argument(self.relay)), f"base_url={_literal(self.base_url)}"]
         if self.scheme is not None:
             arguments.append(f"scheme={_literal(self.scheme)}")
+        if self.overlay is not None:
+            arguments.append(f"overlays=[{_literal(OVERLAY_FILE)}]")
         return (
             "from mjrelay import Relay",
             f"relay = Relay({', '.join(arguments)})",
@@ -90,15 +94,26 @@ class Diagnosis:
 
     @property
     def conform(self) -> str | None:
-        """The command that judges the relay; None if no contract fits."""
-        if self.relay is None or self.base_url is None:
+        """The command that judges the relay; None if no contract fits, or the key may not fetch."""
+        if self.relay is None or self.base_url is None or self._unusable_key:
             return None
         command = ["mjrelay", "conform", _contract_argument(self.relay), "--base-url", self.base_url]
+        if self.overlay is not None:
+            command += ["--overlay", OVERLAY_FILE]
         if self.observations.task_id is not None:
             state = self.state
             known = state is not None and state is not State.UNKNOWN
             command += ["--task", self.observations.task_id + (f"={state}" if known else "")]
         return shlex.join(command)
+
+    @property
+    def overlay(self) -> str | None:
+        """An overlay that corrects the contract, to save as `OVERLAY_FILE`; None if unneeded."""
+        return next((one.overlay for one in self.problems if one.overlay), None)
+
+    @property
+    def _unusable_key(self) -> bool:
+        return any(one.name in {"key-refused", "forbidden"} for one in self.problems)
 
     @property
     def state(self) -> State | None:
@@ -128,7 +143,7 @@ class Diagnosis:
             "certain": observations.task is not None,
             "base_url": self.base_url,
             "scheme": self.scheme,
-            "endpoint": None if endpoint is None else {"method": "GET", "path": str(endpoint)},
+            "endpoint": None if endpoint is None else {"method": endpoint.method, "path": str(endpoint)},
             "credential": {
                 "sent": observations.keyed,
                 "accepted": None if observations.credential is None else _way(observations.credential),
@@ -173,6 +188,7 @@ class Diagnosis:
             ],
             "limit": REQUEST_LIMIT,
             "untried_paths": [str(one) for one in observations.untried_endpoints],
+            "overlay": self.overlay,
             "python": list(self.python),
             "conform": self.conform,
         }
@@ -203,7 +219,7 @@ def diagnose(
             Problem(
                 "no-relay",
                 "No relay was found at this URL.",
-                "Check host and path in the relay's documentation, or use the URL of a task.",
+                "Check host and path in the relay's documentation, or use the URL of a task, or --contract.",
             )
         )
     top = best.value if best else 1.0

@@ -59,8 +59,8 @@ def examine(
     """
     if key is not None:
         key = checked_key(key)
-    address = Address.of(url, contracts)
-    plan = Plan(address, contracts, task_id or address.task_id, key is not None)
+    address = Address.of(url, contracts, task_id or None)
+    plan = Plan(address, contracts, address.task_id, key is not None)
     config = TransportConfig(origin=address.origin, redactor=redactor)
     end = time.monotonic() + patience
     steps = plan.steps()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import string
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from mjrelay.doctor.addresses import Address, is_fetchable
+from mjrelay.base import SettingError
+from mjrelay.doctor.addresses import Address, example_ids, is_added, is_fetchable
 from mjrelay.doctor.observations import (
     Attempt,
     Observations,
@@ -19,7 +21,7 @@ from mjrelay.doctor.observations import (
     document,
     sent_form,
 )
-from mjrelay.semantics import scalar_text
+from mjrelay.doctor.score import rank, response_fit
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -33,9 +35,6 @@ REQUEST_LIMIT = 8
 """Maximum number of requests."""
 CREDENTIAL_LIMIT = 3
 """Maximum number of headers or parameters in which the key is sent."""
-ENDPOINT_LIMIT = 5
-"""Maximum number of endpoints that are tried."""
-
 _LENGTH = 12
 """Minimum length of a random id: a short one may be a counter, and exist."""
 
@@ -79,16 +78,17 @@ class Plan:
         yield from self._search()
         if self._endpoint is None or self._ended:
             return
-        yield from self._other_credentials()
-        last = self._attempts[-1]
-        if self._remaining and last.kind in {ResponseKind.TASK, ResponseKind.OTHER_TASK} and self.task_id:
-            yield from self._ask(
-                Purpose.MISSING, self._endpoint, self._random_id(self._endpoint), self._credential
-            )
-        if self._credential is not None and not self._seen(Purpose.STRANGER) and self._remaining:
+        yield from self._authenticate(self._endpoint)
+        last = next(one for one in reversed(self._attempts) if one.endpoint == self._endpoint)
+        other = self._random_id(self._endpoint)
+        found = last.kind in {ResponseKind.TASK, ResponseKind.OTHER_TASK}
+        if self._remaining and found and self.task_id and other is not None:
+            yield from self._ask(Purpose.MISSING, self._endpoint, other, self._credential)
+        if self._credential is not None and not self._tested_without_key and self._remaining:
             yield from self._ask(Purpose.STRANGER, self._endpoint, last.task_id, None)
-        if self._remaining and not self._knows_nowhere:
-            yield from self._nowhere(self._endpoint)
+        # A method that is not GET may create something at a path that the contract does not describe.
+        if self._endpoint.method == "GET" and other and self._remaining and not self._knows_nowhere:
+            yield from self._nowhere(self._endpoint, other)
         if self._remaining:
             yield from self._batch_request(self._endpoint)
 
@@ -105,7 +105,9 @@ class Plan:
             endpoint=self._endpoint,
             credential=self._credential,
             untried=tuple(
-                credential for credential in self._credentials(self._endpoint) if credential not in self._used
+                credential
+                for credential in self._credentials(self._endpoint)
+                if credential not in self._tried(self._endpoint)
             ),
             untried_endpoints=tuple(one for one in self.address.endpoints if one not in tried),
             batch=self._batch,
@@ -132,54 +134,68 @@ class Plan:
         kinds = {ResponseKind.PAGE, ResponseKind.ABSENT}
         return any(one.kind in kinds and one.endpoint != self._endpoint for one in self._attempts)
 
-    def _seen(self, purpose: Purpose) -> bool:
-        return any(one.purpose is purpose for one in self._attempts)
+    @property
+    def _tested_without_key(self) -> bool:
+        """Whether the endpoint was requested without a key."""
+        return any(one.credential is None for one in self._attempts if one.endpoint == self._endpoint)
+
+    def _tried(self, endpoint: Endpoint | None) -> set[Credential | None]:
+        """Return the credentials that were sent to an endpoint, or to any."""
+        return {one.credential for one in self._attempts if endpoint in {None, one.endpoint}}
 
     def _search(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Try the endpoints until one belongs to a relay."""
-        # Only the owner of a task can fetch it. Without a task, a refused request is the best evidence.
-        purpose = Purpose.TASK if self.task_id else Purpose.STRANGER
-        for endpoint in self.address.endpoints[:ENDPOINT_LIMIT]:
+        """
+        Try the endpoints until one belongs to a relay.
+
+        Only the likeliest one is sent the key. A refusal, or an open relay's response, identifies the others.
+        One request is left to send the key to the one that is found.
+        """
+        left = int(self.keyed and self.task_id is not None)
+        for endpoint in self.address.endpoints:
             task_id = self.task_id or self._random_id(endpoint)
-            credential = self._likeliest(endpoint) if self.keyed and self.task_id else None
-            seen = yield from self._ask(purpose, endpoint, task_id, credential)
+            if self._remaining <= left or task_id is None:
+                continue
+            credential = self._likeliest(endpoint) if left and not self._attempts else None
+            named = self.task_id is not None and (credential is not None or not self.keyed)
+            purpose = Purpose.TASK if named else Purpose.STRANGER
+            try:
+                seen = yield from self._ask(purpose, endpoint, task_id, credential)
+            except SettingError:  # this relay has no such id
+                continue
             if seen.kind.strength > 2 or self._ended:
                 break
+        if not self._attempts:
+            self.address.endpoints[0].request(self.task_id or "0" * _LENGTH)  # raises the reason
+            return
         best = max(self._attempts, key=lambda one: one.kind.strength)
         if best.kind.strength > 1:
             self._endpoint = best.endpoint
             self._credential = best.credential if best.kind.authorized else None
-        else:
-            yield from self._without_key()
+            return
+        first = self._attempts[0]
+        if first.kind is ResponseKind.ABSENT and first.credential is not None and self._remaining:
+            # The 404 may concern the task, and not the path.
+            seen = yield from self._ask(Purpose.STRANGER, first.endpoint, first.task_id, None)
+            if seen.refuses:
+                self._endpoint, self._credential = first.endpoint, first.credential
 
-    def _without_key(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Retry without a key after a 404: the task may be missing, not the path."""
-        absent = [
-            one for one in self._attempts if one.kind is ResponseKind.ABSENT and one.credential is not None
-        ]
-        for one in absent[: self._remaining]:
-            seen = yield from self._ask(Purpose.STRANGER, one.endpoint, one.task_id, None)
-            if seen.kind in {ResponseKind.REFUSED, ResponseKind.FORBIDDEN}:
-                self._endpoint, self._credential = one.endpoint, one.credential
-                return
-
-    def _other_credentials(self) -> Generator[ProbeRequest, Exchange, None]:
-        """Send the key in other headers while it is refused."""
-        last = self._attempts[-1]
+    def _authenticate(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
+        """Send the key in one header after the other while it is refused."""
+        last = next(one for one in reversed(self._attempts) if one.endpoint == endpoint)
         if self._credential is not None or not self.keyed:
             return
         purpose = Purpose.TASK if self.task_id else Purpose.FAMILY
-        for credential in self._credentials(self._endpoint):
-            if last.kind is not ResponseKind.REFUSED or not self._remaining:
+        for credential in self._credentials(endpoint):
+            if not self._remaining or not (last.refuses or last.credential is None):
                 return
-            if credential in self._used or len(self._used) == CREDENTIAL_LIMIT:
+            spent = len(self._used) == CREDENTIAL_LIMIT and credential not in self._used
+            if spent or credential in self._tried(endpoint):
                 continue
-            last = yield from self._ask(purpose, last.endpoint, last.task_id, credential)
+            last = yield from self._ask(purpose, endpoint, last.task_id, credential)
             if last.kind.authorized or last.kind is ResponseKind.ABSENT:
                 self._credential = credential
 
-    def _nowhere(self, endpoint: Endpoint) -> Generator[ProbeRequest, Exchange, None]:
-        task_id = self._random_id(endpoint)
+    def _nowhere(self, endpoint: Endpoint, task_id: str) -> Generator[ProbeRequest, Exchange, None]:
         request = endpoint.nowhere("nothing-is-here", task_id)
         yield from self._send(ProbeRequest(Purpose.NOWHERE, endpoint, task_id, self._credential, request))
 
@@ -187,14 +203,15 @@ class Plan:
         """Test the batch endpoint. It is a POST in most contracts, but it only reads."""
         if self._credential is None and not any(one.kind.authorized for one in self._attempts):
             return
-        from mjrelay.doctor.score import rank  # noqa: PLC0415 - avoids an import cycle
-
         likely = [one.contract for one in rank(self.observations, self.contracts)]
         for contract in likely:
             prefix, path = endpoint.before(contract), contract.batch_path
             if prefix is not None and path is not None:
-                task_id = self.task_id or self._random_id(endpoint)
-                request = contract.batch_request([task_id], prefix + path)
+                task_id = self.task_id or self._random_id(endpoint) or ""
+                try:
+                    request = contract.batch_request([task_id], prefix + path)
+                except SettingError:
+                    return
                 seen = yield from self._send(
                     ProbeRequest(Purpose.BATCH, endpoint, task_id, self._credential, request)
                 )
@@ -228,17 +245,24 @@ class Plan:
         return asking or [one for one in self.contracts if is_fetchable(one)]
 
     def _credentials(self, endpoint: Endpoint | None) -> list[Credential]:
-        """Return the distinct credentials of an endpoint, the likeliest first."""
+        """
+        Return the distinct credentials of an endpoint, the likeliest first.
+
+        Those of a user's contracts come first, then those of the contracts that the refusal fits best, and
+        those that most contracts prefer.
+        """
+        refusal = next((one for one in self._attempts if one.endpoint == endpoint and one.refuses), None)
         weights: Counter[tuple[str, str, str]] = Counter()
+        fits: dict[tuple[str, str, str], tuple[bool, float]] = {}
+        named: dict[tuple[str, str, str], Credential] = {}
         for contract in self._fitting(endpoint):
+            fit = 0.0 if refusal is None else response_fit(refusal, contract, contract.reader.unauthorized)
             for place, credential in enumerate(contract.credentials):
-                weights[sent_form(credential)] += 60 // (1 + place)
-        named = {
-            sent_form(credential): credential
-            for one in reversed(self.contracts)
-            for credential in reversed(one.credentials)
-        }
-        ordered = sorted(weights, key=lambda one: (-weights[one], one))
+                form = sent_form(credential)
+                weights[form] += 60 // (1 + place)
+                fits[form] = max(fits.get(form, (False, 0.0)), (is_added(contract), round(fit, 1)))
+                named.setdefault(form, credential)
+        ordered = sorted(named, key=lambda one: (*fits[one], weights[one]), reverse=True)
         return [evolve(named[one], scheme="") for one in ordered]
 
     def _likeliest(self, endpoint: Endpoint) -> Credential | None:
@@ -248,9 +272,13 @@ class Plan:
             credentials = [one for one in credentials if one in self._used]
         return next(iter(credentials), None)
 
-    def _random_id(self, endpoint: Endpoint) -> str:
-        """Return a random id that looks like the known ones."""
-        return random_id(self.task_id or _example(self._fitting(endpoint)))
+    def _random_id(self, endpoint: Endpoint) -> str | None:
+        """Return a random id that looks like the known ones, or None if the relay has no such ids."""
+        drawn = random_id(self.task_id or _example(self._fitting(endpoint)))
+        with suppress(SettingError):
+            endpoint.request(drawn)
+            return drawn
+        return None
 
 
 def random_id(pattern: str) -> str:
@@ -268,16 +296,14 @@ def random_id(pattern: str) -> str:
         return character
 
     drawn = "".join(map(other, pattern))
+    if drawn.startswith("0") and not pattern.startswith("0"):
+        drawn = f"1{drawn[1:]}"  # a number has no leading zero
     return drawn if drawn != pattern else f"{drawn}0"
 
 
 def _example(contracts: Iterable[Contract]) -> str:
-    for contract in contracts:
-        for example in contract.examples.values():
-            found = scalar_text(contract.reader.id(example))
-            if found is not None and any(map(str.isdigit, found)):
-                return found
-    return "0" * _LENGTH
+    ids = (one for contract in contracts for one in example_ids(contract))
+    return next((one for one in ids if any(map(str.isdigit, one))), "0" * _LENGTH)
 
 
 def _within(exchange: Exchange, origin: str) -> bool:

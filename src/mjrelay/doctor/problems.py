@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mjrelay.doctor.access_problems import access_problems
-from mjrelay.doctor.observations import Purpose, ResponseKind, document
-from mjrelay.doctor.problem import Problem, shorten
+from mjrelay.doctor.observations import Purpose, ResponseKind
+from mjrelay.doctor.problem import Problem, quoted_message
 from mjrelay.doctor.task_problems import task_problems
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def find_problems(
     observations: Observations, contract: Contract | None, now: datetime | None = None
 ) -> list[Problem]:
     """Return the problems, then the notes; responses are read by this contract."""
-    problems = [*access_problems(observations)]
+    problems = [*access_problems(observations, contract)]
     if contract is not None:
         problems += _response_problems(observations, contract)
         task = observations.task
@@ -43,8 +43,8 @@ def _response_problems(observations: Observations, contract: Contract) -> Iterat
     last = attempts[-1] if attempts else None
     absent = {ResponseKind.MISSING, ResponseKind.EMPTY, ResponseKind.ABSENT, ResponseKind.DOCUMENT}
     if last is not None and last.kind in absent and observations.task is None:
-        message = ": ".join(filter(None, contract.reader.error(document(last.exchange))))
-        detail = f"{last.exchange.status}{f', {shorten(message)}' if message else ''}"
+        message = quoted_message(last.exchange, contract)
+        detail = f"{last.exchange.status}{f', {message}' if message else ''}"
         yield Problem(
             "unknown-task",
             f"The relay has no such task ({detail}).",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from mjrelay.doctor.addresses import is_added
 from mjrelay.doctor.observations import Purpose, ResponseKind, document, matches_any, sent_form
 from mjrelay.doctor.similarity import example_similarity, schema, similarity
 from mjrelay.semantics import State, scalar_text
@@ -72,17 +73,19 @@ def rank(
     """
     Return the scores of the contracts, the best first.
 
-    Ties: a contract for this host or for none precedes one for another host, and a contract with fewer
-    fields that the task lacks precedes one with more.
+    Ties: a contract for this host or for none precedes one for another host, a user's contract precedes a
+    packaged one, and a contract with fewer fields that the task lacks precedes one with more.
     """
     moment = now or datetime.now(UTC)
     host = urlsplit(observations.origin).hostname
     known = any(_host(one) == host for one in contracts)
     scores = [Score(one, _clues(observations, one, moment, host if known else None)) for one in contracts]
 
-    def order(one: Score) -> tuple[float, bool, int, str]:
-        foreign = _host(one.contract) not in {None, host}
-        return -round(one.value, 3), foreign, _unseen(observations, one.contract), one.contract.name
+    def order(one: Score) -> tuple[float, bool, bool, int, str]:
+        contract = one.contract
+        foreign = _host(contract) not in {None, host}
+        unseen = _unseen(observations, contract)
+        return -round(one.value, 3), foreign, not is_added(contract), unseen, contract.name
 
     return sorted(scores, key=order)
 
@@ -120,7 +123,7 @@ def _clues(
         ("forbidden", observations.forbidden, reader.forbidden),
     ):
         if seen is not None:
-            clues[name] = _answered(seen, contract, matchers)
+            clues[name] = response_fit(seen, contract, matchers)
     if observations.nowhere is not None:
         clues["elsewhere"] = _elsewhere(observations.nowhere, contract)
     return clues | _access_clues(observations, contract)
@@ -165,7 +168,7 @@ def _times(contract: Contract, found: Any, now: datetime) -> float:
     return sum(moment is not None and plausible(moment, now) for moment in read) / len(read)
 
 
-def _answered(seen: Attempt, contract: Contract, matchers: Iterable[Matcher]) -> float:
+def response_fit(seen: Attempt, contract: Contract, matchers: Iterable[Matcher]) -> float:
     """Return how well a response without a task fits the contract's matchers and schema."""
     if not matches_any(seen.exchange, tuple(matchers)):
         return 0.0

@@ -130,9 +130,26 @@ def _time_problems(task: Any, contract: Contract, now: datetime) -> Iterator[Pro
             yield Problem(
                 f"{fitting[0]}-for-{_FORMATS[form]}",
                 f"Times are in {fitting[0]}, where the contract has {_FORMATS[form]}.",
-                "Clients read wrong times; change times.format of the contract by an overlay.",
+                "Clients read wrong times: save the overlay below as a file, and use the contract with it.",
+                overlay=_unit_overlay(contract, fitting[0]),
             )
             return
+
+
+def _unit_overlay(contract: Contract, unit: str) -> str:
+    """Return an overlay that sets the unit of the times. JSON strings are strings in YAML and JSONPath."""
+    _, path, method = contract.location
+    target = f"$.paths[{json.dumps(path, ensure_ascii=False)}].{method}['x-mj-task'].times"
+    form = next(form for form, name in _FORMATS.items() if name == unit)
+    return "\n".join(
+        (
+            "overlay: 1.1.0",
+            f"info: {{title: Times in {unit}, version: 1.0.0}}",
+            "actions:",
+            f"  - target: {json.dumps(target, ensure_ascii=False)}",
+            f"    update: {{format: {form}}}",
+        )
+    )
 
 
 def _link_problems(task: Any, contract: Contract, origin: str, now: datetime) -> Iterator[Problem]:
@@ -155,6 +172,7 @@ def _link_problems(task: Any, contract: Contract, origin: str, now: datetime) ->
             f"{shorten(shown_url(url))}.",
             "Download files as soon as a task is done. Fetching the task again renews links only if the "
             "relay signs them on each request.",
+            wrong=False,
         )
 
 
