@@ -18,6 +18,7 @@ from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.report.html import render
+from mjrelay_conformance.report.merging import merge
 
 from mjrelay.contract.loading import load_contract
 from mjrelay.http.redaction import Redactor
@@ -40,7 +41,8 @@ ADDRESS = "javascript:alert(window.harmed=3)"
 @cache
 def _recorded(relay: str, *faults: str) -> str:
     mock = MockRelay(load_contract(relay), key=KEY, faults=faults)
-    options = {"mode": "mock", "profile": "read", "fuzz": False, "strict": False, "checks": [], "seed": 0}
+    options = {"mode": "mock", "profile": "read", "fuzz": False, "strict": False, "seed": 0}
+    options |= {"checks": [], "excluded": [], "overlays": []}
     record = Record(None, Redactor(KEY), options, f"mjrelay conform {relay} --profile read --no-fuzz")
     known = [KnownTask(id_, state) for state, id_ in mock.known.items()]
     steps = plan(load_contract(relay), known, KEY)
@@ -51,16 +53,7 @@ def _recorded(relay: str, *faults: str) -> str:
 
 def recorded(*runs: tuple[str, ...]) -> dict[str, Any]:
     """One record of several mock relays with faults."""
-    first, *others = (json.loads(_recorded(*run)) for run in runs or (FAULTY, SOUND))
-    for other in others:
-        offset = len(first["exchanges"])
-        for exchange in other["exchanges"]:
-            exchange["number"] += offset
-        for row in other["rows"]:
-            row["exchange"] = row["exchange"] and row["exchange"] + offset
-        for part in ("relays", "rows", "exchanges"):
-            first[part] += other[part]
-    return dict(first)
+    return merge([json.loads(_recorded(*run)) for run in runs or (FAULTY, SOUND)])
 
 
 @define
@@ -152,7 +145,7 @@ def checks(document: dict[str, Any], outcome: str, relay: str) -> set[str]:
 
 
 def test_findings_come_first_with_evidence(opened: Callable[..., Opened]) -> None:
-    """A finding has expected and received values, the clause's file and line, its source and a command."""
+    """A finding has expected and received values, the clause with its text, and a command."""
     document = recorded()
     view = opened(document)
     assert view.page.locator("#verdict").inner_text().endswith("Non-conformant")
@@ -166,10 +159,11 @@ def test_findings_come_first_with_evidence(opened: Callable[..., Opened]) -> Non
         row["expected"],
         row["actual"],
         row["clause"].partition("#")[0],
+        row["quote"],
         "MUST",
-        "Found by the plan",
     ):
         assert text in content
+    assert "Found" not in content
     assert "${MJRELAY_BASE_URL}" in content
     headings = view.page.locator("h2").all_inner_texts()
     assert headings.index("Findings") < headings.index("Checks") < headings.index("Exchanges")
