@@ -41,7 +41,7 @@ class Clause:
     file: str
     line: int
     pointer: str
-    source: Path = field(repr=False, eq=False)
+    source: Path = field(default=Path(), repr=False, eq=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}#{self.pointer}"
