@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -165,6 +166,64 @@ def test_a_run_is_shown_in_every_format(served: Any, tmp_path: Path) -> None:
         assert KEY not in text
 
 
+def test_a_pipe_gets_a_short_summary(served: Any) -> None:
+    """Without a terminal stdout has a line per finding and relay; stderr has the result in any format."""
+    mock, base_url = served("zhongzhuan", "seconds-not-ms")
+    arguments = [
+        "conform",
+        "zhongzhuan",
+        "--base-url",
+        base_url,
+        *tasks(mock),
+        "--no-fuzz",
+        "--label",
+        "acme",
+    ]
+    environment = {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": KEY} | coverage()
+    done = forked.run(arguments, environment)
+    finding, line = done.stdout.splitlines()
+    assert re.match(r"MUST acme fetch/200/times: expected .*seconds, where the contract says", finding)
+    assert re.search(r"; clause openapi/zhongzhuan\.yaml:\d+: format: ms$", finding)
+    assert re.match(rf"acme at {base_url}: non-conformant; passed \d+, must 1, should 0", line)
+    result = r"mjrelay: acme: non-conformant; findings: 1 MUST; \d+ requests sent\n"
+    for form in ("summary", "json", "pretty", "markdown"):
+        assert re.fullmatch(result, forked.run([*arguments, "--format", form], environment).stderr)
+
+
+def test_the_record_names_the_judged_relay(served: Any, tmp_path: Path) -> None:
+    """It has the base URL and the label of the relay, and is replayed by the name of its contract."""
+    mock, base_url = served("apiai")
+    arguments = ["apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz", "--report-dir", str(tmp_path)]
+    document = json.loads(conform(*arguments, "--label", "Best Relay").stdout)
+    assert document["header"]["targets"] == {"Best Relay": {"relay": "apiai", "url": base_url}}
+    assert "--label 'Best Relay'" in document["header"]["reproduce"]
+    for part in ("relays", "rows", "exchanges"):
+        assert {one["relay"] for one in document[part]} == {"Best Relay"}
+    replayed = forked.run(
+        ["replay", "apiai", str(tmp_path / "results.json"), "--format", "json"], {"PATH": os.environ["PATH"]}
+    )
+    assert json.loads(replayed.stdout)["header"]["targets"] == {"apiai": {"relay": "apiai", "url": base_url}}
+    done = conform("--label", "all")
+    assert (done.returncode, "--label names one relay" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_shows_the_progress(served: Any) -> None:
+    """While requests are sent, stderr shows their number if it is a terminal."""
+    mock, base_url = served("apiai")
+    command = [*forked.COMMAND, "conform", "apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz"]
+    ours, theirs = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": KEY, "TERM": "xterm"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO when the process has ended
+            while part := os.read(ours, 65_536):
+                shown += part
+    os.close(ours)
+    assert re.search(rb"apiai: \d+ planned, request \d+", shown)
+
+
 @pytest.mark.parametrize("fault", ["secret-echoed", "secret-echoed-encoded"])
 def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> None:
     """A relay that shows the key in headers and body, as it is or encoded, is found out and not repeated."""
@@ -183,6 +242,7 @@ def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> N
     ("arguments", "message"),
     [
         (["--profile", "all"], "add --yes"),
+        (["--fuzz"], "--fuzz sends 12 requests to a live relay"),
         (["--rate", "5"], "--i-operate-this-relay"),
         (["--max-requests", "2"], "--max-requests allows 2"),
         (["--fuzz", "--max-requests", "6"], "name fewer tasks"),

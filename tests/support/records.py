@@ -46,7 +46,7 @@ def record(*rows: dict[str, Any], text: str = "text", **changes: Any) -> dict[st
     name = changes.get("relay", "one")
     targets = changes.pop("targets", {name: {"relay": name, "url": "https://relay.test"}})
     exchange = {
-        "number": 1, "relay": "one", "driver": "plan", "kind": "known", "task": text, "label": text,
+        "number": 1, "relay": name, "driver": "plan", "kind": "known", "task": text, "label": text,
         "method": text,
         "target": text, "request_headers": [[text, text]], "request_body": BODY, "status": 200,
         "headers": [[text, text]], "body": BODY | {"text": text}, "elapsed_ms": 1.5, "failure": None,

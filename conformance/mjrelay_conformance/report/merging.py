@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from mjrelay_conformance.judging import Verdict, worst
 from mjrelay_conformance.report.reading import ReportError
@@ -64,7 +63,8 @@ def _candidates(document: dict[str, Any]) -> dict[str, list[str]]:
     header, found = document["header"], {}
     names = [*header["targets"], *(one["relay"] for part in _PARTS for one in document[part])]
     for name in dict.fromkeys(names):
-        host = urlsplit(header["targets"].get(name, {}).get("url") or "").netloc
+        url = header["targets"].get(name, {}).get("url") or ""  # foreign, so it may be no URL
+        host = url.partition("://")[2].partition("/")[0]
         at = f"{name} at {host}" if host else name
         found[name] = [*dict.fromkeys((name or "relay", at, f"{at}, {header['started']}"))]
     return found
