@@ -7,15 +7,15 @@ Run it after changes to reports or checks: ``nox -s pictures``. It needs Chromiu
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mjrelay_conformance.drivers import ConformOptions, judge_relays
 from mjrelay_conformance.mock import MockRelay, Server
-from mjrelay_conformance.report import print_record, read_record, render_html
+from mjrelay_conformance.report import merge_records, print_record, read_record, render_html
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
@@ -33,7 +33,7 @@ def main() -> None:
     photograph(render_html(merged([judged(relay, faults) for relay, faults in RELAYS.items()])))
 
 
-def judged(relay: str, faults: tuple[str, ...], *states: State, profile: str = "all") -> dict[str, object]:
+def judged(relay: str, faults: tuple[str, ...], *states: State, profile: str = "all") -> dict[str, Any]:
     """Return the record of a run against a mock with faults."""
     mock = MockRelay(load_contract(relay), key="mock-key", faults=faults)
     with tempfile.TemporaryDirectory() as folder, Server(mock) as base_url:
@@ -50,20 +50,12 @@ def judged(relay: str, faults: tuple[str, ...], *states: State, profile: str = "
         return read_record(Path(folder))
 
 
-def merged(records: list[dict[str, object]]) -> dict[str, object]:
+def merged(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one record of several relays."""
-    first, *others = json.loads(json.dumps(records))
-    for other in others:
-        offset = len(first["exchanges"])
-        for exchange in other["exchanges"]:
-            exchange["number"] += offset
-        for row in other["rows"]:
-            row["exchange"] = row["exchange"] and row["exchange"] + offset
-        for part in ("relays", "rows", "exchanges"):
-            first[part] += other[part]
-    first["header"]["options"]["mode"] = "mock"
-    first["header"]["reproduce"] = "mjrelay conform --profile all --no-fuzz"
-    return dict(first)
+    document = merge_records(records)
+    document["header"]["options"]["mode"] = "mock"
+    document["header"]["reproduce"] = "mjrelay conform --profile all --no-fuzz"
+    return dict(document)
 
 
 def draw_terminal(path: Path) -> None:

@@ -96,6 +96,7 @@ def test_an_implausible_timestamp_is_explained(value: Any, explanation: str) -> 
     found = row("fetch/200/times", observed(example(submitTime=value)))
     assert found.outcome is FAIL
     assert (found.actual or "").startswith(f"`submitTime` is {shown}: {explanation}")
+    assert (found.quote == "format: ms") is ("where the contract says" in explanation)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -61,11 +63,11 @@ def served() -> Iterator[Any]:
 
 
 def conform(*arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
-    """Run ``mjrelay conform`` with a clean environment."""
+    """Run ``mjrelay conform`` with a clean environment; the record is on stdout."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "COLUMNS": "100"}
     if key is not None:
         environment["MJRELAY_API_KEY"] = key
-    return forked.run(["conform", *arguments], environment | coverage())
+    return forked.run(["conform", "--format=json", *arguments], environment | coverage())
 
 
 def coverage() -> dict[str, str]:
@@ -83,7 +85,8 @@ def test_a_correct_relay_is_conformant_in_each_profile(served: Any, profile: str
     """Whatever is tried, nothing is found; the record fits its schema and the cap is kept."""
     mock, base_url = served("zhongzhuan")
     done = conform("zhongzhuan", "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert re.fullmatch(r"mjrelay: zhongzhuan: conformant; findings: none; \d+ requests sent\n", done.stderr)
     document = json.loads(done.stdout)
     validator().validate(document)
     assert [row for row in document["rows"] if row["outcome"] in {"fail", "error"}] == []
@@ -93,22 +96,19 @@ def test_a_correct_relay_is_conformant_in_each_profile(served: Any, profile: str
 
 
 @pytest.mark.parametrize(
-    ("fault", "profile", "check", "code"),
+    ("fault", "profile", "check"),
     [
-        ("seconds-not-ms", "read", "fetch/200/times", 1),
-        ("no-auth-accepted", "auth", "auth/none/refused", 1),
-        ("any-method-acts", "robust", "method/no-task", 1),
-        ("batch-other-task", "all", "batch/only-asked", 1),
-        ("failure-without-reason", "read", "fetch/200/failed/reason", 0),
+        ("seconds-not-ms", "read", "fetch/200/times"),
+        ("no-auth-accepted", "auth", "auth/none/refused"),
+        ("any-method-acts", "robust", "method/no-task"),
+        ("batch-other-task", "all", "batch/only-asked"),
     ],
 )
-def test_a_fault_is_found_over_real_sockets(
-    served: Any, fault: str, profile: str, check: str, code: int
-) -> None:
+def test_a_fault_is_found_over_real_sockets(served: Any, fault: str, profile: str, check: str) -> None:
     """Each profile finds what it is for, and a broken MUST decides the exit code."""
     mock, base_url = served("zhongzhuan", fault)
     done = conform("zhongzhuan", "--base-url", base_url, *tasks(mock), "--profile", profile, "--no-fuzz")
-    assert done.returncode == code
+    assert done.returncode == 1
     found = {row["check"] for row in json.loads(done.stdout)["rows"] if row["outcome"] == "fail"}
     assert check in found
     assert len(found) <= 2
@@ -116,25 +116,17 @@ def test_a_fault_is_found_over_real_sockets(
 
 def test_strict_exclude_and_baseline(served: Any, tmp_path: Path) -> None:
     """A finding below MUST counts with --strict, not when it is accepted, and not when it is left out."""
-    mock, base_url = served("zhongzhuan", "failure-without-reason")
-    arguments = [
-        "zhongzhuan",
-        "--base-url",
-        base_url,
-        *tasks(mock),
-        "--no-fuzz",
-        "--profile=read",
-        "--strict",
-    ]
-    assert conform(*arguments).returncode == 1
+    mock, base_url = served("apiai", "failure-without-reason")
+    arguments = ["apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz", "--profile=read", "--strict"]
+    assert [conform(*arguments[:-1]).returncode, conform(*arguments).returncode] == [0, 1]
     accepted = tmp_path / "accepted.yaml"
-    line = "- {relay: zhongzhuan, check: fetch/200/failed/reason, reason: known, date: 2026-11-01}\n"
+    line = "- {relay: apiai, check: fetch/200/failed/reason, reason: known, date: 2026-11-01}\n"
     accepted.write_text(line, encoding="utf-8")
     done = conform(*arguments, "--baseline", str(accepted))
     assert done.returncode == 0
     assert json.loads(done.stdout)["relays"][0]["baseline"]["accepted"][0]["reason"] == "known"
     assert conform(*arguments, "--exclude", "fetch/200/failed/*").returncode == 3  # not all was judged
-    _, base_url = served("zhongzhuan")
+    _, base_url = served("apiai")
     arguments[2] = base_url
     gone = conform(*arguments, "--baseline", str(accepted), "--format", "pretty")
     assert gone.returncode == 1
@@ -168,10 +160,68 @@ def test_a_run_is_shown_in_every_format(served: Any, tmp_path: Path) -> None:
     assert "openapi/apiai.yaml:" in pretty.stdout
     assert (tmp_path / "report.html").read_text(encoding="utf-8").lower().startswith("<!doctype html>")
     markdown = conform(*arguments, "--format", "markdown")
-    assert "| apiai |" in markdown.stdout.replace("`", "")
+    assert f"| apiai {base_url} |" in markdown.stdout.replace("`", "")
     validator().validate(json.loads((tmp_path / "results.json").read_text(encoding="utf-8")))
     for text in (pretty.stdout, markdown.stdout, *(path.read_text("utf-8") for path in tmp_path.iterdir())):
         assert KEY not in text
+
+
+def test_a_pipe_gets_a_short_summary(served: Any) -> None:
+    """Without a terminal stdout has a line per finding and relay; stderr has the result in any format."""
+    mock, base_url = served("zhongzhuan", "seconds-not-ms")
+    arguments = [
+        "conform",
+        "zhongzhuan",
+        "--base-url",
+        base_url,
+        *tasks(mock),
+        "--no-fuzz",
+        "--label",
+        "acme",
+    ]
+    environment = {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": KEY} | coverage()
+    done = forked.run(arguments, environment)
+    finding, line = done.stdout.splitlines()
+    assert re.match(r"MUST acme fetch/200/times: expected .*seconds, where the contract says", finding)
+    assert re.search(r"; clause openapi/zhongzhuan\.yaml:\d+: format: ms$", finding)
+    assert re.match(rf"acme at {base_url}: non-conformant; passed \d+, must 1, should 0", line)
+    result = r"mjrelay: acme: non-conformant; findings: 1 MUST; \d+ requests sent\n"
+    for form in ("summary", "json", "pretty", "markdown"):
+        assert re.fullmatch(result, forked.run([*arguments, "--format", form], environment).stderr)
+
+
+def test_the_record_names_the_judged_relay(served: Any, tmp_path: Path) -> None:
+    """It has the base URL and the label of the relay, and is replayed by the name of its contract."""
+    mock, base_url = served("apiai")
+    arguments = ["apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz", "--report-dir", str(tmp_path)]
+    document = json.loads(conform(*arguments, "--label", "Best Relay").stdout)
+    assert document["header"]["targets"] == {"Best Relay": {"relay": "apiai", "url": base_url}}
+    assert "--label 'Best Relay'" in document["header"]["reproduce"]
+    for part in ("relays", "rows", "exchanges"):
+        assert {one["relay"] for one in document[part]} == {"Best Relay"}
+    replayed = forked.run(
+        ["replay", "apiai", str(tmp_path / "results.json"), "--format", "json"], {"PATH": os.environ["PATH"]}
+    )
+    assert json.loads(replayed.stdout)["header"]["targets"] == {"apiai": {"relay": "apiai", "url": base_url}}
+    done = conform("--label", "all")
+    assert (done.returncode, "--label names one relay" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_shows_the_progress(served: Any) -> None:
+    """While requests are sent, stderr shows their number if it is a terminal."""
+    mock, base_url = served("apiai")
+    command = [*forked.COMMAND, "conform", "apiai", "--base-url", base_url, *tasks(mock), "--no-fuzz"]
+    ours, theirs = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": KEY, "TERM": "xterm"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs):
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO when the process has ended
+            while part := os.read(ours, 65_536):
+                shown += part
+    os.close(ours)
+    assert re.search(rb"apiai: \d+ planned, request \d+", shown)
 
 
 @pytest.mark.parametrize("fault", ["secret-echoed", "secret-echoed-encoded"])
@@ -192,6 +242,7 @@ def test_no_artefact_holds_the_key(served: Any, tmp_path: Path, fault: str) -> N
     ("arguments", "message"),
     [
         (["--profile", "all"], "add --yes"),
+        (["--fuzz"], "--fuzz sends 12 requests to a live relay"),
         (["--rate", "5"], "--i-operate-this-relay"),
         (["--max-requests", "2"], "--max-requests allows 2"),
         (["--fuzz", "--max-requests", "6"], "name fewer tasks"),

@@ -25,13 +25,11 @@ KEY = "sk-of-the-tests-4711"
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run against a mock that breaks a MUST and a SHOULD."""
     directory = tmp_path_factory.mktemp("real")
-    mock = MockRelay(
-        load_contract("zhongzhuan"), key=KEY, faults=("seconds-not-ms", "failure-without-reason")
-    )
+    mock = MockRelay(load_contract("apiai"), key=KEY, faults=("seconds-not-ms", "failure-without-reason"))
     with pytest.MonkeyPatch.context() as patch, Server(mock) as base_url:
         patch.setenv("MJRELAY_API_KEY", KEY)
         options = ConformOptions(
-            relay="zhongzhuan",
+            relay="apiai",
             base_url=base_url,
             tasks=tuple(f"{task}={state.value}" for state, task in mock.known.items()),
             fuzz=False,

@@ -129,8 +129,10 @@ def test_an_index_collapses_old_runs(tmp_path: Path) -> None:
     page = index.render(index.collect(tmp_path))
     visible, separator, collapsed = page.partition("<summary>2 earlier</summary>")
     assert separator
-    assert re.findall(r"<td>2026-01-(\d\d)", visible) == [f"{day:02}" for day in range(12, 2, -1)]
-    assert re.findall(r"<td>2026-01-(\d\d)", collapsed) == ["02", "01"]
+    assert re.findall(r"<td data-name=run>2026-01-(\d\d)", visible) == [
+        f"{day:02}" for day in range(12, 2, -1)
+    ]
+    assert re.findall(r"<td data-name=run>2026-01-(\d\d)", collapsed) == ["02", "01"]
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "2026-12-31T23:59:60Z"])

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import records
 from attrs import define, field
 from mjrelay_conformance.checks.registry import select_checks
 from mjrelay_conformance.drivers.plan import KnownTask, plan
@@ -17,7 +18,9 @@ from mjrelay_conformance.drivers.runner import Judge, Runner
 from mjrelay_conformance.drivers.selftest import Direct
 from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.report import index
 from mjrelay_conformance.report.html import render
+from mjrelay_conformance.report.merging import merge
 
 from mjrelay.contract.loading import load_contract
 from mjrelay.http.redaction import Redactor
@@ -40,7 +43,8 @@ ADDRESS = "javascript:alert(window.harmed=3)"
 @cache
 def _recorded(relay: str, *faults: str) -> str:
     mock = MockRelay(load_contract(relay), key=KEY, faults=faults)
-    options = {"mode": "mock", "profile": "read", "fuzz": False, "strict": False, "checks": [], "seed": 0}
+    options = {"mode": "mock", "profile": "read", "fuzz": False, "strict": False, "seed": 0}
+    options |= {"checks": [], "excluded": [], "overlays": []}
     record = Record(None, Redactor(KEY), options, f"mjrelay conform {relay} --profile read --no-fuzz")
     known = [KnownTask(id_, state) for state, id_ in mock.known.items()]
     steps = plan(load_contract(relay), known, KEY)
@@ -51,16 +55,7 @@ def _recorded(relay: str, *faults: str) -> str:
 
 def recorded(*runs: tuple[str, ...]) -> dict[str, Any]:
     """One record of several mock relays with faults."""
-    first, *others = (json.loads(_recorded(*run)) for run in runs or (FAULTY, SOUND))
-    for other in others:
-        offset = len(first["exchanges"])
-        for exchange in other["exchanges"]:
-            exchange["number"] += offset
-        for row in other["rows"]:
-            row["exchange"] = row["exchange"] and row["exchange"] + offset
-        for part in ("relays", "rows", "exchanges"):
-            first[part] += other[part]
-    return dict(first)
+    return merge([json.loads(_recorded(*run)) for run in runs or (FAULTY, SOUND)])
 
 
 @define
@@ -152,7 +147,7 @@ def checks(document: dict[str, Any], outcome: str, relay: str) -> set[str]:
 
 
 def test_findings_come_first_with_evidence(opened: Callable[..., Opened]) -> None:
-    """A finding has expected and received values, the clause's file and line, its source and a command."""
+    """A finding has expected and received values, the clause with its text, and a command."""
     document = recorded()
     view = opened(document)
     assert view.page.locator("#verdict").inner_text().endswith("Non-conformant")
@@ -166,13 +161,45 @@ def test_findings_come_first_with_evidence(opened: Callable[..., Opened]) -> Non
         row["expected"],
         row["actual"],
         row["clause"].partition("#")[0],
+        row["quote"],
         "MUST",
-        "Found by the plan",
     ):
         assert text in content
+    assert "Found" not in content
     assert "${MJRELAY_BASE_URL}" in content
     headings = view.page.locator("h2").all_inner_texts()
     assert headings.index("Findings") < headings.index("Checks") < headings.index("Exchanges")
+
+
+def test_the_page_names_the_judged_relay(opened: Callable[..., Opened]) -> None:
+    """The page has the URL of each target, and requests that were not recorded are counted."""
+    document = recorded()
+    document["header"]["options"]["mode"] = "live"
+    document["header"]["targets"] = {
+        "zhongzhuan": {"relay": "zhongzhuan", "url": "https://vendor.test/api"},
+        "apiai": {"relay": "apiai", "url": ADDRESS},
+    }
+    document["relays"][0]["requests"] = 1000
+    view = opened(document)
+    assert "vendor.test/api" in view.page.get_by_role("row", name="zhongzhuan").inner_text()
+    assert "https://vendor.test/api" in view.page.locator("#relays").inner_text()
+    summary = view.page.locator("#summary").inner_text()
+    assert re.search(rf"1,\d+ requests sent, {len(document['exchanges'])} exchanges recorded", summary)
+
+
+def test_the_index_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
+    """Nothing is wider than the screen, and each value has the name of its column."""
+    for number in range(3):
+        run = records.record(records.row(**records.FAILS), started=f"2026-01-0{number + 1}T00:00:00Z")
+        records.write(tmp_path / f"{number}/results.json", run)
+    file = tmp_path / "index.html"
+    file.write_text(index.render(index.collect(tmp_path)), encoding="utf-8")
+    page = browser.new_context(viewport={"width": 360, "height": 700}).new_page()
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    name = "getComputedStyle(document.querySelector('[data-name=must]'), '::before').content"
+    assert "must" in page.evaluate(name)
+    page.close()
 
 
 def test_findings_name_their_source(opened: Callable[..., Opened]) -> None:

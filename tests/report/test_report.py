@@ -45,14 +45,14 @@ def test_the_terminal_shows_findings_first(real: Path) -> None:
     """A finding has a level, values, a clause with line, and a command; the summary has counts."""
     document = read_record(real)
     text = shown(document)
-    assert text.index("MUST   zhongzhuan fetch/200/times") < text.index("SHOULD zhongzhuan fetch/200/failed")
-    for line in (r"expected  \S", r"received  \S", r"clause  openapi/zhongzhuan\.yaml:\d+"):
+    assert text.index("MUST   apiai fetch/200/times") < text.index("SHOULD apiai fetch/200/failed")
+    for line in (r"expected  \S", r"received  \S", r"clause  openapi/apiai\.yaml:\d+"):
         assert re.search(line, text)
     assert f"    {relays(document)[0].findings[0].exchanges[0].curl}\n" in text
     assert "    mjrelay conform --explain fetch/200/times\n" in text
-    (numbers,) = re.findall(r"^zhongzhuan +non-conformant +([\d ]+)$", text, re.MULTILINE)
+    (numbers,) = re.findall(r"^apiai +non-conformant +([\d ]+)$", text, re.MULTILINE)
     narrow = " ".join(shown(document, 40).split())
-    assert "zhongzhuan: non-conformant; passed" in narrow
+    assert "apiai: non-conformant; passed" in narrow
     assert re.findall(r"(?:passed|must|should|info|blocked|sent) (\d+)", narrow) == numbers.split()
 
 
@@ -73,7 +73,7 @@ def test_junit_has_a_case_for_each_check(real: Path) -> None:
     assert cases.keys() == {row["check"] for row in document["rows"]}
     failure = str(cases["fetch/200/times"].findtext("failure"))
     assert "curl" in failure
-    assert "openapi/zhongzhuan.yaml:" in failure
+    assert "openapi/apiai.yaml:" in failure
     assert cases["fetch/200/failed/reason"].find("failure") is None
     assert "SHOULD" in str(cases["fetch/200/failed/reason"].findtext("system-out"))
     unproven = relays(document)[0].unproven().keys()

@@ -9,8 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import forked
@@ -21,6 +21,7 @@ from mjrelay_conformance.report import index
 from mjrelay_conformance.report.reading import read_record
 from records import FAILS, Page, record, row, write
 
+from mjrelay import State
 from mjrelay.contract.loading import load_contract
 
 if TYPE_CHECKING:
@@ -28,6 +29,22 @@ if TYPE_CHECKING:
 
 
 KEY = "sk-of-the-tests-4711"
+
+
+class Signalling(MockRelay):
+    """A mock that waits in its third response until the client was interrupted."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.third, self.interrupted, self.count = threading.Event(), threading.Event(), 0
+
+    def answer(self, *request: Any) -> Any:
+        """The mock's response."""
+        self.count += 1
+        if self.count == 3:
+            self.third.set()
+            self.interrupted.wait(60)
+        return super().answer(*request)
 
 
 def mjrelay(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +79,8 @@ def test_the_command_shows_and_converts(real: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     assert ET.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"  # noqa: S314 - our own
     for arguments, start in (
+        (["merge"], "MUST apiai fetch/200/times"),
+        (["show"], "MUST apiai fetch/200/times"),
         (["markdown"], "### Conformance"),
         (["badge"], '{"schemaVersion": 1'),
         (["html"], "<!doctype html>"),
@@ -112,24 +131,32 @@ def test_an_unwritable_output_is_one_line(real: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for processes")
-def test_an_interrupted_run_keeps_its_record(tmp_path: Path) -> None:
-    """Ctrl-C exits with 130 and prints the command that shows the record."""
-    with Server(MockRelay(load_contract("zhongzhuan"), key=KEY, latency=0.2)) as base_url:
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_interrupted_run_shows_its_findings(tmp_path: Path, kept: bool) -> None:
+    """Ctrl-C exits with 130 and prints the findings so far, and the command that shows a kept record."""
+    mock = Signalling(load_contract("zhongzhuan"), key=KEY, faults=("seconds-not-ms",))
+    with Server(mock) as base_url:
         command = [sys.executable, "-m", "mjrelay", "conform", "zhongzhuan", "--base-url", base_url]
+        task = f"--task={mock.known[State.SUCCEEDED]}=succeeded"
         process = subprocess.Popen(
-            [*command, "--report-dir", str(tmp_path)],
+            [*command, task, *(("--report-dir", str(tmp_path)) if kept else ())],
             env={**os.environ, "MJRELAY_API_KEY": KEY},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        while process.poll() is None and not (tmp_path / "results.json").exists():
-            time.sleep(0.05)
+        mock.third.wait(60)
         process.send_signal(signal.SIGINT)
-        _, output = process.communicate(timeout=60)
+        mock.interrupted.set()
+        shown, output = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"mjrelay report show {tmp_path}" in output
-    assert read_record(tmp_path)["footer"] is None
+    assert "MUST zhongzhuan fetch/200/times" in shown
+    assert "INCOMPLETE" in shown
+    assert "mjrelay: zhongzhuan: incomplete; findings: 1 MUST" in output
+    assert (f"mjrelay report show {tmp_path}" in output) is kept
+    if kept:
+        assert read_record(tmp_path)["footer"] is None
+        assert "cut short" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_help_is_not_truncated() -> None:

@@ -22,6 +22,7 @@ from mjrelay.errors import ContractError
 from mjrelay.http.exchange import Exchange, Headers
 from mjrelay.semantics import paths as _jsonpath
 from mjrelay.semantics.compiler import compile_reader
+from mjrelay.semantics.matcher import Matcher
 from mjrelay.semantics.paths import JSONPath
 from mjrelay.semantics.predicate import compile_predicate, compile_scope, same_value, table
 from mjrelay.semantics.reader import Button, Reader, State
@@ -711,10 +712,13 @@ def test_a_matcher_says_what_it_looks_for() -> None:
     """Reports show a matcher in words."""
     words = [str(matcher) for matcher in (*reader(ANSWERS).missing[:2], *reader(ANSWERS).elsewhere)]
     assert words == [
-        "400 where $.code is 4, $.description is {'match': 'task_no_found ?'}",
+        "400 where $.code is 4 and $.description matches task_no_found ?",
         "200 with an empty body",
         "200 Text/HTML",
     ]
+    where = {"$.a": "b", "$.c": [None, ""], "$.d": {"present": False}, "$.e": {"present": True}}
+    text = '$.a is "b" and $.c is null or "" and $.d is missing and $.e is present'
+    assert str(Matcher.compile({"status": 401, "where": where})) == f"401 where {text}"
 
 
 # --- relations ---

@@ -106,6 +106,6 @@ def kinds(document: dict[str, Any]) -> list[str]:
 
 
 def command(*arguments: str, stdin: str = "") -> Any:
-    """Run ``mjrelay replay``."""
+    """Run ``mjrelay replay``; the record is on stdout."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MJRELAY_")}
-    return forked.run(["replay", *arguments], kept, stdin)
+    return forked.run(["replay", "--format=json", *arguments], kept, stdin)

@@ -36,14 +36,17 @@ def row(check: str = "fetch/200/times", **changes: Any) -> dict[str, Any]:
         "exchange": 1,
         "expected": None,
         "actual": None,
+        "quote": None,
         **changes,
     }
 
 
 def record(*rows: dict[str, Any], text: str = "text", **changes: Any) -> dict[str, Any]:
     """A record of one relay with these rows; ``text`` is every text from a relay or a user."""
+    name = changes.get("relay", "one")
+    targets = changes.pop("targets", {name: {"relay": name, "url": "https://relay.test"}})
     exchange = {
-        "number": 1, "relay": "one", "driver": "plan", "kind": "known", "task": text, "label": text,
+        "number": 1, "relay": name, "driver": "plan", "kind": "known", "task": text, "label": text,
         "method": text,
         "target": text, "request_headers": [[text, text]], "request_body": BODY, "status": 200,
         "headers": [[text, text]], "body": BODY | {"text": text}, "elapsed_ms": 1.5, "failure": None,
@@ -69,6 +72,7 @@ def record(*rows: dict[str, Any], text: str = "text", **changes: Any) -> dict[st
             "started": changes.pop("started", "2026-01-02T03:04:05.678+00:00"),
             "options": options,
             "reproduce": text,
+            "targets": targets,
         },
         "relays": [relay | {name: changes.pop(name) for name in relay.keys() & changes.keys()}],
         "rows": [{**one} for one in rows],
@@ -90,6 +94,7 @@ def nasty(text: str) -> dict[str, Any]:
             expected=text,
             actual=text,
             clause=text,
+            quote=text,
             exchange=2,
         ),
         row(f"{text}/a", relay=text, outcome="error", actual=text, exchange=7),
@@ -102,7 +107,8 @@ def nasty(text: str) -> dict[str, Any]:
         "accepted": [{"check": f"{text}/d", "reason": text, "date": "2026-01-01"}],
         "gone": [{"check": f"{text}/e", "reason": text, "date": "2026-01-01"}],
     }
-    return record(*rows, text=text, relay=text, baseline=lines)
+    targets = {text: {"relay": text, "url": f"https://{text}"}}
+    return record(*rows, text=text, relay=text, baseline=lines, targets=targets)
 
 
 def write(path: Path, document: dict[str, Any]) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mjrelay.base import ContractError, SettingError
 from mjrelay.contract import Shape, canonical_path, request_problem, schema_fields, undocumented_keys
-from mjrelay.semantics import compile_predicate, same_value, scalar_text
+from mjrelay.semantics import State, compile_predicate, same_value, scalar_text
 from mjrelay_codegen.linter.draft import Problem, contract_validator
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def status(draft: Draft) -> Iterator[Problem]:
     if not words:
         return
     for word in words:
+        if str(word).lower() == State.UNKNOWN:  # no state has it, which is what it means
+            continue
         if word not in _UNSET and not any(
             _means(entry, path, word) for entries in form["states"].values() for entry in entries
         ):

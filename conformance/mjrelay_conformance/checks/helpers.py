@@ -120,7 +120,7 @@ def received(o: Observation) -> str:
     head = f"{exchange.status} {exchange.media_type}".strip()
     if (target := exchange.header("location")) is not None:
         head += f" to {o.show(target)}"
-    body = exchange.body[:8000].decode("utf-8", "replace").strip()
+    body = " ".join(exchange.body[:8000].decode("utf-8", "replace").split())
     return f"{head}: {o.show(body, 120)}" if body else f"{head} with an empty body"
 
 

@@ -201,7 +201,8 @@ def accept(o: Observation) -> Judgement:
     if accepted:
         return failed("a task", f"a document without a task: {o.show(o.task)}")
     code, message = o.reader.error(o.task)
-    shown = f"error {o.show(code)}" + (f": {o.show(message)}" if message else "")
+    shown = "an error document" if code is None else f"error {o.show(code)}"
+    shown += f": {o.show(message)}" if message else ""
     return failed("a task", shown, clause=extension("accept")(o))
 
 

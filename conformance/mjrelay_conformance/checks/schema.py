@@ -82,7 +82,7 @@ def enum(o: Observation) -> Judgement:
     for violation in o.violations:
         if violation.enum:
             return failed(
-                f"one of {', '.join(map(str, violation.enum))}",
+                f"one of {', '.join(str(one) or '(empty)' for one in violation.enum)}",
                 f"{violation.pointer}: {o.show(violation.message)}",
                 clause=o.contract.clause(*violation.schema),
             )

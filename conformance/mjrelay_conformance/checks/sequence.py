@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mjrelay.base import json_pointer
 from mjrelay.semantics import State
 from mjrelay_conformance.checks.helpers import change, extension, operation, standard
 from mjrelay_conformance.checks.representation import accept
@@ -66,7 +67,7 @@ def content(o: Observation) -> Judgement:
         return PASSED
     if state is State.SUCCEEDED:
         place, was, now = change(o, before.task, o.task) or ((), None, None)
-        return failed(f"{'/'.join(map(str, place))}: {o.show(was)}", o.show(now)) if place else PASSED
+        return failed(f"{json_pointer(place)}: {o.show(was)}", o.show(now)) if place else PASSED
     submitted = o.reader.submitted
     if submitted is not None and submitted.raw(before.task) != submitted.raw(o.task):
         return failed(f"the submit time {o.show(submitted.raw(before.task))}", o.show(submitted.raw(o.task)))

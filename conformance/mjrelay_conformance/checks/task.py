@@ -86,10 +86,12 @@ def times(o: Observation) -> Judgement:
     latest = _now(o) + GRACE
     for name, (raw, moment) in o.times.items():
         if moment is None or not EARLIEST <= moment <= latest:
+            read = "not a timestamp" if moment is None else _utc(moment)
+            unit = _misread(o, raw, latest)
             return failed(
                 f"a timestamp between {EARLIEST:%Y-%m-%d} and the Date of the response",
-                f"`{_field(o, name)}` is {o.show(raw)}: {_misread(o, raw, moment, latest)}",
-                clause=extension("times", name)(o),
+                f"`{_field(o, name)}` is {o.show(raw)}: {f'{unit} (read so: {read})' if unit else read}",
+                clause=extension("times", "format" if unit else name)(o),
             )
     return PASSED
 
@@ -113,7 +115,7 @@ def order(o: Observation) -> Judgement:
         if later < earlier:
             return failed(
                 f"{before} before {after}",
-                f"{before} {earlier.isoformat()}, {after} {later.isoformat()}",
+                f"{before} {_utc(earlier)}, {after} {_utc(later)}",
                 level=Level.MUST if o.state is State.SUCCEEDED else Level.SHOULD,
             )
     return PASSED
@@ -278,17 +280,20 @@ def _field(o: Observation, name: str) -> str:
     return str(stamp.path.text).removeprefix("$.")
 
 
-def _misread(o: Observation, raw: Any, moment: datetime | None, latest: datetime) -> str:
-    """Explain an implausible timestamp: by its unit if another unit makes it plausible."""
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _misread(o: Observation, raw: Any, latest: datetime) -> str | None:
+    """Explain an implausible timestamp by its unit, if another unit makes it plausible."""
     documented = o.contract.operation["x-mj-task"]["times"].get("format")
-    read = "not a timestamp" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
     number = int(raw) if isinstance(raw, str) and raw.isdecimal() and len(raw) <= 20 else raw
     if documented not in _UNITS or isinstance(number, bool) or not isinstance(number, int | float):
-        return read
+        return None
     for unit, per_second in _UNITS.values():
         if EARLIEST.timestamp() <= number / per_second <= latest.timestamp():
-            return f"{unit}, where the contract says {_UNITS[documented][0]} (read so: {read})"
-    return read
+            return f"{unit}, where the contract says {_UNITS[documented][0]}"
+    return None
 
 
 @lru_cache(64)

@@ -5,7 +5,7 @@ This package imports checks, mock and judging. Only this package sends requests 
 """
 
 from mjrelay_conformance.drivers.monitor import LiveJudge
-from mjrelay_conformance.drivers.options import ConformOptions, SuiteOptions
+from mjrelay_conformance.drivers.options import ConformOptions, InterruptedRunError, SuiteOptions
 from mjrelay_conformance.drivers.output import command_line, results_file
 from mjrelay_conformance.drivers.plan import KnownTask
 from mjrelay_conformance.drivers.run import judge_relays
@@ -13,6 +13,7 @@ from mjrelay_conformance.drivers.runner import Judge
 
 __all__ = [
     "ConformOptions",
+    "InterruptedRunError",
     "Judge",
     "KnownTask",
     "LiveJudge",

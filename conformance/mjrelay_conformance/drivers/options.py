@@ -11,6 +11,8 @@ from mjrelay.base import MjrelayError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mjrelay_conformance.judging import Record
+
 
 MAX_TIME = 600.0
 """Default time limit of a run for one relay, in seconds."""
@@ -23,6 +25,7 @@ class SuiteOptions:
 
     Attributes:
         base_url: The base URL of the relay.
+        label: The name of the relay in reports, if it is not that of its contract.
         tasks: Known tasks, each as ``ID`` or ``ID=STATE``.
         strict: Whether every finding counts, not only those of level MUST.
         globs: Patterns of the ids of the checks to use; empty for all.
@@ -34,6 +37,7 @@ class SuiteOptions:
     """
 
     base_url: str | None = None
+    label: str | None = None
     tasks: tuple[str, ...] = ()
     strict: bool = False
     globs: tuple[str, ...] = ()
@@ -65,3 +69,11 @@ class ConformOptions(SuiteOptions):
 
 class ConformError(MjrelayError):
     """The options of a run are invalid."""
+
+
+class InterruptedRunError(KeyboardInterrupt):
+    """Ctrl-C ended a run; ``record`` is what it found until then."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record

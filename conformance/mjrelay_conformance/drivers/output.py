@@ -66,6 +66,7 @@ def command_line(command: str, options: SuiteOptions, arguments: Sequence[str], 
     }
     words = ["mjrelay", command, *map(shlex.quote, arguments)]
     words += [] if options.base_url is None else ["--base-url", '"$MJRELAY_BASE_URL"']
+    words += [] if options.label is None else ["--label", shlex.quote(options.label)]
     for name, value in values.items():
         option = f"--{name.replace('_', '-')}"
         for one in value if isinstance(value, tuple) else (value,):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
+from rich.markup import escape
 
 from mjrelay.contract import (
     checked_key,
@@ -17,7 +19,7 @@ from mjrelay.contract import (
 )
 from mjrelay.http import Redactor, is_loopback_url
 from mjrelay_conformance.checks import CHECKS, select_checks
-from mjrelay_conformance.drivers.options import ConformError
+from mjrelay_conformance.drivers.options import ConformError, InterruptedRunError
 from mjrelay_conformance.drivers.output import conform_command, results_file, show_plan
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import PROFILES, KnownTask, plan
@@ -27,11 +29,13 @@ from mjrelay_conformance.drivers.terms import Terms
 from mjrelay_conformance.judging import Baseline, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
+    from rich.status import Status
 
     from mjrelay.contract import Contract
+    from mjrelay.http import Exchange, Request
     from mjrelay_conformance.drivers.options import ConformOptions
     from mjrelay_conformance.drivers.plan import Step
     from mjrelay_conformance.judging import Check, Verdict
@@ -47,20 +51,36 @@ def judge_relays(options: ConformOptions, console: Console) -> tuple[int | None,
 
     Args:
         options: The options of the run.
-        console: Announces the number of requests before a live relay gets the first one.
+        console: Announces the number of requests before a live relay gets the first one, and shows the
+            progress if it is a terminal.
 
     Returns:
         The exit code, which is None for a dry run, and the record.
 
     Raises:
         ConformError: The options are invalid.
+        InterruptedRunError: Ctrl-C was pressed.
     """
     run = _Run(
         options,
+        console,
         select_checks(options.globs, options.excluded),
         Baseline() if options.baseline is None else Baseline.load(options.baseline, CHECKS),
     )
-    return run.embedded() if options.base_url is None else run.remote(console)
+    return run.embedded() if options.base_url is None else run.remote()
+
+
+@define
+class _ShownProbe(Probe):
+    """A probe that shows the number of sent requests."""
+
+    status: Status = field(kw_only=True)
+    text: str = field(kw_only=True)
+
+    def send(self, request: Request) -> Exchange:
+        """Send a request and return the exchange."""
+        self.status.update(escape(f"{self.text}, request {self.sent + 1}"))
+        return Probe.send(self, request)
 
 
 @frozen
@@ -68,6 +88,7 @@ class _Run:
     """A run with validated options."""
 
     options: ConformOptions
+    console: Console
     checks: list[Check] = field(repr=False)
     baseline: Baseline = field(repr=False)
 
@@ -78,9 +99,11 @@ class _Run:
         options = self.options
         if options.tasks or options.key_file:
             raise ConformError("--task and --key-file need a relay; give its URL with --base-url")
+        if options.label is not None and options.relay is None:
+            raise ConformError("--label names one relay; add its contract")
         terms = Terms.of(options, live=False)
         verdicts: list[Verdict] = []
-        with self._record("mock", terms, Redactor(_MOCK_KEY)) as record:
+        with _interruptible(self._record("mock", terms, Redactor(_MOCK_KEY))) as record:
             for name in relay_names() if options.relay is None else [options.relay]:
                 contract = load_contract(name, options.overlays)
                 mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
@@ -94,7 +117,7 @@ class _Run:
                     verdicts.append(self._judged(judge, base_url, steps, terms))
             return (record.close(verdicts) if verdicts else None), record
 
-    def remote(self, console: Console) -> tuple[int | None, Record]:
+    def remote(self) -> tuple[int | None, Record]:
         """Judge the relay at a URL."""
         options = self.options
         if options.relay is None:
@@ -116,17 +139,18 @@ class _Run:
             return None, record
         if terms.live:
             count = len(steps) + terms.cases
-            console.print(
+            self.console.print(
                 f"sending {count} requests to {base_url}, {terms.pause:g} s apart",
                 highlight=False,
                 markup=False,
             )
-            if terms.profile != "read" and not (options.yes or options.operator):
+            more = "--fuzz" if terms.profile == "read" else f"profile {terms.profile}"
+            if (terms.profile != "read" or terms.cases) and not (options.yes or options.operator):
                 raise ConformError(
-                    f"profile {terms.profile} sends {count} requests to a live relay, some of them with "
-                    "wrong API keys or unusual ids; review them with --dry-run, then add --yes"
+                    f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
+                    "unusual ids; review them with --dry-run, then add --yes"
                 )
-        with record:
+        with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
 
@@ -135,10 +159,16 @@ class _Run:
         return Judge(contract, record, self.checks, secrets, self.options.strict, self.baseline)
 
     def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: Terms) -> Verdict:
-        probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
+        judge.record.add_target(judge.contract, base_url)
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
-        runner = Runner(probe, judge, pace)
-        return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
+        planned = f"{len(steps)} planned" + (f" and up to {terms.cases} generated" if terms.cases else "")
+        text = f"{self.options.label or judge.contract.name}: {planned}"
+        with self.console.status(escape(text)) as status:
+            probe = _ShownProbe(
+                base_url, judge.record.redactor, deadline=terms.deadline, status=status, text=text
+            )
+            runner = Runner(probe, judge, pace)
+            return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
 
     def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: Terms) -> list[Step]:
         options = self.options
@@ -187,4 +217,15 @@ class _Run:
             "overlays": [path.name for path in options.overlays],
         }
         report_dir = None if options.dry_run else options.report_dir
-        return Record(results_file(report_dir), redactor, described, conform_command(options, terms))
+        reproduce = conform_command(options, terms)
+        return Record(results_file(report_dir), redactor, described, reproduce, options.label)
+
+
+@contextmanager
+def _interruptible(record: Record) -> Iterator[Record]:
+    """Raise Ctrl-C as `InterruptedRunError` with the record."""
+    try:
+        with record:
+            yield record
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(record) from error

@@ -23,7 +23,7 @@ from mjrelay_conformance.judging.checking import (
 from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, UNUSUAL, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
 from mjrelay_conformance.judging.schema import Place, Schema, schema_of
-from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict
+from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict, worst
 
 __all__ = [
     "FORMAT",
@@ -57,4 +57,5 @@ __all__ = [
     "replacing_file",
     "schema_of",
     "schema_text",
+    "worst",
 ]

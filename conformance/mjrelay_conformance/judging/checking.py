@@ -116,6 +116,8 @@ class Row:
     exchange: int | None
     expected: str | None
     actual: str | None
+    quote: str | None = None
+    """The text of the clause, for a finding."""
 
     @property
     def finding(self) -> bool:
@@ -133,6 +135,7 @@ class Row:
             "exchange": self.exchange,
             "expected": self.expected and redact(self.expected),
             "actual": self.actual and redact(self.actual),
+            "quote": self.quote and redact(self.quote),
         }
 
 
@@ -184,19 +187,24 @@ _SECONDS = 1.0
 
 def judge_observation(observation: Observation, number: int, checks: Iterable[Check]) -> list[Row]:
     """Return the rows of all checks that apply to an exchange; ``number`` is its number in the record."""
-    return [
-        Row(
-            relay=observation.contract.name,
-            check=one.id,
-            level=judgement.level or one.level,
-            outcome=judgement.outcome,
-            clause=str(judgement.clause or one.clause(observation)),
-            exchange=number,
-            expected=judgement.expected,
-            actual=judgement.actual,
+    rows = []
+    for one, judgement in judgements(observation, checks):
+        clause = judgement.clause or one.clause(observation)
+        failing = judgement.outcome is Outcome.FAIL
+        rows.append(
+            Row(
+                relay=observation.contract.name,
+                check=one.id,
+                level=judgement.level or one.level,
+                outcome=judgement.outcome,
+                clause=str(clause),
+                exchange=number,
+                expected=judgement.expected,
+                actual=judgement.actual,
+                quote=None if isinstance(clause, str) or not failing else clause.quote or None,
+            )
         )
-        for one, judgement in judgements(observation, checks)
-    ]
+    return rows
 
 
 def judgements(observation: Observation, checks: Iterable[Check]) -> list[tuple[Check, Judgement]]:

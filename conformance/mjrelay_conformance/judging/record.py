@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from attrs import asdict, define, evolve, field
 
 from mjrelay.base import MjrelayError, __version__
+from mjrelay.http import plain_url
 from mjrelay_conformance.judging.curl import curl
 from mjrelay_conformance.judging.verdicts import Verdict, worst
 
@@ -98,6 +99,7 @@ class Record:
         redactor: Removes secrets from everything that is added.
         options: The options of the run.
         reproduce: The command that repeats the run.
+        label: Replaces the relay's name, to tell two relays with one contract apart.
         left_out: The number of exchanges left out because the record is full.
     """
 
@@ -105,8 +107,10 @@ class Record:
     redactor: Redactor = field(repr=False)
     options: dict[str, Any] = field(factory=dict)
     reproduce: str = ""
+    label: str | None = None
     left_out: int = field(default=0, init=False)
     _started: str = field(factory=_now, init=False)
+    _targets: dict[str, dict[str, Any]] = field(factory=dict, init=False)
     _relays: list[dict[str, Any]] = field(factory=list, init=False)
     _rows: list[str] = field(factory=list, init=False, repr=False)
     _exchanges: list[str] = field(factory=list, init=False, repr=False)
@@ -122,6 +126,13 @@ class Record:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not issubclass(kind, RecordError) and self._written < self._size:
             self.write()
+
+    def add_target(self, contract: Contract, url: str | None) -> None:
+        """Name a relay that is judged, and its base URL without credentials; None if it is not known."""
+        self._targets[self.label or contract.name] = {
+            "relay": contract.name,
+            "url": None if url is None else self.redactor.text(plain_url(url)),
+        }
 
     def next_number(self) -> int:
         """Return the number of the next exchange, from 1."""
@@ -160,7 +171,7 @@ class Record:
         entry = _json(
             {
                 "number": self.next_number(),
-                "relay": observation.contract.name,
+                "relay": self.label or observation.contract.name,
                 "driver": driver,
                 "kind": observation.kind.value,
                 "task": text(observation.task_id),
@@ -193,7 +204,8 @@ class Record:
 
     def _add_rows(self, rows: Iterable[Row], redactor: Redactor) -> None:
         for row in rows:
-            entry = _json(row.document(redactor.text))
+            document = row.document(redactor.text)
+            entry = _json(document | {"relay": self.label or row.relay})
             self._size += _length(entry)
             self._rows.append(entry)
             if row.finding:
@@ -226,7 +238,7 @@ class Record:
         """
         self._relays.append(
             {
-                "relay": contract.name,
+                "relay": self.label or contract.name,
                 "contract": contract.clause().file,
                 "version": contract.document["info"]["version"],
                 "verdict": verdict.value,
@@ -295,6 +307,7 @@ class Record:
                 "started": self._started,
                 "options": self.options,
                 "reproduce": self.reproduce,
+                "targets": self._targets,
             },
             "relays": self._relays,
         }

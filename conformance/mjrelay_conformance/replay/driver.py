@@ -74,7 +74,11 @@ def replay_traffic(options: ReplayOptions, notify: Callable[[str], None]) -> tup
         redactor,
         _record_options(options),
         redactor.text(command_line("replay", options, [options.relay, options.file])),
+        options.label,
     )
+    bases = {call.base or "/".join(call.entry.exchange.url.split("/", 3)[:3]) for call in judged}
+    recorded = bases.pop() if len(bases) == 1 and UNRECORDED not in bases else None
+    record.add_target(contract, base_url or recorded)
     judge = Judge(contract, record, chosen, recording.keys, strict=options.strict, baseline=baseline)
     _judge(judge, judged, known, recording)
     if record.left_out:

@@ -8,7 +8,11 @@ a reason why it cannot be judged.
 from __future__ import annotations
 
 import json
+import re
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from attrs import evolve
 
 from mjrelay.base import MjrelayError
 from mjrelay.http import (
@@ -129,7 +133,7 @@ def _entries(text: str, name: str) -> Iterator[Entry | UnreadableEntry]:
         case {"format": str(found), "exchanges": list(items)} if not rest:
             if found != FORMAT:
                 raise TrafficError(f"{name}: has the format {found[:80]!r}; supported is {FORMAT}")
-            return _each(items, line_entry)
+            return _each(items, partial(_record_entry, targets=_targets(document)))
         case {"log": _} | {"format": _, "exchanges": _}:
             if rest:
                 line = text.count("\n", 0, end) + 1
@@ -312,6 +316,27 @@ def line_entry(entry: Any, place: str) -> Entry:
         label=entries.optional_text(entry, "label") or "",
         relay=entries.optional_text(entry, "relay"),
     )
+
+
+def _record_entry(entry: Any, place: str, *, targets: dict[str, tuple[str, str]]) -> Entry:
+    """Read an exchange of a `results.json`, which names relay and URL once; raises `EntryError`."""
+    read = line_entry(entry, place)
+    relay, url = targets.get(read.relay or "", (read.relay, UNRECORDED))
+    target = read.exchange.url.removeprefix(UNRECORDED)
+    return evolve(read, relay=relay, exchange=evolve(read.exchange, url=url + target))
+
+
+def _targets(record: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the relay and the origin of each name in a record."""
+    header = record.get("header")
+    targets = header.get("targets") if isinstance(header, dict) else None
+    found = {}
+    for name, target in targets.items() if isinstance(targets, dict) else ():
+        match target:
+            case {"relay": str(relay), "url": url}:
+                origin = re.match(r"https?://[^/?#]+", url) if isinstance(url, str) else None
+                found[name] = (relay, origin[0] if origin else UNRECORDED)
+    return found
 
 
 def _url(entry: dict[str, Any]) -> str:

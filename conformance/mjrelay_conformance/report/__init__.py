@@ -15,14 +15,19 @@ from mjrelay_conformance.report.index import collect as collect_records
 from mjrelay_conformance.report.index import render as render_index
 from mjrelay_conformance.report.junit import render as render_junit
 from mjrelay_conformance.report.markdown import render as render_markdown
+from mjrelay_conformance.report.merging import merge as merge_records
 from mjrelay_conformance.report.reading import ReportError, read_record
+from mjrelay_conformance.report.terminal import overall as overall_line
 from mjrelay_conformance.report.terminal import render as print_record
+from mjrelay_conformance.report.terminal import summary as summary_lines
 
 __all__ = [
     "ReportError",
     "collect_records",
     "compare_records",
     "is_complete",
+    "merge_records",
+    "overall_line",
     "plain_diff",
     "print_diff",
     "print_record",
@@ -33,4 +38,5 @@ __all__ = [
     "render_junit",
     "render_markdown",
     "render_markdown_diff",
+    "summary_lines",
 ]

@@ -35,6 +35,7 @@ class RowEntry:
     exchange: int | None
     expected: str | None
     actual: str | None
+    quote: str | None
 
     @property
     def is_finding(self) -> bool:
@@ -47,12 +48,14 @@ class ExchangeEntry:
     """A request, as far as findings show it."""
 
     number: int
+    relay: str
     driver: str
     kind: str
     label: str
     method: str
     target: str
     curl: str
+    elapsed_ms: float
 
 
 @frozen
@@ -97,6 +100,7 @@ class ReportFinding:
     expected: str | None
     actual: str | None
     clause: str | None
+    quote: str | None
     exchanges: tuple[ExchangeEntry, ...]
     accepted: BaselineEntry | None
 
@@ -142,21 +146,31 @@ class ReportFinding:
         """The clause without its JSON Pointer: file and line, or the section of a standard."""
         return None if self.clause is None else self.clause.partition("#")[0]
 
+    @property
+    def cited(self) -> str | None:
+        """The clause on one line: its place and its text."""
+        text = " ".join((self.quote or "").split())
+        return f"{self.place}: {text}" if text else self.place
+
 
 @frozen
 class RelayReport:
     """
     The part of a record that concerns one relay.
 
-    ``findings`` are those that affect the verdict, most severe first; ``accepted`` those that the baseline
-    accepts; ``gone`` the lines of the baseline whose check passes again.
+    ``name`` is its label, or the name of its contract, which is ``relay``. ``findings`` are those that affect
+    the verdict, most severe first; ``accepted`` those that the baseline accepts; ``gone`` the lines of the
+    baseline whose check passes again.
     """
 
     name: str
+    relay: str
+    url: str | None
     verdict: str
     rows: tuple[RowEntry, ...]
+    exchanges: tuple[ExchangeEntry, ...]
     findings: tuple[ReportFinding, ...]
-    accepted: tuple[ReportFinding, ...]
+    accepted: tuple[ReportFinding, ...] = ()
     gone: tuple[BaselineEntry, ...] = ()
     contract: str = ""
     version: str = ""
@@ -179,8 +193,8 @@ class RelayReport:
         return {finding.check: finding.accepted for finding in self.accepted if finding.accepted}
 
     def count(self, outcome: str) -> int:
-        """Return the number of rows with an outcome."""
-        return sum(row.outcome == outcome for row in self.rows)
+        """Return the number of checks with a final outcome, as the page's matrix shows it."""
+        return sum(final_outcome(rows) == outcome for rows in self.checks().values())
 
     def checks(self) -> dict[str, list[RowEntry]]:
         """Group the rows by check, in the order of the suite."""
@@ -203,7 +217,7 @@ class RunReport:
     reproduce: str
     mode: str
     profile: str
-    seed: int
+    seed: int | None
     strict: bool
     complete: bool
     verdict: str
@@ -215,7 +229,7 @@ class RunReport:
         header, options, footer = document["header"], document["header"]["options"], document["footer"]
         exchanges = {data["number"]: _entry(ExchangeEntry, data) for data in document["exchanges"]}
         judged = {data["relay"]: data for data in document["relays"]}
-        rows: dict[str, list[RowEntry]] = {name: [] for name in judged}
+        rows: dict[str, list[RowEntry]] = {name: [] for name in (*header["targets"], *judged)}
         for data in document["rows"]:
             rows.setdefault(data["relay"], []).append(_entry(RowEntry, data))
         return cls(
@@ -228,7 +242,16 @@ class RunReport:
             strict=options["strict"],
             complete=footer is not None,
             verdict=INCOMPLETE if footer is None else footer["verdict"],
-            relays=tuple(_relay(name, judged.get(name), own, exchanges) for name, own in rows.items()),
+            relays=tuple(
+                _relay(
+                    name,
+                    _target(header, name),
+                    judged.get(name),
+                    own,
+                    {number: entry for number, entry in exchanges.items() if entry.relay == name},
+                )
+                for name, own in rows.items()
+            ),
         )
 
     @property
@@ -240,6 +263,12 @@ class RunReport:
             return datetime.min.replace(tzinfo=UTC)
 
 
+def _target(header: dict[str, Any], name: str) -> tuple[str, str | None]:
+    """Return the contract and the URL of a relay; the URL of an embedded mock means nothing to readers."""
+    target = header["targets"].get(name, {"relay": name, "url": None})
+    return target["relay"], None if header["options"]["mode"] == "mock" else target["url"]
+
+
 def complete(document: dict[str, Any]) -> bool:
     """Return False for the record of a run that was cut short."""
     return document["footer"] is not None
@@ -248,6 +277,13 @@ def complete(document: dict[str, Any]) -> bool:
 def proven(rows: Iterable[RowEntry]) -> bool:
     """Return whether a check passed or failed at least once."""
     return any(row.outcome in {"pass", "fail"} for row in rows)
+
+
+def final_outcome(rows: Iterable[RowEntry]) -> str:
+    """Return the outcome of a check for a relay: the first that any of its exchanges has."""
+    outcomes = {row.outcome for row in rows}
+    shown = ("fail", "error", "pass", "blocked", "inconclusive")
+    return next((outcome for outcome in shown if outcome in outcomes), "not-exercised")
 
 
 def skip_reason(rows: Iterable[RowEntry]) -> str:
@@ -291,17 +327,24 @@ def _entry(cls: type[_T], data: dict[str, Any]) -> _T:
 
 
 def _relay(
-    name: str, judged: dict[str, Any] | None, rows: list[RowEntry], exchanges: dict[int, ExchangeEntry]
+    name: str,
+    target: tuple[str, str | None],
+    judged: dict[str, Any] | None,
+    rows: list[RowEntry],
+    exchanges: dict[int, ExchangeEntry],
 ) -> RelayReport:
+    common = (name, *target)
     if judged is None:  # the run ended before this relay was judged
-        return RelayReport(name, INCOMPLETE, tuple(rows), _findings(name, rows, exchanges, {}), ())
+        findings = _findings(name, rows, exchanges, {})
+        return RelayReport(*common, INCOMPLETE, tuple(rows), tuple(exchanges.values()), findings)
     baseline = judged["baseline"] or {"accepted": [], "gone": []}
     accepted = {data["check"]: _entry(BaselineEntry, data) for data in baseline["accepted"]}
     findings = _findings(name, rows, exchanges, accepted)
     return RelayReport(
-        name=name,
+        *common,
         verdict=judged["verdict"],
         rows=tuple(rows),
+        exchanges=tuple(exchanges.values()),
         findings=tuple(finding for finding in findings if finding.accepted is None),
         accepted=tuple(finding for finding in findings if finding.accepted is not None),
         gone=tuple(_entry(BaselineEntry, data) for data in baseline["gone"]),
@@ -334,6 +377,7 @@ def _findings(
             expected=row.expected,
             actual=row.actual,
             clause=row.clause,
+            quote=row.quote,
             exchanges=tuple(exchanges[one.exchange] for one in group if one.exchange in exchanges),
             accepted=accepted.get(row.check) if row.outcome == "fail" else None,
         )

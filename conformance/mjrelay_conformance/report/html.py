@@ -105,7 +105,7 @@ def _item(finding: ReportFinding) -> str:
         "rule": finding.sentence,
         "expected": finding.expected,
         "received": finding.actual,
-        "clause": finding.place,
+        "clause": finding.cited,
         "accepted": f"{accepted.date}, {accepted.reason}" if accepted else None,
     }
     text = "".join(f"<br>{label}: {_text(value)}" for label, value in lines.items() if value)

@@ -1,4 +1,4 @@
-"""One page about the records of many runs: the verdicts of each relay, and their trend."""
+"""One page about the records of many runs: the verdicts of each label and relay, and their trend."""
 
 from __future__ import annotations
 
@@ -29,14 +29,18 @@ _POINTS = 60
 _ROWS = 10
 """Runs of a relay that are listed; earlier runs are collapsed."""
 _WIDTH, _HEIGHT, _STEP = 240, 40, 12
+_COUNTED = (*LEVELS, "error")
+_COLUMNS = ("run", "verdict", *_COUNTED, "profile", "contract", "file")
 _WORST_FIRST = ("error", "non-conformant", "unreachable", INCOMPLETE, "partial", "conformant")
 
 
 @frozen
 class IndexedRun:
-    """The result of one run for one relay."""
+    """The result of one run for one relay; ``name`` is its label, or its contract's name ``relay``."""
 
+    name: str
     relay: str
+    url: str | None
     mode: str
     profile: str
     moment: datetime
@@ -44,6 +48,16 @@ class IndexedRun:
     verdict: str
     counts: dict[str, int]
     path: Path
+
+    @property
+    def subject(self) -> tuple[str, str, str | None]:
+        """
+        What the runs of one trend have in common.
+
+        A run against a mock is not part of the trend of the relay itself. Live relays without a label are
+        different ones if their URLs are: one server may be sold by several vendors.
+        """
+        return self.name, self.mode, self.url if self.mode == "live" and self.name == self.relay else None
 
     @property
     def found(self) -> int:
@@ -96,12 +110,11 @@ def render(index: Index, base: Path | None = None) -> str:
         base: The directory that the page is written to; links are relative to it.
     """
     base = index.directory if base is None else base
-    trends: dict[tuple[str, str], list[IndexedRun]] = {}
+    trends: dict[tuple[str, str, str | None], list[IndexedRun]] = {}
     for run in index.runs:
-        # A run against a mock is not part of the trend of the relay itself.
-        trends.setdefault((run.relay, run.mode), []).append(run)
-    ordered = sorted(trends.values(), key=lambda runs: (_WORST_FIRST.index(runs[-1].verdict), runs[-1].relay))
-    relays = {run.relay for run in index.runs}
+        trends.setdefault(run.subject, []).append(run)
+    ordered = sorted(trends.values(), key=lambda runs: (_WORST_FIRST.index(runs[-1].verdict), runs[-1].name))
+    relays = {(name, url) for name, _, url in trends}
     latest = Counter(runs[-1].verdict for runs in ordered)
     summary = ", ".join(f"{latest[verdict]} {verdict}" for verdict in _WORST_FIRST if latest[verdict])
     title = f"Conformance of {len(relays)} {'relay' if len(relays) == 1 else 'relays'}"
@@ -125,7 +138,9 @@ def _records(directory: Path) -> Iterator[Path]:
 def _runs(path: Path, run: RunReport) -> Iterator[IndexedRun]:
     for relay in run.relays:
         yield IndexedRun(
-            relay=relay.name,
+            name=relay.name,
+            relay=relay.relay,
+            url=relay.url,
             mode=run.mode,
             profile=run.profile,
             moment=run.start_time,
@@ -141,31 +156,29 @@ def _relay(runs: list[IndexedRun], base: Path) -> str:
     ordered = runs[::-1]
     latest, earlier = ordered[:_ROWS], ordered[_ROWS:]
     collapsed = f"<details><summary>{len(earlier)} earlier</summary>\n{_table(earlier, base)}</details>\n"
+    contract = () if last.name == last.relay else (f"contract {last.relay}",)
+    about = " · ".join(filter(None, (last.mode, last.url, *contract)))
     return (
-        f"<section><h2>{_text(last.relay)} <small>{_text(last.mode)}</small> {_verdict(last.verdict)}</h2>\n"
+        f"<section><h2>{_text(last.name)} {_verdict(last.verdict)}</h2>\n<p>{_text(about)}</p>\n"
         f"{_trend(runs[-_POINTS:])}\n{_table(latest, base)}{collapsed if earlier else ''}</section>\n"
     )
 
 
 def _table(runs: list[IndexedRun], base: Path) -> str:
-    return (
-        f'<div class="wide"><table><thead><tr><th>run</th><th>verdict</th>'
-        f"{''.join(f'<th>{level}</th>' for level in (*LEVELS, 'error'))}"
-        "<th>profile</th><th>contract</th><th>file</th></tr></thead>\n"
-        f"<tbody>{''.join(_row(run, base) for run in runs)}</tbody></table></div>\n"
-    )
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    rows = "".join(_row(run, base) for run in runs)
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n"
 
 
 def _row(run: IndexedRun, base: Path) -> str:
     page, moment = run.path.with_name(_PAGE_OF_RUN), _moment(run.moment)
     # In the first column, which is visible on a phone too.
     when = _link(page, moment, base) if page.is_file() else moment
+    numbers = [str(run.counts[level]) for level in _COUNTED]
     record = _link(run.path, "record", base)
-    numbers = "".join(f'<td class="number">{run.counts[level]}</td>' for level in (*LEVELS, "error"))
-    return (
-        f"<tr><td>{when}</td><td>{_verdict(run.verdict)}</td>{numbers}"
-        f"<td>{_text(run.profile)}</td><td>{_text(run.version)}</td><td>{record}</td></tr>\n"
-    )
+    values = (when, _verdict(run.verdict), *numbers, _text(run.profile), _text(run.version), record)
+    cells = zip(_COLUMNS, values, strict=True)
+    return f"<tr>{''.join(f'<td data-name={name}>{value}</td>' for name, value in cells)}</tr>\n"
 
 
 def _trend(runs: list[IndexedRun]) -> str:
@@ -227,13 +240,11 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-serif; max-width: 70rem;
   margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
-small { font-weight: normal; opacity: 0.7; }
+h2 + p { margin: 0; color: var(--none); font-size: 0.9rem; }
 summary { cursor: pointer; padding: 0.4rem 0; }
-.wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; overflow-wrap: normal; }
 th, td { text-align: left; padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
 .verdict { font-weight: 600; font-size: 0.95rem; }
 .conformant { color: var(--good); }
 .non-conformant, .error { color: var(--bad); }
@@ -242,6 +253,16 @@ th, td { text-align: left; padding: 0.25rem 0.6rem; border-bottom: 1px solid var
 svg { display: block; margin: 0.5rem 0; max-width: 100%; }
 polyline { fill: none; stroke: var(--line); stroke-width: 2; }
 circle { fill: currentColor; }
+@media (max-width: 44rem) { /* each run is a block, and each value has its column's name */
+  table, tbody { display: block; }
+  thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
+  tr { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; padding: 0.5rem 0;
+    border-bottom: 1px solid var(--line); }
+  td { border: 0; padding: 0; white-space: normal; }
+  td:first-child { flex-basis: 100%; }
+  td:nth-child(n+3)::before { content: attr(data-name) " "; color: var(--none); }
+  td a { display: inline-block; padding: 0.3rem 0; }
+}
 """
 
 _PAGE = """<!doctype html>

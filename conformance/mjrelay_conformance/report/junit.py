@@ -8,6 +8,7 @@ error is a crashed check, an unreachable relay, or a run that was cut short. Unp
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -44,13 +45,15 @@ def _suite(root: ET.Element, run: RunReport, relay: RelayReport) -> None:
     suite = ET.SubElement(root, "testsuite", name=one_line(relay.name), timestamp=one_line(run.started))
     properties = ET.SubElement(suite, "properties")
     values = {
+        "relay": relay.relay,
+        "url": relay.url or "",
         "verdict": relay.verdict,
         "contract": relay.contract,
         "version": relay.version,
         "tool": run.tool,
         "mode": run.mode,
         "profile": run.profile,
-        "seed": str(run.seed),
+        "seed": "" if run.seed is None else str(run.seed),
         "stopped": relay.stopped or "",
         "reproduce": run.reproduce,
     }
@@ -59,14 +62,27 @@ def _suite(root: ET.Element, run: RunReport, relay: RelayReport) -> None:
     if relay.verdict == "unreachable":
         _error(suite, relay.name, "no response from the relay")
     gone = {line.check: line for line in relay.gone}
-    checks = relay.checks()
+    checks, times = relay.checks(), _times(relay)
     for check in (*checks, *(check for check in gone if check not in checks)):
-        _check(suite, relay, check, gone.get(check), strict=run.strict)
+        case = _check(suite, relay, check, gone.get(check), strict=run.strict)
+        case.set("time", f"{times.get(check, 0):.3f}")
+    suite.set("time", f"{sum(one.elapsed_ms for one in relay.exchanges) / 1000:.3f}")
+
+
+def _times(relay: RelayReport) -> dict[str, float]:
+    """Return seconds by check: each exchange's time, divided among the checks that judged it."""
+    elapsed = {one.number: one.elapsed_ms / 1000 for one in relay.exchanges}
+    judged = Counter(row.exchange for row in relay.rows)
+    times: dict[str, float] = {}
+    for row in relay.rows:
+        if row.exchange in elapsed:
+            times[row.check] = times.get(row.check, 0.0) + elapsed[row.exchange] / judged[row.exchange]
+    return times
 
 
 def _check(
     suite: ET.Element, relay: RelayReport, check: str, gone: BaselineEntry | None, *, strict: bool
-) -> None:
+) -> ET.Element:
     findings = [finding for finding in relay.findings if finding.check == check]
     errors = [finding for finding in findings if finding.label == "error"]
     failures = [
@@ -89,6 +105,7 @@ def _check(
         ET.SubElement(case, "skipped", message=one_line(skip_reason(rows), _MESSAGE))
     if others:
         ET.SubElement(case, "system-out").text = "\n\n".join(map(_text, others))
+    return case
 
 
 def _result(case: ET.Element, kind: str, findings: list[ReportFinding]) -> None:
@@ -105,6 +122,7 @@ def _text(finding: ReportFinding) -> str:
         finding.expected and f"expected: {finding.expected}",
         finding.actual and f"received: {finding.actual}",
         finding.clause and f"clause: {finding.clause}",
+        finding.quote,
         finding.source,
         f"exchanges: {', '.join(str(one.number) for one in finding.exchanges)}" if exchange else "",
         exchange and f"reproduce: {exchange.curl}",

@@ -86,7 +86,8 @@ def _row(relay: RelayReport) -> str:
     numbers = (*(relay.counts[level] for level in LEVELS), len(relay.accepted_checks))
     requests = "-" if relay.requests is None else relay.requests
     verdict = f"{_MARKS[relay.verdict]} {relay.verdict}"
-    return f"| {cell(relay.name)} | {verdict} | {' | '.join(map(str, numbers))} | {requests} |\n"
+    name = cell(relay.name) + (f" {cell(relay.url)}" if relay.url else "")
+    return f"| {name} | {verdict} | {' | '.join(map(str, numbers))} | {requests} |\n"
 
 
 def _finding(finding: ReportFinding) -> str:
@@ -95,7 +96,7 @@ def _finding(finding: ReportFinding) -> str:
         "expected": finding.expected,
         "received": finding.actual,
         "request": finding.request,
-        "clause": finding.place,
+        "clause": finding.cited,
     }
     lines += [f"- {label}: {code(text)}" for label, text in values.items() if text]
     if finding.source:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mjrelay.http import printable_text
 from mjrelay_conformance.report.document import CUT_SHORT, INCOMPLETE, LEVELS, RunReport, family, known
+from mjrelay_conformance.report.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +33,44 @@ COLOURS = {
 }
 _LONGEST = 1000
 """Characters of a foreign value that are shown."""
+_FINDINGS = 20
+"""Findings of a summary."""
 _NARROW = 76
 """Terminal width below which the summary is printed as lines, not as a table."""
+
+
+def summary(document: dict[str, Any]) -> list[str]:
+    """Return a line for each finding, up to a limit, then one for each relay; foreign text is printable."""
+    run = RunReport.of(document)
+    findings = [finding for relay in run.relays for finding in relay.findings]
+    lines = [one_line(_line(finding), _LONGEST) for finding in findings[:_FINDINGS]]
+    if len(findings) > _FINDINGS:
+        lines.append(f"and {len(findings) - _FINDINGS} more findings")
+    for relay in run.relays:
+        place = f" at {relay.url}" if relay.url else ""
+        lines.append(one_line(f"{relay.name}{place}: {relay.verdict}; {_counted(relay)}"))
+    return [*lines, *([] if run.complete else [f"INCOMPLETE: {CUT_SHORT}"])]
+
+
+def overall(document: dict[str, Any]) -> str:
+    """Return the result of a run on one line."""
+    run = RunReport.of(document)
+    names = f"{run.relays[0].name}" if len(run.relays) == 1 else f"{len(run.relays)} relays"
+    counts = {label: sum(relay.counts[label] for relay in run.relays) for label in (*LEVELS, "error")}
+    found = ", ".join(f"{number} {label.upper()}" for label, number in counts.items() if number)
+    sent = sum(relay.requests or 0 for relay in run.relays)
+    requests = f"; {sent} requests sent" if sent else ""
+    return one_line(f"{names}: {run.verdict}; findings: {found or 'none'}{requests}")
+
+
+def _line(finding: ReportFinding) -> str:
+    values = {"expected": finding.expected, "received": finding.actual, "clause": finding.cited}
+    text = "; ".join(f"{name} {value}" for name, value in values.items() if value)
+    return f"{finding.label.upper()} {finding.relay} {finding.check}: {text}"
+
+
+def _counted(relay: RelayReport) -> str:
+    return ", ".join(f"{name} {number}" for name, number in _numbers(relay).items())
 
 
 def render(document: dict[str, Any], console: Console) -> None:
@@ -47,13 +84,16 @@ def render(document: dict[str, Any], console: Console) -> None:
         for finding in relay.findings:
             _finding(finding, console)
     for relay in run.relays:
+        if relay.url:
+            _note(relay, f"judged at {relay.url} by the contract of {relay.relay}", console)
         _unproven(relay, console)
         _baseline(relay, console)
     if console.width < _NARROW:
         for relay in run.relays:
-            numbers = ", ".join(f"{name} {number}" for name, number in _numbers(relay).items())
             verdict = (relay.verdict, COLOURS[relay.verdict])
-            console.print(Text.assemble(_shown(relay.name), ": ", verdict, f"; {numbers}", overflow="fold"))
+            console.print(
+                Text.assemble(_shown(relay.name), ": ", verdict, f"; {_counted(relay)}", overflow="fold")
+            )
     else:
         console.print(_summary(run.relays))
     _next_step(run.relays, console)
@@ -70,6 +110,7 @@ def _finding(finding: ReportFinding, console: Console) -> None:
         "received": finding.actual,
         "request": finding.request,
         "clause": finding.place,
+        "": finding.quote,
         "found": finding.source.removeprefix("found "),
     }
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -77,7 +118,7 @@ def _finding(finding: ReportFinding, console: Console) -> None:
     grid.add_column(overflow="fold")
     for label, text in lines.items():
         if text:
-            grid.add_row(label, Text(_shown(text)))
+            grid.add_row(label, Text("\n".join(map(_shown, text.split("\n")))))
     console.print(grid)
     if finding.exchange is not None:
         # Outside the grid, which would wrap it: a copied command has to run.
@@ -164,7 +205,7 @@ def _next_step(relays: Iterable[RelayReport], console: Console) -> None:
     """Print the command that explains the first finding."""
     findings = [finding for relay in relays for finding in relay.findings if known(finding.check)]
     if findings:
-        text = "must, should and info count checks with findings. To explain the first one:"
+        text = "All columns up to blocked count checks. To explain the first finding:"
         console.print(Text(text, style="dim", overflow="fold"))
         console.print(Text(f"    mjrelay conform --explain {findings[0].check}", style="dim"), soft_wrap=True)
 

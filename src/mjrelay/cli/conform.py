@@ -30,6 +30,11 @@ def _judging_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that ``conform`` and ``replay`` share."""
     for option in (
         record_format_option,
+        click.option(
+            "--label",
+            metavar="NAME",
+            help="Name of the relay in reports, to compare relays with one contract. Default: its contract.",
+        ),
         key_file_option,
         click.option(
             "--report-dir", type=PATH, metavar="DIR", help="Write results.json and report.html here."
@@ -170,9 +175,9 @@ def conform(
     )
     try:
         code, record = suite.judge_relays(settings, Console(stderr=True))
-    except KeyboardInterrupt:
-        directory = options["report_dir"]
-        if directory is not None and not options["dry_run"]:
+    except suite.InterruptedRunError as error:
+        show_record(error.record, format_)
+        if (directory := options["report_dir"]) is not None:
             print_message(f"interrupted; show the results so far with: mjrelay report show {directory}")
         raise
     if code is not None:

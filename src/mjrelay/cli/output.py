@@ -25,13 +25,13 @@ _CONTROL = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that JSON allows unescaped but that a terminal may interpret."""
 
 
-def format_option(*names: str) -> Callable[[Any], Any]:
-    """Return the option ``--format``. Its value is None, or one of these names."""
+def format_option(*names: str, otherwise: str = "json") -> Callable[[Any], Any]:
+    """Return the option ``--format``; its value may be None. ``otherwise`` names the default for a pipe."""
     return click.option(
         "--format",
         "format_",
         type=click.Choice(names),
-        help="Format of stdout. Default: pretty on a terminal, else json.",
+        help=f"Format of stdout. Default: pretty on a terminal, else {otherwise}.",
     )
 
 

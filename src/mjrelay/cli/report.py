@@ -11,7 +11,7 @@ import click
 
 from mjrelay.base import MjrelayError
 from mjrelay.cli.options import PATH, Group, argument
-from mjrelay.cli.output import format_option, json_text, load_extra, print_message, write_json, write_line
+from mjrelay.cli.output import format_option, json_text, load_extra, print_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ class OutputFileError(MjrelayError):
     """An output file cannot be written."""
 
 
-record_format_option = format_option("pretty", "json", "markdown")
+record_format_option = format_option("pretty", "summary", "json", "markdown", otherwise="summary")
 _file_argument = argument("file", type=PATH, help="A results.json, or the directory that contains it.")
 _output_option = click.option(
     "--output", "-o", type=PATH, metavar="FILE", help="Write to this file, not to stdout."
@@ -37,7 +37,7 @@ _output_option = click.option(
 
 
 def show_record(record: Record, format_: str | None) -> None:
-    """Print a record. If it is written to a directory, write report.html next to it."""
+    """Print a record, and its result on stderr. If it has a file, write report.html next to it."""
     document = record.document()
     if record.path is not None:  # before stdout, whose reader may close it early
         page = record.path.with_name("report.html")
@@ -46,13 +46,8 @@ def show_record(record: Record, format_: str | None) -> None:
         with _reported(page, "--report-dir"), judging.replacing_file(page) as file:
             file.write(text)
         print_message(f"written: {record.path}, {page}")
-    match _format(format_):
-        case "pretty":
-            _views().print_record(document, _console())
-        case "markdown":
-            write_line(_views().render_markdown(document))
-        case _:
-            write_json(document)
+    print_message(_views().overall_line(document))
+    _write_record(document, format_, None)
 
 
 def print_schema(output: Path | None = None) -> None:
@@ -76,13 +71,22 @@ def report() -> None:
 def show(*, file: Path, output: Path | None, format_: str | None) -> None:
     """Show a record: findings, then unproven checks, then one line per relay."""
     document = _read(file)
-    _write_view(
-        format_,
-        output,
-        pretty=lambda console: _views().print_record(document, console),
-        plain=lambda: document,
-        markdown=lambda: _views().render_markdown(document),
-    )
+    _write_record(document, format_, output)
+    _exit(document)
+
+
+@report.command()
+@argument("files", type=PATH, nargs=-1, required=True, metavar="FILE…", help="Records, or their directories.")
+@_output_option
+@record_format_option
+def merge(*, files: tuple[Path, ...], output: Path | None, format_: str | None) -> None:
+    """
+    Merge several runs into one record, which shows all relays in one matrix.
+
+    With --output the record is written as JSON, for report html and the other commands.
+    """
+    document = _views().merge_records([_read(file) for file in files])
+    _write_record(document, format_ or (None if output is None else "json"), output)
     _exit(document)
 
 
@@ -131,7 +135,7 @@ def badge(*, file: Path, relay: str | None, output: Path | None) -> None:
 @argument("old", type=PATH, help="The older record, or its directory.")
 @argument("new", type=PATH, help="The newer record, or its directory.")
 @_output_option
-@record_format_option
+@format_option("pretty", "json", "markdown")
 def diff(*, old: Path, new: Path, output: Path | None, format_: str | None) -> None:
     """
     Show what changed between two runs.
@@ -186,8 +190,17 @@ def _exit(document: dict[str, Any]) -> None:
         sys.exit(_INCOMPLETE)
 
 
-def _format(format_: str | None, output: Path | None = None) -> str:
-    return format_ or ("pretty" if output is None and sys.stdout.isatty() else "json")
+def _write_record(document: dict[str, Any], format_: str | None, output: Path | None) -> None:
+    if format_ == "summary" or (format_ is None and (output is not None or not sys.stdout.isatty())):
+        _write("\n".join(_views().summary_lines(document)), output)
+        return
+    _write_view(
+        format_,
+        output,
+        pretty=lambda console: _views().print_record(document, console),
+        plain=lambda: document,
+        markdown=lambda: _views().render_markdown(document),
+    )
 
 
 def _write_view(
@@ -198,7 +211,7 @@ def _write_view(
     plain: Callable[[], Any],
     markdown: Callable[[], str],
 ) -> None:
-    match _format(format_, output):
+    match format_ or ("pretty" if output is None and sys.stdout.isatty() else "json"):
         case "json":
             _write(json_text(plain(), indent=2), output)
         case "markdown":

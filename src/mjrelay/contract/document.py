@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from mjrelay.base import ContractError, SettingError, cached_property, json_pointer
+from mjrelay.base import ContractError, SettingError, cached_property, json_pointer, read_file
+from mjrelay.contract.limits import LARGEST
 from mjrelay.contract.references import METHODS, Resolver
 from mjrelay.contract.requests import build_request
 from mjrelay.contract.values import body_schemas, typed_value, value_problems
@@ -28,16 +30,34 @@ ORIGINS = "x-origins"
 """The key of a packaged contract that lists the source files of its parts."""
 
 
+_QUOTED_LINES, _QUOTED_CHARACTERS = 4, 300
+"""The longest quotation of a clause."""
+
+
 @frozen
 class Clause:
-    """A place in a contract that a check or an error cites."""
+    """A place in a contract that a check or an error cites; ``source`` is its file."""
 
     file: str
     line: int
     pointer: str
+    source: Path = field(default=Path(), repr=False, eq=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}#{self.pointer}"
+
+    @property
+    def quote(self) -> str:
+        """The line of the file, and the first lines below it if it only names a mapping or a list."""
+        try:
+            lines = read_file(self.source, LARGEST).decode("utf-8").split("\n")[self.line - 1 :]
+        except (OSError, ValueError):  # the file has changed since it was loaded
+            return ""
+        first = lines[0] if lines else ""
+        indent = len(first) - len(first.lstrip())
+        below = takewhile(lambda line: len(line) - len(line.lstrip()) > indent, lines[1:])
+        more = islice(below, _QUOTED_LINES - 1) if first.rstrip().endswith(":") else ()
+        return "\n".join(line[indent:].rstrip() for line in (first, *more))[:_QUOTED_CHARACTERS]
 
 
 @frozen
@@ -347,7 +367,7 @@ class Contract(Resolver):
         if origin.file not in self.outside:
             return _clause(origin.file, origin.location)
         line = yaml_line(self.outside[origin.file], origin.location)
-        return Clause(str(origin.file), line, json_pointer(origin.location))
+        return Clause(str(origin.file), line, json_pointer(origin.location), origin.file)
 
     def _written(self, *location: str | int) -> Origin:
         for depth in range(len(location), 0, -1) if self.origins else ():
@@ -365,7 +385,7 @@ def data_folder(folder: str) -> Path:
 
 @cache
 def _clause(source: Path, location: Location) -> Clause:
-    return Clause(_shown(source), yaml_line(_lines(source), location), json_pointer(location))
+    return Clause(_shown(source), yaml_line(_lines(source), location), json_pointer(location), source)
 
 
 def _shown(source: Path) -> str:

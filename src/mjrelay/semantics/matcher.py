@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -76,5 +77,18 @@ class Matcher:
         if self.empty:
             parts.append("with an empty body")
         if self.where is not None:
-            parts.append("where " + ", ".join(f"{path} is {value!r}" for path, value in self.where.items()))
+            parts.append("where " + " and ".join(f"{path} {_words(one)}" for path, one in self.where.items()))
         return " ".join(parts)
+
+
+def _words(condition: Any) -> str:
+    """Return a condition of a predicate in words."""
+    match condition:
+        case {"match": str(pattern)}:
+            return f"matches {pattern}"
+        case {"present": bool(present)}:
+            return "is present" if present else "is missing"
+        case list():
+            return f"is {' or '.join(json.dumps(one, ensure_ascii=False) for one in condition)}"
+        case _:
+            return f"is {json.dumps(condition, ensure_ascii=False)}"

@@ -90,20 +90,23 @@ function head() {
     $("incomplete").hidden = false;
     $("incomplete").append(h("b", null, "Incomplete."), " The run was cut short: checks are missing, and there is no verdict. Run it again.");
   }
-  const levels = LEVELS.map((level) => [level, counted.filter(([row]) => row.level === level).length]).filter(([, count]) => count);
+  const levels = [...LEVELS, "error"].map((label) => [label, counted.filter(([row]) => labelOf(row) === label).length]).filter(([, count]) => count);
+  const sent = run.relays.reduce((sum, relay) => sum + relay.requests, 0);
   $("summary").append(relays.length <= 4 ? [...relays].join(", ") || "no relay" : plural(relays.length, "relay"), ": ",
     counted.length ? `${plural(counted.length, "finding")} (${levels.map(([level, count]) => `${count} ${level.toUpperCase()}`).join(", ")})` : "no findings",
-    `, ${plural(Object.keys(checks).length, "check")}, ${plural(run.exchanges.length, "exchange")}.`);
+    `, ${plural(byCheck.size, "check")}, ${sent ? `${plural(sent, "request")} sent, ` : ""}${plural(run.exchanges.length, "exchange")} recorded.`,
+    sent > run.exchanges.length ? " Generated requests are recorded only if they add a finding." : "");
   const started = new Date(header.started);
   const took = footer ? (new Date(footer.finished) - started) / 1000 : NaN;
   $("facts").append(...[
+    relays.length === 1 ? fact("Target", target(relays[0])) : null,
     fact("Tool", header.tool),
     fact("Started", isNaN(started) ? header.started : started.toISOString().slice(0, 19).replace("T", " ") + " UTC"),
     isNaN(took) ? null : fact("Took", `${took.toFixed(1)} s`),
     fact("Mode", options.mode), fact("Profile", options.profile),
     options.fuzz === undefined ? null : fact("Property-based", options.fuzz ? "yes" : "no"),
     options.strict ? fact("Strict", "yes") : null,
-    options.seed === undefined ? null : fact("Seed", String(options.seed)),
+    options.seed == null ? null : fact("Seed", String(options.seed)),
     fact("Checks", listed(options.checks)), fact("Excluded", listed(options.excluded)), fact("Overlays", listed(options.overlays)),
     footer ? fact("Exit code", String(footer.exit_code)) : null,
   ].filter(Boolean));

@@ -23,7 +23,7 @@ const VERDICTS = {
   error: ["!", "error", "Error"],
   incomplete: ["…", "blocked", "Incomplete"],
 };
-const DRIVERS = { plan: "the plan", fuzz: "the property-based phase", replay: "recorded traffic" };
+const DRIVERS = { fuzz: "by the property-based phase", replay: "in recorded traffic" };
 
 function grouped(items, key) {
   const groups = new Map();
@@ -37,11 +37,13 @@ function grouped(items, key) {
 
 const unique = (values) => [...new Set(values)];
 const judgedRelays = new Map(run.relays.map((relay) => [relay.relay, relay]));
-const relays = unique([...judgedRelays.keys(), ...run.rows.map((row) => row.relay), ...run.exchanges.map((one) => one.relay)]);
+const relays = unique([...Object.keys(run.header.targets ?? {}), ...judgedRelays.keys(), ...run.rows.map((row) => row.relay), ...run.exchanges.map((one) => one.relay)]);
 const familyGroups = grouped(unique(Object.values(checks).map((check) => check.family)), (family) => family.split("/")[0]);
 const families = [...familyGroups.values()].flat();
 const order = new Map(Object.keys(checks).map((id, index) => [id, index]));
 const exchanges = new Map(run.exchanges.map((exchange) => [exchange.number, exchange]));
+// The URL of an embedded mock means nothing to readers.
+const target = (relay) => run.header.options?.mode === "mock" ? null : run.header.targets?.[relay]?.url;
 const baseline = (relay, part) => judgedRelays.get(relay)?.baseline?.[part] ?? [];
 const rows = run.rows.map((row) => ({
   ...row,
@@ -56,5 +58,6 @@ const bySeverity = (a, b) => LEVELS.indexOf(a[0].level) - LEVELS.indexOf(b[0].le
 const findings = [...grouped(rows.filter((row) => ["fail", "error", "accepted"].includes(row.outcome)),
   (row) => JSON.stringify([row.relay, row.check, row.level, row.outcome])).values()].sort(bySeverity);
 const findingOf = new Map(findings.flatMap((group, index) => group.map((row) => [row, index])));
+const labelOf = (row) => row.outcome === "error" ? "error" : row.level;
 // The outcome of one check for one relay.
 const finalOutcome = (group) => SHOWN.find((outcome) => group.some((row) => row.outcome === outcome)) ?? "not-exercised";

@@ -23,7 +23,8 @@ function evidence(group, row) {
   return h("dl", { class: "evidence" },
     row.expected && [h("dt", null, "expected"), h("dd", null, foreign(row.expected))],
     row.actual && [h("dt", null, "received"), h("dd", { class: "received" }, foreign(row.actual))],
-    file && [h("dt", null, "clause"), h("dd", null, foreign(file, { tag: "code" }), pointer && h("span", { class: "pointer" }, foreign(pointer)))],
+    file && [h("dt", null, "clause"), h("dd", null, foreign(file, { tag: "code" }), pointer && h("span", { class: "pointer" }, foreign(pointer)),
+      row.quote && h("pre", { class: "quote", tabindex: 0, "aria-label": "text of the clause", dir: "ltr" }, foreign(row.quote, { tag: "code" })))],
     where.length > 0 && [h("dt", null, "request"), h("dd", null, where.slice(0, 3).map((exchange) =>
       h("div", null, link(`exchange-${exchange.number}`, requestLine(exchange)), h("span", { class: "dim" }, ` ${exchange.label || exchange.kind}`))),
       where.length > 3 && h("div", { class: "dim" }, `and ${where.length - 3} more`))]);
@@ -32,11 +33,11 @@ function evidence(group, row) {
 function finding(group, index) {
   const [row] = group;
   const check = checks[row.check];
-  const drivers = unique(group.map((one) => exchanges.get(one.exchange)?.driver).filter(Boolean));
+  const drivers = unique(group.map((one) => exchanges.get(one.exchange)?.driver)).map((name) => DRIVERS[name]);
   const variants = [...grouped(group, (one) => JSON.stringify([one.expected, one.actual, one.clause])).values()].map(([one]) => one);
   const reasons = row.outcome === "accepted" ? baseline(row.relay, "accepted").filter((line) => line.check === row.check) : [];
   return h("article", { class: `card ${row.outcome}`, id: `finding-${index}`, tabindex: -1, "aria-label": `${row.level} ${row.relay} ${row.check}` },
-    h("h3", null, badge(row.outcome === "error" ? "error" : row.level), h("span", { class: "relay" }, foreign(row.relay)),
+    h("h3", null, badge(labelOf(row)), h("span", { class: "relay" }, foreign(row.relay)),
       h("code", null, foreign(row.check))),
     h("p", { class: "sentence" }, check.sentence),
     reasons.map((line) => h("p", { class: "reason" }, "Accepted ", h("time", null, foreign(line.date)), ": ", foreign(line.reason))),
@@ -46,7 +47,7 @@ function finding(group, index) {
       () => variants.slice(1).map((one) => evidence(group, one))),
     check.why && folded("Why it matters", () => h("p", null, check.why)),
     command(exchanges.get(row.exchange)?.curl, "the request as a curl command"),
-    drivers.length > 0 && h("p", { class: "note" }, `Found by ${drivers.map((name) => DRIVERS[name] ?? name).join(" and ")}.`));
+    drivers.length > 0 && drivers.every(Boolean) && h("p", { class: "note" }, `Found ${drivers.join(" and ")}.`));
 }
 
 function counts(list) {
@@ -82,23 +83,25 @@ function matrix() {
         families.map((family) => h("th", { role: "columnheader", scope: "col", class: "part" }, family.split("/")[1]
           ?? (familyGroups.get(family).length > 1 ? "any" : ""))))),
     h("tbody", { role: "rowgroup" }, relays.map((relay) => h("tr", { role: "row" },
-      h("th", { role: "rowheader", scope: "row" }, foreign(relay), verdict(judgedRelays.get(relay)?.verdict ?? "incomplete")),
+      h("th", { role: "rowheader", scope: "row" }, foreign(relay), target(relay) && h("span", { class: "target" }, foreign(target(relay).replace(/^https?:\/\//, ""))), verdict(judgedRelays.get(relay)?.verdict ?? "incomplete")),
       families.map((family) => cell(relay, family))))));
 }
 
 function relayCard(name) {
   const relay = judgedRelays.get(name);
   const heading = h("h3", null, foreign(name), verdict(relay?.verdict ?? "incomplete"));
-  if (!relay) return h("article", { class: "card" }, heading, h("p", null, "The run was cut short before this relay was judgedRelays."));
+  if (!relay) return h("article", { class: "card" }, heading, target(name) && h("p", null, foreign(target(name), { tag: "code" })), h("p", null, "The run was cut short before this relay was judged."));
   const fuzz = relay.fuzz;
   return h("article", { class: "card" }, heading,
+    target(name) && h("p", null, foreign(target(name), { tag: "code" })),
     h("p", { class: "dim" }, foreign(relay.contract, { tag: "code" }), h("span", { class: "version" }, " version ", foreign(relay.version))),
     h("ul", { class: "features" }, relay.features.map((feature) => h("li", null,
       sign(feature.exercised ? "pass" : "not-exercised"), h("span", null, foreign(feature.name),
         feature.core && h("span", { class: "dim" }, " · core"),
         !feature.exercised && h("span", { class: "hint" }, feature.core ? "not exercised: " : "not exercised; ", foreign(feature.hint)))))),
     h("dl", { class: "facts" },
-      fact("Requests", number(relay.requests)),
+      fact("Requests sent", number(relay.requests)),
+      fact("Exchanges recorded", number(run.exchanges.filter((one) => one.relay === name).length)),
       fuzz ? [fact("Generated cases", number(fuzz.cases)), fact("Reached a 200", number(fuzz.reached_200)), fact("Seed", String(fuzz.seed)),
         fuzz.mode && fact("Mode", fuzz.mode)] : fact("Property-based phase", "did not run")),
     relay.stopped && h("p", { class: "reason" }, "Stopped: ", foreign(relay.stopped)));
@@ -154,7 +157,7 @@ function exchangeItem(exchange) {
 }
 
 const decoded = (target) => { try { return decodeURIComponent(target); } catch { return target; } };
-const rowText = (row) => [row.relay, row.check, row.level, row.expected, row.actual, row.clause, checks[row.check].sentence];
+const rowText = (row) => [row.relay, row.check, row.level, row.expected, row.actual, row.clause, row.quote, checks[row.check].sentence];
 const exchangeText = (exchange) => [
   exchange.relay, exchange.method, exchange.target, decoded(exchange.target), exchange.kind, exchange.label, exchange.task, exchange.status,
   ...(exchange.request_headers ?? []).flat().map(asUTF8), ...(exchange.headers ?? []).flat().map(asUTF8), exchange.request_body?.text, exchange.body?.text, exchange.failure,
