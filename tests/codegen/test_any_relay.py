@@ -24,7 +24,7 @@ LOOPS = (
     "tests/judging/test_schema.py",
     "tests/mock/test_mock.py",
     "tests/replay/test_replay.py::test_correct_relays_have_no_findings",
-    "tests/semantics/test_reader.py",
+    "tests/semantics/test_paths.py",
 )
 """The tests that loop over all relays."""
 
