@@ -51,7 +51,7 @@ class Task(Model):
         buttons: The available actions on the image; null until it is drawn.
         mask_base_64: Always empty.
         properties: The final prompt; null until it is drawn.
-        mode: The speed that it is drawn at.
+        mode: The drawing speed.
         proxy: Not described on the page.
         image_height: The image's height in pixels.
         image_width: The image's width in pixels.

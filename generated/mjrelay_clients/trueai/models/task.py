@@ -48,7 +48,7 @@ class Task(Model):
         properties: More data about the task, in any form.
         buttons: The available actions on the image (可执行按钮); empty until it is drawn.
         parent_id: The task from which this one was made.
-        bot_type: The bot that the caller chose.
+        bot_type: The requested bot.
         real_bot_type: The bot that draws, if it is another one.
         user_id: Who submitted it.
         is_white: Whether that user is free of limits.
@@ -86,9 +86,9 @@ class Task(Model):
         is_replicate: Whether faces are swapped.
         replicate_source: The source of the face.
         replicate_target: The target image or video.
-        mode: The speed that it is drawn at; null until an account has been chosen.
+        mode: The drawing speed; null until an account has been chosen.
         request_mode: The requested speed.
-        account_filter: Which accounts may draw it.
+        account_filter: The accounts that may draw the task.
         url: The original URL of the image.
         proxy_url: The same image through Discord's proxy.
         height: The image's height in pixels.
