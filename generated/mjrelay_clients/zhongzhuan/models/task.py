@@ -24,8 +24,8 @@ class Task(Model):
     Attributes:
         id: The task's id, opaque.
         action: The type of the job.
-        custom_id: The button that was pressed; empty in every answer seen.
-        bot_type: The bot that draws; empty in every answer seen.
+        custom_id: The button that was pressed; empty in every observed response.
+        bot_type: The bot that draws; empty in every observed response.
         prompt: The prompt as submitted.
         prompt_en: The prompt in English; empty until the upstream responds.
         description: The relay's message at submission, for people.
@@ -38,7 +38,7 @@ class Task(Model):
         progress: The progress, in percent with the sign; sometimes free text.
         fail_reason: The reason for the failure, for people; empty otherwise.
         buttons: The available actions on the image; null until it is drawn.
-        mask_base_64: The mask of a partial redraw, in Base64; empty in every answer seen.
+        mask_base_64: The mask of a partial redraw, in Base64; empty in every observed response.
         properties: The final prompt; null until it is drawn.
     """
 
