@@ -2,7 +2,6 @@
 Find the words that words.toml lists in the tracked text files of the current directory.
 
 Run by ``nox -s lint``. Prints ``file:line: word: what to write instead`` and exits with 1 if it finds any.
-Files listed as pending are skipped, but must not be clean; ``--prune`` removes clean files from that list.
 """
 
 from __future__ import annotations
@@ -27,22 +26,7 @@ def main() -> int:
     """Check the files, and return the exit code."""
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
     words = {compiled(word): instead for word, instead in config["instead"].items()}
-    pending = set(config["pending"]["files"])
-    problems: list[str] = []
-    clean = set(pending)
-    for file in tracked():
-        found = list(occurrences(file, words))
-        if file not in pending:
-            problems += found
-        elif found:
-            clean.remove(file)
-    if clean and "--prune" in sys.argv[1:]:
-        prune(clean)
-    else:
-        problems += [
-            f"{file}: pending in {CONFIG}, but clean; run: python .ci/check_words.py --prune"
-            for file in sorted(clean)
-        ]
+    problems = [problem for file in tracked() for problem in occurrences(file, words)]
     sys.stdout.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0
 
@@ -71,13 +55,6 @@ def occurrences(file: str, words: dict[re.Pattern[str], str]) -> Iterator[str]:
             line = text.count("\n", 0, match.start()) + 1
             found = re.sub(r"\s+(#:?|//|\*)?\s*", " ", match[0])
             yield f"{file}:{line}: {found}: write {instead} instead"
-
-
-def prune(clean: set[str]) -> None:
-    """Remove clean files from the list of pending files."""
-    lines = CONFIG.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.strip().removesuffix(",").strip('"') not in clean]
-    CONFIG.write_text("".join(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

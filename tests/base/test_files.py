@@ -1,4 +1,4 @@
-"""Files that the user names are bounded, and nothing waits for one that never ends."""
+"""Files that the user names: limits on size and kind, and file locks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mjrelay.contract import load_contract, read_key
 if TYPE_CHECKING:
     from pathlib import Path
 
-needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes need POSIX")
 
 
-def test_a_file_of_the_limit_is_read_whole(tmp_path: Path) -> None:
-    """The limit itself is allowed, one byte more is an error that names it."""
+def test_the_limit_of_a_file(tmp_path: Path) -> None:
+    """A file of exactly the limit is read. A larger file raises an error that shows the limit."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 2048)
     assert len(read_file(path, 2048)) == 2048
@@ -28,24 +28,24 @@ def test_a_file_of_the_limit_is_read_whole(tmp_path: Path) -> None:
 
 
 @needs_fifo
-def test_a_pipe_is_read_where_it_is_useful(tmp_path: Path) -> None:
-    """A key and ids may come from a process substitution; everything else has to be a regular file."""
+def test_pipes(tmp_path: Path) -> None:
+    """API keys and ids may come from a named pipe. Other files must be regular files."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with pytest.raises(OSError, match="a pipe, not a regular file"):
         read_file(path, 1024)
-    for read, text, wanted in (
+    for read, text, expected in (
         (read_key, "key-123456\n", "key-123456"),
         (lambda path: options.collect_ids([], str(path), load_contract("apiai")), "1 2\n", ["1", "2"]),
     ):
         writer = threading.Thread(target=path.write_text, args=(text,))
         writer.start()
-        assert read(path) == wanted
+        assert read(path) == expected
         writer.join()
 
 
-def test_devices_without_end(tmp_path: Path) -> None:
-    """A device that yields bytes for ever exceeds the limit of a key and of ids."""
+def test_an_endless_device(tmp_path: Path) -> None:
+    """An endless device exceeds the limit for keys and ids, and is refused elsewhere."""
     device = tmp_path / "device"
     device.symlink_to("/dev/zero")
     with pytest.raises(SettingError, match="larger than 64 KiB"):
@@ -56,8 +56,8 @@ def test_devices_without_end(tmp_path: Path) -> None:
         read_file(device, 1024)
 
 
-def test_a_locked_file_is_locked_once(tmp_path: Path) -> None:
-    """A second lock on an open file fails until the first one is closed."""
+def test_file_locks_are_exclusive(tmp_path: Path) -> None:
+    """A second lock on a file fails until the first file object is closed."""
     path = tmp_path / "file"
     with path.open("wb") as first, path.open("rb") as second:
         assert lock_file(first)

@@ -31,7 +31,7 @@ from mjrelay.semantics import compile_reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Twin = type[Sync | Async]
+    from twins import Twin
 
 KEY = "sk-never-to-be-seen-4711"
 

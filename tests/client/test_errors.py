@@ -21,7 +21,7 @@ from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from sampled import SEVERAL
 from served import HTML, JSON, KEY, app, document
-from twins import Async, Sync, UVLoop
+from twins import TWINS, Sync
 
 from mjrelay import (
     AnswerError,
@@ -51,17 +51,7 @@ from mjrelay.transport import LARGEST_BODY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Twin = type[Sync | Async]
-
-
-TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment does not affect the tests."""
-    for name in ("MJRELAY_API_KEY", "MJRELAY_BASE_URL", "MJRELAY_ZHONGZHUAN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    from twins import Twin
 
 
 FAULTY: list[tuple[str, type[RelayError], str]] = [

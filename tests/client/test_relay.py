@@ -18,7 +18,7 @@ from mjrelay_conformance.mock.server import Server
 from mocks import served_example
 from sampled import SEVERAL
 from served import JSON, KEY, app, document
-from twins import Async, Sync, UVLoop, runner
+from twins import TWINS, Sync, runner
 
 from mjrelay import (
     AsyncRelay,
@@ -38,17 +38,7 @@ from mjrelay.contract import load_contract, relay_names
 from mjrelay.testing import NoWaitClock
 
 if TYPE_CHECKING:
-    Twin = type[Sync | Async]
-
-
-TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment does not affect the tests."""
-    for name in ("MJRELAY_API_KEY", "MJRELAY_BASE_URL", "MJRELAY_ZHONGZHUAN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    from twins import Twin
 
 
 @TWINS

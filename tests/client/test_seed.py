@@ -9,7 +9,7 @@ import pytest
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.server import Server
 from served import JSON, KEY, app
-from twins import Async, Sync, UVLoop
+from twins import TWINS
 
 from mjrelay import (
     EmptyAnswerError,
@@ -30,16 +30,7 @@ from mjrelay.contract.loading import load_contract
 from mjrelay.monitor import Monitor
 
 if TYPE_CHECKING:
-    Twin = type[Sync | Async]
-
-TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment does not affect the tests."""
-    for name in ("MJRELAY_API_KEY", "MJRELAY_BASE_URL", "MJRELAY_ZHONGZHUAN_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    from twins import Twin
 
 
 @TWINS

@@ -15,7 +15,7 @@ SYNTHETIC = ROOT / "tests" / "synthetic"
 NAMES = sorted(path.stem for path in SYNTHETIC.rglob("*.yaml"))
 PACKAGES = ("src", "codegen", "conformance", "generated")
 LOOPS = (
-    "tests/checks/test_checks.py",
+    "tests/checks/test_task.py",
     "tests/client/test_errors.py::test_missing_and_refused_are_different_errors",
     "tests/contract/test_contract.py",
     "tests/contract/test_profile.py",
@@ -24,7 +24,7 @@ LOOPS = (
     "tests/judging/test_schema.py",
     "tests/mock/test_mock.py",
     "tests/replay/test_replay.py::test_correct_relays_have_no_findings",
-    "tests/semantics/test_reader.py",
+    "tests/semantics/test_paths.py",
 )
 """The tests that loop over all relays."""
 

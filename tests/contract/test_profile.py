@@ -1,4 +1,4 @@
-"""What a contract means to who writes a client for it, and where two differ."""
+"""Profiles of contracts, their differences, and the commands that print them."""
 
 from __future__ import annotations
 
@@ -17,45 +17,43 @@ from mjrelay.contract.profiles import Difference, contract_profile, profile_diff
 if TYPE_CHECKING:
     import subprocess
 
-EVERY = pytest.mark.parametrize("name", relay_names())
-
 
 def mjrelay(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command."""
+    """Run `mjrelay relays` with the arguments."""
     return forked.run(["relays", *arguments], {"COLUMNS": "200", "PATH": "/nowhere"}, "")
 
 
-@EVERY
-def test_every_contract_has_a_profile(name: str) -> None:
-    """It is JSON, names the contract's own request, and has each field that is read and no other twice."""
-    contract = load_contract(name)
-    found = contract_profile(contract)
-    assert json.loads(json.dumps(found)) == found
-    assert (found["method"], found["path"]) == (contract.method, contract.path)
-    assert len(found["auth"]) == len(contract.credentials)
-    at = [way for one in found["fields"].values() for way in one["at"]]
-    assert not set(found["extra"]) & {way for way in at if isinstance(way, str)}
-    assert "id" in found["fields"]
-    assert ("status" in found["fields"]) is (contract.reader.status_path is not None)
+def test_every_contract_has_a_profile() -> None:
+    """A profile is JSON data with the request of the contract. No path is in both `fields` and `extra`."""
+    for name in relay_names():
+        contract = load_contract(name)
+        profile = contract_profile(contract)
+        assert json.loads(json.dumps(profile)) == profile
+        assert (profile["method"], profile["path"]) == (contract.method, contract.path)
+        assert len(profile["auth"]) == len(contract.credentials)
+        paths = [path for field in profile["fields"].values() for path in field["at"]]
+        assert not set(profile["extra"]) & {path for path in paths if isinstance(path, str)}
+        assert "id" in profile["fields"]
+        assert ("status" in profile["fields"]) is (contract.reader.status_path is not None)
 
 
-def test_the_terms_of_a_client_author() -> None:
-    """Where the id goes, how the key is sent, what is sent for unset, and what a missing task looks like."""
-    found = contract_profile(load_contract("zhongzhuan"))
-    assert found["id"] == "path id"
-    assert found["auth"] == ["header Authorization: Bearer …", "header mj-api-secret: …"]
-    assert found["open"] is False
-    assert found["states"]["queued"] == [None, "", "NOT_START", "SUBMITTED"]
-    assert found["progress"] == {"format": "percent"}
-    assert found["times"] == {"format": "ms", "zone": None, "unset": [0]}
-    assert found["fields"]["finished"] == {"at": ["$.finishTime"], "unset": {"0": ["queued", "running"]}}
-    assert found["fields"]["images"]["unset"] == {'""': ["queued", "failed"]}
-    assert found["fields"]["buttons"]["unset"] == {"null": ["queued", "running", "failed"]}
+def test_the_statements_of_a_profile() -> None:
+    """A profile has the place of the id, auth headers, unset values and missing tasks."""
+    profile = contract_profile(load_contract("zhongzhuan"))
+    assert profile["id"] == "path id"
+    assert profile["auth"] == ["header Authorization: Bearer …", "header mj-api-secret: …"]
+    assert profile["open"] is False
+    assert profile["states"]["queued"] == [None, "", "NOT_START", "SUBMITTED"]
+    assert profile["progress"] == {"format": "percent"}
+    assert profile["times"] == {"format": "ms", "zone": None, "unset": [0]}
+    assert profile["fields"]["finished"] == {"at": ["$.finishTime"], "unset": {"0": ["queued", "running"]}}
+    assert profile["fields"]["images"]["unset"] == {'""': ["queued", "failed"]}
+    assert profile["fields"]["buttons"]["unset"] == {"null": ["queued", "running", "failed"]}
     where = {"$.code": 4, "$.description": {"match": "task_no_found ?"}}
-    assert found["missing"] == [{"status": 400, "body": "application/json", "where": where}]
-    assert found["unauthorized"] == [{"status": 401, "body": "application/json", "where": None}]
-    assert found["refresh"] == 15
-    assert found["batch"] == {
+    assert profile["missing"] == [{"status": 400, "body": "application/json", "where": where}]
+    assert profile["unauthorized"] == [{"status": 401, "body": "application/json", "where": None}]
+    assert profile["refresh"] == 15
+    assert profile["batch"] == {
         "method": "POST",
         "path": "/mj/task/list-by-condition",
         "ids": "body /ids",
@@ -63,25 +61,26 @@ def test_the_terms_of_a_client_author() -> None:
         "as": None,
         "limit": 100,
     }
-    assert found["seed"] == {"method": "GET", "path": "/mj/task/{id}/image-seed", "value": "$.result"}
-    assert found["words"]["$.status"]["open"] is True
-    assert "SUCCESS" in found["words"]["$.status"]["words"]
-    assert found["extra"]["$.properties.finalPrompt"] == {
+    assert profile["seed"] == {"method": "GET", "path": "/mj/task/{id}/image-seed", "value": "$.result"}
+    assert profile["words"]["$.status"]["open"] is True
+    assert "SUCCESS" in profile["words"]["$.status"]["words"]
+    assert profile["extra"]["$.properties.finalPrompt"] == {
         "type": "string",
         "unset": {"null": ["queued", "running", "failed"]},
     }
-    assert {"$.buttons[*].type", "$.buttons[*].style", "$.description"} <= found["extra"].keys()
-    assert not {"$.buttons[*].customId", "$.buttons[*].label"} & found["extra"].keys()
+    assert {"$.buttons[*].type", "$.buttons[*].style", "$.description"} <= profile["extra"].keys()
+    assert not {"$.buttons[*].customId", "$.buttons[*].label"} & profile["extra"].keys()
 
 
-def test_an_envelope_and_what_is_not_said() -> None:
-    """Paths include the envelope, and two paths are unset together. None means not stated."""
-    found = contract_profile(load_contract("mjdjourney"))
-    assert found["accept"] == {"$.code": 0}
-    assert found["fields"]["videos"]["unset"] == {'"" and []': ["queued", "running", "failed"]}
-    assert (found["refresh"], found["batch"], found["seed"], found["forbidden"]) == (None, None, None, [])
-    assert found["extra"]["$.data.width"] == {"type": "integer", "unset": {}}
-    assert found["missing"] == [{"status": 404, "body": None, "where": None}]
+def test_an_envelope_and_missing_statements() -> None:
+    """Paths include the envelope. Forms of unset from several paths are joined. None means not stated."""
+    profile = contract_profile(load_contract("mjdjourney"))
+    assert profile["accept"] == {"$.code": 0}
+    assert profile["fields"]["videos"]["unset"] == {'"" and []': ["queued", "running", "failed"]}
+    assert profile["refresh"] is profile["batch"] is profile["seed"] is None
+    assert profile["forbidden"] == []
+    assert profile["extra"]["$.data.width"] == {"type": "integer", "unset": {}}
+    assert profile["missing"] == [{"status": 404, "body": None, "where": None}]
 
 
 SMALL: dict[str, Any] = {
@@ -106,7 +105,7 @@ SMALL: dict[str, Any] = {
                     "200": {
                         "content": {
                             "application/json": {
-                                "schema": {"$ref": "#/components/schemas/Answer"},
+                                "schema": {"$ref": "#/components/schemas/Response"},
                                 "examples": {
                                     "queued": {
                                         "value": {"job": {"id": 1, "at": 0, "urls": [], "files": None}}
@@ -133,7 +132,7 @@ SMALL: dict[str, Any] = {
     },
     "components": {
         "schemas": {
-            "Answer": {"type": "object", "properties": {"job": {"$ref": "#/components/schemas/Job"}}},
+            "Response": {"type": "object", "properties": {"job": {"$ref": "#/components/schemas/Job"}}},
             "Job": {
                 "type": "object",
                 "properties": {
@@ -155,39 +154,39 @@ SMALL: dict[str, Any] = {
 
 
 def small(**changes: Any) -> Contract:
-    """A contract of few fields; ``changes`` are of its `x-mj-task`."""
+    """Return a contract with few fields. ``changes`` replace members of its `x-mj-task`."""
     document = copy.deepcopy(SMALL)
     document["paths"]["/jobs"]["get"]["x-mj-task"].update(changes)
     return Contract("small", document, Path("small.yaml"))
 
 
-def test_a_contract_of_another_kind() -> None:
-    """No key, an id in the query, states without words, odd names, and a schema that holds itself."""
-    found = contract_profile(small())
-    assert (found["id"], found["auth"], found["open"]) == ("query jobId", [], True)
-    assert found["fields"]["submitted"]["unset"] == {"0": ["queued"]}
-    assert found["fields"]["images"]["unset"] == {"[] and null": ["queued"]}
-    assert found["words"] == {'$.job["odd-name"]': {"words": ["x", "y"], "open": False}}
-    assert found["missing"] == [{"status": 200, "body": "empty", "where": None}]
-    assert found["extra"].keys() == {"$.job.files[*].size", '$.job["odd-name"]', "$.job.parent"}
-    assert found["extra"]['$.job["odd-name"]']["unset"] == {"absent": ["queued"]}
+def test_an_unusual_contract() -> None:
+    """No auth, an id in the query, states by predicate, quoted names and a recursive schema are supported."""
+    profile = contract_profile(small())
+    assert (profile["id"], profile["auth"], profile["open"]) == ("query jobId", [], True)
+    assert profile["fields"]["submitted"]["unset"] == {"0": ["queued"]}
+    assert profile["fields"]["images"]["unset"] == {"[] and null": ["queued"]}
+    assert profile["words"] == {'$.job["odd-name"]': {"words": ["x", "y"], "open": False}}
+    assert profile["missing"] == [{"status": 200, "body": "empty", "where": None}]
+    assert profile["extra"].keys() == {"$.job.files[*].size", '$.job["odd-name"]', "$.job.parent"}
+    assert profile["extra"]['$.job["odd-name"]']["unset"] == {"absent": ["queued"]}
 
 
-@EVERY
-def test_a_contract_differs_in_nothing_from_itself(name: str) -> None:
-    """And a mere order of words is no difference."""
-    found = contract_profile(load_contract(name))
-    turned = copy.deepcopy(found)
-    for words in turned["states"].values():
-        words.reverse()
-    assert profile_differences(found, turned) == []
+def test_a_contract_does_not_differ_from_itself() -> None:
+    """A contract has no difference from itself, even if its status values are in another order."""
+    for name in relay_names():
+        profile = contract_profile(load_contract(name))
+        reordered = copy.deepcopy(profile)
+        for values in reordered["states"].values():
+            values.reverse()
+        assert profile_differences(profile, reordered) == []
 
 
-def test_differences_are_told_by_their_terms() -> None:
-    """A difference has both sides. For enums only values that the other one lacks count."""
-    left = contract_profile(small(states={"queued": ["a", "b"]}, status="$.job.word", refresh=5))
+def test_differences() -> None:
+    """A difference has its term and both sides. Status values of both sides are left out."""
+    left = contract_profile(small(states={"queued": ["a", "b"]}, status="$.job.state", refresh=5))
     right = contract_profile(
-        small(states={"queued": ["b", "c"], "failed": ["d"]}, status="$.job.word", inputs=["$.in"])
+        small(states={"queued": ["b", "c"], "failed": ["d"]}, status="$.job.state", inputs=["$.in"])
     )
     assert profile_differences(left, right) == [
         Difference(("states", "queued"), ["a"], ["c"]),
@@ -198,32 +197,33 @@ def test_differences_are_told_by_their_terms() -> None:
     ]
 
 
-def test_a_profile_is_told_statement_by_statement() -> None:
-    """What is unset, and a field that is not read, is one statement each."""
+def test_profile_statements() -> None:
+    """Each unset form, extra field and state is a statement with a unique term."""
     terms = [term for term, _ in profile_statements(contract_profile(load_contract("zhongzhuan")))]
     assert len(set(terms)) == len(terms)
     assert {("fields", "images", "unset"), ("extra", "$.botType"), ("states", "queued")} <= set(terms)
 
 
-@EVERY
-def test_show_prints_a_profile(name: str) -> None:
-    """As JSON it is the profile; for people and in markdown it has the path, and no value is cut off."""
-    shown = mjrelay("show", name)
-    assert (shown.returncode, json.loads(shown.stdout)) == (0, contract_profile(load_contract(name)))
-    for view in ("pretty", "markdown"):
-        shown = mjrelay("show", name.upper(), "--format", view)
-        assert shown.returncode == 0
-        assert load_contract(name).path in shown.stdout
-        assert "open without a key" in shown.stdout
-        assert "…" not in shown.stdout.replace("Bearer …", "").replace(": …", "")
+def test_show_prints_a_profile() -> None:
+    """The JSON format prints the profile. The other formats print the path and truncate no value."""
+    for name in relay_names():
+        shown = mjrelay("show", name)
+        assert (shown.returncode, json.loads(shown.stdout)) == (0, contract_profile(load_contract(name)))
+        for view in ("pretty", "markdown"):
+            shown = mjrelay("show", name.upper(), "--format", view)
+            assert shown.returncode == 0
+            assert load_contract(name).path in shown.stdout
+            assert "open without a key" in shown.stdout
+            assert "…" not in shown.stdout.replace("Bearer …", "").replace(": …", "")
 
 
 def test_compare_prints_the_differences() -> None:
-    """In all three forms, and with exit code 0: that two relays differ is no failure."""
-    found = mjrelay("compare", "zhongzhuan", "apiai")
-    told = json.loads(found.stdout)
-    assert (found.returncode, told["left"], told["right"]) == (0, "zhongzhuan", "apiai")
-    assert {"term": ["base_url"], "left": "https://api.zhongzhuan.chat", "right": None} in told["differences"]
+    """All three formats print the differences. The exit code is 0 even if two relays differ."""
+    done = mjrelay("compare", "zhongzhuan", "apiai")
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["left"], result["right"]) == (0, "zhongzhuan", "apiai")
+    base_url = {"term": ["base_url"], "left": "https://api.zhongzhuan.chat", "right": None}
+    assert base_url in result["differences"]
     pretty = mjrelay("compare", "zhongzhuan", "apiai", "--format", "pretty")
     assert "started unset" in pretty.stdout
     assert "0 when queued" in pretty.stdout
@@ -237,14 +237,14 @@ def test_compare_prints_the_differences() -> None:
     ("arguments", "message"),
     [
         (["show", "zongzhuan"], "did you mean zhongzhuan"),
-        (["compare", "apiai", "nobody"], "no relay is called"),
+        (["compare", "apiai", "missing"], "no relay is called"),
         (["compare", "apiai"], "Missing argument"),
         (["--format", "json", "show", "apiai"], "write it after show"),
         (["list"], "No such command"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str) -> None:
-    """A relay that is not known, one too few, or a misplaced option: one message, exit code 2."""
+    """An unknown relay, a missing argument or a misplaced option prints one message and exits with 2."""
     done = mjrelay(*arguments)
     assert done.returncode == 2
     assert message in done.stderr

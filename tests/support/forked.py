@@ -1,8 +1,8 @@
 """
-The command as a process of its own, without the time that Python takes to import it.
+Run the command in a separate process, without the time to import its modules.
 
-Each such process is forked from one that has imported the command's modules and has run nothing. What comes
-before its first line, `cold` shows: the command as people start it.
+Each process is forked from a server process that has imported the modules and run nothing. `cold` starts a
+new interpreter instead, as a user does.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 COMMAND = [sys.executable, "-m", "mjrelay"]
-PATIENCE = 120.0
-"""Seconds that a process may take before it is killed."""
+TIMEOUT = 120.0
+"""Seconds after which a process is killed."""
 
-_SLOW = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers")
-"""What the commands import when they come to it."""
+_LATE = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers")
+"""Modules that commands import late."""
 
 
 def run(
     arguments: list[str], environment: dict[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command; its output is read as UTF-8."""
+    """Run the command in a forked process. Return its exit code and its output as text."""
     if not hasattr(os, "fork"):
         return cold(arguments, environment, stdin)
     with TemporaryDirectory() as name:
         files = [Path(name, str(number)) for number in range(3)]
         files[0].write_text(stdin, encoding="utf-8")
-        order = {
+        request = {
             "arguments": arguments,
             "environment": environment,
-            "folder": os.getcwd(),  # noqa: PTH109 - to be written as it is
+            "folder": os.getcwd(),  # noqa: PTH109 - sent as JSON
             "files": list(map(str, files)),
         }
-        code = _parent().order(order)
+        code = _server().run(request)
         stdout, stderr = (file.read_text(encoding="utf-8") for file in files[1:])
     return subprocess.CompletedProcess([*COMMAND, *arguments], code, stdout, stderr)
 
@@ -53,7 +53,7 @@ def run(
 def cold(
     arguments: list[str], environment: dict[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """The same, from nothing."""
+    """Run the command in a new interpreter."""
     return subprocess.run(
         [*COMMAND, *arguments],
         env=environment,
@@ -61,13 +61,13 @@ def cold(
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
 
 
-class _Parent:
-    """The process that others are forked from, one after another; it leaves with us."""
+class _Server:
+    """The process from which commands are forked, one at a time. It ends with this process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -79,60 +79,60 @@ class _Parent:
         )
         atexit.register(self._end)
 
-    def order(self, order: object) -> int:
-        """A process that ran as ordered: its exit code."""
+    def run(self, request: object) -> int:
+        """Run a command in a fork of the server, and return its exit code."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        timer = threading.Timer(PATIENCE, self._kill)
+        timer = threading.Timer(TIMEOUT, self._kill)
         timer.start()
         try:
-            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            code = self._process.stdout.readline()
         finally:
             timer.cancel()
-        if not answer:
-            _parent.cache_clear()
-            raise TimeoutError("it took too long, or whom it was forked from has gone")
-        return int(answer)
+        if not code:
+            _server.cache_clear()
+            raise TimeoutError("the command exceeded the timeout, or the fork server ended")
+        return int(code)
 
     def _kill(self) -> None:
-        """Kill it, and whoever it has forked."""
+        """Kill the server and its forks."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
-        """Let it write down what it covered, and go."""
+        """End the server, so that it writes its coverage data."""
         try:
-            self._process.communicate(timeout=PATIENCE)
+            self._process.communicate(timeout=TIMEOUT)
         except (OSError, subprocess.TimeoutExpired):
             self._kill()
 
 
-_parent = cache(_Parent)
+_server = cache(_Server)
 
 
 def _serve() -> None:
-    """Fork whatever is ordered; a line of JSON each, which is answered with the exit code."""
-    from mjrelay.cli import _COMMANDS  # noqa: PLC0415 - whoever orders does without
+    """Read requests as lines of JSON, run each in a fork, and print its exit code."""
+    from mjrelay.cli import _COMMANDS  # noqa: PLC0415 - only the server needs it
 
-    for module in (*(f"mjrelay.cli.{name}" for name in _COMMANDS.values()), *_SLOW):
+    for module in (*(f"mjrelay.cli.{name}" for name in _COMMANDS.values()), *_LATE):
         import_module(module)
-    assert threading.active_count() == 1, "what has threads cannot be forked"
-    gc.freeze()  # else who ends looks once more at all that was imported
+    assert threading.active_count() == 1, "a process with threads cannot be forked safely"
+    gc.freeze()  # forks then skip imported objects when they collect garbage at exit
     while line := sys.stdin.readline():
         child = os.fork()
         if not child:
-            _become(**json.loads(line))
+            _execute(**json.loads(line))
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the answer
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the response
 
 
-def _become(arguments: list[str], environment: dict[str, str], folder: str, files: list[str]) -> None:
-    """Be the command, as if it had been started so; never returns."""
-    for place, file in enumerate(files):
+def _execute(arguments: list[str], environment: dict[str, str], folder: str, files: list[str]) -> None:
+    """Run the command in this process with its arguments, environment and files. Never returns."""
+    for descriptor, file in enumerate(files):
         opened = os.open(file, os.O_RDWR | os.O_CREAT)
-        os.dup2(opened, place)
+        os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
     os.environ.update(environment)

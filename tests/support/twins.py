@@ -104,3 +104,7 @@ class UVLoop(Async):
 
 async def _all(tasks: AsyncIterator[Task]) -> list[Task]:
     return [task async for task in tasks]
+
+
+Twin = type[Sync | Async]
+TWINS = pytest.mark.parametrize("twin", [Sync, Async, UVLoop])

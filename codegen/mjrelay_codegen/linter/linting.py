@@ -10,7 +10,15 @@ from attrs import frozen
 
 from mjrelay.base import ContractError, PatternError, json_pointer
 from mjrelay.contract import Overlay, load_yaml, read_contract, structural_problems, yaml_line
-from mjrelay_codegen.linter import agreements, companions, conventions, meanings, submits, validity
+from mjrelay_codegen.linter import (
+    agreements,
+    companions,
+    conventions,
+    evidence,
+    meanings,
+    submits,
+    validity,
+)
 from mjrelay_codegen.linter.draft import Draft, Problem
 from mjrelay_codegen.normalizing import normalize
 from mjrelay_codegen.source import RelaySource
@@ -41,7 +49,7 @@ RULES: dict[str, Rule] = {
     "convention": conventions.convention,
     "description": conventions.description,
     "dropped": conventions.dropped,
-    "evidence": conventions.evidence,
+    "evidence": evidence.evidence,
     "example": validity.example,
     "extension": meanings.extension,
     "structure": meanings.structure,

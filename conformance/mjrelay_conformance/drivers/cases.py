@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode
@@ -25,6 +24,7 @@ from mjrelay.base import ContractError, another_text, cached_property
 from mjrelay.contract import stray_references
 from mjrelay.http import Request, parse_json, path_segment
 from mjrelay.semantics import body_with, parse_expression
+from mjrelay_conformance.drivers.patterns import generable
 from mjrelay_conformance.drivers.spellings import (
     HARMLESS,
     INVALID_IDS,
@@ -207,7 +207,7 @@ class Cases:
     def _loaded(self, operation: Any) -> Any:
         _, path, method = self.contract.location
         item = {**self.contract.document["paths"][path], method: {**operation, **self._declared}}
-        document = _generable({**self.contract.document, "paths": {path: item}})
+        document = generable({**self.contract.document, "paths": {path: item}})
         # Schemathesis resolves remote references, and has no option against it.
         for location, problem in stray_references(self.contract.document):
             clause = self.contract.clause(*location)
@@ -381,28 +381,3 @@ def response(exchange: Exchange) -> schemathesis.Response:
 
 def _is_json(media_type: str) -> bool:
     return media_type.partition(";")[0].strip().lower().endswith(("/json", "+json"))
-
-
-# A sequence of characters and classes without groups. Hypothesis generates matching texts by trial and error,
-# which takes exponential time only for nested repetitions or alternatives.
-_PLAIN_PATTERN = re.compile(
-    r"\^?(?:\\[^\W\d_]|\\\W|\[[^\[\]\\]+\]|[\w:/@.-]|\{\d{1,3}(?:,\d{1,3})?\}|[+*?])*\$?", re.ASCII
-)
-
-
-def _generable(value: Any) -> Any:
-    """Remove patterns that Hypothesis cannot generate texts for in bounded time."""
-    if isinstance(value, dict):
-        return {
-            name: _generable(item)
-            for name, item in value.items()
-            if name != "patternProperties" and not (name == "pattern" and not _plain(item))
-        }
-    return [_generable(item) for item in value] if isinstance(value, list) else value
-
-
-def _plain(pattern: Any) -> bool:
-    if not isinstance(pattern, str):
-        return True
-    unbounded = pattern.count("+") + pattern.count("*")
-    return len(pattern) < 200 and unbounded <= 2 and _PLAIN_PATTERN.fullmatch(pattern) is not None

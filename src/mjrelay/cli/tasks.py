@@ -1,21 +1,16 @@
-"""``mjrelay fetch`` and ``mjrelay wait``: read one task, or wait for many."""
+"""``mjrelay fetch`` and ``mjrelay wait``: fetch one task, or wait for many."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shlex
 import signal
 import sys
-import threading
-from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from attrs import define, field
 
 from mjrelay.base import SettingError
 from mjrelay.cli.options import (
@@ -30,34 +25,18 @@ from mjrelay.cli.options import (
     relay_argument,
     scheme_option,
 )
-from mjrelay.cli.output import (
-    OutputError,
-    format_option,
-    is_pretty,
-    json_text,
-    print_message,
-    write_json,
-    write_line,
-)
+from mjrelay.cli.output import OutputError, format_option, is_pretty, print_message, write_json
 from mjrelay.cli.results import Results
-from mjrelay.client import (
-    DownloadError,
-    Relay,
-    RelayError,
-    UnauthorizedError,
-    UnreachableError,
-    WaitTimeoutError,
-)
+from mjrelay.cli.resuming import print_remaining
+from mjrelay.cli.waiting import MessageHandler, WaitRun
 from mjrelay.contract import load_contract
-from mjrelay.http import printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mjrelay.cli.terminal import Bars
-    from mjrelay.client import Task
+    from mjrelay.client import Relay, Task
 
 
 _SECONDS = click.FloatRange(min=0.1)
@@ -128,13 +107,6 @@ def fetch(
         print_message(f"downloaded {path}")
 
 
-_SHOWN_IDS = 10
-"""Maximum number of ids that an interrupted run prints."""
-
-_DOWNLOADS = 4
-"""Tasks whose files are downloaded concurrently; each task may have several files."""
-
-
 @click.command()
 @relay_argument
 @argument("ids", nargs=-1, metavar="[ID]...", help="Task ids; - reads them from stdin.")
@@ -198,7 +170,7 @@ def wait(
         )
         folder = None if download is None else _make_folder(download)
         ended = {} if results is None else results.ended
-        run = _Run(
+        run = WaitRun(
             client,
             dict.fromkeys(task_id for task_id in wanted if task_id not in ended),
             results,
@@ -220,146 +192,23 @@ def wait(
         if run.states:
             print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
         log = logging.getLogger("mjrelay")
-        log.addHandler(_MessageHandler())
+        log.addHandler(MessageHandler())
         log.setLevel(logging.INFO)
-
-        def print_resume(reason: str, left: list[str]) -> None:
-            from_file = len(left) > _SHOWN_IDS and (out is not None or ids_file not in {None, "-"})
-            again = None if from_file else [*_given_options(ctx), *_dashes(left), relay, *left]
-            _print_resume(reason, client.name, left, again)
 
         try:
             run.run(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
-            print_resume("interrupted; ", list(run.left))
+            print_remaining(ctx, client.name, list(run.left), "interrupted; ")
             _exit_now(130)
         if run.late:
-            print_resume("", run.late)
+            print_remaining(ctx, client.name, run.late)
     if len(wanted) > 1:
         counts = [f"{count} {state}" for state, count in sorted(run.states.items())]
         if lost := len(wanted) - run.states.total():
             counts.append(f"{lost} not fetched")
         print_message(f"{len(wanted)} tasks: {', '.join(counts)}")
     sys.exit(int(run.failed or run.states[State.SUCCEEDED] < len(wanted)))
-
-
-@define(eq=False)
-class _Run:
-    """
-    Downloads, records and prints tasks as they end.
-
-    ``left`` holds the ids that are not finished, ``late`` those that had not ended at the deadline, and
-    ``states`` counts the states of the others.
-    """
-
-    relay: Relay
-    left: dict[str, None]
-    results: Results | None
-    download: Callable[[Task], list[Path]]
-    pretty: bool = field(kw_only=True)
-    downloads: bool = field(kw_only=True)
-    states: Counter[State] = field(init=False, factory=Counter)
-    failed: bool = field(init=False, default=False)
-    late: list[str] = field(init=False, factory=list)
-    _authorized: bool = field(init=False, default=False)
-    _bars: Bars | None = field(init=False, default=None)
-    _pool: ThreadPoolExecutor = field(
-        init=False, factory=lambda: ThreadPoolExecutor(_DOWNLOADS, "mjrelay-cli")
-    )
-    _pending: list[Future[None]] = field(init=False, factory=list)
-    _lock: threading.RLock = field(init=False, factory=threading.RLock)
-
-    def run(self, *, timeout: float, concurrency: int, rate: float) -> None:
-        """Wait for all tasks; raises `MjrelayError` if the run cannot continue."""
-        if not self.left:
-            return
-        with ExitStack() as stack:
-            if sys.stderr.isatty():
-                from mjrelay.cli.terminal import make_bars  # noqa: PLC0415 - rich is slow to import
-
-                self._bars = make_bars(len(self.left))
-            if self._bars is not None:
-                stack.enter_context(self._bars)
-            stack.callback(self._pool.shutdown, wait=False, cancel_futures=True)
-            tasks = self.relay.wait_all(
-                tuple(self.left),
-                timeout=timeout,
-                concurrency=concurrency,
-                rate=rate,
-                on_progress=self._show,
-                on_error=self._report,
-            )
-            for task in tasks:
-                self._accept(task)
-            for future in self._pending:
-                future.result()
-
-    def _accept(self, task: Task) -> None:
-        """Finish a task, in a thread if it has files to download."""
-        if not self.downloads:
-            self._finish(task)
-            return
-        for future in [future for future in self._pending if future.done()]:
-            future.result()  # re-raises an exception of the thread
-            self._pending.remove(future)
-        self._pending.append(self._pool.submit(self._finish, task))
-
-    def _finish(self, task: Task) -> None:
-        result, error = task.to_dict(), None
-        if self.downloads:
-            try:
-                files = self.download(task)
-            except DownloadError as failed:
-                files, error = failed.paths, failed
-            result["files"] = list(map(str, files))
-        with self._lock:
-            if self.results is not None and error is None and task.state.terminal:
-                self.results.add(result)
-            write_line(_task_line(result) if self.pretty else json_text(result))
-            self.states[task.state] += 1
-            if error is not None:
-                self._report(error)
-            self._end(task.id)
-
-    def _report(self, error: RelayError) -> None:
-        """Report a failed task; raises the error if the key was refused before any task was fetched."""
-        if isinstance(error, UnauthorizedError | UnreachableError) and not self._authorized:
-            raise error
-        message, task_id = str(error), error.task_id or ""
-        print_message(message if task_id in message else f"{task_id}: {message}")
-        with self._lock:
-            self.failed = True
-            self.late += [task_id] if isinstance(error, WaitTimeoutError) else []
-            self._end(task_id)
-
-    def _end(self, task_id: str) -> None:
-        if task_id in self.left:
-            del self.left[task_id]
-            if self._bars is not None:
-                self._bars.end(task_id)
-
-    def _show(self, task: Task) -> None:
-        self._authorized = True
-        if self._bars is not None:
-            downloading = task.state.terminal and self.downloads
-            self._bars.show(task.id, "downloading" if downloading else str(task.state), task.progress)
-
-
-class _MessageHandler(logging.Handler):
-    """Prints the package's log records as messages, and retries only when their reason changes."""
-
-    _reason = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if isinstance(record.args, tuple) and record.args and isinstance(error := record.args[0], RelayError):
-            exchange = error.exchange
-            reason = f"{type(error)} {exchange and (exchange.failure, exchange.status)}"
-            if reason == self._reason:
-                return
-            self._reason = reason
-        print_message(message)
 
 
 def _make_folder(path: Path) -> Path:
@@ -377,47 +226,6 @@ def _download(relay: Relay, task: Task, folder: Path | None, *, previews: bool, 
     if folder is None or not (task.images or task.videos or (previews and task.previews)):
         return []
     return relay.download(task, folder, previews=previews, **options)
-
-
-def _task_line(result: dict[str, Any]) -> str:
-    """Return a task as a line for people: id, state, and its files, links or failure."""
-    shown = result.get("files") or [*result["images"], *result["videos"]] or [result["failure"] or ""]
-    return printable_text(f"{result['id']}  {result['state']:11}  {'  '.join(shown)}".rstrip())
-
-
-def _given_options(ctx: click.Context) -> list[str]:
-    """Return the options on the command line, except for ``--ids-file``."""
-    words = []
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        source = ctx.get_parameter_source(name)
-        if (
-            isinstance(parameter, click.Option)
-            and name != "ids_file"
-            and source is click.core.ParameterSource.COMMANDLINE
-        ):
-            value = ctx.params[name]
-            for one in value if isinstance(value, list | tuple) else [value]:
-                words += [parameter.opts[0]] if one is True else [parameter.opts[0], str(one)]
-    return words
-
-
-def _dashes(ids: list[str]) -> list[str]:
-    """Return what must precede ids that look like options."""
-    return ["--"] if any(task_id.startswith("-") for task_id in ids) else []
-
-
-def _print_resume(reason: str, name: str, left: list[str], again: list[str] | None) -> None:
-    """Print the remaining ids and the command that resumes: with these arguments, or the same command."""
-    shown = " ".join(left[:_SHOWN_IDS])
-    if len(left) > _SHOWN_IDS:
-        shown += f" and {len(left) - _SHOWN_IDS} more"
-    remain = "task remains" if len(left) == 1 else "tasks remain"
-    print_message(f"{reason}{len(left)} {remain} at {name}: {shown}")
-    if again is None:
-        print_message(f"resume with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
-    else:
-        print_message(f"resume with: {shlex.join(['mjrelay', 'wait', *again])}")
 
 
 def _exit_now(code: int) -> NoReturn:

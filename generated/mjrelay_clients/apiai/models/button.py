@@ -11,12 +11,12 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class Button(Model):
     """
-    An action that can be taken with the image (可执行按钮).
+    An available action on the image (可执行按钮).
 
     Attributes:
-        custom_id: What to submit in order to press it (动作标识).
-        emoji: Its picture (图标); may be empty.
-        label: Its text (文本); may be empty.
+        custom_id: The id to submit to run the action (动作标识).
+        emoji: The icon (图标); may be empty.
+        label: The label (文本); may be empty.
         style: Discord's button style; not described on the page.
         type_: Discord's component type, for the server's own use (类型,系统内部使用).
     """

@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 class Task(Model):
     """
     A task. Nothing is required here: the page marks buttons, properties and a button's style as
-    optional (可选), which are just the fields it does not describe, and no field as required, not even
-    the id in the path; such marks say nothing of what is sent.
+    optional (可选), which are exactly the fields that it does not describe. It marks no field as
+    required, not even the id in the path, so these marks do not show what is sent.
 
     Attributes:
         id: The task's id (ID), opaque; 16 digits so far.
-        action: What kind of job it is (任务类型).
+        action: The type of the job (任务类型).
         prompt: The prompt (提示词) as submitted; null for a job that has none.
         prompt_en: The prompt in English (提示词-英文); null for a job that has none.
-        description: What the task is, for people (任务描述).
-        state: Whatever the caller gave at submission (自定义参数); null where nothing was given.
-        submit_time: When it was submitted (提交时间), Unix time in milliseconds.
-        start_time: When drawing began (开始执行时间), Unix time in milliseconds; null or 0 until then.
-        finish_time: When it ended (结束时间), Unix time in milliseconds; null or 0 until then.
+        description: A description of the task, for people (任务描述).
+        state: The caller's value from the submission (自定义参数); null if none.
+        submit_time: The submission time (提交时间), Unix time in milliseconds.
+        start_time: The start time (开始执行时间), Unix time in milliseconds; null or 0 until then.
+        finish_time: The end time (结束时间), Unix time in milliseconds; null or 0 until then.
         image_url: The image's URL (图片url), or a preview's while drawing; null until there is one.
-        status: Where it stands (任务状态).
-        progress: The progress (任务进度), in percent with the sign; free text now and then, null before it
-            begins, empty when it failed.
-        fail_reason: Why it failed (失败原因), for people; null otherwise.
-        buttons: What can be done with the image next (可执行按钮); empty or null until it is drawn.
-        properties: More about the task, free in form; null until it is drawn.
+        status: The status (任务状态).
+        progress: The progress (任务进度), in percent with the sign; sometimes free text, null before it begins,
+            empty when it failed.
+        fail_reason: The reason for the failure (失败原因), for people; null otherwise.
+        buttons: The available actions on the image (可执行按钮); empty or null until it is drawn.
+        properties: More data about the task, in any form; null until it is drawn.
     """
 
     id: None | str | Unset = UNSET

@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class TaskProperties(Model):
     """
-    More about the task. The page names no member.
+    More data about the task. The page names no member.
     """
 
     @classmethod

@@ -11,11 +11,11 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class Button(Model):
     """
-    An action that can be taken with the image.
+    An available action on the image.
 
     Attributes:
-        custom_id: What to submit in order to press it.
-        label: Its text.
+        custom_id: The id to submit to run the action.
+        label: The label.
     """
 
     custom_id: None | str | Unset = UNSET

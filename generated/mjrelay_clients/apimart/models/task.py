@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. The page shows these keys; which of them are always there it does not say.
+    A task. The page shows these keys, but not which of them are always present.
 
     Attributes:
         id: The task's id, opaque.
-        status: Where it stands.
-        action: What kind of job it is.
+        status: The status.
+        action: The type of the job.
         progress: The progress, in percent with the sign.
         grid_image_url: The four images in one.
         image_urls: The four images.
-        buttons: What can be done with the image next.
+        buttons: The available actions on the image.
         prompt: The prompt.
     """
 

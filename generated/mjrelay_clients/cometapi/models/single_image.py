@@ -11,10 +11,10 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class SingleImage(Model):
     """
-    Where a single image is.
+    The URL of a single image.
 
     Attributes:
-        url: The image's address.
+        url: The image's URL.
     """
 
     url: None | str | Unset = UNSET

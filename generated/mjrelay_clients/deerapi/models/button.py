@@ -11,12 +11,12 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class Button(Model):
     """
-    An action that can be taken with the image, as the server behind it describes it.
+    An available action on the image, as the upstream server describes it.
 
     Attributes:
-        custom_id: What to submit in order to press it.
-        emoji: Its picture; may be empty.
-        label: Its text; may be empty.
+        custom_id: The id to submit to run the action.
+        emoji: The icon; may be empty.
+        label: The label; may be empty.
         type_: Discord's component type.
         style: Discord's button style.
     """

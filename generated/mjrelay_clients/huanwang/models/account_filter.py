@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class AccountFilter(Model):
     """
-    Which accounts may draw a task, free in form.
+    The accounts that may draw a task, in any form.
     """
 
     @classmethod

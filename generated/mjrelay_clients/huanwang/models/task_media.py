@@ -11,11 +11,11 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskMedia(Model):
     """
-    Where an image or a video is, and a small picture of it.
+    The URL of an image or a video, and of a small version.
 
     Attributes:
-        url: Its address.
-        thumbnail: The small picture's address.
+        url: The URL.
+        thumbnail: The URL of the small version.
     """
 
     url: None | str | Unset = UNSET

@@ -19,10 +19,10 @@ class TaskSeed(Model):
     The seed of a task's image, or why there is none.
 
     Attributes:
-        code: 1 where there is a seed, 3 where there is no task, 4 where it is in no state for it.
-        description: How it went, for people.
+        code: 1 if there is a seed, 3 if there is no task, 4 if its state allows no seed.
+        description: The result, for people.
         result: The seed, in digits.
-        properties: What the server adds; nothing so far.
+        properties: Additional data from the server; empty so far.
     """
 
     code: int | None | Unset = UNSET

@@ -16,14 +16,14 @@ class Task(Model):
 
     Attributes:
         task_id: The task's id, opaque; a UUID so far.
-        prompt: The prompt; for a video it begins with the URL of its first picture.
-        image_url: For a video job the picture it began with, which is not a result.
-        enqueue_time: When it was submitted, as date, time with microseconds, and offset from UTC.
+        prompt: The prompt; for a video it starts with the URL of its first image.
+        image_url: For a video job the first image, which is not a result.
+        enqueue_time: The submission time, as date, time with microseconds, and offset from UTC.
         width: The width in pixels.
         height: The height in pixels.
         batch_size: How many results the job makes.
-        status: Where it stands.
-        job_type: What kind of job it is; for a video it begins with vid_.
+        status: The status.
+        job_type: The type of the job; for a video it starts with vid_.
         video_url: The first video.
         video_urls: All videos.
     """

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @define
 class TaskEnvelope(Model):
     """
-    What every answer is wrapped in.
+    The envelope of every response.
 
     Attributes:
-        code: 0 when it went well.
-        message: How it went, for people.
+        code: 0 on success.
+        message: The result, for people.
         data: The task.
     """
 

@@ -11,11 +11,11 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class BadRequest(Model):
     """
-    What the framework says of a request that it cannot read.
+    The framework's error for a request that it cannot read.
 
     Attributes:
-        timestamp: When that was.
-        status: The status once more.
+        timestamp: The time of the error.
+        status: The status, repeated.
         error: The status as text.
         path: The requested path.
     """

@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. Every one of these keys is always there; what is not known yet is null.
+    A task. All of these keys are always present. Unknown values are null.
 
     Attributes:
         id: The task's id (ID), opaque; 16 digits.
-        action: What kind of job it is (任务类型); null for a moment only.
+        action: The type of the job (任务类型); null for a moment only.
         prompt: The prompt (提示词) as submitted; null for a job that has none.
         prompt_en: The prompt in English (提示词-英文); null for a job that has none.
-        description: What the task is, for people (任务描述).
-        state: Whatever the caller gave at submission (自定义参数).
-        submit_time: When it was submitted (提交时间), Unix time in milliseconds.
-        start_time: When Discord took it (开始执行时间), Unix time in milliseconds; null until then.
-        finish_time: When it ended (结束时间), Unix time in milliseconds; null until then.
-        image_url: The image's URL (图片url), or a preview's while drawing, which comes and goes and stays where
-            the task fails; null until there is one.
-        status: Where it stands (任务状态).
-        progress: The progress (任务进度), in percent with the sign; Discord's status text now and then, null
-            before it begins, empty when it failed.
-        fail_reason: Why it failed (失败原因), for people; null otherwise.
-        properties: What the server needs for itself.
+        description: A description of the task, for people (任务描述).
+        state: The caller's value from the submission (自定义参数).
+        submit_time: The submission time (提交时间), Unix time in milliseconds.
+        start_time: The time when Discord accepted it (开始执行时间), Unix time in milliseconds; null until then.
+        finish_time: The end time (结束时间), Unix time in milliseconds; null until then.
+        image_url: The image's URL (图片url), or a preview's while drawing, which comes and goes and stays if the
+            task fails; null until there is one.
+        status: The status (任务状态).
+        progress: The progress (任务进度), in percent with the sign; sometimes Discord's status text, null before
+            it begins, empty when it failed.
+        fail_reason: The reason for the failure (失败原因), for people; null otherwise.
+        properties: Internal data of the server.
     """
 
     id: None | str | Unset = UNSET

@@ -11,18 +11,18 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskProperties(Model):
     """
-    What the server needs for itself; which of these are there depends on how far the task is.
+    Internal data of the server; the keys depend on the progress of the task.
 
     Attributes:
-        notify_hook: Where the server posts the task when it changes.
-        final_prompt: The prompt that was drawn; the key is missing until Discord has begun.
+        notify_hook: The URL to which the server posts the task when it changes.
+        final_prompt: The prompt that was drawn; the key is missing until Discord has started.
         message_id: Discord's message with the result.
-        message_hash: The job's hash, as in the image's file name; null or "0" where the name has none.
+        message_hash: The job's hash, as in the image's file name; null or "0" if the name has none.
         progress_message_id: Discord's message with the progress.
         flags: The flags of Discord's message; only at the end.
         nonce: Distinguishes the task's messages from others; 19 digits.
         discord_instance_id: The account that draws.
-        referenced_message_id: The message that this one answers.
+        referenced_message_id: The message to which this one replies.
     """
 
     notify_hook: None | str | Unset = UNSET

@@ -11,12 +11,12 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskError(Model):
     """
-    Why there is no task to show.
+    The reason why no task is returned.
 
     Attributes:
-        code: 4 for a task that is not there.
-        description: The reason, for programs and people; it ends in a space where it has nothing to add.
-        type_: Who says so.
+        code: 4 for a missing task.
+        description: The reason, for programs and people; it ends in a space if nothing follows.
+        type_: The origin of the error.
     """
 
     code: int | None | Unset = UNSET

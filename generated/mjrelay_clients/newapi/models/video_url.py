@@ -11,10 +11,10 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class VideoUrl(Model):
     """
-    Where one video is.
+    The URL of a video.
 
     Attributes:
-        url: The video's address.
+        url: The video's URL.
     """
 
     url: None | str | Unset = UNSET

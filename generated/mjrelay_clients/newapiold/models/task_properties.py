@@ -11,7 +11,7 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskProperties(Model):
     """
-    The prompt that was really drawn.
+    The final prompt.
 
     Attributes:
         final_prompt: The prompt that was drawn.

@@ -11,12 +11,12 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class AuthErrorDetail(Model):
     """
-    The reason of a refusal.
+    The reason for the rejection.
 
     Attributes:
-        code: The code as text; empty for most refusals.
+        code: The code as text; empty for most rejections.
         message: The reason, in the language of the request, and the request's id in brackets.
-        type_: Who says so.
+        type_: The origin of the error.
         param: Empty; only an overloaded server sends it.
     """
 

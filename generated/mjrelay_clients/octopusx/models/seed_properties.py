@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class SeedProperties(Model):
     """
-    Whatever the server behind it adds; often nothing.
+    Additional data from the upstream server; often empty.
     """
 
     @classmethod

@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. The server always sends every required key; what is not known yet is "", 0 or null.
+    A task. The server always sends every required key. Unknown values are "", 0 or null.
 
     Attributes:
         id: The task's id, opaque; digits so far.
-        action: What kind of job it is.
+        action: The type of the job.
         custom_id: Always empty.
         bot_type: Always empty.
         prompt: The prompt as submitted; empty for a job that has none.
-        prompt_en: The prompt in English; empty until the server behind it has been asked.
-        description: What the server behind it said when the task was submitted, for people; it never changes.
-        state: Whatever the caller gave at submission.
-        submit_time: When it was submitted, Unix time in milliseconds. It may change once, to what the server
-            behind it says, and is 0 where that says nothing.
-        start_time: When drawing began, Unix time in milliseconds; 0 until then.
-        finish_time: When it ended, Unix time in milliseconds; 0 until then, and after some failures.
-        image_url: The image, or a preview while drawing; empty until there is one. Unless the server is set up
-            otherwise it is its own address /mj/image/ and the task's id, at http://localhost:3000 until
-            the server's address is configured, with a rand= that changes with every reading until the
-            task has succeeded.
+        prompt_en: The prompt in English; empty until the first poll of the upstream server.
+        description: The upstream server's message at submission, for people; it never changes.
+        state: The caller's value from the submission.
+        submit_time: The submission time, Unix time in milliseconds. It may change once, to the upstream server's
+            value, and is 0 without one.
+        start_time: The start time, Unix time in milliseconds; 0 until then.
+        finish_time: The end time, Unix time in milliseconds; 0 until then, and after some failures.
+        image_url: The image, or a preview while drawing; empty until there is one. By default it is the
+            server's own URL, /mj/image/ and the task's id, at http://localhost:3000 until the server's
+            address is configured, with a rand= that changes with every request until the task has
+            succeeded.
         imageUrls: The single images (Image list).
         image_urls: The same under another name.
         video_url: The first video; empty if absent.
         video_urls: All videos; null if absent.
-        status: The progress; "" from submission until the server behind it has been asked.
-        progress: The progress, in percent with the sign, as the server behind it says; free text now and
-            then. 100% after most failures.
-        fail_reason: Why it failed, for people; empty otherwise, and after some failures.
-        buttons: What can be done with the image next; null until it is drawn.
+        status: The progress; "" from submission until the first poll of the upstream server.
+        progress: The progress, in percent with the sign, as the upstream server sends it; sometimes free
+            text. 100% after most failures.
+        fail_reason: The reason for the failure, for people; empty otherwise, and after some failures.
+        buttons: The available actions on the image; null until it is drawn.
         mask_base_64: Always empty.
-        properties: The prompt that was really drawn; null until it is drawn.
+        properties: The final prompt; null until it is drawn.
     """
 
     id: None | str | Unset = UNSET

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 @define
 class TaskSeed(Model):
     """
-    The seed of a task's image, and what the server behind it says beside it.
+    The seed of a task's image, with additional data from the upstream server.
 
     Attributes:
-        code: 1 where there is a seed.
-        description: How it went, for people.
-        properties: What the server behind it adds; may be null.
+        code: 1 if there is a seed.
+        description: The result, for people.
+        properties: Additional data from the upstream server; may be null.
         result: The seed, in digits.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @define
 class AuthError(Model):
     """
-    Why the token was refused.
+    The reason why the token was rejected.
 
     Attributes:
         error: The reason.

@@ -14,7 +14,7 @@ class TaskIds(Model):
     The requested tasks.
 
     Attributes:
-        ids: The ids of the tasks; without any the answer is an empty list.
+        ids: The ids of the tasks; without ids the response is an empty list.
     """
 
     ids: list[str] | None | Unset = UNSET

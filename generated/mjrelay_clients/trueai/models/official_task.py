@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class OfficialTask(Model):
     """
-    What midjourney.com says of a task, free in form.
+    Data of midjourney.com about a task, in any form.
     """
 
     @classmethod

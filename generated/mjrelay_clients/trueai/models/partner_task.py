@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class PartnerTask(Model):
     """
-    What the partner's service says of a task, free in form.
+    Data of the partner's service about a task, in any form.
     """
 
     @classmethod

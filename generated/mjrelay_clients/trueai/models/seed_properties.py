@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class SeedProperties(Model):
     """
-    Whatever the server adds to a seed.
+    Additional data for a seed.
     """
 
     @classmethod

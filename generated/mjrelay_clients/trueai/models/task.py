@@ -26,78 +26,78 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. This version sends every one of these keys always, null where nothing is known; those that
-    are required are the ones that versions agree on.
+    A task. This version always sends all of these keys, null if unknown; the required keys are those
+    that all versions send.
 
     Attributes:
         id: The task's id, opaque; digits so far.
-        action: What kind of job it is (任务类型).
-        status: Where it stands (任务状态).
+        action: The type of the job (任务类型).
+        status: The status (任务状态).
         prompt: The prompt (提示词) as submitted.
         prompt_en: The prompt in English (提示词-英文).
-        description: What the task is, for people (任务描述).
-        state: Whatever the caller gave at submission (自定义参数).
-        submit_time: When it was submitted (提交时间), Unix time in milliseconds.
-        start_time: When drawing began (开始执行时间), Unix time in milliseconds; null until then.
-        finish_time: When it ended (结束时间), Unix time in milliseconds; null until then.
+        description: A description of the task, for people (任务描述).
+        state: The caller's value from the submission (自定义参数).
+        submit_time: The submission time (提交时间), Unix time in milliseconds.
+        start_time: The start time (开始执行时间), Unix time in milliseconds; null until then.
+        finish_time: The end time (结束时间), Unix time in milliseconds; null until then.
         image_url: The image's URL (图片url), or a preview's while drawing, or a video's; null until there is
             one.
-        progress: The progress (任务进度), in percent with the sign; free text for videos and now and then, null
-            before it begins, empty when it failed.
-        fail_reason: Why it failed (失败原因), for people, at most 4000 characters; null otherwise.
-        properties: More about the task, free in form.
-        buttons: What can be done with the image next (可执行按钮); empty until it is drawn.
-        parent_id: The task that this one came out of.
-        bot_type: The bot that the caller chose.
-        real_bot_type: The bot that draws, where it is another one.
+        progress: The progress (任务进度), in percent with the sign; free text for videos and sometimes otherwise,
+            null before it begins, empty when it failed.
+        fail_reason: The reason for the failure (失败原因), for people, at most 4000 characters; null otherwise.
+        properties: More data about the task, in any form.
+        buttons: The available actions on the image (可执行按钮); empty until it is drawn.
+        parent_id: The task from which this one was made.
+        bot_type: The requested bot.
+        real_bot_type: The bot that draws, if it is another one.
         user_id: Who submitted it.
         is_white: Whether that user is free of limits.
         nonce: Distinguishes the task's messages from others.
         interaction_metadata_id: Discord's name of the interaction.
         message_id: Discord's message with the result.
         remix_modal_message_id: Discord's message with the form of a remix.
-        remix_auto_submit: Whether a remix is submitted without asking.
+        remix_auto_submit: Whether a remix is submitted without confirmation.
         remix_modaling: Whether a remix waits for its form.
         instance_id: The account that draws.
-        sub_instance_id: The account's channel beside its own.
+        sub_instance_id: The account's second channel.
         message_ids: All of Discord's messages about the task.
         is_completed: Whether the task has ended.
         prompt_full: The prompt as Midjourney repeats it.
-        language: The language that a description is wanted in.
-        base_image_url: The picture that was given with the prompt.
-        image_urls: The single images; null unless the server is set up to tell them.
+        language: The requested language of a description.
+        base_image_url: The image that was given with the prompt.
+        image_urls: The single images; null unless a setting of the server adds them.
         thumbnail_url: A small version of the image.
-        has_ai_review_retried: Whether the task was submitted once more after a moderator's no.
+        has_ai_review_retried: Whether the task was submitted again after a rejection by moderation.
         is_third_party: Whether an external service draws.
         is_partner: Whether the partner's service (悠船) draws.
         is_partner_relax: Whether the partner's service draws in relax mode.
         partner_task_id: The task's id at the partner's service.
-        partner_task_info: What the partner's service says of it.
+        partner_task_info: Data of the partner's service.
         is_official: Whether midjourney.com itself draws.
         official_task_id: The task's id at midjourney.com.
-        official_task_info: What midjourney.com says of it.
+        official_task_info: Data of midjourney.com.
         is_discord: Whether an account at Discord draws.
-        displays: Some of it as text.
+        displays: Parts of the task as text.
         seed: The image's seed, once it was requested.
         seed_error: Why the seed could not be fetched.
         seed_message_id: Discord's message with the seed.
-        client_ip: The address that it was submitted from; everyone with the id sees it.
+        client_ip: The IP address of the submitter; every caller with the id sees it.
         job_id: Midjourney's own id of the job.
         is_replicate: Whether faces are swapped.
-        replicate_source: The face that is put in.
-        replicate_target: The picture or video that it is put into.
-        mode: The speed that it is drawn at; null until an account has been chosen.
+        replicate_source: The source of the face.
+        replicate_target: The target image or video.
+        mode: The drawing speed; null until an account has been chosen.
         request_mode: The requested speed.
-        account_filter: Which accounts may draw it.
-        url: Where the image came from.
-        proxy_url: The same through Discord's proxy.
+        account_filter: The accounts that may draw the task.
+        url: The original URL of the image.
+        proxy_url: The same image through Discord's proxy.
         height: The image's height in pixels.
         width: The image's width in pixels.
         size: The image's size in bytes.
         content_type: The image's media type.
-        image_height: The height once more.
-        image_width: The width once more.
-        video_gen_origin_image_url: The picture that a video begins with.
+        image_height: The height, repeated.
+        image_width: The width, repeated.
+        video_gen_origin_image_url: The first image of a video.
         video_duration: A video's length in seconds.
         frame_count: A video's number of pictures.
         video_url: The first video.

@@ -11,13 +11,13 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class TaskDisplays(Model):
     """
-    Some of a task as text, in the server's own time zone.
+    Parts of a task as text, in the server's time zone.
 
     Attributes:
         status: The status.
-        submit_time: When it was submitted.
-        start_time: When drawing began.
-        finish_time: When it ended.
+        submit_time: The submission time.
+        start_time: The start time.
+        finish_time: The end time.
         action: The kind of job.
         discord_instance_id: The account that draws.
     """

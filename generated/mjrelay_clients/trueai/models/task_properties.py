@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class TaskProperties(Model):
     """
-    Whatever the server needs for itself.
+    Internal data of the server, in any form.
     """
 
     @classmethod

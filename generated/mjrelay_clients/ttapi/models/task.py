@@ -14,17 +14,17 @@ class Task(Model):
     A job (任务结果). The page shows these keys and describes none of them.
 
     Attributes:
-        action: What kind of job it is.
-        job_id: The job's id once more.
+        action: The type of the job.
+        job_id: The job's id, repeated.
         progress: The progress, in percent without the sign.
         prompt: The prompt.
         quota: What the job cost.
-        discord_image: The four images in one; once an address of Discord's.
-        cdn_image: The same at the relay's own address.
+        discord_image: The four images in one, earlier at a URL of Discord.
+        cdn_image: The same image at a URL of the relay.
         width: The width in pixels.
         height: The height in pixels.
-        hook_url: Where the relay posts the job when it ends.
-        components: What can be done with the image next.
+        hook_url: The URL to which the relay posts the job when it ends.
+        components: The available actions on the image.
         seed: The image's seed, once it was requested.
         images: The four images.
     """

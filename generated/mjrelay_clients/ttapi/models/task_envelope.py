@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @define
 class TaskEnvelope(Model):
     """
-    What the answer is wrapped in. The page marks status and message as required.
+    The envelope of the response. The page marks status and message as required.
 
     Attributes:
-        status: Where the job stands.
-        message: How it went, for people (Response message); empty where there is nothing to say.
+        status: The status of the job.
+        message: The result, for people (Response message); may be empty.
         job_id: The job's id (Task ID).
         data: The job.
     """

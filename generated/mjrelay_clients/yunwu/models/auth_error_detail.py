@@ -11,11 +11,11 @@ from ..types import UNSET, Field, Model, Shape, Unset
 @define
 class AuthErrorDetail(Model):
     """
-    The reason of a refusal.
+    The reason for the rejection.
 
     Attributes:
         message: The reason, in the language of the request, and the request's id.
-        type_: Who says so.
+        type_: The origin of the error.
     """
 
     message: None | str | Unset = UNSET

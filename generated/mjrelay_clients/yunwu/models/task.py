@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 @define
 class Task(Model):
     """
-    A task. The page shows every one of these keys, and such servers always send all of them.
+    A task. The page shows all of these keys, and such servers always send all of them.
 
     Attributes:
         id: The task's id, opaque.
-        action: What kind of job it is.
-        custom_id: The button that was pressed; empty in every answer seen.
-        bot_type: The bot that draws; empty in every answer seen.
+        action: The type of the job.
+        custom_id: The button that was pressed; empty in every observed response.
+        bot_type: The bot that draws; empty in every observed response.
         prompt: The prompt as submitted.
         prompt_en: The prompt in English; empty until the upstream responds.
-        description: What the relay said when the task was submitted, for people.
-        state: Whatever the caller gave at submission.
-        submit_time: When it was submitted, Unix time in milliseconds.
-        start_time: When drawing began, Unix time in milliseconds; 0 until then.
-        finish_time: When it ended, Unix time in milliseconds; 0 until then.
+        description: The relay's message at submission, for people.
+        state: The caller's value from the submission.
+        submit_time: The submission time, Unix time in milliseconds.
+        start_time: The start time, Unix time in milliseconds; 0 until then.
+        finish_time: The end time, Unix time in milliseconds; 0 until then.
         image_url: The image, or a preview while drawing; empty until there is one. Signed, and expires.
         status: The progress. Servers send "" for a new task.
-        progress: The progress, in percent with the sign; free text now and then.
-        fail_reason: Why it failed, for people; empty otherwise.
-        buttons: What can be done with the image next; null until it is drawn.
-        mask_base_64: The mask of a partial redraw, in Base64; empty in every answer seen.
-        properties: The prompt that was really drawn; null until it is drawn.
+        progress: The progress, in percent with the sign; sometimes free text.
+        fail_reason: The reason for the failure, for people; empty otherwise.
+        buttons: The available actions on the image; null until it is drawn.
+        mask_base_64: The mask of a partial redraw, in Base64; empty in every observed response.
+        properties: The final prompt; null until it is drawn.
     """
 
     id: None | str | Unset = UNSET

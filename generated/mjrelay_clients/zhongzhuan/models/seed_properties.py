@@ -10,7 +10,7 @@ from ..types import Model, Shape
 @define
 class SeedProperties(Model):
     """
-    Whatever the upstream adds; often nothing.
+    Additional data from the upstream; often empty.
     """
 
     @classmethod

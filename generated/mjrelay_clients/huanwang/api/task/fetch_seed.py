@@ -44,7 +44,7 @@ def sync_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not requested the seed before, it requests it from Discord, which takes time.
+    If the server has not requested the seed before, it requests it from Discord, which takes time.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -70,7 +70,7 @@ def sync(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not requested the seed before, it requests it from Discord, which takes time.
+    If the server has not requested the seed before, it requests it from Discord, which takes time.
 
     Return the body of a documented success.
 
@@ -100,7 +100,7 @@ async def asyncio_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not requested the seed before, it requests it from Discord, which takes time.
+    If the server has not requested the seed before, it requests it from Discord, which takes time.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -126,7 +126,7 @@ async def asyncio(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    Where the server has not requested the seed before, it requests it from Discord, which takes time.
+    If the server has not requested the seed before, it requests it from Discord, which takes time.
 
     Return the body of a documented success.
 

@@ -44,8 +44,8 @@ def sync_detailed(
     """
     Fetch a task by its id (指定ID获取任务)
 
-    What is served is the task that is being worked on: within microseconds a task may be seen that has
-    failed without a reason yet, and one that is running may be seen as submitted once more.
+    The response is the task that the server is changing. For microseconds a failed task may have no
+    reason yet, and a running task may appear as submitted again.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -71,8 +71,8 @@ def sync(
     """
     Fetch a task by its id (指定ID获取任务)
 
-    What is served is the task that is being worked on: within microseconds a task may be seen that has
-    failed without a reason yet, and one that is running may be seen as submitted once more.
+    The response is the task that the server is changing. For microseconds a failed task may have no
+    reason yet, and a running task may appear as submitted again.
 
     Return the body of a documented success.
 
@@ -102,8 +102,8 @@ async def asyncio_detailed(
     """
     Fetch a task by its id (指定ID获取任务)
 
-    What is served is the task that is being worked on: within microseconds a task may be seen that has
-    failed without a reason yet, and one that is running may be seen as submitted once more.
+    The response is the task that the server is changing. For microseconds a failed task may have no
+    reason yet, and a running task may appear as submitted again.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -129,8 +129,8 @@ async def asyncio(
     """
     Fetch a task by its id (指定ID获取任务)
 
-    What is served is the task that is being worked on: within microseconds a task may be seen that has
-    failed without a reason yet, and one that is running may be seen as submitted once more.
+    The response is the task that the server is changing. For microseconds a failed task may have no
+    reason yet, and a running task may appear as submitted again.
 
     Return the body of a documented success.
 

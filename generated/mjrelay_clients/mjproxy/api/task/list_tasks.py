@@ -48,8 +48,8 @@ def sync_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out silently. Without ids the answer is an empty list.
+    The tasks in progress come first, the others in no order. Unknown ids are left out without an error.
+    Without ids the response is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -75,8 +75,8 @@ def sync(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out silently. Without ids the answer is an empty list.
+    The tasks in progress come first, the others in no order. Unknown ids are left out without an error.
+    Without ids the response is an empty list.
 
     Return the body of a documented success.
 
@@ -106,8 +106,8 @@ async def asyncio_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out silently. Without ids the answer is an empty list.
+    The tasks in progress come first, the others in no order. Unknown ids are left out without an error.
+    Without ids the response is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -133,8 +133,8 @@ async def asyncio(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks that are being worked on come first and the others in no order; ids that are unknown are
-    left out silently. Without ids the answer is an empty list.
+    The tasks in progress come first, the others in no order. Unknown ids are left out without an error.
+    Without ids the response is an empty list.
 
     Return the body of a documented success.
 

@@ -47,9 +47,9 @@ def sync_detailed(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
-    with the same 400 and another description, 该任务所属渠道已被禁用.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain. A task whose channel has been disabled is
+    rejected with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -75,9 +75,9 @@ def sync(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
-    with the same 400 and another description, 该任务所属渠道已被禁用.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain. A task whose channel has been disabled is
+    rejected with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the body of a documented success.
 
@@ -107,9 +107,9 @@ async def asyncio_detailed(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
-    with the same 400 and another description, 该任务所属渠道已被禁用.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain. A task whose channel has been disabled is
+    rejected with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -135,9 +135,9 @@ async def asyncio(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text. A task whose channel has been disabled is refused
-    with the same 400 and another description, 该任务所属渠道已被禁用.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain. A task whose channel has been disabled is
+    rejected with the same 400 and another description, 该任务所属渠道已被禁用.
 
     Return the body of a documented success.
 

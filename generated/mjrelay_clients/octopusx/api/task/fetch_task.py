@@ -47,8 +47,8 @@ def sync_detailed(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. Every request is
-    answered from the database alone; asking does not make the server look for news.
+    A task of another user is reported as missing. Requests read only the database; they do not make the
+    server poll its upstream.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -74,8 +74,8 @@ def sync(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. Every request is
-    answered from the database alone; asking does not make the server look for news.
+    A task of another user is reported as missing. Requests read only the database; they do not make the
+    server poll its upstream.
 
     Return the body of a documented success.
 
@@ -105,8 +105,8 @@ async def asyncio_detailed(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. Every request is
-    answered from the database alone; asking does not make the server look for news.
+    A task of another user is reported as missing. Requests read only the database; they do not make the
+    server poll its upstream.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -132,8 +132,8 @@ async def asyncio(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. Every request is
-    answered from the database alone; asking does not make the server look for news.
+    A task of another user is reported as missing. Requests read only the database; they do not make the
+    server poll its upstream.
 
     Return the body of a documented success.
 

@@ -52,8 +52,8 @@ def sync_detailed(
     """
     Fetch several tasks by their ids
 
-    The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    silently. Without ids the answer is an empty list.
+    The tasks come in the order of the database, and ids that are unknown or belong to another user are
+    left out without an error. Without ids the response is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -79,8 +79,8 @@ def sync(
     """
     Fetch several tasks by their ids
 
-    The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    silently. Without ids the answer is an empty list.
+    The tasks come in the order of the database, and ids that are unknown or belong to another user are
+    left out without an error. Without ids the response is an empty list.
 
     Return the body of a documented success.
 
@@ -110,8 +110,8 @@ async def asyncio_detailed(
     """
     Fetch several tasks by their ids
 
-    The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    silently. Without ids the answer is an empty list.
+    The tasks come in the order of the database, and ids that are unknown or belong to another user are
+    left out without an error. Without ids the response is an empty list.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -137,8 +137,8 @@ async def asyncio(
     """
     Fetch several tasks by their ids
 
-    The tasks come in the order of the database, and ids that are unknown or another user's are left out
-    silently. Without ids the answer is an empty list.
+    The tasks come in the order of the database, and ids that are unknown or belong to another user are
+    left out without an error. Without ids the response is an empty list.
 
     Return the body of a documented success.
 

@@ -42,8 +42,8 @@ def sync_detailed(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -69,8 +69,8 @@ def sync(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain.
 
     Return the body of a documented success.
 
@@ -100,8 +100,8 @@ async def asyncio_detailed(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -127,8 +127,8 @@ async def asyncio(
     """
     Fetch the seed of a task's image
 
-    The server asks the one behind it and hands on what it says, the status too; it names no content
-    type, so that this JSON calls itself plain text.
+    The server requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON has the type text/plain.
 
     Return the body of a documented success.
 

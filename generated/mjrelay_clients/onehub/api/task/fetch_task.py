@@ -42,8 +42,8 @@ def sync_detailed(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. The address of an
-    image is handed on as the server behind it gives it, signature and all.
+    A task of another user is reported as missing. An image's URL is forwarded unchanged from the
+    upstream server, with its signature.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -69,8 +69,8 @@ def sync(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. The address of an
-    image is handed on as the server behind it gives it, signature and all.
+    A task of another user is reported as missing. An image's URL is forwarded unchanged from the
+    upstream server, with its signature.
 
     Return the body of a documented success.
 
@@ -100,8 +100,8 @@ async def asyncio_detailed(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. The address of an
-    image is handed on as the server behind it gives it, signature and all.
+    A task of another user is reported as missing. An image's URL is forwarded unchanged from the
+    upstream server, with its signature.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -127,8 +127,8 @@ async def asyncio(
     """
     Fetch a task by its id
 
-    A task that is there but belongs to another user is answered as one that is not. The address of an
-    image is handed on as the server behind it gives it, signature and all.
+    A task of another user is reported as missing. An image's URL is forwarded unchanged from the
+    upstream server, with its signature.
 
     Return the body of a documented success.
 

@@ -47,8 +47,8 @@ def sync_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
-    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks of all accounts come in no guaranteed order, and unknown ids are left out without an
+    error. Without ids the response is an empty list. The path /mj/task/list-by-ids does the same.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -74,8 +74,8 @@ def sync(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
-    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks of all accounts come in no guaranteed order, and unknown ids are left out without an
+    error. Without ids the response is an empty list. The path /mj/task/list-by-ids does the same.
 
     Return the body of a documented success.
 
@@ -105,8 +105,8 @@ async def asyncio_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
-    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks of all accounts come in no guaranteed order, and unknown ids are left out without an
+    error. Without ids the response is an empty list. The path /mj/task/list-by-ids does the same.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -132,8 +132,8 @@ async def asyncio(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The tasks come in no promised order, of all accounts, and ids that are unknown are left out
-    silently. Without ids the answer is an empty list. The same is done at /mj/task/list-by-ids.
+    The tasks of all accounts come in no guaranteed order, and unknown ids are left out without an
+    error. Without ids the response is an empty list. The path /mj/task/list-by-ids does the same.
 
     Return the body of a documented success.
 

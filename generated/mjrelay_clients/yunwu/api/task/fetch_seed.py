@@ -45,9 +45,9 @@ def sync_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The relay asks
-    its upstream and hands on what it says, the status too; it names no content type, so that this JSON
-    may call itself plain text.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    relay requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON may have the type text/plain.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -73,9 +73,9 @@ def sync(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The relay asks
-    its upstream and hands on what it says, the status too; it names no content type, so that this JSON
-    may call itself plain text.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    relay requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON may have the type text/plain.
 
     Return the body of a documented success.
 
@@ -105,9 +105,9 @@ async def asyncio_detailed(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The relay asks
-    its upstream and hands on what it says, the status too; it names no content type, so that this JSON
-    may call itself plain text.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    relay requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON may have the type text/plain.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -133,9 +133,9 @@ async def asyncio(
     """
     Fetch the seed of a task's image (获取任务图片的seed)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The relay asks
-    its upstream and hands on what it says, the status too; it names no content type, so that this JSON
-    may call itself plain text.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    relay requests the seed from its upstream and forwards the response with its status. It sets no
+    content type, so this JSON may have the type text/plain.
 
     Return the body of a documented success.
 

@@ -50,8 +50,9 @@ def sync_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out silently.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    tasks come in no guaranteed order, and ids without a task of the caller are left out without an
+    error.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -77,8 +78,9 @@ def sync(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out silently.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    tasks come in no guaranteed order, and ids without a task of the caller are left out without an
+    error.
 
     Return the body of a documented success.
 
@@ -108,8 +110,9 @@ async def asyncio_detailed(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out silently.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    tasks come in no guaranteed order, and ids without a task of the caller are left out without an
+    error.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -135,8 +138,9 @@ async def asyncio(
     """
     Fetch several tasks by their ids (根据ID列表查询任务)
 
-    The page's menu has the name alone; this is what the servers behind such relays do. The tasks come
-    in no promised order, and ids that the caller has no task of are left out silently.
+    The page's menu has only the name; the rest is the behaviour of the servers behind such relays. The
+    tasks come in no guaranteed order, and ids without a task of the caller are left out without an
+    error.
 
     Return the body of a documented success.
 

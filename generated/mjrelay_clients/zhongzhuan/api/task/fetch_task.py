@@ -46,7 +46,7 @@ def sync_detailed(
     Fetch a task by its id (根据任务ID 查询任务状态)
 
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
-    The id is a parameter; the body is an artefact of the page's editor and no server reads it.
+    The id is a parameter. The body is an artefact of the page's editor, and no server reads it.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -73,7 +73,7 @@ def sync(
     Fetch a task by its id (根据任务ID 查询任务状态)
 
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
-    The id is a parameter; the body is an artefact of the page's editor and no server reads it.
+    The id is a parameter. The body is an artefact of the page's editor, and no server reads it.
 
     Return the body of a documented success.
 
@@ -104,7 +104,7 @@ async def asyncio_detailed(
     Fetch a task by its id (根据任务ID 查询任务状态)
 
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
-    The id is a parameter; the body is an artefact of the page's editor and no server reads it.
+    The id is a parameter. The body is an artefact of the page's editor, and no server reads it.
 
     Return the response with any status; ``parsed`` is the documented body.
 
@@ -131,7 +131,7 @@ async def asyncio(
     Fetch a task by its id (根据任务ID 查询任务状态)
 
     The page prints a literal id in the path, and a multipart/form-data body without fields on this GET.
-    The id is a parameter; the body is an artefact of the page's editor and no server reads it.
+    The id is a parameter. The body is an artefact of the page's editor, and no server reads it.
 
     Return the body of a documented success.
 
