@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from readers import SCALARS, nested, reader, response
 
 from mjrelay.errors import ContractError
+from mjrelay.semantics.matcher import Matcher
 from mjrelay.semantics.predicate import compile_predicate, compile_scope, same_value, table
 
 MATCHERS = """
@@ -118,10 +119,13 @@ def test_other_matchers() -> None:
     assert [matcher.matches(response(200, b"{}")) for matcher in read.elsewhere] == [False]
     assert reader().missing == reader().elsewhere == ()
     assert [str(matcher) for matcher in (*read.missing[:2], *read.elsewhere)] == [
-        "400 where $.code is 4, $.description is {'match': 'task_no_found ?'}",
+        "400 where $.code is 4 and $.description matches task_no_found ?",
         "200 with an empty body",
         "200 Text/HTML",
     ]
+    where = {"$.a": "b", "$.c": [None, ""], "$.d": {"present": False}, "$.e": {"present": True}}
+    text = '$.a is "b" and $.c is null or "" and $.d is missing and $.e is present'
+    assert str(Matcher.compile({"status": 401, "where": where})) == f"401 where {text}"
 
 
 @given(SCALARS, SCALARS)
