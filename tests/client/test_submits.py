@@ -202,7 +202,7 @@ def test_no_request_is_sent_twice_after_acceptance() -> None:
 
 
 def test_max_submits_holds_over_threads_and_copies() -> None:
-    """Exactly so many requests arrive, whoever sends them; the next one fails before it is sent."""
+    """Exactly so many requests arrive, in any thread and copy; the next one fails before it is sent."""
     with PaidServer(lambda *_: (504, None, {})) as server, relay(server.url, max_submits=10) as client:
         copies = [client, client.with_options(timeout=20)]
         refusals = []
