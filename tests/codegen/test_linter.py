@@ -278,6 +278,9 @@ FULL: dict[str, Any] = {
         "limit": 100,
     },
     "seed": {"operation": "fetchSeed", "set": {"$request.query.of": 1}, "value": "$.result"},
+    "state": "$.state",
+    "prompts": ["$.a[*]", {"path": "$.b", "capture": "(.+)", "where": {"$.kind": "TEXT"}, "unless": {"$.c": 1}}],
+    "find": {"operation": "listTasks", "items": "$[*]", "as": "$.a[0]", "by": "state"},
     "relations": [
         {
             "id": "at-finish",
