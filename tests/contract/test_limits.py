@@ -311,7 +311,10 @@ def test_every_command_refuses_it(tmp_path: Path) -> None:
     ):
         done = forked.run(arguments, {"PATH": os.environ["PATH"], "MJRELAY_API_KEY": "key-123456"})
         assert done.returncode != 0, arguments
-        assert f"more than {NODES:,} values and names" in done.stderr.replace("\n", " "), (arguments, done.stderr)
+        assert f"more than {NODES:,} values and names" in done.stderr.replace("\n", " "), (
+            arguments,
+            done.stderr,
+        )
 
 
 SLOW = TEXT.replace("accept: {$.code: 0}", "accept: {$.data.text: {match: '(a|aa)*[ a-z]*'}}")
