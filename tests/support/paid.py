@@ -111,7 +111,7 @@ LOSSES: dict[str, Callable[[str], Answer]] = {
     "charged, id lost": lambda _: refused(400, 4, "insert_midjourney_task_failed "),
     "failed on the way": lambda _: refused(400, 5, "do_request_failed "),
 }
-"""Ways in which a server takes a task and its response does not say so plainly."""
+"""Responses of a server that takes a task but does not say so plainly."""
 
 REFUSALS: dict[str, Answer] = {
     "queue full": refused(200, 23, "full"),
