@@ -133,9 +133,9 @@ def test_the_tables_match_the_code() -> None:
     assert {int(code): verdict for code, verdict in verdicts} == {one.exit_code: one.value for one in Verdict}
     profiles = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", conformance, re.MULTILINE)
     assert {name: int(maximum) for name, maximum in profiles} == PROFILES
-    commands = re.findall(r"^\| `mjrelay (\w+)` \|", PAGES["docs/cli.md"], re.MULTILINE)
+    commands = re.findall(r"^\| `mjrelay ([\w-]+)` \|", PAGES["docs/cli.md"], re.MULTILINE)
     listed = forked.run(["--help"], {**os.environ, "COLUMNS": "80"}).stdout.partition("Commands")[2]
-    assert commands == re.findall(r"^[\u2502 ]{1,3}([a-z]+)  +\S", listed, re.MULTILINE)
+    assert commands == re.findall(r"^[\u2502 ]{1,3}([a-z-]+)  +\S", listed, re.MULTILINE)
 
 
 def test_links_exist() -> None:

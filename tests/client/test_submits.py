@@ -165,7 +165,8 @@ def test_unknown_outcomes_say_how_to_look_for_the_task() -> None:
             client.find_submission("x")
 
 
-def test_no_request_is_sent_twice_after_acceptance() -> None:
+@pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.stress)])
+def test_no_request_is_sent_twice_after_acceptance(count: int) -> None:
     """Of many submits in threads, each that was taken is known by its id or by one unknown outcome."""
     taken: dict[str, str] = {}
     inner = unreliable(7)
@@ -196,7 +197,7 @@ def test_no_request_is_sent_twice_after_acceptance() -> None:
                 wrong.append(failed)
 
     with PaidServer(answer) as server, relay(server.url) as client, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: submit(client, number), range(400)))
+        list(pool.map(lambda number: submit(client, number), range(count)))
     assert not wrong
     assert known == Counter(dict.fromkeys(taken, 1))
 

@@ -16,7 +16,9 @@ from ruamel.yaml import YAML
 
 from mjrelay.base import json_pointer
 from mjrelay.errors import ContractError
+from mjrelay.semantics import compile_submits
 from mjrelay.semantics.compiler import compile_reader
+from mjrelay.semantics.outcomes import OUTCOMES
 
 TABLES = Path(__file__).parent / "linter"
 BASE = (TABLES / "base.yaml").read_text(encoding="utf-8")
@@ -159,7 +161,7 @@ def test_violations_are_sorted_by_line(tmp_path: Path) -> None:
     text = BASE.replace("kind: $.action", "kind: $.acton").replace("title: Word", "title: Wort")
     text = text.replace("tags: [task]", "tags: []", 1).replace("reason: none", "reason: 1")
     found = [(violation.line, violation.rule) for violation in lint_file(write(tmp_path, text))]
-    assert found == [(14, "operation"), (30, "jsonpath"), (74, "example"), (186, "convention")]
+    assert found == [(14, "operation"), (30, "jsonpath"), (74, "example"), (227, "convention")]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +280,12 @@ FULL: dict[str, Any] = {
         "limit": 100,
     },
     "seed": {"operation": "fetchSeed", "set": {"$request.query.of": 1}, "value": "$.result"},
+    "state": "$.state",
+    "prompts": [
+        "$.a[*]",
+        {"path": "$.b", "capture": "(.+)", "where": {"$.kind": "TEXT"}, "unless": {"$.c": 1}},
+    ],
+    "find": {"operation": "listTasks", "items": "$[*]", "as": "$.a[0]", "by": "state"},
     "relations": [
         {
             "id": "at-finish",
@@ -383,3 +391,66 @@ def test_an_action_needs_a_description(tmp_path: Path) -> None:
     (violation,) = lint_overlay(path)
     assert (violation.rule, violation.line, violation.pointer) == ("overlay", 5, "/actions/1")
     assert "write its evidence there" in violation.message
+
+
+# Every form of x-mj-submit once.
+SUBMIT: dict[str, Any] = {
+    "version": 1,
+    "action": "modal",
+    "arguments": {
+        "prompt": "$request.body#/prompt",
+        "aspect": {"after": "--ar {}"},
+        "speed": {"to": "$server.mode", "values": {"fast": "mj-fast", "turbo": 2}},
+        "images": {"before": "{}", "as": ["url", "data-url"]},
+        "mask": {"to": "$request.body#/mask", "as": "base64"},
+        "task": {"to": "$request.path.id", "from": "$.job"},
+        "button": {"match": "U[1-4]"},
+        "state": {"to": "$request.header.X-State"},
+    },
+    "set": {"$request.body#/bot": "MID", "$request.query.n": 1},
+    "timeout": 60,
+    "meanwhile": "needs-input",
+    "answer": {
+        "ids": ["$.result", {"path": "$.a", "capture": "id=(.+)", "where": {"$.b": 1}, "unless": {"$.c": 2}}],
+        "links": ["$.urls[*]"],
+        "position": "$.queue",
+        "prompt": "$.prompt",
+        "error": {"code": ["$.code"], "message": ["$.message"]},
+        "outcomes": {
+            **{outcome: {"status": 200, "where": {"$.code": outcome}} for outcome in OUTCOMES},
+            "needs-modal": [{"status": 200, "where": {"$.code": 21}, "charged": False}, {"status": 201}],
+            "unknown": {"status": 400, "content": "text/plain", "charged": "perhaps"},
+            "failed": {"status": 401, "body": "empty"},
+        },
+    },
+}
+SUBMIT_SCHEMA = trusted_validator(extension_schema("x-mj-submit"))
+READER = compile_reader(FULL)
+
+
+def submit_compiles(form: Any) -> bool:
+    """Return whether a form of `x-mj-submit` compiles."""
+    try:
+        compile_submits(form, READER)
+    except ContractError:
+        return False
+    return True
+
+
+def test_the_schema_of_submits_accepts_every_form() -> None:
+    """The schema is valid, every form is valid against it and compiles, also in a list."""
+    SUBMIT_SCHEMA.check_schema(extension_schema("x-mj-submit"))
+    for form in (SUBMIT, [SUBMIT, SUBMIT]):
+        assert SUBMIT_SCHEMA.is_valid(form)
+        assert submit_compiles(form)
+    for key in SUBMIT:
+        form = {name: value for name, value in SUBMIT.items() if name != key}
+        assert SUBMIT_SCHEMA.is_valid(form) is submit_compiles(form), key
+
+
+@given(place=st.sampled_from(locations(SUBMIT)), value=JUNK)
+def test_every_form_of_a_submit_that_is_valid_compiles(place: tuple[str | int, ...], value: Any) -> None:
+    """A form that is valid against the schema compiles, and none raises anything but `ContractError`."""
+    form = changed(SUBMIT, place, value)
+    if submit_compiles(form) is False:
+        assert not SUBMIT_SCHEMA.is_valid(form)

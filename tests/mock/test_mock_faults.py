@@ -355,6 +355,7 @@ ROUTES = {
     Route.REFUSED: "refused",
     Route.INVALID: "invalid",
     Route.ELSEWHERE: "method",
+    Route.SUBMIT: "submit",
 }
 
 

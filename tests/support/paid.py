@@ -25,10 +25,11 @@ class PaidServer:
     """
     A server on loopback that answers each submit by a function of its number and its body.
 
-    ``received`` holds the path and the body of every request whose body was read.
+    ``received`` holds the path and the body of every request whose body was read. The function is called by
+    one thread at a time, if ``locked`` is set.
     """
 
-    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer]) -> None:
+    def __init__(self, answer: Callable[[int, dict[str, Any]], Answer], *, locked: bool = True) -> None:
         self.received: list[tuple[str, dict[str, Any]]] = []
         self._answer, self._lock = answer, threading.Lock()
         outer = self
@@ -40,7 +41,10 @@ class PaidServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer._lock:
                     outer.received.append((self.path, body))
-                    answer = outer._answer(len(outer.received), body)
+                    number = len(outer.received)
+                    answer = outer._answer(number, body) if locked else None
+                if answer is None:
+                    answer = outer._answer(number, body)
                 if isinstance(answer, str):
                     self.close_connection = True
                     with suppress(OSError):
@@ -52,8 +56,9 @@ class PaidServer:
                 kinds = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(data))}
                 for name, value in (kinds | fields).items():
                     self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
+                with suppress(OSError):  # the client may have given up
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def log_message(self, *_: object) -> None:
                 """Write nothing."""
@@ -106,7 +111,7 @@ LOSSES: dict[str, Callable[[str], Answer]] = {
     "charged, id lost": lambda _: refused(400, 4, "insert_midjourney_task_failed "),
     "failed on the way": lambda _: refused(400, 5, "do_request_failed "),
 }
-"""Cases in which a server takes a task and its response does not say so plainly."""
+"""Responses of a server that takes a task but does not say so plainly."""
 
 REFUSALS: dict[str, Answer] = {
     "queue full": refused(200, 23, "full"),

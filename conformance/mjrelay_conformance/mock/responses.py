@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from mjrelay.http import Exchange
 from mjrelay.semantics import compile_predicate
 from mjrelay_conformance.mock import slots, writer
 from mjrelay_conformance.mock.received import ReceivedRequest
@@ -236,7 +237,14 @@ def missing(contract: Contract, operation: Location | None = None, *, first: int
 def refused(contract: Contract, operation: Location | None = None, *, first: int = 0) -> MockResponse:
     """Build the response for a request without the right credential; the arguments are as in `missing`."""
     matchers = contract.reader.unauthorized[first:]
-    return _described(contract, matchers, "unauthorized", operation) or MockResponse(401)
+    own = _described(contract, matchers, "unauthorized", operation)
+    if own is not None and any(matcher.matches(_exchange(own)) for matcher in matchers):
+        return own
+    return _described(contract, matchers, "unauthorized") or own or MockResponse(401)
+
+
+def _exchange(response: MockResponse) -> Exchange:
+    return Exchange("GET", "", status=response.status, headers=response.headers, body=response.body)
 
 
 def elsewhere(contract: Contract) -> MockResponse | None:

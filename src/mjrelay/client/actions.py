@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
@@ -12,7 +13,7 @@ from mjrelay.client.images import read_images
 from mjrelay.client.submission import TaskLike, id_of
 from mjrelay.client.task import Task
 from mjrelay.contract import Parent
-from mjrelay.semantics import ARGUMENTS, MEDIA, Button
+from mjrelay.semantics import ARGUMENTS, MEDIA, TEXTS, Button
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -342,8 +343,18 @@ class Actions(Generic[S]):
         if unknown:
             known = ", ".join(ARGUMENTS)
             raise SettingError(f"{min(unknown)} is not an argument; write one of {known}, or use fields=")
-        if not isinstance(fields, Mapping):
+        if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
             raise SettingError("fields is not a mapping; pass the relay's names and their values")
+        try:
+            json.dumps(dict(fields), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise SettingError(f"fields has a value that is not JSON ({error})") from error
+        for name in TEXTS:
+            value = arguments.get(name)
+            if not isinstance(value, str | int | None) or isinstance(value, bool):
+                raise SettingError(f"{name} is {type(value).__name__}; pass text")
+        if not isinstance(button, Button | str | None) or (action == "press" and not button):
+            raise SettingError(f"there is no button {button!r}; pass one of the task, or its label")
         for name in MEDIA:
             if arguments.get(name) is not None:
                 arguments[name] = read_images(name, arguments[name])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from mjrelay.client.base import BaseRelay
 from mjrelay.client.options import check_callback
 from mjrelay.client.submission import Submission, TaskLike, id_of
+from mjrelay.client.submitting import fetching_parent
 from mjrelay.client.task import Task
 from mjrelay.transport import AsyncTransport, connect_async
 
@@ -184,7 +185,8 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
     async def _submit(self, call: SubmitCall) -> Submission:
         parent = None
         if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
-            parent = await self.fetch(call.task)
+            with fetching_parent():
+                parent = await self.fetch(call.task)
         submitter = self._submitter(call, parent)
         while True:
             sent_at = submitter.begin()

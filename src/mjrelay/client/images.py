@@ -32,7 +32,10 @@ def read_images(argument: str, sources: ImageSource | Sequence[ImageSource]) -> 
     Raises:
         SettingError: A file cannot be read, is too large, or is not an image.
     """
-    several = [sources] if isinstance(sources, str | bytes | PathLike) else list(sources)
+    try:
+        several = [sources] if isinstance(sources, str | bytes | PathLike) else list(sources)
+    except TypeError:
+        raise SettingError(f"{argument} is {type(sources).__name__}; pass URLs, paths or bytes") from None
     return [_read(argument, source) for source in several]
 
 

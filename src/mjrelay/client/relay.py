@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from mjrelay.client.base import BaseRelay
 from mjrelay.client.options import check_callback
 from mjrelay.client.submission import Submission, TaskLike, id_of
+from mjrelay.client.submitting import fetching_parent
 from mjrelay.client.task import RelayError, Task
 from mjrelay.transport import Transport, connect
 
@@ -188,7 +189,8 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
     def _submit(self, call: SubmitCall) -> Submission:
         parent = None
         if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
-            parent = self.fetch(call.task)
+            with fetching_parent():
+                parent = self.fetch(call.task)
         submitter = self._submitter(call, parent)
         while True:
             sent_at = submitter.begin()

@@ -78,7 +78,7 @@ class SubmitLog:
 
     def write(self, record: SubmitRecord) -> None:
         """Append a record. Raises `OSError` if it is not on disk."""
-        line = json.dumps(record.to_dict(), ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(record.to_dict()).encode() + b"\n"
         descriptor = self._open()
         try:
             # One write to a file opened for appending: lines of several processes do not mix.

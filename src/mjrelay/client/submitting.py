@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -32,6 +33,8 @@ from mjrelay.http import retry_after
 from mjrelay.semantics import Receipt, SubmitOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mjrelay.base import Clock
     from mjrelay.client.actions import SubmitCall
     from mjrelay.client.options import ClientOptions
@@ -78,6 +81,17 @@ _ADVICE = {
 def new_token() -> str:
     """Return a new state token."""
     return f"mjrelay-{secrets.token_hex(8)}"
+
+
+@contextmanager
+def fetching_parent() -> Iterator[None]:
+    """Mark an error of the fetch that precedes a submit: nothing was submitted."""
+    try:
+        yield
+    except RelayError as error:
+        error.charged, error.may_resend = "no", "now"
+        error.add_note("the parent task was not fetched, so nothing was submitted")
+        raise
 
 
 @define(kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract, SubmitOperation
-    from mjrelay.semantics import Button, Place, Placement
+    from mjrelay.semantics import Button, Place, Placement, SubmitForm
 
 _HEADERS = (("Accept", "application/json"), ("Content-Type", "application/json"))
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
@@ -121,6 +121,7 @@ class _Draft:
         """Write the values; return how well a button fits. Raises `NoFitError`."""
         form = self.operation.form
         rank = 0
+        _check_button(form, arguments)
         for place, value in form.constants:
             self._put(place, value)
         prompt = arguments.get("prompt")
@@ -226,6 +227,12 @@ def place_schema(contract: Contract, operation: Location, place: Place) -> Any:
         if parameter.get("in") == place.kind and parameter.get("name") == place.name:
             return parameter.get("schema", {})
     return None
+
+
+def _check_button(form: SubmitForm, arguments: Mapping[str, Any]) -> None:
+    """An operation that stands for buttons is never chosen without one; it would be paid for nothing."""
+    if "button" in form.arguments and "button" not in arguments:
+        raise NoFitError("it needs a button")
 
 
 def _pressed(placement: Placement, button: Button | str) -> tuple[int, Any]:

@@ -6,12 +6,21 @@ from mjrelay.semantics.outcomes import AnswerReader, Charged, MayResend, Receipt
 from mjrelay.semantics.paths import JSONPath, body_with, compile_query, parse_expression
 from mjrelay.semantics.predicate import compile_predicate, same_value
 from mjrelay.semantics.reader import Batch, Button, Reader, Seed, State, Timestamp
-from mjrelay.semantics.submission import ARGUMENTS, MEDIA, Place, Placement, SubmitForm, compile_submits
+from mjrelay.semantics.submission import (
+    ARGUMENTS,
+    MEDIA,
+    TEXTS,
+    Place,
+    Placement,
+    SubmitForm,
+    compile_submits,
+)
 from mjrelay.semantics.values import is_number, scalar_text
 
 __all__ = [
     "ARGUMENTS",
     "MEDIA",
+    "TEXTS",
     "AnswerReader",
     "Batch",
     "Button",

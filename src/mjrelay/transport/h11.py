@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from mjrelay.base import SettingError, close_after_fork
 from mjrelay.transport.failures import connect_error
 from mjrelay.transport.protocol import ClientProtocol
-from mjrelay.transport.response import CLOSED, ExchangeError, ResponseBuilder, with_encoding
+from mjrelay.transport.response import (
+    CLOSED,
+    ExchangeError,
+    ResponseBuilder,
+    may_be_repeated,
+    with_encoding,
+)
 from mjrelay.transport.route import CONNECT, HostPort, LookUpResult, dial, look_up, receive, tls_context
 from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
@@ -148,14 +154,14 @@ class H11Transport:
     def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         builder = ResponseBuilder(self._config, request, timeout, largest)
         if not self._slots.acquire(timeout=max(0.0, timeout)):
-            return builder.fail(builder.late)
+            return builder.fail(builder.late, unsent=True)
         connection: _Connection | None = None
         try:
             if (connection := self._idle.take()) is not None:
                 try:
                     connection.exchange(request, builder)
                 except (ExchangeError, OSError):
-                    if request.method != "GET" or not connection.awaiting_response:
+                    if not may_be_repeated(request) or not connection.awaiting_response:
                         raise
                     connection.close()
                     connection = None
@@ -168,7 +174,7 @@ class H11Transport:
                 connection = None
             return builder.finish()
         except (ExchangeError, OSError) as error:
-            return builder.fail(error)
+            return builder.fail(error, unsent=connection is None and not may_be_repeated(request))
         finally:
             if connection is not None:
                 connection.close()
@@ -268,7 +274,7 @@ class AsyncH11Transport:
                     try:
                         await connection.exchange(request, builder)
                     except (ExchangeError, OSError):
-                        if request.method != "GET" or not connection.awaiting_response:
+                        if not may_be_repeated(request) or not connection.awaiting_response:
                             raise
                         connection.close()
                         connection = None
@@ -280,7 +286,7 @@ class AsyncH11Transport:
                     connection = None
                 return builder.finish()
         except (ExchangeError, OSError) as error:
-            return builder.fail(error)
+            return builder.fail(error, unsent=connection is None and not may_be_repeated(request))
         finally:
             if connection is not None:
                 connection.close()

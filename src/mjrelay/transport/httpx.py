@@ -36,7 +36,7 @@ from mjrelay.transport.response import (
 from mjrelay.transport.transport import LARGEST_BODY, warn_unclosed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mjrelay.http import Exchange, Headers, Request
     from mjrelay.transport.transport import TransportConfig
@@ -85,6 +85,33 @@ class _LogRedaction(logging.Filter):
 _log_redaction = _LogRedaction()
 
 
+class _Watch:
+    """
+    Watches the steps of httpcore for one request, through all attempts of a client that repeats it itself.
+
+    With ``own``, each new connection is closed in child processes.
+    """
+
+    def __init__(self, *, own: bool) -> None:
+        self._own, self._tried, self._sent = own, False, False
+
+    @property
+    def unsent(self) -> bool:
+        """Whether a connection was tried, and certainly no byte of the request was sent."""
+        return self._tried and not self._sent
+
+    def __call__(self, event: str, info: dict[str, Any]) -> None:
+        self._tried = self._tried or ".connect_" in event
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._sent = True
+        if self._own and event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            close_after_fork(info["return_value"].get_extra_info("socket"))
+
+    async def asynchronous(self, event: str, info: dict[str, Any]) -> None:
+        """The same for an asynchronous client."""
+        self(event, info)
+
+
 class HTTPXTransport:
     """
     `Transport` over an httpx client. Its own timeouts apply if they are shorter.
@@ -104,13 +131,11 @@ class HTTPXTransport:
         _check_open(self._client, closed=self._closed)
         builder = ResponseBuilder(self._config, request, timeout, largest)
         exchanges: SimpleQueue[Exchange] = SimpleQueue()
+        watch = _Watch(own=bool(self._proxy))
         try:
-            args = (
-                self._exchange,
-                _build_request(self._client, self._config, request, builder),
-                builder,
-                exchanges,
-            )
+            sent = _build_request(self._client, self._config, request, builder, watch)
+            args = (self._exchange, sent, builder, exchanges, watch)
+            del sent
             thread = threading.Thread(target=contextvars.copy_context().run, args=args, daemon=True)
             del args  # the URL may hold the key, and a traceback could show it
         except ExchangeError as error:
@@ -122,7 +147,11 @@ class HTTPXTransport:
             return builder.fail(builder.late)
 
     def _exchange(
-        self, sent: httpx.Request, builder: ResponseBuilder, exchanges: SimpleQueue[Exchange]
+        self,
+        sent: httpx.Request,
+        builder: ResponseBuilder,
+        exchanges: SimpleQueue[Exchange],
+        watch: _Watch,
     ) -> None:
         try:
             response = self._client.send(sent, stream=True, auth=None, follow_redirects=False)
@@ -136,7 +165,8 @@ class HTTPXTransport:
                 response.close()
             exchange = builder.finish()
         except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
-            exchange = builder.fail(_reason(self._config, self._proxy, builder, error))
+            reason = _reason(self._config, self._proxy, builder, error)
+            exchange = builder.fail(reason, unsent=watch.unsent)
         exchanges.put(exchange)
 
     def close(self) -> None:
@@ -158,10 +188,11 @@ class AsyncHTTPXTransport:
     async def send(self, request: Request, timeout: float, largest: int = LARGEST_BODY) -> Exchange:
         _check_open(self._client, closed=self._closed)
         builder = ResponseBuilder(self._config, request, timeout, largest)
+        watch = _Watch(own=False)
         try:
             async with asyncio.timeout(timeout):
                 response = await self._client.send(
-                    _build_request(self._client, self._config, request, builder),
+                    _build_request(self._client, self._config, request, builder, watch.asynchronous),
                     stream=True,
                     auth=None,
                     follow_redirects=False,
@@ -176,7 +207,7 @@ class AsyncHTTPXTransport:
                     await response.aclose()
             return builder.finish()
         except Exception as error:  # noqa: BLE001 - the client may have a transport that raises anything
-            return builder.fail(_reason(self._config, self._proxy, builder, error))
+            return builder.fail(_reason(self._config, self._proxy, builder, error), unsent=watch.unsent)
 
     async def close(self) -> None:
         """Send no more requests. The client stays open; its owner closes it."""
@@ -189,7 +220,7 @@ class ProxyTransport(HTTPXTransport):
     def __init__(self, config: TransportConfig) -> None:
         self._proxy = _route.proxy(config.origin, config.proxy) or ""
         self._hidden, options = _proxy_options(self._proxy, config.verify, config.connections)
-        super().__init__(config, httpx.Client(**options, event_hooks=_HOOKS))
+        super().__init__(config, httpx.Client(**options))
 
     def close(self) -> None:
         super().close()
@@ -230,27 +261,15 @@ def download(
 ) -> Iterator[tuple[int, Headers, Iterator[bytes]]]:
     """Yield status, header fields and body pieces of a GET through a proxy; raise `ExchangeError`."""
     _hidden, options = _proxy_options(proxy, verify, 1)  # keeps the redactor alive
-    with httpx.Client(**{**options, "timeout": timeout}, event_hooks=_HOOKS) as client:
+    with httpx.Client(**{**options, "timeout": timeout}) as client:
         with _converted_errors():
-            sent = client.build_request("GET", url, headers=list(headers))
+            trace = {"trace": _Watch(own=True)}
+            sent = client.build_request("GET", url, headers=list(headers), extensions=trace)
             response = client.send(sent, stream=True, follow_redirects=False)
         try:
             yield response.status_code, _fields(response), _pieces(response)
         finally:
             response.close()
-
-
-def _add_trace(request: httpx.Request) -> None:
-    request.extensions["trace"] = _close_in_child
-
-
-def _close_in_child(event: str, info: dict[str, Any]) -> None:
-    """Close each new connection in every child process."""
-    if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-        close_after_fork(info["return_value"].get_extra_info("socket"))
-
-
-_HOOKS: Any = {"request": [_add_trace]}
 
 
 def _pieces(response: httpx.Response) -> Iterator[bytes]:
@@ -305,6 +324,7 @@ def _build_request(
     config: TransportConfig,
     request: Request,
     builder: ResponseBuilder,
+    trace: Callable[..., object],
 ) -> httpx.Request:
     # Refuse what the default transport refuses.
     ClientProtocol("").request_bytes(request.method, request.target, with_encoding(request.headers), b"")
@@ -317,6 +337,7 @@ def _build_request(
             headers=list(with_encoding(request.headers)),
             content=request.body or None,
             timeout=httpx.Timeout(**bounds),
+            extensions={"trace": trace},
         )
     except (httpx.InvalidURL, ValueError) as error:
         raise UnsendableRequestError(f"the request cannot be sent ({error})") from None
@@ -332,7 +353,7 @@ def _check_open(client: httpx.Client | httpx.AsyncClient, *, closed: bool) -> No
 def _begin(builder: ResponseBuilder, response: httpx.Response, proxy: str) -> bool:
     """Handle the head. Return True if the body is already read, as with a mock transport."""
     if proxy and response.status_code == 407:  # only a proxy returns it
-        raise proxy_status_error(proxy, 407, unsent=False)
+        raise proxy_status_error(proxy, 407)
     builder.begin(response.status_code, _fields(response), decompressed=response.is_stream_consumed)
     return response.is_stream_consumed
 

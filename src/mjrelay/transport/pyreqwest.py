@@ -48,6 +48,7 @@ from mjrelay.transport.response import (
     ExchangeError,
     ResponseBuilder,
     UnsendableRequestError,
+    may_be_repeated,
     with_encoding,
 )
 from mjrelay.transport.transport import LARGEST_BODY
@@ -292,7 +293,7 @@ def _causes(error: PyreqwestError) -> list[str]:
 
 def _may_be_retried(request: Request, error: PyreqwestError) -> bool:
     """Return whether a GET may have failed on an idle connection that was closed."""
-    if request.method != "GET" or isinstance(error, DecodeError | RequestTimeoutError):
+    if not may_be_repeated(request) or isinstance(error, DecodeError | RequestTimeoutError):
         return False
     return _SENDING in _causes(error)
 

@@ -50,6 +50,11 @@ def with_encoding(headers: Headers) -> Headers:
     return (*headers, _GZIP_ONLY)
 
 
+def may_be_repeated(request: Request) -> bool:
+    """Return whether a request may be sent again if its idle connection was closed. A submit has a body."""
+    return request.method == "GET" and not request.body
+
+
 class ResponseBuilder:
     """
     Collect a response and build the exchange.
@@ -156,9 +161,13 @@ class ResponseBuilder:
             return self.fail("the compressed body is truncated")
         return self._exchange(None)
 
-    def fail(self, reason: str | BaseException) -> Exchange:
+    def fail(self, reason: str | BaseException, *, unsent: bool | None = None) -> Exchange:
         """
         Return the exchange after an error, with the part of the response that was received.
+
+        Args:
+            reason: The error, or its message.
+            unsent: Whether certainly no byte of the request was sent. Default: that of an `ExchangeError`.
 
         Raises:
             SettingError: The request itself is not valid.
@@ -170,8 +179,10 @@ class ResponseBuilder:
         ):  # from asyncio; one of the operating system has a number
             reason = self.late
         text = reason if isinstance(reason, str) else str(reason) or type(reason).__name__
-        kind, unsent = (reason.kind, reason.unsent) if isinstance(reason, ExchangeError) else (None, False)
-        return self._exchange(self._config.redactor.text(text), kind, unsent=unsent)
+        kind, default = (reason.kind, reason.unsent) if isinstance(reason, ExchangeError) else (None, False)
+        return self._exchange(
+            self._config.redactor.text(text), kind, unsent=default if unsent is None else unsent
+        )
 
     def _exchange(
         self, failure: str | None, kind: FailureKind | None = None, *, unsent: bool = False
