@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.rounds import FULL, QUICK
 
-NAMES = ("fetch", "flight", "decode", "start", "memory", "bodies", "monitor", "simulated", "judge")
+NAMES = ("fetch", "flight", "decode", "start", "memory", "bodies", "monitor", "simulated", "tickets", "judge")
 
 
 def main() -> None:

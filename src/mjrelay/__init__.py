@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mjrelay.base import __version__
-    from mjrelay.client import AsyncRelay, Relay, Submission, SubmitRecord, Task
+    from mjrelay.client import AsyncRelay, Poll, Relay, Submission, SubmitRecord, Task, Ticket
     from mjrelay.errors import (
         AnswerError,
         BalanceError,
@@ -68,6 +68,7 @@ __all__ = [
     "OverlayError",
     "ParentNotReadyError",
     "PlainHTTPWarning",
+    "Poll",
     "QueueFullError",
     "RateLimitedError",
     "Relay",
@@ -82,6 +83,7 @@ __all__ = [
     "SubmitRecord",
     "SubmitRefusedError",
     "Task",
+    "Ticket",
     "TransportError",
     "UnauthorizedError",
     "UnavailableError",

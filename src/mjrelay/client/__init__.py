@@ -38,6 +38,7 @@ from mjrelay.client.task import (
     WebPageError,
     WrongTaskError,
 )
+from mjrelay.client.tickets import Poll, Ticket
 
 __all__ = [
     "AnswerError",
@@ -52,6 +53,7 @@ __all__ = [
     "InvalidSubmitError",
     "MissingTaskError",
     "ParentNotReadyError",
+    "Poll",
     "QueueFullError",
     "RateLimitedError",
     "Relay",
@@ -66,6 +68,7 @@ __all__ = [
     "SubmitRefusedError",
     "Submitter",
     "Task",
+    "Ticket",
     "TransportError",
     "UnauthorizedError",
     "UnavailableError",

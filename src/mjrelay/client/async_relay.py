@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mjrelay.client.base import BaseRelay
+from mjrelay.client.events import Collector
 from mjrelay.client.options import check_callback
 from mjrelay.client.submission import Submission, TaskLike, id_of
 from mjrelay.client.submitting import fetching_parent
@@ -18,7 +19,7 @@ from mjrelay.client.task import Task
 from mjrelay.transport import AsyncTransport, connect_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mjrelay.client.actions import SubmitCall
     from mjrelay.client.events import EventHandler, PollResult
     from mjrelay.client.polling import Poller
+    from mjrelay.client.tickets import Poll, Ticket
     from mjrelay.download import Download
     from mjrelay.http import Exchange, Request
 
@@ -121,6 +123,40 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
                 if on_progress is not None:
                     on_progress(task)
         return task
+
+    async def poll(self, ticket: Ticket) -> Poll:
+        """
+        Poll the task of a ticket, in one request.
+
+        Args:
+            ticket: The ticket; it need not be due.
+
+        Returns:
+            The task or the error, and the next ticket.
+
+        Raises:
+            SettingError: The ticket belongs to another relay.
+        """
+        return (await self.poll_all([ticket], concurrency=1))[0]
+
+    async def poll_all(self, tickets: Iterable[Ticket], *, concurrency: int = 16) -> list[Poll]:
+        """
+        Poll the tasks of several tickets once each, in batches if the contract has an endpoint for them.
+
+        Args:
+            tickets: The tickets; several tickets of one task are polled once, as the first of them.
+            concurrency: Maximum number of requests in flight.
+
+        Returns:
+            The result of each ticket, in their order.
+
+        Raises:
+            SettingError: A ticket belongs to another relay; nothing was sent.
+        """
+        tickets, turn = self._round(tickets, concurrency)
+        async for _ in self._run(turn, Collector(None, turn.errors.append)):
+            pass
+        return self._polls(tickets, turn)
 
     async def download(
         self,

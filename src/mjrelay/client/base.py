@@ -11,6 +11,7 @@ from attrs import evolve
 
 from mjrelay.base import Clock, SettingError
 from mjrelay.client.actions import Actions, S
+from mjrelay.client.batches import BatchSize
 from mjrelay.client.downloads import download_task
 from mjrelay.client.events import Collector, Watcher
 from mjrelay.client.options import (
@@ -28,12 +29,14 @@ from mjrelay.client.options import (
 from mjrelay.client.polling import CONNECT_GRACE, Poller
 from mjrelay.client.requests import RequestBuilder
 from mjrelay.client.responses import ResponseReader
+from mjrelay.client.rounds import Round
 from mjrelay.client.schedule import RefreshModel
 from mjrelay.client.shared_transport import SharedTransport
 from mjrelay.client.spending import SubmitLedger
 from mjrelay.client.submission import id_of
 from mjrelay.client.submitting import Submitter
 from mjrelay.client.task import Task
+from mjrelay.client.tickets import Ticket
 from mjrelay.contract import (
     checked_key,
     environment_key,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from mjrelay.client.spending import SubmitRecord
     from mjrelay.client.submission import TaskLike
     from mjrelay.client.task import RelayError
+    from mjrelay.client.tickets import Poll
     from mjrelay.contract import Contract
     from mjrelay.download import Download
     from mjrelay.http import Credential, Exchange
@@ -69,6 +73,9 @@ _OPTIONS = (
     *("max_submits", "submit_retries", "submit_log", "log_prompts", "on_submit"),
 )
 """The arguments of the constructor."""
+
+_BATCH = 100
+"""The number of tickets in one request if the contract has no limit."""
 
 NO_SCHEME = "none"
 """The value of ``scheme`` that sends no key."""
@@ -290,6 +297,27 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         poller = self._poller(ids, timeout, concurrency=concurrency, rate=rate, batch=True, once=True)
         return self._run(poller, Collector(None, on_error))
 
+    def ticket(self, task: TaskLike, *, timeout: float = 900.0) -> Ticket:
+        """
+        Return the ticket of a task: the state of waiting for it, to be stored. No request is sent.
+
+        Pass it to `poll` when it is due, in any process; see docs/tickets.md.
+
+        Args:
+            task: The task's id, its submission, or the task.
+            timeout: Seconds for the whole wait.
+
+        Returns:
+            The ticket, which is due immediately.
+
+        Raises:
+            SettingError: An argument is invalid.
+        """
+        task_id = id_of(self._contract, task)
+        check_seconds("timeout", timeout)
+        now = self._options.clock.time()
+        return Ticket(self.name, task_id, now, now + timeout, now, passes=getattr(task, "passes", None))
+
     def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
         """
         Return the same relay with other options.
@@ -364,6 +392,9 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         options.check(credential)
         self._contract, self._options, self._refresh_model = contract, options, refresh_model
         self._redactor, self._responded = Redactor(*options.secrets()), False
+        form = contract.reader.batch
+        self._batch_size = BatchSize(None if form is None else int(form.limit or _BATCH))
+        self._unknown_statuses: set[str] = set()
         self._requests = RequestBuilder(contract, options, credential)
         max_body = options.max_body or LARGEST_BODY
         self._responses = ResponseReader(contract, self._redactor, credential, max_body, options.timeout)
@@ -434,6 +465,43 @@ class BaseRelay(Actions[S], Generic[T, I, S]):
         for task_id, passes in tasks:
             poller.add(task_id, now, passes)
         return poller
+
+    def _round(self, tickets: Iterable[Ticket], concurrency: int) -> tuple[list[Ticket], Round]:
+        """Return the tickets, checked, and the poller that polls each of them once."""
+        clock, options = self._options.clock, self._options
+        check_list("tickets", tickets)
+        check_count("concurrency", concurrency)
+        tickets = list(tickets)
+        for ticket in tickets:
+            if not isinstance(ticket, Ticket):
+                raise SettingError(
+                    f"the ticket is of type {type(ticket).__name__}; pass a Ticket of ticket()"
+                )
+            if ticket.relay != self.name:
+                raise SettingError(f"the ticket is of the relay {ticket.relay!r}, and this is {self.name!r}")
+            if id_of(self._contract, ticket.id) != ticket.id:
+                raise SettingError(f"the ticket has no valid task id: {ticket.id!r}")
+        now = clock.now()
+        turn = Round(
+            contract=self._contract,
+            model=self._refresh_model,
+            redactor=self._redactor,
+            started=now,
+            unix_offset=clock.time() - now,
+            request_timeout=options.timeout,
+            retries=options.retries,
+            concurrency=min(concurrency, max(len(tickets), 1)),
+            batch_size=self._batch_size,
+            unknown_statuses=self._unknown_statuses,
+        )
+        turn.load(tickets, now)
+        return tickets, turn
+
+    def _polls(self, tickets: list[Ticket], turn: Round) -> list[Poll]:
+        """Return the outcomes of a round, in the order of the tickets."""
+        clock = self._options.clock
+        polls = turn.polls(clock.now(), clock.time())
+        return [polls[ticket.id] for ticket in tickets]
 
     def _download(
         self,

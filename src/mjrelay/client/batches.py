@@ -62,6 +62,12 @@ class BatchSize:
     _worked: bool = False
     _failures: int = 0
     _counted: int = 0
+    _requests: int = 0
+
+    def count_request(self, batch: Batch) -> None:
+        """Count a request, and note its number in the batch."""
+        self._requests += 1
+        batch.sent = self._requests
 
     def count_success(self, size: int) -> None:
         """Count a batch that worked."""
@@ -69,7 +75,7 @@ class BatchSize:
         if self.limit is not None:
             self.limit = max(self.limit, size)
 
-    def count_failure(self, batch: Batch, error: RelayError, requests: int, *, saw_task: bool) -> None:
+    def count_failure(self, batch: Batch, error: RelayError, *, saw_task: bool) -> None:
         """
         Count a failed batch, and stop batching after three in a row if none ever worked.
 
@@ -79,9 +85,14 @@ class BatchSize:
             return
         if isinstance(error, _RELAY_ERRORS) and not saw_task:
             return
-        self._failures, self._counted = self._failures + 1, requests
+        self._failures, self._counted = self._failures + 1, self._requests
         if self._failures >= _MAX_FAILURES:
             self.limit = None
         elif not error.transient:
             # The relay's limit may be lower than the contract's, so the next batches are smaller.
             self.limit = max(2, self.limit // 4)
+
+
+def as_batch_size(limit: int | BatchSize | None) -> BatchSize:
+    """Return the size itself, which several pollers may share, or a new one with this limit."""
+    return limit if isinstance(limit, BatchSize) else BatchSize(limit)

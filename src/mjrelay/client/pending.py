@@ -50,6 +50,7 @@ class PendingTask:
     Attributes:
         id: The task's id.
         deadline: The end of the wait.
+        started: The start of the wait.
         schedule: When to poll the task again.
         fingerprint: A hash of the last snapshot, or None before the first.
         failures: The number of consecutive errors.
@@ -63,6 +64,7 @@ class PendingTask:
 
     id: str
     deadline: float = math.inf
+    started: float = 0.0
     schedule: Schedule = field(factory=Schedule)
     fingerprint: int | None = None
     failures: int = 0

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from mjrelay.client.batches import Batch, BatchSize
+from mjrelay.client.batches import Batch, BatchSize, as_batch_size
 from mjrelay.client.events import FetchFailed, TaskDone, TaskUpdated
 from mjrelay.client.pending import MISSING_GRACE, PendingTask, backoff, limit_body
 from mjrelay.client.task import (
@@ -51,8 +51,8 @@ CONNECT_GRACE = 10.0
 _FATAL = (UnauthorizedError, UnreachableError)
 """Errors that end the polling of all tasks, if none was ever fetched."""
 
-_BATCH_INTERVAL = 2.3
-"""Seconds between two batches, so that more tasks become due; none if more are due than fit into one."""
+_MAX_LOGGED_STATUSES = 100
+"""Maximum number of unknown statuses that are logged."""
 
 _MIN_TIMEOUT = 1.0
 """Minimum timeout of one request in seconds, however near the deadline is."""
@@ -82,6 +82,9 @@ class Poller:
         concurrency: Maximum number of requests in flight.
         rate: Maximum number of requests per second, or None.
         batch_size: Maximum number of ids in one request, or None if the relay takes one id at a time.
+        batch_interval: Seconds between two batches, so that more tasks become due; none if more are due than
+            fit into one.
+        unknown_statuses: The statuses that were logged because the contract does not list them.
         random: Returns numbers from 0 to 1, for jitter.
     """
 
@@ -97,7 +100,9 @@ class Poller:
     connect_grace: float = math.inf
     concurrency: int = 1
     rate: float | None = None
-    _batch_size: BatchSize = field(default=None, converter=BatchSize)
+    _batch_size: BatchSize = field(default=None, converter=as_batch_size)
+    batch_interval: float = 2.3
+    unknown_statuses: set[str] = field(factory=set)
     random: Callable[[], float] = random.random
     _tasks: dict[str, PendingTask] = field(init=False, factory=dict)
     _queue: list[tuple[float, int, PendingTask | Batch]] = field(init=False, factory=list)
@@ -110,10 +115,8 @@ class Poller:
     _next_batch_at: float = field(init=False, default=-math.inf)
     _rate_budget: float = field(init=False, default=-math.inf)
     _saw_task: bool = field(init=False, default=False)
-    _requests: int = field(init=False, default=0)
     _responses: int = field(init=False, default=0)
     _last_success: int = field(init=False, default=0)
-    _unknown_statuses: set[str] = field(init=False, factory=set)
 
     def add(self, task_id: str, now: float, passes: State | None = None) -> None:
         """
@@ -122,7 +125,7 @@ class Poller:
         ``passes`` is a state that does not end the wait, although it usually does.
         """
         if task_id not in self._tasks:
-            self._tasks[task_id] = task = PendingTask(task_id, self.deadline, passes=passes)
+            self._tasks[task_id] = task = PendingTask(task_id, self.deadline, self.started, passes=passes)
             self._enqueue(task, now)
 
     @property
@@ -153,11 +156,10 @@ class Poller:
         if self.rate is not None:
             self._rate_budget = max(self._rate_budget, now) + 1 / self.rate
         self._in_flight += 1
-        self._requests += 1
         batch = self._pop_batch(now)
+        self._batch_size.count_request(batch)
         ids = tuple(task.id for task in batch.tasks)
         if len(ids) > 1:
-            batch.sent = self._requests
             self._batches_in_flight[ids] = batch
         return ids
 
@@ -201,7 +203,7 @@ class Poller:
             while len(batch.tasks) < limit and (other := self._pop_for_batch(now)) is not None:
                 batch.tasks.append(other)
             if not (self._queue and self._queue[0][0] <= now):
-                self._next_batch_at = now + _BATCH_INTERVAL
+                self._next_batch_at = now + self.batch_interval
         return batch
 
     def _pop_for_batch(self, now: float) -> PendingTask | None:
@@ -243,7 +245,7 @@ class Poller:
                 self._fail(task, _copy_for(error, task.id))
 
     def _count_batch_failure(self, batch: Batch, error: RelayError) -> None:
-        self._batch_size.count_failure(batch, error, self._requests, saw_task=self._saw_task)
+        self._batch_size.count_failure(batch, error, saw_task=self._saw_task)
         if self._batch_size.limit is None:
             self._next_batch_at = -math.inf
             queue, self._queue = self._queue, []
@@ -346,14 +348,15 @@ class Poller:
     def _timeout_error(self, pending: PendingTask, task: Task | None) -> RelayError:
         last_error, relay = pending.last_error, self.contract.name
         if task is None:
-            state = "was never fetched" if last_error is None else f"was never fetched ({last_error})"
+            state = "was pending" if pending.fingerprint is not None else "was never fetched"
+            state += "" if last_error is None else f" ({last_error})"
         else:
             progress = "" if task.progress is None else f" at {task.progress} %"
             reason = "" if task.failure is None else f" ({self.redactor.excerpt(task.failure, 200)})"
             state = f"was {task.state}{progress}{reason}"
+        waited = pending.deadline - pending.started
         error = WaitTimeoutError(
-            f"task {pending.id} {state} after {self.deadline - self.started:g} seconds; it is not cancelled: "
-            "wait for it again",
+            f"task {pending.id} {state} after {waited:g} seconds; it is not cancelled: wait for it again",
             relay=relay,
             task_id=pending.id,
             exchange=None if last_error is None else last_error.exchange,
@@ -364,8 +367,9 @@ class Poller:
     def _log_unknown_status(self, task: Task) -> None:
         """Log a status that the contract does not list, once."""
         status = self.redactor.excerpt(repr(task.status), 80)
-        if task.state is State.UNKNOWN and status not in self._unknown_statuses:
-            self._unknown_statuses.add(status)
+        logged = self.unknown_statuses
+        if task.state is State.UNKNOWN and status not in logged and len(logged) < _MAX_LOGGED_STATUSES:
+            logged.add(status)
             _log.warning(
                 "%s: status %s is not in the contract; polling continues until the deadline",
                 self.contract.name,

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 from mjrelay.client.base import BaseRelay
+from mjrelay.client.events import Collector
 from mjrelay.client.options import check_callback
 from mjrelay.client.submission import Submission, TaskLike, id_of
 from mjrelay.client.submitting import fetching_parent
@@ -17,7 +18,7 @@ from mjrelay.client.task import RelayError, Task
 from mjrelay.transport import Transport, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mjrelay.client.actions import SubmitCall
     from mjrelay.client.events import EventHandler, PollResult
     from mjrelay.client.polling import Poller
+    from mjrelay.client.tickets import Poll, Ticket
     from mjrelay.download import Download
     from mjrelay.http import Exchange, Request
 
@@ -133,6 +135,42 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
             )
             raise
         return task
+
+    def poll(self, ticket: Ticket) -> Poll:
+        """
+        Poll the task of a ticket, in one request.
+
+        It never sleeps. Errors of the relay are in the result, not raised.
+
+        Args:
+            ticket: The ticket; it need not be due.
+
+        Returns:
+            The task or the error, and the next ticket.
+
+        Raises:
+            SettingError: The ticket belongs to another relay.
+        """
+        return self.poll_all([ticket], concurrency=1)[0]
+
+    def poll_all(self, tickets: Iterable[Ticket], *, concurrency: int = 16) -> list[Poll]:
+        """
+        Poll the tasks of several tickets once each, in batches if the contract has an endpoint for them.
+
+        Args:
+            tickets: The tickets; several tickets of one task are polled once, as the first of them.
+            concurrency: Maximum number of requests in flight.
+
+        Returns:
+            The result of each ticket, in their order.
+
+        Raises:
+            SettingError: A ticket belongs to another relay; nothing was sent.
+        """
+        tickets, turn = self._round(tickets, concurrency)
+        for _ in self._run(turn, Collector(None, turn.errors.append)):
+            pass
+        return self._polls(tickets, turn)
 
     def download(
         self,

@@ -44,6 +44,7 @@ _JITTER = 0.05  # as a share of the interval
 _QUEUED_SHARE = 1 / 3  # interval of a queued task, as a share of the first refresh
 _DRIFT = 0.04  # share by which a relay's interval may be longer than documented
 _MAX_HEAD_START = 3.0  # seconds by which a task may have started before its first poll
+_MAX_GAP = 600.0  # seconds between two polls from which nothing is learned: polling was interrupted
 _LATENCY = 0.5  # seconds by which a response's data may be older than its arrival
 _DOUBT_WEIGHT, _MAX_DOUBT = 0.2, 0.1  # weight of one contradiction of windows, and the maximum doubt
 
@@ -209,9 +210,11 @@ class Schedule:
             self._teach(model, now, changed=True, ended=True)
 
     def _teach(self, model: RefreshModel, now: float, *, changed: bool, ended: bool) -> None:
+        age, waited = self.last_poll - self.first_poll, now - self.last_poll
+        if not 0 <= waited <= _MAX_GAP:
+            return
         if changed:
             model.add_change(self.last_poll, now)
-        age, waited = self.last_poll - self.first_poll, now - self.last_poll
         model.add_poll(age, waited, has_progress=self.progress > 0, ended=ended)
 
     def _count_from(self, origin: float, progress: int) -> None:
