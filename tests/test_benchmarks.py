@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from benchmarks import decode, example, judge, machine, simulated, table
+from benchmarks import decode, example, judge, machine, simulated, table, tickets
 from benchmarks.rounds import LEAST, Contender, Effort, Ratio, Timing, interleave
 from benchmarks.server import serving
 from benchmarks.table import Row, at_least, at_most
@@ -166,3 +166,10 @@ def test_judging_an_exchange_is_timed() -> None:
 
     assert row.ours
     assert row.target is not None
+
+
+def test_a_thousand_tickets() -> None:
+    """Stored tickets have about 200 bytes, and batches of 100 take a hundredth of the requests."""
+    size, _, requests = tickets.measure(LEAST)
+    assert size.met
+    assert (requests.ours or 1) <= 0.011 * (requests.theirs or 0)
