@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     *("relay", "id", "state", "status", "progress", "images", "videos", "inputs", "previews", "buttons"),
-    *("prompt", "kind", "submitted", "started", "finished", "failure"),
+    *("prompt", "prompts", "kind", "submitted", "started", "finished", "failure"),
 )
 OWN = """\
 openapi: 3.1.0
