@@ -217,6 +217,22 @@ def test_show_prints_a_profile() -> None:
             assert "…" not in shown.stdout.replace("Bearer …", "").replace(": …", "")
 
 
+def test_show_lists_the_submits() -> None:
+    """All three formats list each action that submits with its paths, without repeating one; or none."""
+    change, button = "POST /mj/submit/change", "POST /mj/submit/action"
+    submits = json.loads(mjrelay("show", "newapi").stdout)["submits"]
+    assert submits["press"] == [button, change]
+    assert submits["imagine"] == ["POST /mj/submit/imagine"]
+    rows = mjrelay("show", "newapi", "--format", "markdown").stdout.splitlines()
+    assert f"| submits press | `{button}, {change}` |" in rows
+    assert "submits press" in (pretty := mjrelay("show", "newapi", "--format", "pretty").stdout)
+    assert f"{button}, {change}" in pretty
+    assert json.loads(mjrelay("show", "mjdjourney").stdout)["submits"] == {}
+    for name in relay_names():
+        contract = load_contract(name)
+        assert set(contract_profile(contract)["submits"]) == {one.form.action for one in contract.submits}
+
+
 def test_compare_prints_the_differences() -> None:
     """All three formats print the differences. The exit code is 0 even if two relays differ."""
     done = mjrelay("compare", "zhongzhuan", "apiai")

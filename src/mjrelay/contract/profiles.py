@@ -69,6 +69,7 @@ def contract_profile(contract: Contract) -> dict[str, Any]:
         "refresh": reader.refresh,
         "batch": _batch(contract),
         "seed": _seed(contract),
+        "submits": _submits(contract),
         **_of_the_schema(contract),
     }
 
@@ -207,6 +208,15 @@ def _seed(contract: Contract) -> dict[str, Any] | None:
     if seed is None or contract.seed is None:
         return None
     return {**_where(contract.seed), "value": seed.value.text}
+
+
+def _submits(contract: Contract) -> dict[str, list[str]]:
+    """Return the method and path of each operation that submits, by action."""
+    actions: dict[str, list[str]] = {}
+    for one in contract.submits:
+        places = actions.setdefault(one.form.action, [])
+        places += {f"{one.method} {one.path}"} - set(places)
+    return actions
 
 
 def _where(operation: Location) -> dict[str, str]:
