@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from mjrelay.http import origin_and_target, printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mjrelay.client import SubmitCall, Submitter, Task
 
@@ -225,6 +226,7 @@ def _submit(
         results = (
             None if out is None else stack.enter_context(Results(out, client.name, files=bool(download)))
         )
+        stack.enter_context(_interruptible())
         submission = client.submit(action, **given, fields=dict(map(_field, fields)), timeout=request_timeout)
         if not (wait or download or out) or not submission.ids:
             _print_submission(submission, pretty=is_pretty(format_))
@@ -243,6 +245,19 @@ def _submit(
         else:
             write_json(result)
     sys.exit(int(task.state is not State.SUCCEEDED))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """End at Ctrl-C without the advice to start again, which may pay twice."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
+        for note in getattr(interrupt, "__notes__", ()):
+            print_message(note)
+        print_message("interrupted; look at mjrelay submits before you submit again")
+        sys.exit(130)
 
 
 def _downloaded(client: Relay, task: Task, folder: Path) -> list[Path]:

@@ -1,0 +1,194 @@
+"""The commands that submit: they ask, log, and never pay for what was not confirmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_process import KEY, Counting, mjrelay, started, until
+from mjrelay_conformance.mock import MockRelay
+from mjrelay_conformance.mock.server import Server
+from paid import PaidServer, accepted, refused
+
+from mjrelay.contract import load_contract
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from paid import Answer
+
+PROMPT = "a pig with an unusual hat"
+posix = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal or POSIX signals")
+
+
+@pytest.fixture
+def paid() -> Iterator[PaidServer]:
+    """A server that accepts each submit."""
+    with PaidServer(lambda *_: accepted()) as server:
+        yield server
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's state directory. Return the path of the log in it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "mjrelay" / "submits.jsonl"
+
+
+def imagine(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run ``mjrelay imagine`` with the prompt."""
+    return mjrelay("imagine", "newapi", PROMPT, "--base-url", url, *options)
+
+
+def records(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def test_without_a_terminal_it_needs_yes(paid: PaidServer, state: Path) -> None:
+    """Without --yes the request is shown, and nothing is sent or logged; with it the id is printed."""
+    refused = imagine(paid.url)
+    assert (refused.returncode, refused.stdout, paid.received) == (2, "", [])
+    assert "repeat the command with --yes" in refused.stderr
+    assert not state.exists() or not state.read_text(encoding="utf-8")
+    done = imagine(paid.url, "--yes")
+    assert (done.returncode, len(paid.received)) == (0, 1), done.stderr
+    assert json.loads(done.stdout)["ids"] == ["1795649371135651"]
+
+
+@posix
+def test_on_a_terminal_it_asks(paid: PaidServer, state: Path) -> None:
+    """Method, URL and body are shown without the key. Nothing is sent on n; y submits once."""
+    for answer, code, sent in (("n", 2, 0), ("y", 0, 1)):
+        ours, theirs = os.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        with started("imagine", "newapi", PROMPT, "--base-url", paid.url, stdin=theirs) as process:
+            _, shown = process.communicate()
+        os.close(ours)
+        os.close(theirs)
+        assert (process.returncode, len(paid.received)) == (code, sent), shown
+        assert f"POST {paid.url}/mj/submit/imagine" in shown
+        assert f'prompt: "{PROMPT}"' in shown
+        assert "Send it?" in shown
+        assert KEY not in shown
+    assert len(records(state)) == 2
+
+
+def test_the_log_is_always_written(paid: PaidServer, state: Path, tmp_path: Path) -> None:
+    """The log has two lines for each submit, never the key, and the prompt only with --log-prompts."""
+    assert imagine(paid.url, "--yes").returncode == 0
+    assert [one["event"] for one in records(state)] == ["sending", "answered"]
+    text = state.read_text(encoding="utf-8")
+    assert KEY not in text
+    assert PROMPT not in text
+    other = tmp_path / "other.jsonl"
+    assert imagine(paid.url, "--yes", "--log", str(other), "--log-prompts").returncode == 0
+    assert records(other)[0]["prompt"] == PROMPT
+    assert KEY not in other.read_text(encoding="utf-8")
+    assert state.read_text(encoding="utf-8") == text
+
+
+def test_submits_lists_a_log(state: Path) -> None:
+    """Accepted, refused and unknown submits are listed; the exit code is 1 only if one is unknown."""
+    answers: list[Answer] = [accepted(), refused(200, 24, "banned"), (504, None, {})]
+    with PaidServer(lambda number, _: answers[number - 1]) as server:
+        for expected, verdicts in (
+            (0, ["accepted"]),
+            (0, ["accepted", "refused"]),
+            (1, ["accepted", "refused", "unknown"]),
+        ):
+            imagine(server.url, "--yes")
+            done = mjrelay("submits", str(state))
+            assert done.returncode == expected
+            assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == verdicts
+    pretty = mjrelay("submits", "--format", "pretty")
+    assert pretty.returncode == 1
+    assert "accepted  newapi  imagine  1795649371135651" in pretty.stdout
+    with state.open("a", encoding="utf-8") as file:
+        file.write('{"torn')
+    assert "a line is not a record" in mjrelay("submits").stderr
+    missing = mjrelay("submits", "missing.jsonl")
+    assert (missing.returncode, "Traceback" in missing.stderr) == (2, False)
+
+
+def test_wait_out_and_download(state: Path, tmp_path: Path) -> None:
+    """With --wait --out --download the ended task is printed, appended to the file and downloaded."""
+    out, folder = tmp_path / "out.jsonl", tmp_path / "images"
+    with Server(MockRelay(load_contract("newapi"), key=KEY, duration=0.0)) as url:
+        done = imagine(url, "--yes", "--wait", "--out", str(out), "--download", str(folder))
+    assert done.returncode == 0, done.stderr
+    task = json.loads(done.stdout)
+    assert (task["state"], task["id"]) == ("succeeded", records(state)[1]["ids"][0])
+    assert json.loads(out.read_text(encoding="utf-8")) == task
+    assert sorted(task["files"]) == sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+
+def test_typos_get_help(paid: PaidServer, state: Path) -> None:
+    """A wrong command, option, speed, field or missing argument exits with 2; nothing is sent."""
+    for arguments, message in (
+        (["imagin", "newapi", PROMPT], "did you mean imagine"),
+        (["imagine", "newapi", PROMPT, "--aspct", "1:1"], "--aspect"),
+        (["imagine", "newapi"], "Missing argument"),
+        (["imagine", "newap", PROMPT, "--yes"], "did you mean newapi"),
+        (["imagine", "mjproxy", PROMPT, "--yes", "--speed", "fats"], "must be one of fast"),
+        (["imagine", "newapi", PROMPT, "--yes", "--field", "version"], "write NAME=JSON"),
+        (["imagine", "newapi", PROMPT, "--yes", "--bot", "nijji"], "bot is 'nijji', and must be one of"),
+        (["shorten", "mjproxy", PROMPT, "--yes"], "its contract has: imagine"),
+    ):
+        done = mjrelay(*arguments, MJRELAY_BASE_URL=paid.url)
+        assert (done.returncode, done.stdout) == (2, ""), (arguments, done.stderr)
+        assert message in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert not paid.received
+
+
+@posix
+def test_ctrl_c_in_flight(state: Path) -> None:
+    """Exit 130 without a traceback or the advice to start again; the log says that the outcome is unknown."""
+    release = threading.Event()
+
+    def late(*_: Any) -> Any:
+        release.wait(30)
+        return accepted()
+
+    with PaidServer(late, locked=False) as server:
+        try:
+            with started("imagine", "newapi", PROMPT, "--yes", "--base-url", server.url) as process:
+                until(lambda: server.received)
+                process.send_signal(signal.SIGINT)
+                stdout, stderr = process.communicate()
+        finally:
+            release.set()
+    assert (process.returncode, stdout) == (130, ""), stderr
+    assert "Traceback" not in stderr
+    assert "start again with" not in stderr
+    first, second = records(state)
+    assert f"the outcome of this imagine is unknown; it was sent at {first['time'][:16]}" in stderr
+    assert (first["event"], second["outcome"], second["charged"]) == ("sending", "unknown", "unknown")
+    assert first["state"] in stderr
+    assert mjrelay("submits").returncode == 1
+
+
+@posix
+def test_ctrl_c_while_it_waits(state: Path) -> None:
+    """After the submit, Ctrl-C prints the id to wait for, and not the advice to submit again."""
+    app = Counting(load_contract("newapi"), key=KEY, duration=600.0)
+    with (
+        Server(app) as url,
+        started("imagine", "newapi", PROMPT, "--yes", "--wait", "--base-url", url) as process,
+    ):
+        until(lambda: app.asked >= 2)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate()
+    (task_id,) = records(state)[1]["ids"]
+    assert process.returncode == 130
+    assert f"submitted: {task_id}" in stderr
+    assert f"wait('{task_id}')" in stderr
+    assert "start again with" not in stderr
+    assert "Traceback" not in stderr
