@@ -11,7 +11,19 @@ from rich.console import Console
 from benchmarks import machine, table
 from benchmarks.rounds import FULL, QUICK
 
-NAMES = ("fetch", "flight", "decode", "start", "memory", "bodies", "monitor", "simulated", "tickets", "judge")
+NAMES = (
+    "fetch",
+    "submit",
+    "flight",
+    "decode",
+    "start",
+    "memory",
+    "bodies",
+    "monitor",
+    "simulated",
+    "tickets",
+    "judge",
+)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 A minimal relay on loopback, in a separate process.
 
 Its responses are prepared bytes. Each task gets the responses in order, and then the last one repeatedly. The
-id of the example task is replaced by the requested id.
+id of the example task is replaced by the requested id. A submit gets the first response.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ HEAD = (
 )
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TASK = re.compile(rb"[A-Z]+ \S*/task/([^/ ]+)/fetch ")
+SUBMIT = re.compile(rb"POST \S*/submit/")
 COST = b"GET /cost "
 
 
@@ -133,6 +134,8 @@ class Connection(asyncio.Protocol):
         if request.startswith(COST):
             return script.cost()
         script.responses += 1
+        if SUBMIT.match(request):
+            return script.ready[0]
         task = TASK.match(request)
         return script.several(json.loads(request[end:])) if task is None else script.one(task[1])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from benchmarks import decode, example, judge, machine, simulated, table, tickets
+from benchmarks import decode, example, judge, machine, simulated, submit, table, tickets
 from benchmarks.rounds import LEAST, Contender, Effort, Ratio, Timing, interleave
 from benchmarks.server import serving
 from benchmarks.table import Row, at_least, at_most
@@ -104,6 +104,13 @@ def test_decoding_is_compared_with_a_stock_client(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["rows"]
     assert len(written) == 4
     assert all(row["ours"] > 0 and row["theirs"] > 0 and row["ratio"]["median"] > 0 for row in written)
+
+
+def test_a_submit_is_compared_with_a_post() -> None:
+    """Relay.imagine and a POST by hand submit to the same server, and their ratio is a row each."""
+    rows = submit.measure(LEAST)
+    assert [row.what.partition(" against ")[0] for row in rows] == [submit.DEFAULT, submit.FAST]
+    assert all(row.ratio is not None and row.ratio.median > 0 for row in rows)
 
 
 def test_a_simulation_of_waiting_has_rows_with_lag(monkeypatch: pytest.MonkeyPatch) -> None:
