@@ -31,7 +31,9 @@ _NO_SUBMIT = not_applicable("the request is no submit of this contract")
 _NOT_ACCEPTED = not_applicable("the submit was not accepted")
 
 
-@define_check("submit/schema", Level.MUST, on=SUBMITS, needs=[transfer, redirect], clause=submission("responses"))
+@define_check(
+    "submit/schema", Level.MUST, on=SUBMITS, needs=[transfer, redirect], clause=submission("responses")
+)
 def schema(o: Observation) -> Judgement:
     """
     The response to a submit matches the contract's schema for its status.
@@ -65,7 +67,7 @@ def outcome(o: Observation) -> Judgement:
     """
     if o.submit is None or o.receipt is None:
         return _NO_SUBMIT
-    if o.receipt.outcome is not SubmitOutcome.UNKNOWN:
+    if o.receipt.outcome not in {SubmitOutcome.UNKNOWN, SubmitOutcome.ELSEWHERE}:
         return PASSED
     described = (one for kind, one, _ in o.submit.form.answer.outcomes if kind is SubmitOutcome.UNKNOWN)
     if any(matcher.matches(o.exchange) for matcher in described):
@@ -90,8 +92,8 @@ def media_type(o: Observation) -> Judgement:
     """
     The response to a submit has the documented media type.
 
-    Clients that parse only what is labelled as documented lose the id of a paid task. Gateways set no type, and
-    their library guesses one.
+    Clients that parse only what is labelled as documented lose the id of a paid task. Gateways set no type,
+    and their library guesses one.
     """
     content = {} if o.submit is None else o.contract.content(o.exchange.status or 0, o.submit.location)
     if not content or not o.exchange.body:
@@ -115,8 +117,8 @@ def one_task(o: Observation) -> Judgement:
     """
     One submit makes one task, unless the contract reads several ids from its response.
 
-    Each task costs money. Relays send a request again to the server behind them after a timeout, and store a row
-    for each attempt.
+    Each task costs money. Relays send a request again to the server behind them after a timeout, and store a
+    row for each attempt.
     """
     if o.kind is Kind.SUBMIT:
         if o.submit is None or o.receipt is None or not o.receipt.outcome.accepted:
@@ -132,11 +134,14 @@ def one_task(o: Observation) -> Judgement:
     if not others:
         return PASSED
     return failed(
-        f"only {o.show(', '.join(o.ids))} with this state token", f"also {o.show(', '.join(map(str, others)))}"
+        f"only {o.show(', '.join(o.ids))} with this state token",
+        f"also {o.show(', '.join(map(str, others)))}",
     )
 
 
-@define_check("submit/fetchable", Level.MUST, on=[Kind.SUBMITTED], needs=[transfer, redirect], clause=extension("id"))
+@define_check(
+    "submit/fetchable", Level.MUST, on=[Kind.SUBMITTED], needs=[transfer, redirect], clause=extension("id")
+)
 def fetchable(o: Observation) -> Judgement:
     """
     The id in the response to a submit can be fetched.
@@ -156,8 +161,8 @@ def token(o: Observation) -> Judgement:
     """
     A submitted task has the state token of its submit, where the contract reads one.
 
-    After a lost response the token is the only way to find the task. Relays drop unknown keys of the request, or
-    store the token only in the callback.
+    After a lost response the token is the only way to find the task. Relays drop unknown keys of the request,
+    or store the token only in the callback.
     """
     if o.token is None or o.reader.token_path is None or o.task is None:
         return not_applicable("the submit had no state token, or tasks have none")
@@ -169,15 +174,13 @@ def token(o: Observation) -> Judgement:
     return failed(o.show(o.token), o.show(found) if found else "no state token")
 
 
-@define_check(
-    "submit/refused", Level.MUST, on=_REFUSED, needs=[transfer], clause=submission("security")
-)
+@define_check("submit/refused", Level.MUST, on=_REFUSED, needs=[transfer], clause=submission("security"))
 def refused(o: Observation) -> Judgement:
     """
     A submit with a wrong API key or an invalid body makes no task.
 
-    With a wrong key, someone else pays. An invalid body is paid for and draws something else. Relays check the
-    key only for fetches, and pass bodies on unread.
+    A stranger spends the money of the operator, and an invalid body is paid for without a picture. Relays
+    check the key only for fetches, and forward bodies unread.
     """
     if o.receipt is None:
         return _NO_SUBMIT

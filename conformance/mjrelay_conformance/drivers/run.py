@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 _MOCK_KEY = "the-key-of-the-mock"
 _ORIGIN = "http://127.0.0.1"
+_LONGEST, _MARGIN = 60.0, 5.0
+"""Seconds that a relay may take for a submit if its contract does not say, and to add to it."""
 
 
 def judge_relays(options: ConformOptions, console: Console) -> tuple[int | None, Record]:
@@ -83,11 +86,11 @@ class _Run:
         with self._record("mock", terms, Redactor(_MOCK_KEY)) as record:
             for name in relay_names() if options.relay is None else [options.relay]:
                 contract = load_contract(name, options.overlays)
-                mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
+                mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed, duration=0.0)
                 known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
                 steps = self._plan(contract, known, _MOCK_KEY, terms)
                 if options.dry_run:
-                    show_plan(steps, _ORIGIN, record.redactor, terms.cases)
+                    show_plan(steps, _ORIGIN, record.redactor, terms.cases, _submits(contract, terms))
                     continue
                 judge = self._judge(contract, record, _MOCK_KEY)
                 with Server(mock) as base_url:
@@ -112,7 +115,7 @@ class _Run:
         terms = evolve(terms, cases=self._cases(terms, len(steps)))
         record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
         if options.dry_run:
-            show_plan(steps, base_url, record.redactor, terms.cases)
+            show_plan(steps, base_url, record.redactor, terms.cases, _submits(contract, terms))
             return None, record
         if terms.live:
             count = len(steps) + terms.cases
@@ -126,9 +129,28 @@ class _Run:
                     f"profile {terms.profile} sends {count} requests to a live relay, some of them with "
                     "wrong API keys or unusual ids; review them with --dry-run, then add --yes"
                 )
+            self._confirm_submits(console, _submits(contract, terms), base_url)
         with record:
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
+
+    def _confirm_submits(self, console: Console, count: int, base_url: str) -> None:
+        """Name the number of submits, and ask; raise `ConformError` unless the user agrees."""
+        if not count:
+            return
+        console.print(
+            f"submitting up to {count} times to {base_url}; each submit may cost money",
+            highlight=False,
+            markup=False,
+        )
+        if self.options.yes:
+            return
+        if not sys.stdin.isatty():
+            raise ConformError(
+                "--pay needs a terminal to confirm the submits; add --yes to send them without"
+            )
+        if console.input("Send them? [y/N] ").strip().lower() not in {"y", "yes"}:
+            raise ConformError("the submits were not confirmed; nothing was sent")
 
     def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
         secrets = (key,) if key else ()
@@ -137,8 +159,12 @@ class _Run:
     def _judged(self, judge: Judge, base_url: str, steps: list[Step], terms: Terms) -> Verdict:
         probe = Probe(base_url, judge.record.redactor, deadline=terms.deadline)
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
-        runner = Runner(probe, judge, pace)
-        return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
+        submits = _submits(judge.contract, terms)
+        longest = max((one.form.timeout or _LONGEST for one in judge.contract.submits), default=_LONGEST)
+        submitter = evolve(probe, deadline=longest + _MARGIN) if submits else None
+        return Runner(probe, judge, pace, submitter).run(
+            steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode, submits=submits
+        )
 
     def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: Terms) -> list[Step]:
         options = self.options
@@ -188,3 +214,8 @@ class _Run:
         }
         report_dir = None if options.dry_run else options.report_dir
         return Record(results_file(report_dir), redactor, described, conform_command(options, terms))
+
+
+def _submits(contract: Contract, terms: Terms) -> int:
+    """Return the maximum number of submits to a relay; 0 if its contract has none."""
+    return terms.submits if contract.submits else 0

@@ -76,12 +76,12 @@ class Submits:
         if paid > 0 and self.parent is not None and (press := self._press(self.parent)) is not None:
             yield from self._submit(*press, "press")
             paid -= 1
-        for step in refusals[: max(paid, 0)]:
+        for step in refusals[: max(paid, 0)]:  # noqa: UP028 - a list cannot receive observations
             yield step
 
-    def _submit(self, operation: SubmitOperation, request: Request, token: str | None, label: str) -> Generator[
-        Step, Observation, Parent | None
-    ]:
+    def _submit(
+        self, operation: SubmitOperation, request: Request, token: str | None, label: str
+    ) -> Generator[Step, Observation, Parent | None]:
         """Send a submit, then fetch its tasks; return the first one that succeeded and has its document."""
         token = token if "state" in operation.form.arguments else None
         sent = self._authenticated(request)
@@ -110,15 +110,17 @@ class Submits:
             )
         return found
 
-    def _followed(self, task_id: str, operation: SubmitOperation, token: str | None, label: str) -> Generator[
-        Step, Observation, Any
-    ]:
+    def _followed(
+        self, task_id: str, operation: SubmitOperation, token: str | None, label: str
+    ) -> Generator[Step, Observation, Any]:
         """Fetch a task until it ends, or once; return its document if it succeeded."""
         try:
             request = self._authenticated(self.contract.request(task_id))
         except SettingError:
             return None
-        step = Step(Kind.SUBMITTED, task_id, None, request, label, self._scheme, submit=operation, token=token)
+        step = Step(
+            Kind.SUBMITTED, task_id, None, request, label, self._scheme, submit=operation, token=token
+        )
         for _ in range(_POLLS if self.waits else 1):
             seen = yield step
             if seen.task is None or seen.state.terminal or seen.state is State.NEEDS_INPUT:

@@ -27,6 +27,8 @@ _MARGIN = 4096
 """Characters that are longer than any form of a secret."""
 
 
+_ABSENT = {404, 405, 501}
+_NONE = {SubmitOutcome.UNKNOWN, SubmitOutcome.ELSEWHERE}
 _OVERLOADED = {SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED}
 
 
@@ -175,6 +177,8 @@ class Observation:
             why = "the relay limits the rate of requests" if limited else "the relay is overloaded"
             message = f" ({self.message})" if self.message else ""
             return f"{self.exchange.status}: {why}{message}"
+        if self.absent:
+            return "the relay does not have this operation; check the base URL"
         if self.refused:
             return "the relay rejected the API key; check that it is valid and has permission"
         fetched = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
@@ -190,6 +194,13 @@ class Observation:
         reader = self.reader
         described = (*reader.missing, *reader.unauthorized, *reader.forbidden, *reader.elsewhere)
         return is_overloaded(self.exchange) and not _one_of(described, self.exchange)
+
+    @property
+    def absent(self) -> bool:
+        """Whether the response to a submit is that of a path which the relay may not have."""
+        if self.receipt is None or self.receipt.outcome not in _NONE:
+            return False
+        return self.exchange.status in _ABSENT or not self.proven
 
     @property
     def message(self) -> str:

@@ -221,7 +221,9 @@ def _queued(request: MockRequest, response: MockResponse) -> MockResponse:
 
 def _has_queue(contract: Contract) -> bool:
     found = submits.accepted_example(contract, "1")
-    return found is not None and submits.read_receipt(found[0], _queued(*found)).outcome is SubmitOutcome.QUEUED
+    return (
+        found is not None and submits.read_receipt(found[0], _queued(*found)).outcome is SubmitOutcome.QUEUED
+    )
 
 
 def _joined_ids(request: MockRequest, response: MockResponse) -> MockResponse:

@@ -125,6 +125,12 @@ def _judging_options(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="Send the key in the URL of a live relay too, where access logs keep it (profile auth).",
 )
+@click.option(
+    "--pay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Maximum number of submits, most of which cost money. Default: none for a live relay, else 4.",
+)
 @seed_option
 @click.option("--list", "list_", is_flag=True, help="List the checks, each with the clause that it judges.")
 @click.option("--explain", metavar="ID", help="Explain a check: what it judges, why, and how relays fail it.")

@@ -137,7 +137,9 @@ FAULTS = (
         routes=_ROUTES,
         needs=_accepts,
     ),
-    _answer("submit-504", "Accepted submits return 504.", effects.page(504), "submit/outcome"),
+    _answer(
+        "submit-504", "Accepted submits return 504.", effects.page(504), "submit/outcome", "submit/schema"
+    ),
     _answer(
         "submit-empty",
         "Accepted submits return 200 with an empty body.",
