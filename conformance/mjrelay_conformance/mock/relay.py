@@ -392,7 +392,7 @@ class MockRelay:
                     405, (("allow", ", ".join(allowed)),)
                 )
             case Route.REFUSED:
-                return responses.refused(self.contract, operation if request.submits else None)
+                return responses.refused(self.contract, operation if request.submit else None)
             case Route.MISSING:
                 return responses.missing(self.contract, operation)
             case Route.INVALID:
