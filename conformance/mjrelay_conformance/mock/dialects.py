@@ -229,8 +229,8 @@ def _has_queue(contract: Contract) -> bool:
 def _joined_ids(request: MockRequest, response: MockResponse) -> MockResponse:
     if not request.made:
         return response
-    document = submits.replaced(parse_json(response.body), request.made[0], ",".join(request.made))
-    return evolve(response, body=responses.encode(document))
+    joined = ",".join(request.made)
+    return submits.rewritten(response, lambda document: submits.replaced(document, request.made[0], joined))
 
 
 def _joins_ids(contract: Contract) -> bool:

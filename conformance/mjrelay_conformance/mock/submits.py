@@ -7,14 +7,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mjrelay.http import Exchange
+from mjrelay.http import Exchange, NotJSONError, parse_json
 from mjrelay.semantics import State, SubmitOutcome
 from mjrelay_conformance.mock.responses import JSON, MockRequest, MockResponse, Route, encode, type_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract import Contract, SubmitOperation
@@ -204,6 +204,17 @@ def accepted_example(contract: Contract, *made: str) -> tuple[MockRequest, MockR
         return None
     request = MockRequest(contract, Route.SUBMIT, submit=operation.location, made=made)
     return request, desk.accepted(SubmitOutcome.ACCEPTED, made[0])
+
+
+def rewritten(response: MockResponse, change: Callable[[Any], Any]) -> MockResponse:
+    """Return a response with another document; unchanged if its body is no JSON object."""
+    try:
+        document = parse_json(response.body)
+    except NotJSONError:
+        return response
+    if not isinstance(document, dict):
+        return response
+    return evolve(response, body=encode(change(document)))
 
 
 def read_receipt(request: MockRequest, response: MockResponse) -> Receipt:

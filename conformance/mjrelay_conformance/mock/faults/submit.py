@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
 from mjrelay.contract import submit_request
-from mjrelay.http import Exchange, parse_json
+from mjrelay.http import Exchange
 from mjrelay.semantics import SubmitOutcome
 from mjrelay_conformance.judging import schema_of, without_prompt
 from mjrelay_conformance.mock import responses, slots, submits, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault, never_open
-from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, encode, with_type
+from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,11 +33,7 @@ def _after_acceptance(change: ResponseChange) -> ResponseChange:
 
 def _rewritten(change: Callable[[MockRequest, Any], Any]) -> ResponseChange:
     """Return a hook that changes the document of an accepted submit."""
-
-    def write(request: MockRequest, response: MockResponse) -> MockResponse:
-        return evolve(response, body=encode(change(request, parse_json(response.body))))
-
-    return write
+    return lambda request, response: submits.rewritten(response, partial(change, request))
 
 
 def _id_replaced(value: Callable[[str], Any]) -> ResponseChange:
