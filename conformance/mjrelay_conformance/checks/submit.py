@@ -83,20 +83,22 @@ def outcome(o: Observation) -> Judgement:
 @define_check(
     "submit/media-type",
     Level.SHOULD,
-    on=SUBMITS,
+    on=_SUBMIT,
     needs=[schema],
     clause=submission("responses"),
     judges_headers=True,
 )
 def media_type(o: Observation) -> Judgement:
     """
-    The response to a submit has the documented media type.
+    The response to an accepted submit has the documented media type.
 
     Clients that parse only what is labelled as documented lose the id of a paid task. Gateways set no type,
     and their library guesses one.
     """
-    content = {} if o.submit is None else o.contract.content(o.exchange.status or 0, o.submit.location)
-    if not content or not o.exchange.body:
+    if o.submit is None or o.receipt is None or not o.receipt.outcome.accepted:
+        return _NOT_ACCEPTED
+    content = o.contract.content(o.exchange.status or 0, o.submit.location)
+    if not content:
         return not_applicable("the contract has no media type for this response")
     documented = {name.partition(";")[0].strip().lower() for name in content}
     if o.exchange.media_type in documented or any("*" in name for name in documented):

@@ -148,8 +148,8 @@ def conform(
     Judge whether a relay keeps its contract.
 
     Without --base-url the relay's own mock is judged. A live relay receives at most 12 GET requests of the
-    fetch operation; their number is printed first. The key comes from MJRELAY_<RELAY>_API_KEY,
-    MJRELAY_API_KEY or --key-file.
+    fetch operation; their number is printed first. Nothing is submitted to it without --pay. The key comes
+    from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
 
     Exit codes: 0 conformant, 1 non-conformant or the baseline is out of date, 2 wrong usage, 3 partial (not
     enough was tested), 4 unreachable, 5 a check crashed.
