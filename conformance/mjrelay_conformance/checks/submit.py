@@ -60,7 +60,7 @@ def schema(o: Observation) -> Judgement:
 @define_check("submit/outcome", Level.MUST, on=_SUBMIT, needs=[schema], clause=submission("x-mj-submit"))
 def outcome(o: Observation) -> Judgement:
     """
-    The response to a submit tells whether the task was accepted, and holds its id if it was.
+    The response to a submit shows whether the task was accepted, and holds its id if it was.
 
     After any other response the caller does not know whether the task runs and costs money. Gateways return
     an empty 200 or a 504 after the server behind them accepted the task.

@@ -1,4 +1,4 @@
-"""Faults of submits: the ways in which clients lose money."""
+"""Faults of submits, each of which loses money for a client."""
 
 from __future__ import annotations
 
