@@ -163,7 +163,9 @@ def judged(serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callab
     def run(relay: Relay, **options: Any) -> tuple[int, set[str]]:
         url = serve(relay) if "base_url" not in options else options.pop("base_url")
         tasks = tuple(f"{task_id}={state.value}" for task_id, state in relay.states.items())
-        chosen = ConformOptions(relay=relay.name, base_url=url, tasks=tasks, **{"fuzz": False, **options})
+        chosen = ConformOptions(
+            relay=relay.name, base_url=url, tasks=tasks, **{"fuzz": False, "pay": 0, **options}
+        )
         code, record = judge_relays(chosen, Console(file=io.StringIO()))
         rows = record.document()["rows"]
         assert [row for row in rows if row["outcome"] == "error"] == []

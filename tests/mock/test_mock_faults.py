@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mjrelay_conformance.judging import without_prompt
 from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select_faults
 from mjrelay_conformance.mock.relay import MockRelay
@@ -33,6 +34,7 @@ from mocks import (
 )
 
 from mjrelay.contract.document import Contract
+from mjrelay.contract.submits import submit_request
 from mjrelay.errors import MjrelayError
 from mjrelay.http.request import Credential, Request
 from mjrelay.http.strictjson import NotJSONError, parse_json
@@ -114,6 +116,13 @@ def sample_requests(contract: Contract) -> dict[str, Request]:
     if f"/{known}/" in (target := requests["known succeeded"].target) + "/":
         encoded = target.replace(known, f"%{ord(known[0]):02X}{known[1:]}")
         requests["known, percent-encoded"] = evolve(requests["known succeeded"], target=encoded)
+    if contract.submits:
+        operation, request = submit_request(contract, "imagine", {"prompt": "a pig"}, {})
+        broken = without_prompt(contract, operation, request)
+        requests["submit"] = request.authenticated(first, KEY)
+        requests["refused, submit"] = request.authenticated(first, "wrong")
+        if broken is not None:
+            requests["submit, invalid"] = broken.authenticated(first, KEY)
     return requests
 
 

@@ -190,6 +190,16 @@ def batch_operation(*keys: str) -> Callable[[Observation], Clause]:
     return lambda o: _at(o.contract, (*(o.contract.batch or o.contract.location), *keys))
 
 
+def submission(*keys: str) -> Callable[[Observation], Clause]:
+    """Return the clause of a part of the submit operation, or of the first one of the contract."""
+
+    def clause(o: Observation) -> Clause:
+        own = o.submit or next(iter(o.contract.submits), None)
+        return _at(o.contract, (*(o.contract.location if own is None else own.location), *keys))
+
+    return clause
+
+
 def standard(name: str) -> Callable[[Observation], str]:
     """Return a section of a public standard."""
     return lambda _: name

@@ -21,6 +21,7 @@ from mjrelay_conformance.checks import (
     schema,
     sequence,
     status,
+    submit,
     task,
     transport,
 )
@@ -56,6 +57,7 @@ CHECKS = _registry(
     sequence.CHECKS,
     status.METHOD_CHECKS,
     batch.CHECKS,
+    submit.CHECKS,
 )
 """All checks by id, in the order of judging: a check follows those that it needs."""
 

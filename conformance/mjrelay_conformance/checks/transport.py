@@ -9,6 +9,7 @@ from mjrelay.http import retry_after
 from mjrelay_conformance.checks.helpers import operation, standard
 from mjrelay_conformance.judging import (
     PASSED,
+    SUBMITS,
     UNUSUAL,
     Judgement,
     Kind,
@@ -106,7 +107,7 @@ def retry(o: Observation) -> Judgement:
 @define_check(
     "fetch/latency",
     Level.SHOULD,
-    on=Kind,
+    on=[kind for kind in Kind if kind not in SUBMITS],
     needs=[transfer],
     clause=operation,
     judges_inconclusive=True,

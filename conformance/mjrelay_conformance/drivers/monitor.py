@@ -16,7 +16,7 @@ from mjrelay.base import Pattern
 from mjrelay.http import Redactor
 from mjrelay.semantics import scalar_text
 from mjrelay_conformance.checks import CHECKS, matching_ids, needed_checks
-from mjrelay_conformance.judging import Kind, Level, Observation, Outcome, findings, schema_of
+from mjrelay_conformance.judging import Kind, Level, Observation, Outcome, findings, schema_of, submit_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ class _Earlier:
 @define(eq=False)
 class LiveJudge:
     """
-    Judges the exchanges of one relay. Only one thread may call `judge`.
+    Judges the exchanges of one relay: those with task ids, and submits. Only one thread may call `judge`.
 
     Args:
         contract: The relay's contract.
@@ -149,6 +149,8 @@ class LiveJudge:
     def _judge(self, queued: QueuedExchange) -> None:
         if self._seed is not None and self._seed.search(f"{queued.exchange.method} {queued.exchange.url}"):
             return
+        if not queued.ids and submit_of(self.contract, queued.exchange) is None:
+            return
         # Parse the document again: the caller may change its own.
         observation = self._observation(evolve(queued, exchange=_fresh(queued.exchange)))
         for check, judgement in findings(observation, self.checks[observation.kind]):
@@ -163,6 +165,8 @@ class LiveJudge:
     def _observation(self, queued: QueuedExchange) -> Observation:
         """Return the suite's observation, with the earlier exchanges that ended before this one started."""
         ids = queued.ids
+        if not ids:
+            return self._observed(Kind.SUBMIT, ids, queued.exchange, ())
         read = [kept for task_id in ids if (kept := self._tasks.get(task_id)) is not None]
         kind = Kind.KNOWN
         if len(ids) > 1:
@@ -189,6 +193,7 @@ class LiveJudge:
             earlier=earlier,
             secrets=self.secrets,
             ids=ids if len(ids) > 1 else (),
+            submit=submit_of(self.contract, exchange) if kind is Kind.SUBMIT else None,
         )
 
     def _reports_missing(self, exchange: Exchange) -> bool:

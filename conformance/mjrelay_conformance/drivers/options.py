@@ -65,6 +65,7 @@ class ConformOptions(SuiteOptions):
     operator: bool = False
     key_in_url: bool = False
     seed: int = 0
+    pay: int | None = None
 
 
 class ConformError(MjrelayError):

@@ -15,7 +15,7 @@ from mjrelay_conformance.judging import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mjrelay.contract import Contract
+    from mjrelay.contract import Contract, SubmitOperation
     from mjrelay.http import Request
 
 
@@ -95,6 +95,8 @@ class Step:
         credential: The name of the security scheme that it uses.
         ids: The task ids of a batch request.
         again: Whether it fetches a task a second time, some time after the first.
+        submit: The operation of a submit.
+        token: The state token of a submit.
     """
 
     kind: Kind
@@ -105,6 +107,8 @@ class Step:
     credential: str | None = None
     ids: tuple[str, ...] = ()
     again: bool = False
+    submit: SubmitOperation | None = None
+    token: str | None = None
 
     def __str__(self) -> str:
         state = f", {self.expected.value}" if self.expected and self.kind is Kind.KNOWN else ""

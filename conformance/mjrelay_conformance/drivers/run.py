@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 _MOCK_KEY = "the-key-of-the-mock"
 _ORIGIN = "http://127.0.0.1"
+_LONGEST, _MARGIN = 60.0, 5.0
+"""Seconds that a relay may take for a submit if its contract does not say, and to add to it."""
 
 
 def judge_relays(options: ConformOptions, console: Console) -> tuple[int | None, Record]:
@@ -106,11 +109,11 @@ class _Run:
         with _interruptible(self._record("mock", terms, Redactor(_MOCK_KEY))) as record:
             for name in relay_names() if options.relay is None else [options.relay]:
                 contract = load_contract(name, options.overlays)
-                mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed)
+                mock = MockRelay(contract, key=_MOCK_KEY, seed=options.seed, duration=0.0)
                 known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
                 steps = self._plan(contract, known, _MOCK_KEY, terms)
                 if options.dry_run:
-                    show_plan(steps, _ORIGIN, record.redactor, terms.cases)
+                    show_plan(steps, _ORIGIN, record.redactor, terms.cases, _submits(contract, terms))
                     continue
                 judge = self._judge(contract, record, _MOCK_KEY)
                 with Server(mock) as base_url:
@@ -135,7 +138,7 @@ class _Run:
         terms = evolve(terms, cases=self._cases(terms, len(steps)))
         record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
         if options.dry_run:
-            show_plan(steps, base_url, record.redactor, terms.cases)
+            show_plan(steps, base_url, record.redactor, terms.cases, _submits(contract, terms))
             return None, record
         if terms.live:
             count = len(steps) + terms.cases
@@ -150,9 +153,28 @@ class _Run:
                     f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
                     "unusual ids; review them with --dry-run, then add --yes"
                 )
+        self._confirm_submits(console, _submits(contract, terms), base_url)
         with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
+
+    def _confirm_submits(self, console: Console, count: int, base_url: str) -> None:
+        """Name the number of submits, and ask; raise `ConformError` unless the user agrees."""
+        if not count:
+            return
+        console.print(
+            f"submitting up to {count} times to {base_url}; each submit may cost money",
+            highlight=False,
+            markup=False,
+        )
+        if self.options.yes:
+            return
+        if not sys.stdin.isatty():
+            raise ConformError(
+                "--pay needs a terminal to confirm the submits; add --yes to send them without"
+            )
+        if console.input("Send them? [y/N] ").strip().lower() not in {"y", "yes"}:
+            raise ConformError("the submits were not confirmed; nothing was sent")
 
     def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
         secrets = (key,) if key else ()
@@ -163,12 +185,17 @@ class _Run:
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
         planned = f"{len(steps)} planned" + (f" and up to {terms.cases} generated" if terms.cases else "")
         text = f"{self.options.label or judge.contract.name}: {planned}"
+        submits = _submits(judge.contract, terms)
+        longest = max((one.form.timeout or _LONGEST for one in judge.contract.submits), default=_LONGEST)
         with self.console.status(escape(text)) as status:
             probe = _ShownProbe(
                 base_url, judge.record.redactor, deadline=terms.deadline, status=status, text=text
             )
-            runner = Runner(probe, judge, pace)
-            return runner.run(steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode)
+            submitter = evolve(probe, deadline=longest + _MARGIN) if submits else None
+            runner = Runner(probe, judge, pace, submitter)
+            return runner.run(
+                steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode, submits=submits
+            )
 
     def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: Terms) -> list[Step]:
         options = self.options
@@ -229,3 +256,8 @@ def _interruptible(record: Record) -> Iterator[Record]:
             yield record
     except KeyboardInterrupt as error:
         raise InterruptedRunError(record) from error
+
+
+def _submits(contract: Contract, terms: Terms) -> int:
+    """Return the maximum number of submits to a relay; 0 if its contract has none."""
+    return terms.submits if contract.submits else 0

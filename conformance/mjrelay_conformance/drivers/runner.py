@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, field
 
+from mjrelay.contract import Parent
 from mjrelay.http import Request
 from mjrelay.semantics import State
 from mjrelay_conformance.checks import CHECKS
 from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import Step
+from mjrelay_conformance.drivers.submits import Submits
 from mjrelay_conformance.judging import (
     REFUSED,
+    SUBMITS,
     Baseline,
     Coverage,
     Kind,
@@ -180,17 +183,22 @@ class Runner:
     probe: Sender
     judge: Judge
     pace: Pace = field(factory=Pace)
+    submitter: Sender | None = None
+    """Sends submits, which take longer; by default ``probe``."""
     _observations: list[Observation] = field(factory=list, init=False, repr=False)
 
-    def run(self, plan: Iterable[Step], *, cases: int = 0, seed: int = 0, mode: str = "full") -> Verdict:
+    def run(
+        self, plan: Iterable[Step], *, cases: int = 0, seed: int = 0, mode: str = "full", submits: int = 0
+    ) -> Verdict:
         """
-        Run a plan, then up to ``cases`` generated requests.
+        Run a plan, then up to ``submits`` submits, then up to ``cases`` generated requests.
 
         Args:
             plan: The requests to send, in order.
             cases: The number of requests of the property-based phase; 0 skips it.
             seed: The random seed of that phase.
             mode: The mode of that phase, ``full`` or ``gentle``.
+            submits: Maximum number of submits, most of which cost money.
 
         Returns:
             The verdict on the relay.
@@ -203,13 +211,40 @@ class Runner:
                 continue
             if not self.pace.wait(step.task_id if step.again else None):
                 break
-            observation = self._observe(step, self.probe.send(step.request))
-            self._observations.append(observation)
-            self.judge.judge(observation, label=str(step), driver="plan", base_url=self.probe.base_url)
-            if self.pace.learn(observation):
+            if self.pace.learn(self._judged(step, self.probe)):
                 steps.appendleft(step)
+        if submits:
+            self._submit(submits, seed)
         fuzzed = self._fuzz(known, cases, seed, mode) if cases and self.pace.stopped is None else None
-        return self.judge.conclude(requests=self.probe.sent, fuzz=fuzzed, stopped=self.pace.stopped)
+        return self.judge.conclude(requests=self._sent, fuzz=fuzzed, stopped=self.pace.stopped)
+
+    @property
+    def _sent(self) -> int:
+        return self.probe.sent + (0 if self.submitter is None else self.submitter.sent)
+
+    def _judged(self, step: Step, sender: Sender) -> Observation:
+        observation = self._observe(step, sender.send(step.request))
+        self._observations.append(observation)
+        self.judge.judge(observation, label=str(step), driver="plan", base_url=self.probe.base_url)
+        return observation
+
+    def _submit(self, count: int, seed: int) -> None:
+        """Run the submits. None is sent a second time, whatever the response."""
+        drawn = (o for o in self._observations if o.kind is Kind.KNOWN and o.state is State.SUCCEEDED)
+        parent = next((Parent(o.task_id, o.task) for o in drawn), None)
+        secret = next(iter(self.judge.secrets), "")
+        live = self.pace.spacing > 0
+        steps = Submits(self.judge.contract, secret, count, waits=live, seed=seed, parent=parent).steps()
+        step = next(steps, None)
+        while step is not None and self.pace.wait(step.task_id if step.again else None):
+            if step.kind is Kind.SUBMITTED and live:  # a relay may store the task after its response
+                self.pace.clock.sleep(self.pace.spacing)
+            observation = self._judged(step, (self.submitter if step.kind in SUBMITS else None) or self.probe)
+            self.pace.learn(observation)
+            try:
+                step = steps.send(observation)
+            except StopIteration:
+                step = None
 
     def _succeeded_again(self, step: Step, left: Iterable[Step], known: Mapping[str, Step]) -> Step:
         """Return the step, or that of a succeeded task if the plan fetches none of those twice."""
@@ -243,6 +278,8 @@ class Runner:
             secrets=self.judge.secrets,
             ids=step.ids,
             credential=step.credential,
+            submit=step.submit,
+            token=step.token,
         )
 
     def _fuzz(self, known: dict[str, Step], cases: int, seed: int, mode: str) -> dict[str, Any]:

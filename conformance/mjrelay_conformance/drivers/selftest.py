@@ -27,6 +27,7 @@ from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.probe import LARGEST_BODY, LATE, fields_of, inflated
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.submits import MOST_SUBMITS
 from mjrelay_conformance.judging import OVERLONG, Record
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase
 
@@ -175,12 +176,14 @@ def run_trial(trial: Trial) -> Trial:
     """Run the largest plan against the mock of a trial, and return the trial with its result."""
     contract = load_contract(trial.relay, ())
     faults = () if trial.fault is None else (trial.fault,)
-    mock = MockRelay(contract, key=KEY, faults=faults, dialect=trial.dialect)
+    mock = MockRelay(contract, key=KEY, faults=faults, dialect=trial.dialect, duration=0.0)
     known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
     judge = Judge(contract, _Blank(None, Redactor(KEY)), select_checks(()), (KEY,))
     generated = trial.fault is not None and FAULTS[trial.fault].phase is Phase.FUZZ
     Runner(Direct(mock), judge, Pace(clock=_NoWaiting())).run(
-        plan(contract, known, KEY, profile="all", key_in_url=True), cases=CASES if generated else 0
+        plan(contract, known, KEY, profile="all", key_in_url=True),
+        cases=CASES if generated else 0,
+        submits=MOST_SUBMITS,
     )
     found = {row.check for row in judge.rows if row.finding}
     errors = {f"{row.check}: {row.actual}" for row in judge.rows if row.outcome == "error"}

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from mjrelay.base import MissingExtraError
 from mjrelay_conformance.drivers.options import ConformError, ConformOptions
+from mjrelay_conformance.drivers.submits import MOST_SUBMITS
 
 CASES = 50
 """Default number of requests of the property-based phase."""
@@ -15,7 +16,11 @@ CASES = 50
 
 @frozen
 class Terms:
-    """The limits of a run; ``live`` means a relay that is not on loopback. Times are in seconds."""
+    """
+    The limits of a run; ``live`` means a relay that is not on loopback. Times are in seconds.
+
+    ``submits`` is the maximum number of submits, which cost money on a live relay.
+    """
 
     live: bool
     profile: str
@@ -24,6 +29,7 @@ class Terms:
     pause: float
     spacing: float
     deadline: float
+    submits: int
 
     @classmethod
     def of(cls, options: ConformOptions, *, live: bool) -> Terms:
@@ -49,7 +55,16 @@ class Terms:
             pause=gentle if rate is None else 1 / rate,
             spacing=(5.0 if live else 0.0) if options.spacing is None else options.spacing,
             deadline=30.0 if live else 10.0,
+            submits=_submits(options, live=live),
         )
+
+
+def _submits(options: ConformOptions, *, live: bool) -> int:
+    """Return the maximum number of submits: on a live relay only those that the caller pays for."""
+    if options.pay is not None:
+        return min(options.pay, MOST_SUBMITS)
+    whole = options.profile in {None, "all"} and options.max_requests is None
+    return MOST_SUBMITS if whole and not live else 0
 
 
 def _require_generator() -> None:

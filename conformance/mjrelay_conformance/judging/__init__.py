@@ -20,9 +20,10 @@ from mjrelay_conformance.judging.checking import (
     judge_observation,
     not_applicable,
 )
-from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, UNUSUAL, Kind, Observation
+from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, SUBMITS, UNUSUAL, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
 from mjrelay_conformance.judging.schema import Place, Schema, schema_of
+from mjrelay_conformance.judging.submits import submit_of, without_prompt
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict, worst
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "OVERLONG",
     "PASSED",
     "REFUSED",
+    "SUBMITS",
     "UNUSUAL",
     "Baseline",
     "Check",
@@ -57,5 +59,7 @@ __all__ = [
     "replacing_file",
     "schema_of",
     "schema_text",
+    "submit_of",
+    "without_prompt",
     "worst",
 ]

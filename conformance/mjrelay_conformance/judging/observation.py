@@ -11,20 +11,25 @@ from attrs import define, field
 
 from mjrelay.base import cached_property
 from mjrelay.http import OVERSIZE, Redactor, is_overloaded
-from mjrelay.semantics import State
+from mjrelay.semantics import State, SubmitOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from mjrelay.contract import Contract
+    from mjrelay.contract import Contract, SubmitOperation
     from mjrelay.http import Exchange
-    from mjrelay.semantics import Matcher, Reader
+    from mjrelay.semantics import Matcher, Reader, Receipt
     from mjrelay_conformance.judging.schema import Schema, SchemaViolation
 
 
 _MARGIN = 4096
 """Characters that are longer than any form of a secret."""
+
+
+_ABSENT = {404, 405, 501}
+_NONE = {SubmitOutcome.UNKNOWN, SubmitOutcome.ELSEWHERE}
+_OVERLOADED = {SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED}
 
 
 @cache
@@ -52,9 +57,17 @@ class Kind(StrEnum):
     NO_CREDENTIAL = "no-credential"
     MISPLACED = "misplaced-credential"
     ALTERNATIVE = "alternative-credential"
+    SUBMIT = "submit"
+    SUBMITTED = "submitted"
+    LISTED = "listed-submits"
+    BAD_SUBMIT = "submit-bad-credential"
+    INVALID_SUBMIT = "invalid-submit"
 
 
-REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED})
+SUBMITS = frozenset({Kind.SUBMIT, Kind.BAD_SUBMIT, Kind.INVALID_SUBMIT})
+"""The kinds of requests to an operation that submits."""
+
+REFUSED = frozenset({Kind.BAD_CREDENTIAL, Kind.NO_CREDENTIAL, Kind.MISPLACED, Kind.BAD_SUBMIT})
 """The kinds of requests that a relay must reject if its contract requires an API key."""
 
 UNUSUAL = frozenset({Kind.ODD, Kind.METHOD})
@@ -79,9 +92,11 @@ class Observation:
         secrets: The caller's secrets, which no response may contain.
         proven: Whether a known task was fetched before, if any was requested. If not, the base URL may be
             wrong.
-        ids: The task ids of a batch request.
+        ids: The task ids of a batch request, or those that a submit returned.
         credential: The name of the security scheme that was used.
         recorded: Whether the exchange comes from a recording, which may lack parts of it.
+        submit: The operation of a submit.
+        token: The state token of the submit that the exchange is about.
     """
 
     contract: Contract
@@ -97,6 +112,8 @@ class Observation:
     ids: tuple[str, ...] = ()
     credential: str | None = None
     recorded: bool = False
+    submit: SubmitOperation | None = None
+    token: str | None = None
 
     @property
     def reader(self) -> Reader:
@@ -107,6 +124,13 @@ class Observation:
     def task(self) -> dict[str, Any] | None:
         """The document if the response is a 200 with a JSON object, else None."""
         return self.exchange.object if self.exchange.status == 200 else None
+
+    @cached_property
+    def receipt(self) -> Receipt | None:
+        """The response to a submit, as the contract describes it; None for other requests."""
+        if self.submit is None or self.kind not in SUBMITS:
+            return None
+        return self.submit.form.answer.read(self.exchange)
 
     @cached_property
     def state(self) -> State:
@@ -153,6 +177,8 @@ class Observation:
             why = "the relay limits the rate of requests" if limited else "the relay is overloaded"
             message = f" ({self.message})" if self.message else ""
             return f"{self.exchange.status}: {why}{message}"
+        if self.absent:
+            return "the relay does not have this operation; check the base URL"
         if self.refused:
             return "the relay rejected the API key; check that it is valid and has permission"
         fetched = self.kind is not Kind.KNOWN or any(before.task for before in self.earlier)
@@ -163,9 +189,18 @@ class Observation:
     @property
     def overloaded(self) -> bool:
         """Whether the relay is overloaded, unless the contract describes the response otherwise."""
+        if self.receipt is not None and self.receipt.outcome is not SubmitOutcome.UNKNOWN:
+            return self.receipt.outcome in _OVERLOADED
         reader = self.reader
         described = (*reader.missing, *reader.unauthorized, *reader.forbidden, *reader.elsewhere)
         return is_overloaded(self.exchange) and not _one_of(described, self.exchange)
+
+    @property
+    def absent(self) -> bool:
+        """Whether the response to a submit is that of a path which the relay may not have."""
+        if self.receipt is None or self.receipt.outcome not in _NONE:
+            return False
+        return self.exchange.status in _ABSENT or not self.proven
 
     @property
     def message(self) -> str:

@@ -127,6 +127,10 @@ def features(contract: Contract, coverage: Coverage, *, recorded: bool = False) 
         tried = Kind.BATCH in answered
         batch = hint("run with --profile robust", "record such a request, with its body")
         extended.append(Feature("several tasks in one request", False, tried, batch))
+    if contract.submits:
+        tried = Kind.SUBMITTED in answered
+        paid = hint("submit one with --pay 1, which costs money", "record a submit and a fetch of its task")
+        extended.append(Feature("a submitted task", False, tried, paid))
     return core + extended
 
 

@@ -33,8 +33,8 @@ class Behaviour:
 
     A behaviour has up to four hooks. ``on_request`` changes how a request is routed. ``on_document`` changes
     a copy of a task's document if the task is in one of ``states``. ``on_list`` changes the documents of a
-    batch. ``on_response`` changes the response if the request has one of ``routes``. ``needs`` returns
-    whether a contract supports the behaviour.
+    batch. ``on_response`` changes the response if the request has one of ``routes``. ``copies`` is the number
+    of tasks that a submit makes. ``needs`` returns whether a contract supports the behaviour.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Behaviour:
     on_response: ResponseChange | None = field(default=None, repr=False, kw_only=True)
     routes: frozenset[Route] = field(default=TASK, repr=False, kw_only=True)
     states: frozenset[State] = field(default=EVERY, repr=False, kw_only=True)
+    copies: int = field(default=1, repr=False, kw_only=True)
     needs: Callable[[Contract], bool] = field(default=lambda _: True, repr=False, kw_only=True)
 
     def applies(self, contract: Contract) -> bool:

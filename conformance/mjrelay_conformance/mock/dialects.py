@@ -14,8 +14,8 @@ from attrs import evolve, frozen
 
 from mjrelay.base import MjrelayError, did_you_mean, nearest_names
 from mjrelay.http import NotJSONError, parse_json
-from mjrelay.semantics import State, same_value
-from mjrelay_conformance.mock import responses, slots, writer
+from mjrelay.semantics import State, SubmitOutcome, same_value
+from mjrelay_conformance.mock import responses, slots, submits, writer
 from mjrelay_conformance.mock.behaviour import Behaviour
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
 from mjrelay_conformance.mock.slots import ABSENT, Exactly, schema_allows
@@ -207,6 +207,38 @@ def _open(request: MockRequest) -> MockRequest:
     return request.with_access if request.route is Route.REFUSED else request
 
 
+# Submits.
+
+
+def _queued(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.made or request.submit is None:
+        return response
+    if submits.read_receipt(request, response).outcome is not SubmitOutcome.ACCEPTED:
+        return response
+    desk = submits.SubmitDesk(request.contract, request.submit)
+    return desk.accepted(SubmitOutcome.QUEUED, request.made[0])
+
+
+def _has_queue(contract: Contract) -> bool:
+    found = submits.accepted_example(contract, "1")
+    return (
+        found is not None and submits.read_receipt(found[0], _queued(*found)).outcome is SubmitOutcome.QUEUED
+    )
+
+
+def _joined_ids(request: MockRequest, response: MockResponse) -> MockResponse:
+    if not request.made:
+        return response
+    joined = ",".join(request.made)
+    return submits.rewritten(response, lambda document: submits.replaced(document, request.made[0], joined))
+
+
+def _joins_ids(contract: Contract) -> bool:
+    found = submits.accepted_example(contract, "11", "12")
+    return found is not None and len(submits.read_receipt(found[0], _joined_ids(*found)).ids) == 2
+
+
+_SUBMIT = frozenset({Route.SUBMIT})
 _EVERY_ROUTE = frozenset(Route)
 
 _ALL = (
@@ -283,6 +315,21 @@ _ALL = (
         "Unsupported request methods return 429, because the web site limits requests to unknown pages.",
         on_response=lambda _, __: MockResponse(429),
         routes=frozenset({Route.ELSEWHERE}),
+    ),
+    Dialect(
+        "queued",
+        "Accepted submits are queued, with the code for that.",
+        on_response=_queued,
+        routes=_SUBMIT,
+        needs=_has_queue,
+    ),
+    Dialect(
+        "several-ids",
+        "A submit makes two tasks, whose ids are joined in the response.",
+        on_response=_joined_ids,
+        routes=_SUBMIT,
+        copies=2,
+        needs=_joins_ids,
     ),
 )
 

@@ -298,10 +298,11 @@ class MockRelay:
         request = self._route(received, allowed, desk.location, submits=True)
         response = self._error(request, allowed, desk.location)
         if response is None:
-            response = self._examined(desk, request)
+            request, response = self._examined(desk, request)
         return self._change_response(request, response)
 
-    def _examined(self, desk: SubmitDesk, request: MockRequest) -> MockResponse:
+    def _examined(self, desk: SubmitDesk, request: MockRequest) -> tuple[MockRequest, MockResponse]:
+        """Decide about a submit, and return the request with the ids of its tasks and the response."""
         at = {task_id: task.at(request.now) for task_id, task in self._tasks.items()}
         states = {task_id: state for task_id, (state, _) in at.items()}
         buttons = {
@@ -312,8 +313,10 @@ class MockRelay:
         full = self._queue is not None and unfinished >= self._queue
         decision = desk.examine(request, states, buttons, full=full)
         if isinstance(decision, Refused):
-            return desk.refused(decision)
-        return desk.accepted(decision, self._accept(decision))
+            return request, desk.refused(decision)
+        copies = max((one.copies for one in self._behaviours), default=1)
+        made = tuple(dict.fromkeys(self._accept(decision) for _ in range(copies)))
+        return evolve(request, made=made), desk.accepted(decision.outcome, made[0])
 
     def _accept(self, accepted: Accepted) -> str:
         """Add the task of a submit; return its id."""
@@ -368,7 +371,7 @@ class MockRelay:
             key=self.key,
             number=self._requests,
             now=_datetime(self.clock()),
-            submits=submits,
+            submit=operation if submits else None,
             received=received,
         )
         if received.method not in allowed:
@@ -389,7 +392,7 @@ class MockRelay:
                     405, (("allow", ", ".join(allowed)),)
                 )
             case Route.REFUSED:
-                return responses.refused(self.contract, operation if request.submits else None)
+                return responses.refused(self.contract, operation if request.submit else None)
             case Route.MISSING:
                 return responses.missing(self.contract, operation)
             case Route.INVALID:

@@ -65,7 +65,8 @@ class MockRequest:
     ``state`` is the state of the task, if any. ``secrets`` are the credentials of the request, right or
     wrong, and ``key`` is the right one. ``reads`` counts earlier requests for the task, ``number`` all
     earlier requests. ``tasks`` are the ids of all tasks, ``ids`` those that a batch asks for. ``problem`` is
-    why the request does not fit its operation, or None. ``submits`` is whether the operation submits.
+    why the request does not fit its operation, or None. ``submit`` is the location of an operation
+    that submits, and ``made`` are the ids of the tasks that it made.
     """
 
     contract: Contract
@@ -80,7 +81,8 @@ class MockRequest:
     key: str = field(default="", repr=False)
     number: int = 0
     now: datetime = _EPOCH
-    submits: bool = False
+    submit: Location | None = None
+    made: tuple[str, ...] = ()
     received: ReceivedRequest = field(default=_NOTHING, repr=False)
 
     @property
@@ -91,7 +93,7 @@ class MockRequest:
     @property
     def with_access(self) -> MockRequest:
         """The same request, routed as if its credential and method were right."""
-        if self.submits:
+        if self.submit is not None:
             return evolve(self, route=Route.SUBMIT)
         if self.problem is not None:
             return evolve(self, route=Route.INVALID)

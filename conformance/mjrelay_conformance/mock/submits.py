@@ -7,19 +7,19 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mjrelay.http import Exchange
+from mjrelay.http import Exchange, NotJSONError, parse_json
 from mjrelay.semantics import State, SubmitOutcome
-from mjrelay_conformance.mock.responses import JSON, MockResponse, encode, type_header
+from mjrelay_conformance.mock.responses import JSON, MockRequest, MockResponse, Route, encode, type_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract import Contract, SubmitOperation
+    from mjrelay.semantics import Receipt
     from mjrelay_conformance.mock.received import ReceivedRequest
-    from mjrelay_conformance.mock.responses import MockRequest
 
 BANNED = "banned-word"
 """A prompt with this word is refused, where the contract has such an outcome."""
@@ -122,21 +122,20 @@ class SubmitDesk:
             return Refused((SubmitOutcome.PARENT_NOT_READY, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
         return None
 
-    def accepted(self, accepted: Accepted, task_id: str) -> MockResponse:
+    def accepted(self, outcome: SubmitOutcome, task_id: str) -> MockResponse:
         """Build the response to an accepted submit, with the id of the new task."""
-        answer = accepted.operation.form.answer
-        found = self._example((accepted.outcome, SubmitOutcome.ACCEPTED))
+        found = self.example((outcome, SubmitOutcome.ACCEPTED))
         if found is None:
             return MockResponse(200)
         status, media_type, example = found
         document = copy.deepcopy(example)
-        for old in answer.ids(example):
-            document = _replaced(document, old, task_id)
+        for old in self._operations[0].form.answer.ids(example):
+            document = replaced(document, old, task_id)
         return MockResponse(status, type_header(media_type), encode(document))
 
     def refused(self, refused: Refused) -> MockResponse:
         """Build the response to a refused submit: the first outcome that the contract describes."""
-        found = self._example(refused.outcomes)
+        found = self.example(refused.outcomes)
         if found is not None:
             status, media_type, example = found
             return MockResponse(status, type_header(media_type), encode(example))
@@ -146,7 +145,7 @@ class SubmitDesk:
                     return MockResponse(matcher.status)
         return MockResponse(400, type_header(JSON), encode({}))
 
-    def _example(self, outcomes: Sequence[SubmitOutcome]) -> tuple[int, str, Any] | None:
+    def example(self, outcomes: Sequence[SubmitOutcome]) -> tuple[int, str, Any] | None:
         """Return the first example of the first of these outcomes that has one."""
         for outcome in outcomes:
             for status, media_type, name, example in self._examples():
@@ -179,7 +178,7 @@ def _fits(operation: SubmitOperation, received: ReceivedRequest) -> bool:
     return constants and all(received.values(place.kind, place.name) for place in needed)
 
 
-def _replaced(node: Any, old: str, new: str) -> Any:
+def replaced(node: Any, old: str, new: str) -> Any:
     """Return a document with another id, also where it is a number."""
     match node:
         case str():
@@ -189,11 +188,43 @@ def _replaced(node: Any, old: str, new: str) -> Any:
         case int() | float():
             return (int(new) if new.isdecimal() else new) if str(node) == old else node
         case dict():
-            return {name: _replaced(value, old, new) for name, value in node.items()}
+            return {name: replaced(value, old, new) for name, value in node.items()}
         case list():
-            return [_replaced(value, old, new) for value in node]
+            return [replaced(value, old, new) for value in node]
         case _:
             return node
+
+
+def accepted_example(contract: Contract, *made: str) -> tuple[MockRequest, MockResponse] | None:
+    """Return an imagine that is accepted, with the ids of its tasks, and its response; None without one."""
+    operation = next((one for one in contract.submits if one.form.action == "imagine"), None)
+    if operation is None or not operation.form.answer.makes_tasks:
+        return None
+    desk = SubmitDesk(contract, operation.location)
+    if desk.example((SubmitOutcome.ACCEPTED,)) is None:
+        return None
+    request = MockRequest(contract, Route.SUBMIT, submit=operation.location, made=made)
+    return request, desk.accepted(SubmitOutcome.ACCEPTED, made[0])
+
+
+def rewritten(response: MockResponse, change: Callable[[Any], Any]) -> MockResponse:
+    """Return a response with another document; unchanged if its body is no JSON object."""
+    try:
+        document = parse_json(response.body)
+    except NotJSONError:
+        return response
+    if not isinstance(document, dict):
+        return response
+    return evolve(response, body=encode(change(document)))
+
+
+def read_receipt(request: MockRequest, response: MockResponse) -> Receipt:
+    """Return what the response to a submit means."""
+    operation = next(one for one in request.contract.submits if one.location == request.submit)
+    exchange = Exchange(
+        operation.method, "", status=response.status, headers=response.headers, body=response.body
+    )
+    return operation.form.answer.read(exchange)
 
 
 def example_of(contract: Contract, action: str) -> str | None:

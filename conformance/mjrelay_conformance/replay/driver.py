@@ -10,7 +10,7 @@ from mjrelay.contract import checked_key, known_key, load_contract, read_key, re
 from mjrelay.http import Exchange, Redactor
 from mjrelay_conformance.checks import CHECKS, select_checks
 from mjrelay_conformance.drivers import Judge, KnownTask, SuiteOptions, command_line, results_file
-from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of
+from mjrelay_conformance.judging import Baseline, Kind, Observation, Record, schema_of, submit_of
 from mjrelay_conformance.replay.entries import UNRECORDED
 from mjrelay_conformance.replay.files import TrafficError
 from mjrelay_conformance.replay.recording import MAX_LISTED, Recording, file_label
@@ -117,6 +117,7 @@ def _judge(
             ids=call.ids,
             credential=call.credential,
             recorded=True,
+            submit=submit_of(contract, exchange),
         )
         judge.judge(
             observation,

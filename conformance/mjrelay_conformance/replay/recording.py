@@ -204,6 +204,7 @@ def recorded_call(entry: Entry, contract: Contract, base_url: str | None) -> Rec
         if found is None:
             return None
         base, ids, kind = found
+        ids = () if kind is Kind.SUBMIT else ids
         task_id, ids = next(iter(ids), ""), ids if kind is Kind.BATCH else ()
     elif kind is Kind.BATCH:
         ids = next((one.ids(exchange) for one in _operations(contract) if one.kind is kind), ())
@@ -215,7 +216,9 @@ def recorded_call(entry: Entry, contract: Contract, base_url: str | None) -> Rec
 @frozen
 class _Operation:
     """
-    An operation that returns tasks: its method, the end of its path, and the expression for its task ids.
+    An operation that returns tasks or submits one.
+
+    It has a method, the end of a path, and the expression for its task ids.
 
     ``kind`` is the purpose of all its requests, or None if it varies.
     """
@@ -266,13 +269,13 @@ class _Operation:
 
 @cache
 def _operations(contract: Contract) -> tuple[_Operation, ...]:
-    """Return the operations that return tasks, the batch first: the fetch template may match its path."""
+    """Return the operations that are judged, the fetch last: its template may match the path of another."""
     reader = contract.reader
-    fetch = _Operation.of(contract.method, contract.path, reader.ask)
-    if contract.batch is None or reader.batch is None:
-        return (fetch,)
-    _, path, method = map(str, contract.batch)
-    return _Operation.of(method, path, reader.batch.ids, Kind.BATCH), fetch
+    found = [_Operation.of(one.method, one.path, reader.ask, Kind.SUBMIT) for one in contract.submits]
+    if contract.batch is not None and reader.batch is not None:
+        _, path, method = map(str, contract.batch)
+        found.append(_Operation.of(method, path, reader.batch.ids, Kind.BATCH))
+    return (*found, _Operation.of(contract.method, contract.path, reader.ask))
 
 
 def _in_body(body: bytes, pointer: str) -> tuple[str, ...]:

@@ -130,6 +130,12 @@ def _judging_options(command: Callable[..., None]) -> Callable[..., None]:
     is_flag=True,
     help="Send the key in the URL of a live relay too, where access logs keep it (profile auth).",
 )
+@click.option(
+    "--pay",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Maximum number of submits, most of which cost money. Default: none for a live relay, else 4.",
+)
 @seed_option
 @click.option("--list", "list_", is_flag=True, help="List the checks, each with the clause that it judges.")
 @click.option("--explain", metavar="ID", help="Explain a check: what it judges, why, and how relays fail it.")
@@ -147,8 +153,8 @@ def conform(
     Judge whether a relay keeps its contract.
 
     Without --base-url the relay's own mock is judged. A live relay receives at most 12 GET requests of the
-    fetch operation; their number is printed first. The key comes from MJRELAY_<RELAY>_API_KEY,
-    MJRELAY_API_KEY or --key-file.
+    fetch operation; their number is printed first. Nothing is submitted to it without --pay. The key comes
+    from MJRELAY_<RELAY>_API_KEY, MJRELAY_API_KEY or --key-file.
 
     Exit codes: 0 conformant, 1 non-conformant or the baseline is out of date, 2 wrong usage, 3 partial (not
     enough was tested), 4 unreachable, 5 a check crashed.

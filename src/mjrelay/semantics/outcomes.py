@@ -119,6 +119,8 @@ class AnswerReader:
     """Reads the responses to one submit operation."""
 
     ids: Readings = field(repr=False, eq=False)
+    several: bool
+    """Whether one response may hold the ids of several tasks."""
     links: Readings = field(repr=False, eq=False)
     makes_tasks: bool
     outcomes: tuple[tuple[SubmitOutcome, Matcher, Charged], ...]
@@ -143,6 +145,7 @@ class AnswerReader:
             )
         return cls(
             ids=compile_readings(form.get("ids", ())),
+            several=any(map(_several, form.get("ids", ()))),
             links=compile_readings(form.get("links", ())),
             makes_tasks="ids" in form,
             outcomes=tuple(_outcomes(form.get("outcomes", {}), reader)),
@@ -213,6 +216,13 @@ def _charged(outcome: SubmitOutcome, form: Mapping[str, Any]) -> Charged:
     if not isinstance(value, bool | str) or value not in _CHARGED:
         raise ContractError(f"charged: {value!r} is not supported; write true, false or perhaps")
     return _CHARGED[value]
+
+
+def _several(reading: Any) -> bool:
+    """Return whether a reading captures parts of a text, or selects more than one value."""
+    if isinstance(reading, str):
+        return JSONPath.compile(reading).location is None
+    return "capture" in reading or _several(reading["path"])
 
 
 def _path(text: str | None) -> JSONPath | None:

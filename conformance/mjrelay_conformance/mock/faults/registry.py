@@ -12,6 +12,7 @@ from mjrelay_conformance.mock.faults import (
     schema,
     sequence,
     status,
+    submit,
     task,
     transport,
 )
@@ -35,6 +36,7 @@ FAULTS: dict[str, Fault] = {
         *sequence.FAULTS,
         *auth.FAULTS,
         *batch.FAULTS,
+        *submit.FAULTS,
     )
 }
 
