@@ -305,6 +305,21 @@ def test_a_full_queue_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(main())
 
 
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the most recent tasks and unknown ids are remembered."""
+    monkeypatch.setattr(inbox, "_MOST_REMEMBERED", 5)
+
+    async def main() -> None:
+        async with received(known=lambda task_id: int(task_id) % 2 == 0) as one:
+            for number in [*range(1, 41), 38, 2]:
+                await one.post(document("succeeded", str(number)))
+                await one.settle()
+            assert one.upstream.asked[-2:] == ["40", "2"]  # 38 is remembered, 2 is not
+            assert len(one.app._unknown) == len(one.app._inboxes["main"]._fetched) == 5
+
+    asyncio.run(main())
+
+
 class Recorded(Clock):
     """A clock that moves only when it is asked to sleep."""
 
@@ -494,10 +509,12 @@ async def attack(url: str, kind: str, body: bytes) -> int | None:
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.stress)])
 def test_a_burst(count: int, caplog: pytest.LogCaptureFixture) -> None:
     """Duplicates, reordering, wrong ids, 2 MiB bodies, slow clients and wrong paths: bounded, none missed."""
-    chance, upstream = random.Random(7), Upstream()
+    chance, upstream, elsewhere = random.Random(7), Upstream(), Upstream()
     own = [str(10**15 + number) for number in range(count // 4)]
     large = b" " * (2 << 20)
-    sent = [("good", document(state, task_id)) for task_id in own for state in ("running", "succeeded")]
+    link = "http://127.0.0.1:{port}/elsewhere.png"
+    stages = [(state, task_id) for task_id in own for state in ("running", "succeeded")]
+    sent = [("good", document(state, task_id, imageUrl=link)) for state, task_id in stages]
     sent += [("good", body) for _, body in chance.choices(sent, k=count // 4)]
     for kind, body in (("wrong", b""), ("large", large), ("slow", sent[0][1]), ("path", sent[0][1])):
         sent += [(kind, body or document("running", str(number))) for number in range(1, count // 16 + 1)]
@@ -513,7 +530,9 @@ def test_a_burst(count: int, caplog: pytest.LogCaptureFixture) -> None:
 
         await asyncio.gather(*(one(*item) for item in sent))
 
-    with Server(upstream) as base_url:
+    with Server(elsewhere) as trap, Server(upstream) as base_url:
+        port = trap.rpartition(":")[2].encode()
+        sent = [(kind, body.replace(b"{port}", port)) for kind, body in sent]
         receiver = Receiver(base_url, upstream, known=set(own).__contains__, rate=300.0)
         with caplog.at_level(logging.CRITICAL), Server(receiver.app) as served:
             tracemalloc.start()
@@ -522,7 +541,7 @@ def test_a_burst(count: int, caplog: pytest.LogCaptureFixture) -> None:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         fetched = {task.id for task in receiver.tasks}
-        assert upstream.keys == {f"Bearer {KEY}"}
+        assert (upstream.keys, elsewhere.asked) == ({f"Bearer {KEY}"}, [])
         assert len(upstream.asked) <= 2 * len(own)
 
         async def poll() -> set[str]:

@@ -45,7 +45,7 @@ class Callbacks(CallbackEndpoint[str]):
 
     def url(self, base: str, relay: str | None = None) -> str:
         """
-        Return the URL to pass as ``callback=`` of a submit. It is secret: whoever has it can cause fetches.
+        Return the URL to pass as ``callback=`` of a submit. Keep it secret: a request to it causes a fetch.
 
         Args:
             base: The public URL at which the app is mounted.
