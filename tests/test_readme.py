@@ -34,6 +34,7 @@ RELAYS = {"docs/contracts.md": "./my-relay.yaml", "docs/replay.md": "apiai"}
 HOST = re.compile(r"https://(?:api\.zhongzhuan\.chat|relay\.example(?:\.com)?)|http://127\.0\.0\.1:8080")
 CODES = {
     "mjrelay mock": {0, 124},
+    "mjrelay listen": {0, 124},
     "mjrelay wait": {0, 1},
     "mjrelay doctor": {0, 1},
     "mjrelay conform": {0, 3},
@@ -96,7 +97,7 @@ def run_shell(text: str, cwd: Path, base_url: str) -> None:
         command = line.removeprefix("$ ").partition(" #")[0].strip()
         if not command or INSTALLS.match(command):
             continue
-        if command.startswith("mjrelay mock"):
+        if command.startswith(("mjrelay mock", "mjrelay listen")):
             command = f"timeout -s INT 4 {command} --port 0"
         done = run("sh", "-c", command, cwd=cwd, MJRELAY_BASE_URL=base_url)
         codes = next((codes for name, codes in CODES.items() if name in command), {0})

@@ -153,7 +153,7 @@ class _Run:
                     f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
                     "unusual ids; review them with --dry-run, then add --yes"
                 )
-        self._confirm_submits(self.console, _submits(contract, terms), base_url)
+            self._confirm_submits(self.console, _submits(contract, terms), base_url)
         with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record

@@ -6,6 +6,7 @@ How a relay can behave belongs here. This package imports no check, and nothing 
 
 from mjrelay_conformance.mock.dialects import DIALECTS, Dialect, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, Fault, InapplicableFaultError, Phase, UnknownFaultError
+from mjrelay_conformance.mock.notifier import Notifier
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.responses import MockResponse
 from mjrelay_conformance.mock.server import Server, ServerError, serve_mock
@@ -19,6 +20,7 @@ __all__ = [
     "InapplicableFaultError",
     "MockRelay",
     "MockResponse",
+    "Notifier",
     "Phase",
     "Server",
     "ServerError",

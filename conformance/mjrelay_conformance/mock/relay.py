@@ -132,6 +132,11 @@ class MockRelay:
         self._tasks[task_id] = task
         return task_id
 
+    def changing(self) -> list[tuple[str, State, Any]]:
+        """Return the id, the state and the document of each task that changes over time."""
+        now, tasks = _datetime(self.clock()), list(self._tasks.items())
+        return [(task_id, *task.at(now)) for task_id, task in tasks if isinstance(task, SimulatedTask)]
+
     def answer(
         self,
         method: str,

@@ -31,6 +31,7 @@ _COMMANDS = {
     **dict.fromkeys(("imagine", "blend", "describe", "shorten", "press", "modal", "video"), "submit"),
     **dict.fromkeys(("edits", "swap-face", "upload", "submits"), "submit"),
     "mock": "mock",
+    "listen": "listen",
     "conform": "conform",
     "replay": "conform",
     "report": "report",

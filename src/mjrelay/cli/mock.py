@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,7 @@ import click
 from mjrelay.cli.options import overlays_option, relay_argument, seed_option
 from mjrelay.cli.output import load_extra, write_line
 from mjrelay.contract import known_key, load_contract
-from mjrelay.http import printable_text
+from mjrelay.http import checked_url, printable_text
 from mjrelay.semantics import State
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--duration", type=click.FloatRange(min=0), default=30.0, help="Seconds from a submit to its end."
 )
+@click.option("--notify", metavar="URL", help="Send a callback to this URL when a task changes.")
 @seed_option
 @overlays_option
 @click.option("--list-faults", is_flag=True, help="List the faults that apply to the relay.")
@@ -45,6 +47,7 @@ def mock(
     latency: float,
     jitter: float,
     duration: float,
+    notify: str | None,
     seed: int,
     overlays: tuple[Path, ...],
     list_faults: bool,
@@ -90,4 +93,5 @@ def mock(
         shown = [f"{contract.name} at {base_url}{contract.path}", *lines]
         click.echo("\n".join(map(printable_text, shown)), err=True)
 
-    mocks.serve_mock(app, "127.0.0.1", port, announce=announce)
+    with nullcontext() if notify is None else mocks.Notifier(app, checked_url(notify)):
+        mocks.serve_mock(app, "127.0.0.1", port, announce=announce)

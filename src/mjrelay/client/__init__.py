@@ -2,6 +2,7 @@
 
 from mjrelay.client.actions import SubmitCall
 from mjrelay.client.async_relay import AsyncRelay
+from mjrelay.client.options import check_rate
 from mjrelay.client.relay import Relay
 from mjrelay.client.spending import SubmitRecord
 from mjrelay.client.submission import (
@@ -28,6 +29,7 @@ from mjrelay.client.task import (
     RateLimitedError,
     RelayError,
     SomeTasksError,
+    Stage,
     Task,
     TransportError,
     UnauthorizedError,
@@ -37,6 +39,7 @@ from mjrelay.client.task import (
     WaitTimeoutError,
     WebPageError,
     WrongTaskError,
+    stage_of,
 )
 from mjrelay.client.tickets import Poll, Ticket
 
@@ -60,6 +63,7 @@ __all__ = [
     "RelayError",
     "SomeTasksError",
     "SpendingLimitError",
+    "Stage",
     "Submission",
     "SubmitCall",
     "SubmitError",
@@ -77,4 +81,6 @@ __all__ = [
     "WaitTimeoutError",
     "WebPageError",
     "WrongTaskError",
+    "check_rate",
+    "stage_of",
 ]

@@ -25,6 +25,7 @@ from mjrelay.client.task import (
     UnreachableError,
     WebPageError,
     WrongTaskError,
+    stage_of,
 )
 from mjrelay.http import (
     FailureKind,
@@ -36,7 +37,7 @@ from mjrelay.http import (
     retry_after,
     shown_url,
 )
-from mjrelay.semantics import State, scalar_text
+from mjrelay.semantics import scalar_text
 from mjrelay.transport import LARGEST_BODY
 
 if TYPE_CHECKING:
@@ -55,12 +56,6 @@ _FORBIDDEN = "check what the key is limited to, such as models, IP addresses or 
 
 _TRANSIENT = {408, 425, 429}
 """Status codes below 500 of errors that pass."""
-
-_STAGES = (
-    *(State.UNKNOWN, State.NEEDS_INPUT, State.QUEUED, State.RUNNING),
-    *(State.CANCELLED, State.FAILED, State.SUCCEEDED),
-)
-"""Input that was given puts a task back into the queue."""
 
 
 @frozen
@@ -122,28 +117,25 @@ class ResponseReader:
             raise self._error(EnvelopeError, "a 200 without a list of tasks", exchange, None)
         items = batch.documents(document)
         bare = batch.bare(document)
-        found: dict[str, Any] = {}
+        found: dict[str, Task] = {}
         for item in items if bare else filter(reader.accepts, items):
             item_id = scalar_text(reader.id(item))
             if item_id is None:
                 continue
-            if item_id not in found or self._stage(item) >= self._stage(found[item_id]):
-                found[item_id] = item
+            task = Task(self.contract, item, exchange)
+            # Some servers list the task before a modal submission beside the one after it.
+            if item_id not in found or stage_of(task) >= stage_of(found[item_id]):
+                found[item_id] = task
         if not found and (items or not self._is_empty_list(document)):
             detail = self._detail(exchange)
             raise self._error(EnvelopeError, f"a 200 without a list of tasks{detail}", exchange, None)
         missing = "it is not in the response to the batch"
         return {
-            task_id: self._checked(Task(self.contract, found[task_id], exchange))
+            task_id: self._checked(found[task_id])
             if task_id in found
             else self._missing(MissingTaskError, missing, exchange, task_id)
             for task_id in ids
         }
-
-    def _stage(self, document: Any) -> tuple[int, int]:
-        """Return how far a task is: some servers list the one before a modal submission beside it."""
-        reader = self.contract.reader
-        return _STAGES.index(reader.state(document)), reader.progress(document) or 0
 
     def results(self, exchange: Exchange, ids: tuple[str, ...]) -> PollResult:
         """Return the task or error of each id, or the error of the whole response."""

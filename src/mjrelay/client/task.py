@@ -223,6 +223,23 @@ def _restored(
     return Task(Contract(name, contract, source), document, exchange)
 
 
+Stage = tuple[int, int]
+"""How far a task is; later ones are larger."""
+
+_STAGES = (
+    *(State.UNKNOWN, State.NEEDS_INPUT, State.QUEUED, State.RUNNING),
+    *(State.CANCELLED, State.FAILED, State.SUCCEEDED),
+)
+"""Input that was given puts a task back into the queue."""
+
+
+def stage_of(task: Task, unknown: State = State.UNKNOWN) -> Stage:
+    """Return how far a task is; ``unknown`` is the state that an unknown one counts as."""
+    if task.state is State.UNKNOWN and unknown is not State.UNKNOWN:
+        return _STAGES.index(unknown), 100
+    return _STAGES.index(task.state), task.progress or 0
+
+
 class RelayError(MjrelayError):
     """
     A request to a relay failed.
