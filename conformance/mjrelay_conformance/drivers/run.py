@@ -153,16 +153,16 @@ class _Run:
                     f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
                     "unusual ids; review them with --dry-run, then add --yes"
                 )
-            self._confirm_submits(self.console, _submits(contract, terms), base_url)
+            self._confirm_submits(_submits(contract, terms), base_url)
         with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
 
-    def _confirm_submits(self, console: Console, count: int, base_url: str) -> None:
+    def _confirm_submits(self, count: int, base_url: str) -> None:
         """Name the number of submits, and ask; raise `ConformError` unless the user agrees."""
         if not count:
             return
-        console.print(
+        self.console.print(
             f"submitting up to {count} times to {base_url}; each submit may cost money",
             highlight=False,
             markup=False,
@@ -173,7 +173,7 @@ class _Run:
             raise ConformError(
                 "--pay needs a terminal to confirm the submits; add --yes to send them without"
             )
-        if console.input("Send them? [y/N] ").strip().lower() not in {"y", "yes"}:
+        if self.console.input("Send them? [y/N] ").strip().lower() not in {"y", "yes"}:
             raise ConformError("the submits were not confirmed; nothing was sent")
 
     def _judge(self, contract: Contract, record: Record, key: str) -> Judge:
