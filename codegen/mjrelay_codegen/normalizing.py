@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _PARTS = 100_000
 """Parts of a document once references are written out."""
-_KEPT = {"x-evidence", "x-mj-task", "x-enum-varnames"}
+_KEPT = {"x-evidence", "x-mj-task", "x-mj-submit", "x-mj-answers", "x-enum-varnames"}
 _UNUSED = {
     "document": {"webhooks", "security"},
     "components": {"callbacks", "examples", "headers", "links", "parameters", "pathItems"}

@@ -109,7 +109,7 @@ def test_lint_suggests_names(folder: Path) -> None:
     code, stdout, _ = command("lint", "mine.yaml")
     assert code == 1
     assert re.findall(r"extension: (.*)", stdout) == [
-        "promt is unknown here; did you mean prompt?",
+        "promt is unknown here; did you mean prompt or prompts?",
         (
             '"faild" is not valid here; did you mean failed? '
             "One of queued, running, needs-input, succeeded, failed and cancelled."
