@@ -23,6 +23,7 @@ from mjrelay_conformance.judging.record import Record
 from mjrelay_conformance.judging.schema import schema_of
 from mjrelay_conformance.judging.submits import submit_of
 from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.server import Server
 from mjrelay_conformance.replay import ReplayOptions, replay_traffic
 from observations import FAIL, INFO, MUST, SHOULD, row
 from rich.console import Console
@@ -154,6 +155,20 @@ def test_a_refused_submit_is_not_sent_again() -> None:
     mock, exchanges = run("newapi", MOST_SUBMITS, queue=0)
     assert mock.accepted == []
     assert [one["kind"] for one in exchanges].count("submit") == 1
+
+
+def test_a_relay_on_this_machine_is_submitted_to_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback needs neither --pay nor a terminal, and the largest profile submits there."""
+    monkeypatch.setenv("MJRELAY_API_KEY", KEY)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    mock = MockRelay(CONTRACT, key=KEY, duration=0.0)
+    with Server(mock) as url:
+        tasks = tuple(f"{task_id}={state.value}" for state, task_id in mock.known.items())
+        options = ConformOptions(relay="newapi", base_url=url, tasks=tasks, fuzz=False)
+        shown = io.StringIO()
+        code, _ = judge_relays(options, Console(file=shown))
+    assert (code, len(mock.accepted)) == (0, 2)
+    assert "cost money" not in shown.getvalue()
 
 
 class Terminal(io.StringIO):
