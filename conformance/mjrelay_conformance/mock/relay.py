@@ -8,24 +8,22 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from attrs import evolve, frozen
 
-from mjrelay.base import another_text
 from mjrelay.contract import request_problem
-from mjrelay.semantics import State, SubmitOutcome, parse_expression
-from mjrelay_conformance.mock import asgi, responses, writer
+from mjrelay.semantics import parse_expression
+from mjrelay_conformance.mock import asgi, responses
 from mjrelay_conformance.mock.dialects import select_dialect
 from mjrelay_conformance.mock.faults import select_faults
 from mjrelay_conformance.mock.media import MediaFiles
 from mjrelay_conformance.mock.received import ReceivedRequest, compile_path
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route
-from mjrelay_conformance.mock.submits import Accepted, Refused, SubmitDesk, example_of
-from mjrelay_conformance.mock.tasks import FixedTask, SimulatedTask, copy_json
+from mjrelay_conformance.mock.store import TaskStore, as_datetime
+from mjrelay_conformance.mock.submits import Refused, SubmitDesk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["MockRelay", "MockResponse"]
 
 
-class MockRelay:
+class MockRelay(TaskStore):
     """
     A mock relay: an ASGI application that follows a contract, except for its faults.
 
@@ -80,62 +78,19 @@ class MockRelay:
         duration: float = 30.0,
         queue: int | None = None,
     ) -> None:
-        self.contract = contract
+        super().__init__(contract, clock, seed=seed, duration=duration)
         self.faults = select_faults(faults, contract)
         self.dialect = None if dialect is None else select_dialect(dialect, contract)
-        self.known: dict[State, str] = {}
         self.key = key
-        self.clock = clock
         self._behaviours = self.faults if self.dialect is None else (self.dialect, *self.faults)
         self._latency, self._jitter = latency, jitter
         self._delay_random = random.Random(f"the mock's haste {seed}")  # noqa: S311 - to be repeatable
         self._requests = 0
-        self._duration, self._queue = duration, queue
-        self.accepted: list[str] = []
-        self._id_random = random.Random(f"the mock's own tasks {seed}")  # noqa: S311 - to be repeatable
+        self._queue = queue
         self._place, self._name = parse_expression(contract.reader.ask)
         self._operations = tuple(self._described_operations())
         self._media = MediaFiles(contract)
-        self._tasks: dict[str, FixedTask | SimulatedTask] = {}
         self._reads: Counter[str] = Counter()
-        for state in _STATES:
-            if state.value in contract.examples:
-                self._add_example(state, contract.examples[state.value])
-
-    def submit(
-        self, duration: float = 30.0, *, outcome: State = State.SUCCEEDED, task_id: str | None = None
-    ) -> str:
-        """
-        Add a task that is queued, runs and ends after a while, and return its id.
-
-        If the contract has no example of a queued or running task, the task ends immediately.
-
-        Args:
-            duration: Seconds until the task ends.
-            outcome: The state in which the task ends.
-            task_id: The id of the task; a random one by default.
-
-        Returns:
-            The task id.
-
-        Raises:
-            ContractError: The contract has no example of ``outcome``.
-        """
-        if task_id is None:
-            task_id = self._unused_id()
-        if not {State.QUEUED.value, State.RUNNING.value} & self.contract.examples.keys():
-            duration = 0
-        task = SimulatedTask(
-            self.contract, task_id, _datetime(self.clock()), timedelta(seconds=duration), outcome
-        )
-        task.document(outcome, None)  # raises now instead of at the first request
-        self._tasks[task_id] = task
-        return task_id
-
-    def changing(self) -> list[tuple[str, State, Any]]:
-        """Return the id, the state and the document of each task that changes over time."""
-        now, tasks = _datetime(self.clock()), list(self._tasks.items())
-        return [(task_id, *task.at(now)) for task_id, task in tasks if isinstance(task, SimulatedTask)]
 
     def answer(
         self,
@@ -216,25 +171,6 @@ class MockRelay:
         if response.broken and response.stall:
             await asgi.wait_for_disconnect(receive, response.stall)
 
-    def _add_example(self, state: State, example: Any) -> None:
-        """Add an example from the contract, with a new id if its id is taken."""
-        found = self.contract.reader.id(example)
-        if found in (None, ""):
-            return
-        task_id, document = str(found), example
-        if task_id in self._tasks:
-            task_id = self._unused_id()
-            document = writer.replace_id(self.contract, copy_json(example), task_id)
-        self.known[state] = task_id
-        self._tasks[task_id] = FixedTask(state, document)
-
-    def _unused_id(self) -> str:
-        """Return an unused id with the format of the existing ones."""
-        pattern = next(iter(self._tasks), "0000000000000000")
-        while (drawn := another_text(pattern, self._id_random, set(self._tasks))).startswith("0"):
-            continue
-        return drawn
-
     def _described_operations(self) -> Iterator[_Operation]:
         """Yield the supported operations, those with a fixed path first."""
         contract, reader = self.contract, self.contract.reader
@@ -282,7 +218,7 @@ class MockRelay:
         request = self._route(received, allowed, operation)
         response = self._error(request, allowed, operation)
         if response is None:
-            request = evolve(request, state=self._tasks[request.task_id].at(_datetime(self.clock()))[0])
+            request = evolve(request, state=self._tasks[request.task_id].at(as_datetime(self.clock()))[0])
             response = responses.seed(self.contract, seed, request.task_id)
         return self._change_response(request, response)
 
@@ -292,7 +228,7 @@ class MockRelay:
         request = self._route(received, allowed, operation, tuple(self._tasks))
         response = self._error(request, allowed, operation)
         if response is None:
-            now = _datetime(self.clock())
+            now = as_datetime(self.clock())
             documents = [task.at(now)[1] for task in reversed(self._tasks.values())]
             response = responses.tasks_listed(self.contract, documents)
         return self._change_response(request, response)
@@ -308,12 +244,7 @@ class MockRelay:
 
     def _examined(self, desk: SubmitDesk, request: MockRequest) -> tuple[MockRequest, MockResponse]:
         """Decide about a submit, and return the request with the ids of its tasks and the response."""
-        at = {task_id: task.at(request.now) for task_id, task in self._tasks.items()}
-        states = {task_id: state for task_id, (state, _) in at.items()}
-        buttons = {
-            task_id: [button.id for button in self.contract.reader.buttons(document)]
-            for task_id, (_, document) in at.items()
-        }
+        states, buttons = self._snapshot(request.now)
         unfinished = sum(not states[task_id].terminal for task_id in self.accepted if task_id in states)
         full = self._queue is not None and unfinished >= self._queue
         decision = desk.examine(request, states, buttons, full=full)
@@ -322,29 +253,6 @@ class MockRelay:
         copies = max((one.copies for one in self._behaviours), default=1)
         made = tuple(dict.fromkeys(self._accept(decision) for _ in range(copies)))
         return evolve(request, made=made), desk.accepted(decision.outcome, made[0])
-
-    def _accept(self, accepted: Accepted) -> str:
-        """Add the task of a submit; return its id."""
-        form, examples = accepted.operation.form, self.contract.examples
-        task_id = (accepted.parent if form.action == "modal" else None) or self._unused_id()
-        if not form.answer.makes_tasks:
-            return task_id
-        waitable, progresses = State.NEEDS_INPUT.value in examples, {"queued", "running"} & examples.keys()
-        waits = waitable and accepted.outcome is SubmitOutcome.NEEDS_MODAL
-        duration = self._duration if progresses and not waits else 0.0
-        self._tasks[task_id] = SimulatedTask(
-            self.contract,
-            task_id,
-            _datetime(self.clock()),
-            timedelta(seconds=duration),
-            State.NEEDS_INPUT if waits else State.SUCCEEDED,
-            example=None if waits else example_of(self.contract, form.action),
-            prompt=accepted.prompt,
-            token=accepted.token,
-            meanwhile=form.meanwhile if waitable else None,
-        )
-        self.accepted.append(task_id)
-        return task_id
 
     def _route(
         self,
@@ -375,7 +283,7 @@ class MockRelay:
             ),
             key=self.key,
             number=self._requests,
-            now=_datetime(self.clock()),
+            now=as_datetime(self.clock()),
             submit=operation if submits else None,
             received=received,
         )
@@ -443,18 +351,10 @@ class _Operation:
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
 
-_STATES = (State.SUCCEEDED, *(state for state in State if state not in {State.SUCCEEDED, State.UNKNOWN}))
-"""The states that an example can have, the most important one first."""
-
-
 def _origin_form(target: str) -> str:
     """Reduce a request target in absolute form to its path and query."""
     origin = re.match(r"https?://[^/?]*", target, re.IGNORECASE)
     return target if origin is None else target[origin.end() :] or "/"
-
-
-def _datetime(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _without_body(response: MockResponse) -> MockResponse:
