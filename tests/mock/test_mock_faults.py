@@ -11,7 +11,6 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mjrelay_conformance.judging import without_prompt
 from mjrelay_conformance.mock.dialects import DIALECTS, InapplicableDialectError, UnknownDialectError
 from mjrelay_conformance.mock.faults import FAULTS, InapplicableFaultError, UnknownFaultError, select_faults
 from mjrelay_conformance.mock.relay import MockRelay
@@ -33,6 +32,7 @@ from mocks import (
     varied,
 )
 
+from mjrelay.contract import without_prompt
 from mjrelay.contract.document import Contract
 from mjrelay.contract.submits import submit_request
 from mjrelay.errors import MjrelayError

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from mjrelay.base import SettingError, another_text
-from mjrelay.contract import Parent, submit_request
+from mjrelay.contract import Parent, submit_request, without_prompt
 from mjrelay.http import Request
 from mjrelay.semantics import State
 from mjrelay_conformance.drivers.plan import Step
-from mjrelay_conformance.judging import Kind, without_prompt
+from mjrelay_conformance.judging import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

@@ -23,7 +23,7 @@ from mjrelay_conformance.judging.checking import (
 from mjrelay_conformance.judging.observation import OVERLONG, REFUSED, SUBMITS, UNUSUAL, Kind, Observation
 from mjrelay_conformance.judging.record import FORMAT, Record, draft_path, replacing_file, schema_text
 from mjrelay_conformance.judging.schema import Place, Schema, schema_of
-from mjrelay_conformance.judging.submits import submit_of, without_prompt
+from mjrelay_conformance.judging.submits import submit_of
 from mjrelay_conformance.judging.verdicts import Coverage, Verdict, features, reach_verdict, worst
 
 __all__ = [
@@ -60,6 +60,5 @@ __all__ = [
     "schema_of",
     "schema_text",
     "submit_of",
-    "without_prompt",
     "worst",
 ]

@@ -1,22 +1,17 @@
-"""Submits of a contract: which operation one is of, and one that must be refused."""
+"""Which operation of a contract a submit is of."""
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from attrs import evolve
-
-from mjrelay.base import Pattern, pointer_steps
-from mjrelay.contract import request_problem
-from mjrelay.http import parse_json
+from mjrelay.base import Pattern
 
 if TYPE_CHECKING:
     from mjrelay.contract import Contract, SubmitOperation
-    from mjrelay.http import Exchange, Request
+    from mjrelay.http import Exchange
 
 
 def submit_of(contract: Contract, exchange: Exchange) -> SubmitOperation | None:
@@ -29,22 +24,6 @@ def submit_of(contract: Contract, exchange: Exchange) -> SubmitOperation | None:
     return next(
         (one for pattern, one in _patterns(contract) if one.method == method and pattern.search(path)), None
     )
-
-
-def without_prompt(contract: Contract, operation: SubmitOperation, request: Request) -> Request | None:
-    """Return a submit without its prompt, or None if the contract does not require one in the body."""
-    place = operation.form.arguments["prompt"].to
-    if place is None or place.kind != "body":
-        return None
-    document = target = parse_json(request.body)
-    *above, last = pointer_steps(place.name)
-    for name in above:
-        target = target[name]
-    del target[last]
-    broken = evolve(request, body=json.dumps(document).encode())
-    query = request.target.partition("?")[2]
-    problem = request_problem(contract, operation.location, query, broken.headers, broken.body)
-    return None if problem is None else broken
 
 
 @cache

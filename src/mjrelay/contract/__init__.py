@@ -49,7 +49,7 @@ from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas, schema_objects
 from mjrelay.contract.shapes import Shape, undocumented_keys
 from mjrelay.contract.structure import structural_problems
-from mjrelay.contract.submits import Image, Parent, place_schema, submit_request
+from mjrelay.contract.submits import Image, Parent, place_schema, submit_request, without_prompt
 from mjrelay.contract.values import body_schemas, is_json, json_type, typed_value, value_problems
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
@@ -128,5 +128,6 @@ __all__ = [
     "typed_value",
     "undocumented_keys",
     "value_problems",
+    "without_prompt",
     "yaml_line",
 ]

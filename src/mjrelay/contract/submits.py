@@ -7,12 +7,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mjrelay.base import SettingError, pointer_steps
-from mjrelay.contract.acceptance import declared_parameters
+from mjrelay.contract.acceptance import declared_parameters, request_problem
 from mjrelay.contract.values import body_schemas, typed_value, value_problems
-from mjrelay.http import Request, path_segment, with_query
+from mjrelay.http import Request, parse_json, path_segment, with_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,6 +213,22 @@ class _Draft:
             if to is not None and to.kind == "body" and re.search(rf"{re.escape(to.name[1:])}\b", problem):
                 return f"{problem} (argument {name})"
         return problem
+
+
+def without_prompt(contract: Contract, operation: SubmitOperation, request: Request) -> Request | None:
+    """Return a submit without its prompt, or None if the contract does not require one in the body."""
+    place = operation.form.arguments["prompt"].to
+    if place is None or place.kind != "body":
+        return None
+    document = target = parse_json(request.body)
+    *above, last = pointer_steps(place.name)
+    for name in above:
+        target = target[name]
+    del target[last]
+    broken = evolve(request, body=json.dumps(document).encode())
+    query = request.target.partition("?")[2]
+    problem = request_problem(contract, operation.location, query, broken.headers, broken.body)
+    return None if problem is None else broken
 
 
 def place_schema(contract: Contract, operation: Location, place: Place) -> Any:

@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 from attrs import evolve
 
 from mjrelay.base import SettingError
+from mjrelay.contract import request_problem
 from mjrelay_conformance.mock import responses
 from mjrelay_conformance.mock.behaviour import TASK, examples
 from mjrelay_conformance.mock.faults import effects
@@ -96,12 +97,13 @@ def _has_tasks(contract: Contract) -> bool:
 
 
 def _takes_text(contract: Contract) -> bool:
-    """Whether a request can carry any text as an id; a body may declare numbers."""
+    """Whether a request can carry any text as an id; the contract may declare numbers."""
     try:
-        contract.request("'é'")
+        request = contract.request("'é'")
     except SettingError:
         return False
-    return True
+    query = request.target.partition("?")[2]
+    return request_problem(contract, contract.location, query, request.headers, request.body) is None
 
 
 def _no_elsewhere(contract: Contract) -> bool:

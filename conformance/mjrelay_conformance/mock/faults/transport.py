@@ -13,12 +13,15 @@ from urllib.parse import quote
 
 from attrs import evolve
 
+from mjrelay.semantics import State
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import SUCCEEDED, Fault
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_header, with_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mjrelay.contract import Contract
 
 
 _TRANSFER = ("fetch/transfer",)
@@ -88,6 +91,11 @@ def _redirect(request: MockRequest, response: MockResponse) -> MockResponse:
     untyped = with_type(response, None)
     location = ("location", _ELSEWHERE + request.contract.request(request.task_id).target)
     return evolve(untyped, status=302, headers=(*untyped.headers, location), body=b"")
+
+
+def _has_many_tasks(contract: Contract) -> bool:
+    """Whether so many tasks are known that the limit ends requests for one of them."""
+    return len(contract.examples.keys() & set(State)) > _ALLOWED // 2
 
 
 def _limited(after: str) -> Callable[[MockRequest, MockResponse], MockResponse]:
@@ -207,6 +215,7 @@ FAULTS = (
         ("fetch/rate-limit",),
         on_response=_limited("30"),
         routes=_ALL_ROUTES,
+        needs=_has_many_tasks,
     ),
     Fault(
         "retry-after-nonsense",
@@ -214,6 +223,7 @@ FAULTS = (
         ("fetch/retry-after",),
         on_response=_limited("in a while"),
         routes=_ALL_ROUTES,
+        needs=_has_many_tasks,
     ),
     Fault(
         "overloaded",
