@@ -93,6 +93,7 @@ TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
     ("a bad key", error(401, "Invalid token"), UnauthorizedError, "no", "never", 1),
     ("the operator's key", (401, None, {}), SubmitRefusedError, "no", "never", 1),
     ("saturated", REFUSALS["saturated"], RateLimitedError, "no", "later", 4),
+    ("a 429 with an id", (429, {"code": 1, "result": "78"}, {}), RateLimitedError, "unknown", "unknown", 1),
     ("no channel", REFUSALS["no channel"], UnavailableError, "no", "later", 4),
     ("a bare 503", (503, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("520", (520, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
@@ -323,6 +324,9 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(tmp_path: Path) -> 
             (lambda: client.describe(tmp_path / "none.png"), "cannot be read"),
             (lambda: client.blend([PNG]), "minimum is 2"),
             (lambda: client.imagine("a pig", speed="slow"), "does not take speed"),
+            (lambda: client.imagine("a pig", aspect="banana"), "a ratio such as 16:9"),
+            (lambda: client.imagine("a pig", callback="me"), "an http or https URL"),
+            (lambda: client.video("it runs"), "needs an image or a task"),
             (lambda: client.imagine("a pig", fields={"prompt": "x"}), "is written already"),
             (lambda: client.blend([PNG, PNG], aspect="16:9"), "must be one of portrait"),
         )
@@ -351,3 +355,20 @@ def test_arguments_are_written_as_the_contract_says() -> None:
         "notifyHook": "https://me.example/x",
         "x": 1,
     }
+
+
+def test_the_log_has_the_links_of_an_upload(tmp_path: Path) -> None:
+    """An upload has no task, so its links are what must not be lost."""
+    link = "https://cdn.example.com/pig.png"
+    answer: Answer = (200, {"code": 1, "description": "ok", "result": [link]}, {})
+    log = tmp_path / "log"
+    with PaidServer(lambda *_: answer) as server, relay(server.url, submit_log=log) as client:
+        assert client.upload([PNG]).links == (link,)
+    assert json.loads(log.read_text().splitlines()[-1])["links"] == [link]
+
+
+def test_a_refusal_that_names_a_task_says_so() -> None:
+    """The error has the id of that task, and does not advise to send again."""
+    result, _ = attempt(lambda *_: (429, {"code": 1, "result": "78"}, {}))
+    assert result.task_id == "78"
+    assert "names task 78; fetch it before you submit again" in str(result)

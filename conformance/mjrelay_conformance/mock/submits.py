@@ -94,8 +94,9 @@ class SubmitDesk:
             for name, one in form.arguments.items()
             if one.to is not None and one.to.kind != "server"
         }
-        if BANNED in (values.get("prompt") or ""):
-            return Refused((SubmitOutcome.BANNED, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        described = {one for one, _, _ in form.answer.outcomes}
+        if BANNED in (values.get("prompt") or "") and SubmitOutcome.BANNED in described:
+            return Refused((SubmitOutcome.BANNED,))
         parent, button = values.get("task"), values.get("button")
         if parent is not None and (refused := self._parent_problem(form.action, parent, states)) is not None:
             return refused
@@ -106,7 +107,6 @@ class SubmitDesk:
             checked = placement.to is not None and not placement.values
             if checked and button not in known and not _WINDOW.search(button or ""):
                 return Refused((SubmitOutcome.BUTTON_REFUSED, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
-            described = {one for one, _, _ in form.answer.outcomes}
             if SubmitOutcome.ACCEPTED not in described or (
                 SubmitOutcome.NEEDS_MODAL in described and _WINDOW.search(button or "")
             ):
@@ -120,6 +120,9 @@ class SubmitDesk:
             return Refused((SubmitOutcome.PARENT_MISSING, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
         if action == "press" and states[parent] is not State.SUCCEEDED:
             return Refused((SubmitOutcome.PARENT_NOT_READY, SubmitOutcome.INVALID, SubmitOutcome.FAILED))
+        waits = State.NEEDS_INPUT.value in self.contract.examples
+        if action == "modal" and waits and states[parent] is not State.NEEDS_INPUT:
+            return Refused((SubmitOutcome.INVALID, SubmitOutcome.FAILED))
         return None
 
     def accepted(self, outcome: SubmitOutcome, task_id: str) -> MockResponse:

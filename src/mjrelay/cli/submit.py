@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ from mjrelay.cli.options import (
 )
 from mjrelay.cli.output import format_option, is_pretty, json_text, print_message, write_json, write_line
 from mjrelay.cli.results import Results
-from mjrelay.client import Relay, Submission
+from mjrelay.client import DownloadError, Relay, Submission
 from mjrelay.http import origin_and_target, printable_text
 from mjrelay.semantics import State
 
@@ -58,7 +59,11 @@ class _AskingRelay(Relay):
             print_message(f"  {name}: {_short(value)}")
         if not sys.stdin.isatty():
             raise SettingError("there is no terminal to ask on; repeat the command with --yes")
-        if not click.confirm("Send it?", err=True):
+        try:
+            confirmed = click.confirm("Send it?", err=True)
+        except click.Abort:  # Ctrl-C or the end of the input
+            confirmed = False
+        if not confirmed:
             raise DeclinedError("nothing was sent")
         return submitter
 
@@ -206,9 +211,11 @@ def _submit(
 ) -> None:
     path = log or _log_path()
     if log is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent, "name another log with --log FILE")
+    if download is not None:
+        _make_folder(download, "choose another for --download")
     given = {name: value for name, value in arguments.items() if value not in (None, ())}
-    with ExitStack() as stack:
+    with _interruptible(log), ExitStack() as stack:
         client = stack.enter_context(
             make_relay(
                 relay,
@@ -226,16 +233,16 @@ def _submit(
         results = (
             None if out is None else stack.enter_context(Results(out, client.name, files=bool(download)))
         )
-        stack.enter_context(_interruptible())
         submission = client.submit(action, **given, fields=dict(map(_field, fields)), timeout=request_timeout)
+        # On stderr too, because stdout may be a pipe that is gone.
+        print_message(f"submitted: {', '.join((*submission.ids, *submission.links))}")
         if not (wait or download or out) or not submission.ids:
             _print_submission(submission, pretty=is_pretty(format_))
             return
-        print_message(f"submitted: {', '.join(submission.ids)}")
         task = client.wait(submission, timeout=timeout)
         result = task.to_dict()
         if download is not None:
-            result["files"] = list(map(str, _downloaded(client, task, download)))
+            result["files"] = list(map(str, _downloaded(client, task, download, relay)))
         if results is not None and task.state.terminal:
             results.add(result)
         if is_pretty(format_):
@@ -247,8 +254,16 @@ def _submit(
     sys.exit(int(task.state is not State.SUCCEEDED))
 
 
+def _make_folder(path: Path, remedy: str) -> None:
+    """Create a directory before anything is sent; raise `SettingError` if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{path}: the directory cannot be created ({error.strerror}); {remedy}") from error
+
+
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(log: Path | None) -> Iterator[None]:
     """End at Ctrl-C without the advice to start again, which may pay twice."""
     try:
         yield
@@ -256,12 +271,18 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
         for note in getattr(interrupt, "__notes__", ()):
             print_message(note)
-        print_message("interrupted; look at mjrelay submits before you submit again")
+        listed = shlex.join(["mjrelay", "submits", *([] if log is None else [str(log)])])
+        print_message(f"interrupted; look at {listed} before you submit again")
         sys.exit(130)
 
 
-def _downloaded(client: Relay, task: Task, folder: Path) -> list[Path]:
-    return client.download(task, folder) if task.images or task.videos else []
+def _downloaded(client: Relay, task: Task, folder: Path, relay: str) -> list[Path]:
+    try:
+        return client.download(task, folder) if task.images or task.videos else []
+    except DownloadError:
+        again = shlex.join(["mjrelay", "fetch", relay, task.id, "--download", str(folder)])
+        print_message(f"the task is paid for and has ended; download it again with: {again}")
+        raise
 
 
 def _field(text: str) -> tuple[str, Any]:
@@ -307,6 +328,9 @@ def submits(*, file: Path | None, format_: str | None) -> None:
     Exit codes: 0 every outcome is known, 1 an outcome is unknown, 2 wrong usage, 5 internal error.
     """
     path = file or _log_path()
+    if file is None and not path.exists():
+        print_message("no submits yet")
+        return
     try:
         lines = read_file(path, _LARGEST_LOG).decode("utf-8", "replace").splitlines()
     except OSError as error:
@@ -336,7 +360,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    ids = " ".join(row.get("ids", ())) or (row.get("state") or "")
+    ids = " ".join((*row.get("ids", ()), *row.get("links", ()))) or (row.get("state") or "")
     text = (
         f"{row.get('time', '')}  {row['verdict']:8}  {row.get('relay', '')}  {row.get('action', '')}  {ids}"
     )

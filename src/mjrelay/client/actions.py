@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, Unpack
 
@@ -67,10 +68,11 @@ class SubmitCall:
     timeout: float | None = None
     fields: Mapping[str, Any] = field(factory=dict, repr=False)
 
-    @property
-    def needs_parent(self) -> bool:
-        """Whether the parent's document is needed, but only its id is known."""
-        return isinstance(self.button, str) and not isinstance(self.task, Task)
+    def parent_to_fetch(self, contract: Contract) -> TaskLike | None:
+        """Return the parent if its document has to be fetched for its buttons, else None."""
+        named = isinstance(self.button, str) and not isinstance(self.task, Task)
+        known = any(one.form.action == self.action for one in contract.submits)
+        return self.task if named and known and contract.reader.has_buttons else None
 
     def complete(self, contract: Contract, parent: Task | None) -> dict[str, Any]:
         """
@@ -101,8 +103,13 @@ def _found(contract: Contract, button: Button | str, task: Task | None) -> Butto
     placements = (one.form.arguments["button"] for one in contract.submits if "button" in one.form.arguments)
     if any(placement.pressed(button) is not None for placement in placements):
         return button
-    shown = ", ".join(str(one.label or one.emoji or one.id) for one in buttons) or "none"
-    raise SettingError(f"there is no button {button!r}; the task has: {shown}")
+    names = [str(one.label or one.emoji or one.id) for one in buttons]
+    for operation in contract.submits:
+        if "button" in operation.form.arguments:
+            names += operation.form.arguments["button"].values
+    shown = ", ".join(dict.fromkeys(names)) or "none"
+    state = "" if task is None else f" ({task.state.value}{f': {task.failure}' if task.failure else ''})"
+    raise SettingError(f"there is no button {button!r}; the task{state} has: {shown}")
 
 
 class Actions(Generic[S]):
@@ -358,4 +365,20 @@ class Actions(Generic[S]):
         for name in MEDIA:
             if arguments.get(name) is not None:
                 arguments[name] = read_images(name, arguments[name])
+        _check(action, arguments, task)
         return self._submit(SubmitCall(action, arguments, task, button, timeout, fields))
+
+
+_RATIO = re.compile(r"[0-9.]+:[0-9.]+|portrait|square|landscape")
+_URL = re.compile(r"https?://[^\s/?#]+\S*")
+
+
+def _check(action: str, arguments: Mapping[str, Any], task: TaskLike | None) -> None:
+    """Raise `SettingError` for arguments that no relay can use, so that none is paid for."""
+    aspect, callback = arguments.get("aspect"), arguments.get("callback")
+    if aspect is not None and not (isinstance(aspect, str) and _RATIO.fullmatch(aspect)):
+        raise SettingError(f"aspect is {aspect!r}; write a ratio such as 16:9")
+    if callback is not None and not (isinstance(callback, str) and _URL.fullmatch(callback)):
+        raise SettingError(f"callback is {callback!r}; write an http or https URL")
+    if action == "video" and task is None and arguments.get("images") is None:
+        raise SettingError("a video needs an image or a task to start from")

@@ -226,9 +226,9 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
 
     def _submit(self, call: SubmitCall) -> Submission:
         parent = None
-        if call.needs_parent and call.task is not None and self._contract.reader.has_buttons:
+        if (task := call.parent_to_fetch(self._contract)) is not None:
             with fetching_parent():
-                parent = self.fetch(call.task)
+                parent = self.fetch(task)
         submitter = self._submitter(call, parent)
         while True:
             sent_at = submitter.begin()

@@ -36,6 +36,7 @@ class SubmitRecord:
         state: The state token, or None.
         outcome: What the relay did, for ``answered``.
         ids: The ids of the new tasks.
+        links: The URLs that an upload returned.
         charged: Whether the submit costs money, for ``answered``.
         prompt: The prompt, if ``log_prompts`` is set.
     """
@@ -48,6 +49,7 @@ class SubmitRecord:
     state: str | None
     outcome: SubmitOutcome | None = None
     ids: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     charged: Charged | None = None
     prompt: str | None = None
 

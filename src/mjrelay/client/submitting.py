@@ -206,7 +206,8 @@ class Submitter:
         self._close(Receipt(SubmitOutcome.UNKNOWN, "unknown"))
 
     def _close(self, receipt: Receipt) -> None:
-        found: dict[str, Any] = {"outcome": receipt.outcome, "ids": receipt.ids, "charged": receipt.charged}
+        found: dict[str, Any] = {"outcome": receipt.outcome, "ids": receipt.ids, "links": receipt.links}
+        found["charged"] = receipt.charged
         self._ledger.close(self._record("answered", self._clock.time(), **found))
 
     def _decide(self, exchange: Exchange, receipt: Receipt, now: float, sent_at: float) -> Submission | float:
@@ -253,14 +254,18 @@ class Submitter:
         if exchange.unsent:
             kind, message = TransportError, f"{exchange.failure}; nothing was sent"
         elif receipt.outcome is SubmitOutcome.UNKNOWN:
-            returned = exchange.failure or f"returned {exchange.status}{detail}"
+            returned = exchange.failure or f"returned {exchange.status}{detail}{_hint(exchange)}"
             message = f"the outcome of this {action} is unknown: {returned}; {self._look(sent_at)}"
         else:
-            what = receipt.outcome.value.replace("-", " ")
-            message = f"{action}: {what}, status {exchange.status}{detail}; {_ADVICE[receipt.outcome]}"
+            what, advice = receipt.outcome.value.replace("-", " "), _ADVICE[receipt.outcome]
+            if receipt.ids:  # a refusal that names a task contradicts itself
+                named = self._redactor.excerpt(", ".join(receipt.ids), 200)
+                advice = f"but the response names task {named}; fetch it before you submit again"
+            message = f"{action}: {what}, status {exchange.status}{detail}; {advice}"
         error = kind(
             message,
             relay=self.relay,
+            task_id=receipt.ids[0] if receipt.ids else None,
             exchange=exchange,
             retry_after=retry_after(exchange),
             charged=receipt.charged,
@@ -291,3 +296,11 @@ class Submitter:
             state=self.state,
             **members,
         )
+
+
+def _hint(exchange: Exchange) -> str:
+    """Return why a response with this status may not be the relay's own, for a message."""
+    status = exchange.status or 0
+    if 300 <= status < 400:
+        return ", a redirect, which is not followed; check the base URL"
+    return ", so check the base URL" if status in {404, 405} else ""

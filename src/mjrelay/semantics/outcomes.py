@@ -163,6 +163,8 @@ class AnswerReader:
         document = exchange.object if exchange.failure is None else None
         ids, links = self.ids(document), self.links(document)
         outcome, charged = self._outcome(exchange, arrived=bool(ids or links))
+        if ids and outcome in {SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED}:
+            charged = "unknown"  # a refusal that names a task contradicts itself
         code, description = self._error(document)
         return Receipt(
             outcome,
