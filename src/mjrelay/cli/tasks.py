@@ -202,7 +202,8 @@ def wait(
             print_remaining(ctx, client.name, list(run.left), "interrupted; ")
             _exit_now(130)
         if run.late:
-            print_remaining(ctx, client.name, run.late)
+            late = set(run.late)
+            print_remaining(ctx, client.name, [task_id for task_id in wanted if task_id in late])
     if len(wanted) > 1:
         counts = [f"{count} {state}" for state, count in sorted(run.states.items())]
         if lost := len(wanted) - run.states.total():
