@@ -100,14 +100,14 @@ def tests(session: nox.Session) -> None:
 @installed
 def relays(session: nox.Session) -> None:
     """Add six relays to a copy of the repository, and run linter, self-test and tests there."""
-    run(session, "pytest", "-m", "relays", *session.posargs)
+    run(session, "pytest", "-m", "relays", "tests/codegen", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"], download_python="never", default=False)
 def newer(session: nox.Session) -> None:
     """Run a part of the tests, or what is given after --, on each newer Python that is present."""
     session.install(*local(session, "[all]"), *group("tests"))
-    session.run("pytest", *(session.posargs or ("tests/semantics", "tests/http", "tests/base")))
+    session.run("pytest", *WORKERS, *(session.posargs or ("tests/semantics", "tests/http", "tests/base")))
 
 
 CONTRACT = "./tests/my-relay.yaml"

@@ -59,6 +59,7 @@ def test_new_relays_pass_everything(tmp_path: Path) -> None:
         "pytest",
         "-q",
         "-x",
+        "--numprocesses=3",
         "-p",
         "no:cacheprovider",
         "--override-ini=pythonpath=. tests/support",
