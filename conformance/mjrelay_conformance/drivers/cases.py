@@ -1,7 +1,8 @@
 """
 Generated requests: Schemathesis generates cases for the fetch operation, and we vary their spelling.
 
-Only this module uses Schemathesis. Its failure classes are not public, so its version is pinned exactly.
+Only this module and `stateful` use Schemathesis. Its failure classes are not public, so its version is
+pinned exactly.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 Generated: TypeAlias = schemathesis.Case[Any]
 _REQUEST = requests.Request("GET", "http://localhost/").prepare()
-_CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
+CONTAINERS = {"path": "path_parameters", "query": "query", "header": "headers"}
 _ACCEPT: Headers = (("Accept", "application/json"),)
 
 
@@ -207,12 +208,7 @@ class Cases:
     def _loaded(self, operation: Any) -> Any:
         _, path, method = self.contract.location
         item = {**self.contract.document["paths"][path], method: {**operation, **self._declared}}
-        document = generable({**self.contract.document, "paths": {path: item}})
-        # Schemathesis resolves remote references, and has no option against it.
-        for location, problem in stray_references(self.contract.document):
-            clause = self.contract.clause(*location)
-            raise ContractError(problem, source=clause.file, line=clause.line)
-        return schemathesis.openapi.from_dict(document)[str(path)][self.contract.method]
+        return load_paths(self.contract, {str(path): item})[str(path)][self.contract.method]
 
     @property
     def _declared(self) -> dict[str, Any]:
@@ -265,7 +261,7 @@ class Cases:
 
         def drawn(turn: tuple[str, int]) -> st.SearchStrategy[tuple[str, Generated]]:
             task_id, _ = turn
-            pinned = {} if place == "body" else {_CONTAINERS[place]: {name: task_id}}
+            pinned = {} if place == "body" else {CONTAINERS[place]: {name: task_id}}
             if body := self.contract.request(task_id).body:
                 pinned["body"] = parse_json(body)
             return st.tuples(st.just(task_id), self._strategy(**pinned))
@@ -279,7 +275,7 @@ class Cases:
         def with_id(generated: Generated) -> tuple[str, Generated]:
             if place == "body":
                 return self._payload(generated).decode("utf-8", "replace"), generated
-            return str((getattr(generated, _CONTAINERS[place]) or {}).get(name, "")), generated
+            return str((getattr(generated, CONTAINERS[place]) or {}).get(name, "")), generated
 
         def able(drawn: tuple[str, Generated]) -> bool:
             return self._unknown(drawn[0]) and (place != "header" or is_field(name, drawn[0]))
@@ -365,6 +361,15 @@ class Cases:
             body = self._payload(generated)
             fields += (("Content-Type", "application/json"),)
         return Case(kind, task_id, Request(generated.method.upper(), target, fields, body), generated)
+
+
+def load_paths(contract: Contract, paths: Mapping[str, Any]) -> Any:
+    """Load a contract with these paths into Schemathesis; raises `ContractError` for a remote reference."""
+    # Schemathesis resolves remote references, and has no option against it.
+    for location, problem in stray_references(contract.document):
+        clause = contract.clause(*location)
+        raise ContractError(problem, source=clause.file, line=clause.line)
+    return schemathesis.openapi.from_dict(generable({**contract.document, "paths": paths}))
 
 
 def response(exchange: Exchange) -> schemathesis.Response:

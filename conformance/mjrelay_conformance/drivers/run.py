@@ -113,7 +113,7 @@ class _Run:
                 known = [KnownTask(task_id, state) for state, task_id in mock.known.items()]
                 steps = self._plan(contract, known, _MOCK_KEY, terms)
                 if options.dry_run:
-                    show_plan(steps, _ORIGIN, record.redactor, terms.cases, _submits(contract, terms))
+                    _show_plan(contract, steps, _ORIGIN, record, terms)
                     continue
                 judge = self._judge(contract, record, _MOCK_KEY)
                 with Server(mock) as base_url:
@@ -138,7 +138,7 @@ class _Run:
         terms = evolve(terms, cases=self._cases(terms, len(steps)))
         record = self._record("live" if terms.live else "loopback", terms, Redactor(key))
         if options.dry_run:
-            show_plan(steps, base_url, record.redactor, terms.cases, _submits(contract, terms))
+            _show_plan(contract, steps, base_url, record, terms)
             return None, record
         if terms.live:
             count = len(steps) + terms.cases
@@ -153,7 +153,7 @@ class _Run:
                     f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
                     "unusual ids; review them with --dry-run, then add --yes"
                 )
-            self._confirm_submits(_submits(contract, terms), base_url)
+            self._confirm_submits(_submits(contract, terms)[0], base_url)
         with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
@@ -185,7 +185,7 @@ class _Run:
         pace = Pace(terms.pause, terms.spacing, self.options.max_time)
         planned = f"{len(steps)} planned" + (f" and up to {terms.cases} generated" if terms.cases else "")
         text = f"{self.options.label or judge.contract.name}: {planned}"
-        submits = _submits(judge.contract, terms)
+        submits, stateful = _submits(judge.contract, terms)
         longest = max((one.form.timeout or _LONGEST for one in judge.contract.submits), default=_LONGEST)
         with self.console.status(escape(text)) as status:
             probe = _ShownProbe(
@@ -194,7 +194,12 @@ class _Run:
             submitter = evolve(probe, deadline=longest + _MARGIN) if submits else None
             runner = Runner(probe, judge, pace, submitter)
             return runner.run(
-                steps, cases=terms.cases, seed=self.options.seed, mode=terms.mode, submits=submits
+                steps,
+                cases=terms.cases,
+                seed=self.options.seed,
+                mode=terms.mode,
+                submits=submits,
+                stateful=stateful,
             )
 
     def _plan(self, contract: Contract, known: Sequence[KnownTask], key: str, terms: Terms) -> list[Step]:
@@ -258,6 +263,12 @@ def _interruptible(record: Record) -> Iterator[Record]:
         raise InterruptedRunError(record) from error
 
 
-def _submits(contract: Contract, terms: Terms) -> int:
-    """Return the maximum number of submits to a relay; 0 if its contract has none."""
-    return terms.submits if contract.submits else 0
+def _show_plan(contract: Contract, steps: list[Step], base_url: str, record: Record, terms: Terms) -> None:
+    submits, stateful = _submits(contract, terms)
+    redactor = record.redactor
+    show_plan(steps, base_url, redactor, cases=terms.cases, submits=submits, stateful=stateful)
+
+
+def _submits(contract: Contract, terms: Terms) -> tuple[int, int]:
+    """Return the maximum number of planned and of generated submits; 0 if the contract has none."""
+    return (terms.submits, terms.stateful) if contract.submits else (0, 0)

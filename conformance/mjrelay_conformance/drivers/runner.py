@@ -188,10 +188,17 @@ class Runner:
     _observations: list[Observation] = field(factory=list, init=False, repr=False)
 
     def run(
-        self, plan: Iterable[Step], *, cases: int = 0, seed: int = 0, mode: str = "full", submits: int = 0
+        self,
+        plan: Iterable[Step],
+        *,
+        cases: int = 0,
+        seed: int = 0,
+        mode: str = "full",
+        submits: int = 0,
+        stateful: int = 0,
     ) -> Verdict:
         """
-        Run a plan, then up to ``submits`` submits, then up to ``cases`` generated requests.
+        Run a plan, then up to ``submits`` submits, then what Schemathesis generates.
 
         Args:
             plan: The requests to send, in order.
@@ -199,6 +206,7 @@ class Runner:
             seed: The random seed of that phase.
             mode: The mode of that phase, ``full`` or ``gentle``.
             submits: Maximum number of submits, most of which cost money.
+            stateful: Maximum number of submits of the stateful phase, all of which cost money.
 
         Returns:
             The verdict on the relay.
@@ -216,6 +224,8 @@ class Runner:
         if submits:
             self._submit(submits, seed)
         fuzzed = self._fuzz(known, cases, seed, mode) if cases and self.pace.stopped is None else None
+        if stateful and self.pace.stopped is None:
+            self._follow_links(stateful, seed)
         return self.judge.conclude(requests=self._sent, fuzz=fuzzed, stopped=self.pace.stopped)
 
     @property
@@ -239,12 +249,30 @@ class Runner:
         while step is not None and self.pace.wait(step.task_id if step.again else None):
             if step.kind is Kind.SUBMITTED and live:  # a relay may store the task after its response
                 self.pace.clock.sleep(self.pace.spacing)
-            observation = self._judged(step, (self.submitter if step.kind in SUBMITS else None) or self.probe)
+            observation = self._judged(step, self._sender(step))
             self.pace.learn(observation)
             try:
                 step = steps.send(observation)
             except StopIteration:
                 step = None
+
+    def _follow_links(self, submits: int, seed: int) -> None:
+        """Run the stateful phase; it reports findings of checks that found nothing before."""
+        from mjrelay_conformance.drivers import stateful  # noqa: PLC0415 - schemathesis takes long to import
+
+        def observe(step: Step) -> Observation | None:
+            if not self.pace.wait():
+                return None
+            observation = self._observe(step, self._sender(step).send(step.request))
+            self.judge.judge_generated(observation, label=str(step), base_url=self.probe.base_url)
+            self.pace.learn(observation)
+            return observation
+
+        contract = self.judge.contract
+        stateful.run(contract, observe, authenticated=self._authenticated, submits=submits, seed=seed)
+
+    def _sender(self, step: Step) -> Sender:
+        return (self.submitter if step.kind in SUBMITS else None) or self.probe
 
     def _succeeded_again(self, step: Step, left: Iterable[Step], known: Mapping[str, Step]) -> Step:
         """Return the step, or that of a succeeded task if the plan fetches none of those twice."""

@@ -28,6 +28,7 @@ from mjrelay_conformance.drivers.plan import KnownTask, plan
 from mjrelay_conformance.drivers.probe import LARGEST_BODY, LATE, fields_of, inflated
 from mjrelay_conformance.drivers.runner import Judge, Runner
 from mjrelay_conformance.drivers.submits import MOST_SUBMITS
+from mjrelay_conformance.drivers.terms import STATEFUL
 from mjrelay_conformance.judging import OVERLONG, Record
 from mjrelay_conformance.mock import DIALECTS, FAULTS, MockRelay, Phase
 
@@ -184,6 +185,7 @@ def run_trial(trial: Trial) -> Trial:
         plan(contract, known, KEY, profile="all", key_in_url=True),
         cases=CASES if generated else 0,
         submits=MOST_SUBMITS,
+        stateful=STATEFUL if generated and contract.submits else 0,
     )
     found = {row.check for row in judge.rows if row.finding}
     errors = {f"{row.check}: {row.actual}" for row in judge.rows if row.outcome == "error"}

@@ -12,6 +12,8 @@ from mjrelay_conformance.drivers.submits import MOST_SUBMITS
 
 CASES = 50
 """Default number of requests of the property-based phase."""
+STATEFUL = 8
+"""Maximum number of submits of the stateful phase."""
 
 
 @frozen
@@ -19,7 +21,8 @@ class Terms:
     """
     The limits of a run; ``live`` means a relay that is not on loopback. Times are in seconds.
 
-    ``submits`` is the maximum number of submits, which cost money on a live relay.
+    ``submits`` is the maximum number of planned submits, which cost money on a live relay, and ``stateful``
+    that of generated ones, which no live relay gets.
     """
 
     live: bool
@@ -30,6 +33,7 @@ class Terms:
     spacing: float
     deadline: float
     submits: int
+    stateful: int
 
     @classmethod
     def of(cls, options: ConformOptions, *, live: bool) -> Terms:
@@ -47,6 +51,8 @@ class Terms:
                 f"--rate {rate:g}: a live relay gets at most one request per second; if you operate the "
                 "relay, add --i-operate-this-relay"
             )
+        submits = _submits(options, live=live)
+        generated = wanted and cases and submits and not live and options.pay is None
         return cls(
             live=live,
             profile=profile,
@@ -55,7 +61,8 @@ class Terms:
             pause=gentle if rate is None else 1 / rate,
             spacing=(5.0 if live else 0.0) if options.spacing is None else options.spacing,
             deadline=30.0 if live else 10.0,
-            submits=_submits(options, live=live),
+            submits=submits,
+            stateful=STATEFUL if generated else 0,
         )
 
 

@@ -12,7 +12,7 @@ from mjrelay.http import Exchange, NotJSONError
 from mjrelay.semantics import SubmitOutcome
 from mjrelay_conformance.mock import responses, slots, submits, writer
 from mjrelay_conformance.mock.faults import effects
-from mjrelay_conformance.mock.faults.fault import Fault, never_open
+from mjrelay_conformance.mock.faults.fault import Fault, Phase, never_open
 from mjrelay_conformance.mock.responses import MockRequest, MockResponse, Route, with_type
 
 if TYPE_CHECKING:
@@ -73,6 +73,16 @@ def _wrong_key(request: MockRequest) -> MockRequest:
 
 def _any_body(request: MockRequest) -> MockRequest:
     return request if request.submit is None else evolve(request, problem=None)
+
+
+def _non_ascii(change: ResponseChange) -> ResponseChange:
+    """Return a hook for submits with text other than ASCII, which JSON may escape."""
+
+    def changed(request: MockRequest, response: MockResponse) -> MockResponse:
+        body = request.received.body
+        return response if body.isascii() and b"\\u" not in body else change(request, response)
+
+    return changed
 
 
 def _where_invalid(change: ResponseChange) -> ResponseChange:
@@ -247,5 +257,14 @@ FAULTS = (
         on_response=_where_invalid(lambda _, __: MockResponse(500)),
         routes=_ROUTES,
         needs=_checks_bodies,
+    ),
+    Fault(
+        "submit-non-ascii-500",
+        "Submits with text other than ASCII return 500.",
+        ("submit/outcome", "submit/schema"),
+        on_response=_after_acceptance(_non_ascii(effects.page(500))),
+        routes=_ROUTES,
+        needs=_noticed(effects.page(500)),
+        phase=Phase.FUZZ,
     ),
 )
