@@ -69,7 +69,7 @@ def attempt(answer: Callable[[int, dict[str, Any]], Answer], **options: Any) -> 
 TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
     ("accepted", accepted(), Submission, "yes", "never", 1),
     ("queued", accepted(code=22), Submission, "yes", "never", 1),
-    ("window", accepted(code=21), Submission, "no", "never", 1),
+    ("window", accepted(code=21), Submission, "unknown", "never", 1),
     ("no account", REFUSALS["no account"], UnavailableError, "no", "later", 4),
     ("parameters at the server", refused(200, 4, "base64"), InvalidSubmitError, "no", "never", 1),
     ("failure", refused(200, 9, "提交失败"), SubmitRefusedError, "no", "never", 1),

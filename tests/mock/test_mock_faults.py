@@ -120,6 +120,8 @@ def sample_requests(contract: Contract) -> dict[str, Request]:
         operation, request = submit_request(contract, "imagine", {"prompt": "a pig"}, {})
         broken = without_prompt(contract, operation, request)
         requests["submit"] = request.authenticated(first, KEY)
+        _, foreign = submit_request(contract, "imagine", {"prompt": "一只猪"}, {})
+        requests["submit, not ASCII"] = foreign.authenticated(first, KEY)
         requests["refused, submit"] = request.authenticated(first, "wrong")
         if broken is not None:
             requests["submit, invalid"] = broken.authenticated(first, KEY)

@@ -111,7 +111,7 @@ class _Workflow:
         left: How many submits may still be sent.
         sources: The operations that need no earlier task, by location.
         presses: The operations that press a button, by location.
-        errors: Exceptions of ours; the first one ends the phase.
+        errors: Exceptions of the suite itself; the first one ends the phase.
     """
 
     contract: Contract

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -128,13 +128,18 @@ def write_line(text: str) -> None:
 
 
 def print_message(text: str) -> None:
-    """Write a line to stderr, with the prefix ``mjrelay:``."""
+    """
+    Write a line to stderr, with the prefix ``mjrelay:``.
+
+    A stderr that cannot be written, or is closed, stops no command: a task may be paid for.
+    """
     line = f"mjrelay: {printable_text(text)}"
     if _Redirection.write is not None:
         _Redirection.write(line)
-    else:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+    elif sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
 
 def load_extra(module: str, extra: str) -> ModuleType:

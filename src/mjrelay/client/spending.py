@@ -83,6 +83,8 @@ class SubmitLog:
         line = json.dumps(record.to_dict()).encode() + b"\n"
         descriptor = self._open()
         try:
+            if _is_cut(descriptor):  # by a full disk
+                line = b"\n" + line
             # One write to a file opened for appending: lines of several processes do not mix.
             if os.write(descriptor, line) != len(line):
                 raise OSError(f"{self._path}: the line was written in part; is the disk full?")
@@ -91,7 +93,16 @@ class SubmitLog:
             os.close(descriptor)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+
+
+def _is_cut(descriptor: int) -> bool:
+    """Return whether the last line of a file has no end."""
+    size = os.fstat(descriptor).st_size
+    if not size:
+        return False
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) != b"\n"
 
 
 class SubmitLedger:

@@ -47,9 +47,9 @@ class Submission:
     links: tuple[str, ...]
     needs_modal: bool
     position: int | None
-    prompt: str | None
+    prompt: str | None = field(repr=False)
     code: str | None
-    description: str | None
+    description: str | None = field(repr=False)
     state: str | None
     charged: Charged
     passes: State | None = field(repr=False)

@@ -192,7 +192,12 @@ class Submitter:
         if exchange.unsent:
             receipt = Receipt(SubmitOutcome.FAILED, "no")
             self._ledger.release()
-        self._close(receipt)
+        try:
+            self._close(receipt)
+        except BaseException as error:  # of a hook, a full disk, or Ctrl-C
+            if named := (*receipt.ids, *receipt.links):
+                error.add_note(f"this {self.operation.form.action} was answered: {', '.join(named)}")
+            raise
         return self._decide(exchange, receipt, self._clock.now(), sent_at)
 
     def abandon(self, sent_at: float, error: BaseException) -> None:
@@ -303,4 +308,7 @@ def _hint(exchange: Exchange) -> str:
     status = exchange.status or 0
     if 300 <= status < 400:
         return ", a redirect, which is not followed; check the base URL"
-    return ", so check the base URL" if status in {404, 405} else ""
+    if status in {404, 405}:
+        return ", so check the base URL"
+    page = status == 200 and exchange.media_type == "text/html"
+    return ", a web page, so check the base URL too" if page else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
 from mjrelay.base import ContractError
+from mjrelay.http import NotJSONError, OversizeError
 from mjrelay.semantics.compiler import compile_error
 from mjrelay.semantics.matcher import Matcher
 from mjrelay.semantics.paths import JSONPath
@@ -75,8 +77,12 @@ OUTCOMES = tuple(outcome.value for outcome in SubmitOutcome if outcome not in _O
 
 _KEYS = {"ids", "links", "position", "prompt", "error", "outcomes"}
 
-_BY_STATUS = {429: SubmitOutcome.RATE_LIMITED, 503: SubmitOutcome.OVERLOADED}
-"""What a status means if no matcher of the contract names it."""
+_BY_STATUS = {429: SubmitOutcome.RATE_LIMITED}
+"""What a status means if no matcher of the contract names it. Proxies send 503 after the relay took a task."""
+
+_LENIENT = json.JSONDecoder(strict=False)
+_REPLACEMENT = "\ufffd"
+"""Stands for bytes that are not UTF-8."""
 
 _CHARGED: Mapping[Any, Charged] = {True: "yes", False: "no", "perhaps": "unknown"}
 
@@ -158,10 +164,11 @@ class AnswerReader:
         """
         Read the response to a submit. The media type does not matter, unless a matcher names it.
 
-        An exchange without a complete response has the outcome ``unknown``.
+        An exchange without a complete response has the outcome ``unknown``, and the ids that are whole in it.
         """
-        document = exchange.object if exchange.failure is None else None
-        ids, links = self.ids(document), self.links(document)
+        document = _legible(exchange)
+        ids = tuple(one for one in self.ids(document) if _REPLACEMENT not in one)
+        links = tuple(one for one in self.links(document) if _REPLACEMENT not in one)
         outcome, charged = self._outcome(exchange, arrived=bool(ids or links))
         if ids and outcome in {SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED}:
             charged = "unknown"  # a refusal that names a task contradicts itself
@@ -190,6 +197,25 @@ class AnswerReader:
         return SubmitOutcome.UNKNOWN, "unknown"
 
 
+def _legible(exchange: Exchange) -> Any:
+    """
+    Return the document of a response that may be cut or damaged, or None, because an id in it may be paid for.
+
+    Of a cut response only a whole object is returned, so that no id is cut.
+    """
+    try:
+        return exchange.document if exchange.failure is None else exchange.object
+    except OversizeError:
+        return None
+    except NotJSONError:
+        text = exchange.body.decode("utf-8-sig", "replace").lstrip()
+    try:
+        document, _ = _LENIENT.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
 def _outcomes(form: Any, reader: Reader) -> Iterable[tuple[SubmitOutcome, Matcher, Charged]]:
     """Yield the matchers in the order in which they are tried."""
     if not isinstance(form, dict) or form.keys() - set(OUTCOMES):
@@ -200,6 +226,8 @@ def _outcomes(form: Any, reader: Reader) -> Iterable[tuple[SubmitOutcome, Matche
     for outcome in SubmitOutcome:
         if outcome in _OF_THE_READER:
             matchers: Iterable[Matcher] = getattr(reader, outcome.value)
+            if outcome is SubmitOutcome.ELSEWHERE:  # a page with status 200 may stand for an accepted task
+                matchers = (one for one in matchers if one.status >= 300)
             yield from ((outcome, matcher, "no") for matcher in matchers)
             continue
         forms = form.get(outcome.value, ())
