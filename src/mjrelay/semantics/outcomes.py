@@ -78,7 +78,7 @@ OUTCOMES = tuple(outcome.value for outcome in SubmitOutcome if outcome not in _O
 _KEYS = {"ids", "links", "position", "prompt", "error", "outcomes"}
 
 _BY_STATUS = {429: SubmitOutcome.RATE_LIMITED}
-"""What a status means if no matcher of the contract names it. Proxies send 503 after the relay took a task."""
+"""What a status means if no matcher of the contract names it. A proxy sends 503 also for an accepted task."""
 
 _LENIENT = json.JSONDecoder(strict=False)
 _REPLACEMENT = "\ufffd"
@@ -199,7 +199,7 @@ class AnswerReader:
 
 def _legible(exchange: Exchange) -> Any:
     """
-    Return the document of a response that may be cut or damaged, or None, because an id in it may be paid for.
+    Return the document of a response that may be cut or damaged, or None: an id in it may be paid for.
 
     Of a cut response only a whole object is returned, so that no id is cut.
     """
