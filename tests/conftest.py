@@ -5,8 +5,9 @@ import signal
 from certificates import certificates
 from hypothesis import settings
 from peers import _release_ports
+from services import postgres_url, redis_url
 
-__all__ = ["_release_ports", "certificates"]
+__all__ = ["_release_ports", "certificates", "postgres_url", "redis_url"]
 
 # Examples have no deadline: how long one takes says nothing on a busy machine.
 settings.register_profile("patient", parent=settings.default, deadline=None, max_examples=30)
