@@ -590,7 +590,8 @@ except MissingExtraError as error:
 """
     )
     assert done.stdout == (
-        "this needs jsonschema_rs, which is not installed; run: pip install 'mjrelay[monitor]'\n"
+        "this needs jsonschema_rs, which is not installed; in a clone of mjrelay, run: "
+        "pip install '.[monitor]'\n"
     ), done.stderr
     assert MissingExtraError("monitor", "x").extra == "monitor"
 

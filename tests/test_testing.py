@@ -136,7 +136,7 @@ def test_optional_packages(tmp_path: Path) -> None:
     """Without pytest the mocks work; without the extra the message has the command that installs it."""
     for missing, program, expected in (
         ("pytest", "with mock('zhongzhuan') as m: print(m.relay().fetch(m.submit(0)).state)", "succeeded"),
-        ("uvicorn", "with mock('zhongzhuan'): pass", "pip install 'mjrelay[mock]'"),
+        ("uvicorn", "with mock('zhongzhuan'): pass", "pip install '.[mock]'"),
     ):
         hidden = f"import sys; sys.modules[{missing!r}] = None\nfrom mjrelay.testing import mock\n{program}\n"
         done = python("-c", hidden, cwd=tmp_path)

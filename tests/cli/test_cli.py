@@ -133,7 +133,7 @@ def test_a_missing_extra_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'mjrelay[conformance]'" in done.stderr
+    assert "pip install '.[conformance]'" in done.stderr
 
 
 def test_a_task_is_fetched(relay: tuple[Counting, str]) -> None:

@@ -58,7 +58,10 @@ class MissingExtraError(MjrelayError):
 
     def __init__(self, extra: str, module: str) -> None:
         self.extra = extra
-        super().__init__(f"this needs {module}, which is not installed; run: pip install 'mjrelay[{extra}]'")
+        super().__init__(
+            f"this needs {module}, which is not installed; in a clone of mjrelay, run: "
+            f"pip install '.[{extra}]'"
+        )
 
 
 class PlainHTTPWarning(UserWarning):
