@@ -259,6 +259,8 @@ def test_tickets_that_cannot_be_polled() -> None:
     for wrong in others:
         with pytest.raises(SettingError):
             relay.poll(wrong)
+    with pytest.raises(SettingError, match=r"of the relay 'ttapi', .*; poll it with Relay\('ttapi'\)"):
+        relay.poll(others[0])
     with pytest.raises(SettingError, match="version 2"):
         Ticket.from_json(ticket.to_json().replace('"v":1', '"v":2'))
     with pytest.raises(SettingError):

@@ -237,7 +237,10 @@ class BaseRelay(ConfiguredRelay[T], Actions[S], Generic[T, I, S]):
                     f"the ticket is of type {type(ticket).__name__}; pass a Ticket of ticket()"
                 )
             if ticket.relay != self.name:
-                raise SettingError(f"the ticket is of the relay {ticket.relay!r}, and this is {self.name!r}")
+                raise SettingError(
+                    f"the ticket is of the relay {ticket.relay!r}, and this is {self.name!r}; poll it with "
+                    f"Relay({ticket.relay!r})"
+                )
             if id_of(self._contract, ticket.id) != ticket.id:
                 raise SettingError(f"the ticket has no valid task id: {ticket.id!r}")
         now = clock.now()
