@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from mjrelay_conformance.drivers.plan import Step
 
 KEY = "the-key-of-the-mock"
+ATELIER = Path(__file__).parents[1] / "support" / "atelier.yaml"
+WORDS = "words: {type: [string], minLength: 1}"
 
 
 class Sent:
     """The steps that were sent to a mock without sockets."""
 
-    def __init__(self, relay: str, submits: int = STATEFUL, allowed: int = 1_000) -> None:
+    def __init__(self, relay: str | Path, submits: int = STATEFUL, allowed: int = 1_000) -> None:
         self.contract = load_contract(relay)
         self.mock = MockRelay(self.contract, key=KEY, duration=0.0)
         self.steps: list[Step] = []
@@ -87,6 +90,34 @@ def test_no_submit_is_sent_beyond_the_limit() -> None:
     without = [name for name in relay_names() if not load_contract(name).submits]
     assert without
     assert not [step for name in without for step in Sent(name).steps]
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement"),
+    [
+        (WORDS, "words: {type: [string], minLength: 5, maxLength: 2}"),
+        (WORDS, "words: {type: [string], minLength: 5, pattern: '^a$'}"),
+        (
+            "schema:\n              type: object",
+            "schema:\n              $ref: '#/components/schemas/Taken/required'",
+        ),
+        (
+            "application/json:\n            schema:\n              type: object",
+            "application/x-odd:\n            schema:\n              type: object",
+        ),
+    ],
+    ids=["no body", "no generated body", "no schema", "no media type"],
+)
+def test_a_contract_without_usable_links_does_not_end_the_run(
+    found: str, replacement: str, tmp_path: Path
+) -> None:
+    """A user's contract whose submits Schemathesis cannot generate is not an error, and gets no submit."""
+    text = ATELIER.read_text(encoding="utf-8")
+    assert found in text
+    path = tmp_path / "atelier.yaml"
+    path.write_text(text.replace(found, replacement, 1), encoding="utf-8")
+    assert Sent(ATELIER).steps
+    assert not Sent(path).steps
 
 
 def test_an_error_ends_the_phase_without_another_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import hypothesis
 import requests
 import schemathesis
 from attrs import define, field
+from schemathesis.errors import NoLinksFound, SerializationNotPossible
 
 from mjrelay.base import SettingError, pointer_steps
 from mjrelay.contract import Parent, request_problem, submit_request
@@ -44,6 +45,13 @@ _STEPS = 8
 _UNSENT = (*MEDIA, "callback", "secret")
 """Arguments that are not generated: the relay would request their URLs, or keep them."""
 _HEADERS = (("Accept", "application/json"), ("Content-Type", "application/json"))
+_ENDS = (
+    hypothesis.errors.Flaky,  # a scenario goes on in another way than before, as with any server
+    hypothesis.errors.Unsatisfiable,  # no value matches the schema of a submit
+    NoLinksFound,  # the schema of every submit is unusable
+    SerializationNotPossible,  # no body has a media type that Schemathesis can write
+)
+"""Errors that end the scenarios of a seed and not the run: a user's contract may have no usable links."""
 _REQUEST = requests.Request("GET", "http://localhost/").prepare()
 
 
@@ -92,8 +100,7 @@ def run(
     )
     for number in range(_SEEDS):
         if workflow.left and not workflow.errors:
-            # Hypothesis stops if a scenario goes on in another way than before, as with any server.
-            with contextlib.suppress(hypothesis.errors.Flaky):
+            with contextlib.suppress(*_ENDS):
                 hypothesis.seed(f"{seed} {number}")(Machine).run(settings=settings)
     if workflow.errors:
         raise workflow.errors[0]
