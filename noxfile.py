@@ -120,6 +120,11 @@ EXTRAS = {
         f"from mjrelay.monitor import Monitor; Monitor({CONTRACT!r}, api_key='mock-key').close()",
     ),
     "conformance": ("mjrelay", "conform", CONTRACT, "--no-fuzz"),
+    "durable": (
+        "python",
+        "-c",
+        f"import mjrelay as m, mjrelay.durable as d; d.TaskQueue({{'my': m.Relay({CONTRACT!r}, 'key')}}, print)",
+    ),
     "lint": ("mjrelay", "lint", CONTRACT),
     "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),
 }

@@ -29,12 +29,15 @@ PAGES = {
 README = PAGES["README.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(python|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\w+\.py)\n")
+"""The first line of a block that is a file for the later ones."""
 RELAYS = {"docs/contracts.md": "./my-relay.yaml", "docs/replay.md": "apiai"}
 """The relays of pages that are not about the usual one."""
 HOST = re.compile(r"https://(?:api\.zhongzhuan\.chat|relay\.example(?:\.com)?)|http://127\.0\.0\.1:8080")
 CODES = {
     "mjrelay mock": {0, 124},
     "mjrelay listen": {0, 124},
+    "mjrelay durable worker": {0, 124},
     "mjrelay wait": {0, 1},
     "mjrelay doctor": {0, 1},
     "mjrelay conform": {0, 3},
@@ -81,6 +84,9 @@ def run_python(text: str, cwd: Path) -> None:
     if text.startswith("pytest_plugins"):
         (cwd / "conftest.py").write_text(text, encoding="utf-8")
         return
+    if named := FILE.match(text):
+        (cwd / named[1]).write_text(text, encoding="utf-8")
+        return
     (cwd / "test_block.py").write_text(text, encoding="utf-8")
     if "def test_" in text:
         command = ["-m", "pytest", "-q", "-pno:schemathesis", "-pno:cacheprovider", "test_block.py"]
@@ -99,6 +105,8 @@ def run_shell(text: str, cwd: Path, base_url: str) -> None:
             continue
         if command.startswith(("mjrelay mock", "mjrelay listen")):
             command = f"timeout -s INT 4 {command} --port 0"
+        if command.startswith("mjrelay durable worker"):
+            command = f"timeout -s INT 4 {command}"
         done = run("sh", "-c", command, cwd=cwd, MJRELAY_BASE_URL=base_url)
         codes = next((codes for name, codes in CODES.items() if name in command), {0})
         assert done.returncode in codes, f"{command}\n{done.stdout}{done.stderr}"

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from mjrelay.base import MjrelayError, __version__, use_options
 from mjrelay.cli.options import SETTINGS, Group
-from mjrelay.cli.output import OutputError, Stdout, print_message
+from mjrelay.cli.output import OutputError, Stdout, print_message, write_error
 from mjrelay.client import RelayError
 from mjrelay.http import redacted_text
 
@@ -32,6 +35,7 @@ _COMMANDS = {
     **dict.fromkeys(("edits", "swap-face", "upload", "submits"), "submit"),
     "mock": "mock",
     "listen": "listen",
+    "durable": "durable",
     "conform": "conform",
     "replay": "conform",
     "report": "report",
@@ -77,6 +81,8 @@ def app() -> None:
 def main() -> NoReturn:
     """Run the command and exit. Each expected error becomes one line on stderr; Ctrl-C is raised."""
     sys.stdout = Stdout.replacing(sys.stdout)
+    if sys.stderr is None:  # closed; otherwise the next file or socket has its number
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     use_options(SETTINGS)
@@ -84,7 +90,8 @@ def main() -> NoReturn:
     try:
         code = app.main(prog_name="mjrelay", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError, ValueError):
+            error.show()
         code = error.exit_code
     except (RelayError, OutputError) as error:
         print_message(str(error))
@@ -98,7 +105,7 @@ def main() -> NoReturn:
         if _is_storage_failure(error):
             print_message(f"a file cannot be written: {error}; make room and start again")
             sys.exit(1)
-        sys.stderr.write(redacted_text(traceback.format_exc()))
+        write_error(redacted_text(traceback.format_exc()))
         code = 5
     sys.exit(code)
 

@@ -2,7 +2,7 @@
 
 from mjrelay.client.actions import SubmitCall
 from mjrelay.client.async_relay import AsyncRelay
-from mjrelay.client.options import check_rate
+from mjrelay.client.options import check_count, check_list, check_rate
 from mjrelay.client.relay import Relay
 from mjrelay.client.spending import SubmitRecord
 from mjrelay.client.submission import (
@@ -17,6 +17,7 @@ from mjrelay.client.submission import (
     SubmitError,
     SubmitOutcomeUnknownError,
     SubmitRefusedError,
+    TaskLike,
 )
 from mjrelay.client.submitting import Submitter
 from mjrelay.client.task import (
@@ -72,6 +73,7 @@ __all__ = [
     "SubmitRefusedError",
     "Submitter",
     "Task",
+    "TaskLike",
     "Ticket",
     "TransportError",
     "UnauthorizedError",
@@ -81,6 +83,8 @@ __all__ = [
     "WaitTimeoutError",
     "WebPageError",
     "WrongTaskError",
+    "check_count",
+    "check_list",
     "check_rate",
     "stage_of",
 ]

@@ -1,0 +1,85 @@
+"""``mjrelay durable``: the worker of a queue of tasks."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mjrelay.base import MjrelayError, SettingError
+from mjrelay.cli.options import Group
+from mjrelay.cli.output import load_extra, print_message
+
+if TYPE_CHECKING:
+    from mjrelay.durable import Backlog
+
+
+@click.group(cls=Group)
+def durable() -> None:
+    """Wait for tasks through a database, so that no crash and no deploy loses one."""
+
+
+@durable.command()
+@click.argument("queue", metavar="MODULE:QUEUE")
+@click.option(
+    "--every", type=click.FloatRange(min=0.1), default=10.0, help="Seconds between two lines about the queue."
+)
+def worker(*, queue: str, every: float) -> None:
+    """
+    Poll the tasks of a queue until Ctrl-C or SIGTERM, and call its on_finish.
+
+    MODULE:QUEUE names a mjrelay.durable.TaskQueue, for example jobs:queue for the variable queue in jobs.py.
+    At the end, polls and calls in progress have 30 seconds.
+    """
+    engine = load_extra("mjrelay.durable", "durable")
+    found = _load(queue, engine.TaskQueue)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
+    with engine.Worker(found) as running:
+        print_message(f"a worker of {queue} has started; stop it with Ctrl-C")
+        try:
+            running.run(stop, _print_backlog, every=every)
+        except MjrelayError as error:
+            print_message(str(error))
+            click.get_current_context().exit(1)
+    print_message("the worker has stopped; what waits is in the database")
+
+
+def _load(name: str, kind: type) -> Any:
+    """Return the object that ``MODULE:NAME`` names; raise `SettingError`."""
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute.isidentifier():
+        raise SettingError(f"{name} is not MODULE:QUEUE; write for example jobs:queue")
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as the interpreter does for a script
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.partition(".")[0]:
+            raise
+        raise SettingError(f"there is no module {module_name} here; start the worker in its folder") from None
+    found = getattr(module, attribute, None)
+    if not isinstance(found, kind):
+        names = [key for key, value in vars(module).items() if isinstance(value, kind)]
+        hint = f"it has: {', '.join(names)}" if names else "make one with mjrelay.durable.TaskQueue"
+        raise SettingError(f"{module_name} has no queue {attribute}; {hint}")
+    return found
+
+
+def _print_backlog(backlog: list[Backlog]) -> None:
+    for one in backlog:
+        parts = [f"{one.tasks} tasks wait in {one.batches} batches" if one.tasks else "no task waits"]
+        if not math.isinf(one.due):
+            late = time.time() - one.due
+            parts.append(f"the first is due {f'since {late:.0f} s' if late >= 0 else f'in {-late:.0f} s'}")
+        if one.calls:
+            parts.append(f"{one.calls} results are to be reported")
+        print_message(f"{one.relay}: {', '.join(parts)}")

@@ -1,0 +1,143 @@
+"""The identity of a worker, which no other worker has while it runs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy
+
+from mjrelay.base import SettingError, lock_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_MOST_WORKERS = 1000
+
+_LOCKS = 0x6D6A7265
+"""The first half of the advisory locks in Postgres, so that they are not those of other programs."""
+
+_MERGING = -1
+
+_PREFIX = "mjrelay-"
+
+
+class Lease(Protocol):
+    """
+    Keeps an executor id for one worker.
+
+    Attributes:
+        executor: The executor id.
+    """
+
+    executor: str
+
+    def holds(self) -> bool:
+        """Return whether the id still belongs to this worker."""
+
+    def taken_over(self, executor: str) -> AbstractContextManager[bool]:
+        """Yield whether the worker with an executor id has ended. If so, no other gets the id meanwhile."""
+
+    def merging(self) -> AbstractContextManager[bool]:
+        """Yield whether this worker may merge batches; only one at a time may."""
+
+    def close(self) -> None:
+        """Give the id back."""
+
+
+class FileLease:
+    """The only worker of a SQLite database, by a lock on a file beside it."""
+
+    executor = "mjrelay"
+
+    def __init__(self, path: Path) -> None:
+        lock = Path(f"{path}.lock")
+        try:
+            self._file = lock.open("ab")
+        except OSError as error:
+            raise SettingError(f"{lock}: it cannot be written ({error.strerror}); check the path") from error
+        if not lock_file(self._file):
+            self._file.close()
+            raise SettingError(
+                f"another worker uses {path}, and SQLite allows one; stop it, or use Postgres for several"
+            )
+
+    def holds(self) -> bool:
+        """Return True: the lock lasts until `close`."""
+        return True
+
+    def taken_over(self, executor: str) -> AbstractContextManager[bool]:
+        """Yield False: there is no other worker, and the engine resumes the work of an earlier one."""
+        del executor
+        return nullcontext(enter_result=False)
+
+    def merging(self) -> AbstractContextManager[bool]:
+        """Yield True: there is no other worker."""
+        return nullcontext(enter_result=True)
+
+    def close(self) -> None:
+        """Unlock the file."""
+        self._file.close()
+
+
+class SessionLease:
+    """
+    One of the workers of a Postgres database, by advisory locks of a session.
+
+    Postgres releases them when the session ends, however the process ended. Use it in one thread.
+    """
+
+    def __init__(self, url: sqlalchemy.URL) -> None:
+        keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        self._engine = sqlalchemy.create_engine(
+            url,
+            poolclass=sqlalchemy.NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"application_name": "mjrelay worker", **keepalive},
+        )
+        self._session = self._engine.connect()
+        for number in range(_MOST_WORKERS):
+            if self._call("pg_try_advisory_lock", number):
+                self.executor = f"{_PREFIX}{number}"
+                return
+        self.close()
+        raise SettingError(f"{_MOST_WORKERS} workers use the database; stop some")
+
+    def holds(self) -> bool:
+        """Return whether the session is still open."""
+        try:
+            self._session.execute(sqlalchemy.text("SELECT 1"))
+        except sqlalchemy.exc.SQLAlchemyError:
+            return False
+        return True
+
+    def taken_over(self, executor: str) -> AbstractContextManager[bool]:
+        """Yield whether the session of a worker has ended. If so, no other gets its id meanwhile."""
+        number = executor.removeprefix(_PREFIX)
+        if executor == self.executor or not number.isdecimal():
+            return nullcontext(enter_result=False)
+        return self._locked(int(number))
+
+    def merging(self) -> AbstractContextManager[bool]:
+        """Yield whether no other worker is merging batches."""
+        return self._locked(_MERGING)
+
+    def close(self) -> None:
+        """End the session."""
+        self._session.close()
+        self._engine.dispose()
+
+    @contextmanager
+    def _locked(self, number: int) -> Iterator[bool]:
+        locked = self._call("pg_try_advisory_lock", number)
+        try:
+            yield locked
+        finally:
+            if locked:
+                self._call("pg_advisory_unlock", number)
+
+    def _call(self, function: str, number: int) -> bool:
+        statement = sqlalchemy.select(getattr(sqlalchemy.func, function)(_LOCKS, number))
+        return bool(self._session.execute(statement).scalar())

@@ -1,0 +1,142 @@
+"""A worker: the process that polls the tasks of a queue, and reports those that have ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Self
+
+from dbos import DBOS
+
+from mjrelay.base import MjrelayError, SettingError
+from mjrelay.durable.database import FINISH, queue_name
+from mjrelay.durable.upkeep import Upkeep
+from mjrelay.durable.workflows import register
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from mjrelay.durable.leases import Lease
+    from mjrelay.durable.queue import Backlog, TaskQueue
+
+_log = logging.getLogger("mjrelay")
+
+_INTERVAL = 0.5
+"""Seconds between two looks of the engine for what is due."""
+
+_POLLS = 8
+"""Maximum number of concurrent polls of one relay in a worker."""
+
+_STARTED_CALLS = 128
+"""Maximum number of results that a worker has taken; ``concurrency`` of them are being reported."""
+
+_running: list[Worker] = []
+"""The worker of this process; the engine allows one."""
+
+
+class Worker:
+    """
+    Polls the tasks of a queue while it is open, in threads. A process has at most one.
+
+    Args:
+        queue: The queue.
+
+    Raises:
+        SettingError: The database cannot be reached, another worker uses the SQLite file, or this process has
+            a worker.
+    """
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self._queue = queue
+        self._lease: Lease | None = None
+
+    def __enter__(self) -> Self:
+        if _running:
+            raise SettingError("this process has a worker already; start another process")
+        self._lease = self._queue.database.lease()
+        try:
+            self._launch(self._lease.executor)
+        except BaseException:
+            self._close(0)
+            raise
+        _running.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the polls and calls in progress end, for at most 30 seconds, and stop."""
+        _running.clear()
+        self._close(30)
+
+    def run(
+        self, stop: threading.Event, report: Callable[[list[Backlog]], object], *, every: float = 10.0
+    ) -> None:
+        """
+        Keep the queue in order until ``stop`` is set.
+
+        Args:
+            stop: Ends the method.
+            report: Called with what waits.
+            every: Seconds between two calls of ``report``.
+
+        Raises:
+            MjrelayError: The connection that keeps the worker's identity was lost. Start the worker again.
+        """
+        if self._lease is None:
+            raise SettingError("the worker is not open; use it in a with statement")
+        upkeep = Upkeep(self._queue, self._lease)
+        chores = [
+            _Chore(1.0, upkeep.merge),
+            _Chore(5.0, upkeep.resume),
+            _Chore(15.0, upkeep.forget),
+            _Chore(every, lambda: report(self._queue.backlog())),
+        ]
+        while not stop.wait(0.2):
+            for chore in chores:
+                chore.do()
+
+    def _launch(self, executor: str) -> None:
+        """Start the engine with the two workflows, and with the queues of this worker's relays."""
+        queue = self._queue
+        _ = queue.database.client  # the database exists, or the error says why not
+        register(queue)
+        DBOS(config=queue.database.config(executor))
+        DBOS.listen_queues([*map(queue_name, queue.relays), FINISH])
+        DBOS.launch()
+        for name in queue.relays:
+            _register_queue(queue_name(name), _POLLS, queue.limit(name))
+        _register_queue(FINISH, _STARTED_CALLS, None)
+
+    def _close(self, timeout: int) -> None:
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout)
+        self._queue.close()
+        if self._lease is not None:
+            self._lease.close()
+
+
+def _register_queue(name: str, concurrency: int, limit: tuple[int, float] | None) -> None:
+    DBOS.register_queue(
+        name,
+        worker_concurrency=concurrency,
+        limiter=None if limit is None else {"limit": limit[0], "period": limit[1]},
+        polling_interval_sec=_INTERVAL,
+        on_conflict="always_update",  # the last worker that started decides
+    )
+
+
+class _Chore:
+    """A function that is called at intervals. Its errors are logged, unless they end the worker."""
+
+    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
+        self._seconds, self._function, self._next = seconds, function, 0.0
+
+    def do(self) -> None:
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + self._seconds
+        try:
+            self._function()
+        except MjrelayError:
+            raise
+        except Exception:  # noqa: BLE001 - tasks are polled without this chore too
+            _log.exception("the queue was not kept in order; the next attempt is in %.0f s", self._seconds)
