@@ -152,7 +152,7 @@ def _other_user() -> struct_passwd | None:
     import pwd  # noqa: PLC0415 - Windows has none
 
     users = {one.pw_name: one for one in pwd.getpwall()}
-    return users.get("postgres") or users["nobody"]
+    return users.get("postgres") or pwd.getpwuid(65534)  # the user without rights
 
 
 @contextlib.contextmanager
