@@ -123,7 +123,8 @@ EXTRAS = {
     "durable": (
         "python",
         "-c",
-        f"import mjrelay as m, mjrelay.durable as d; d.TaskQueue({{'my': m.Relay({CONTRACT!r}, 'key')}}, print)",
+        "import mjrelay as m, mjrelay.durable as d;"
+        f" d.TaskQueue({{'my': m.Relay({CONTRACT!r}, 'key')}}, print)",
     ),
     "lint": ("mjrelay", "lint", CONTRACT),
     "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),
