@@ -123,8 +123,7 @@ EXTRAS = {
     "durable": (
         "python",
         "-c",
-        "import mjrelay as m, mjrelay.durable as d;"
-        f" d.TaskQueue({{'my': m.Relay({CONTRACT!r}, 'key')}}, print)",
+        f"from mjrelay import Relay, durable; durable.TaskQueue({{'m': Relay({CONTRACT!r}, 'mock-key')}}, print)",
     ),
     "lint": ("mjrelay", "lint", CONTRACT),
     "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),
