@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 
@@ -17,7 +18,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
         again = shlex.join(["mjrelay", *sys.argv[1:]])
-        sys.stderr.write(f"mjrelay: interrupted; start again with: {again}\n")
+        with suppress(AttributeError, OSError):  # stderr may be closed
+            sys.stderr.write(f"mjrelay: interrupted; start again with: {again}\n")
         sys.exit(130)
 
 

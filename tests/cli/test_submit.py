@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
+import forked
 import pytest
-from cli_process import KEY, Counting, mjrelay, started, until
+from cli_process import KEY, Counting, environment, mjrelay, started, until
 from mjrelay_conformance.mock import MockRelay
 from mjrelay_conformance.mock.server import Server
 from paid import PaidServer, accepted, refused
@@ -17,7 +19,6 @@ from paid import PaidServer, accepted, refused
 from mjrelay.contract import load_contract
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -112,9 +113,145 @@ def test_submits_lists_a_log(state: Path) -> None:
     assert "accepted  newapi  imagine  1795649371135651" in pretty.stdout
     with state.open("a", encoding="utf-8") as file:
         file.write('{"torn')
-    assert "a line is not a record" in mjrelay("submits").stderr
-    missing = mjrelay("submits", "missing.jsonl")
-    assert (missing.returncode, "Traceback" in missing.stderr) == (2, False)
+    torn = mjrelay("submits")
+    assert (torn.returncode, len(torn.stdout.splitlines())) == (1, 3)
+    assert "were skipped: 1" in torn.stderr
+
+
+SENT = b'{"time": "2026-11-26T08:00:00+00:00", "event": "sending", "submit": "a-1", "relay": "newapi"'
+CUT = b'{"time": "2026-11-26T08:00:00+00:00", "ev\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "verdicts", "message"),
+    [
+        pytest.param(b"", 0, [], "0 submits", id="empty"),
+        pytest.param(b"\n \r\n\n", 0, [], "0 submits", id="blank"),
+        pytest.param(None, 2, [], "cannot be read", id="missing"),
+        pytest.param(b"a letter\nto a friend\n", 2, [], "no record of a submit", id="text"),
+        pytest.param(bytes(range(256)) * 40, 2, [], "no record of a submit", id="binary"),
+        pytest.param(b"[" * 100_000, 2, [], "no record of a submit", id="nested"),
+        pytest.param(b'[1]\n"x"\n5\nnull\n{"submit": []}\n{"a": 1}\n', 2, [], "no record", id="other JSON"),
+        pytest.param(SENT + b"}\n", 1, ["unknown"], "1 submits, 1 with", id="sent"),
+        pytest.param(CUT + SENT + b"}\n", 1, ["unknown"], "were skipped: 1", id="a cut line"),
+        pytest.param(SENT + b"}\n\xff\x00" + CUT, 1, ["unknown"], "were skipped: 1", id="damaged"),
+        pytest.param(
+            SENT + b', "ids": [5], "links": 7, "outcome": [], "state": {}, "time": 5}\n',
+            1,
+            ["unknown"],
+            "1 submits, 1 with",
+            id="other types",
+        ),
+        pytest.param(
+            SENT + b"}\n" + b'{"submit": "a-1", "event": "answered", "outcome": "of a later version"}\n',
+            1,
+            ["unknown"],
+            "1 submits, 1 with",
+            id="an unknown outcome",
+        ),
+        pytest.param(
+            b'{"submit": "a-1", "event": "answered", "outcome": "unknown", "links": ["https://x"]}\n',
+            0,
+            ["accepted"],
+            "1 submits, 0 with",
+            id="a link",
+        ),
+        pytest.param(
+            b'{"submit": "a-1", "event": "answered", "outcome": "rate-limited", "charged": "unknown"}\n',
+            1,
+            ["unknown"],
+            "1 submits, 1 with",
+            id="a refusal that may cost money",
+        ),
+    ],
+)
+def test_submits_reads_any_file(
+    content: bytes | None, code: int, verdicts: list[str], message: str, tmp_path: Path
+) -> None:
+    """Lines that are no records are skipped and counted; without any record the file is no log."""
+    log = tmp_path / "log.jsonl"
+    if content is not None:
+        log.write_bytes(content)
+    for format_ in ("json", "pretty"):
+        done = mjrelay("submits", str(log), "--format", format_)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        assert message in done.stderr
+        assert len(done.stdout.splitlines()) == len(verdicts)
+        if format_ == "json":
+            assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == verdicts
+
+
+def without(stream: int, how: str, *arguments: str, stdin: int | None = None) -> tuple[int, str]:
+    """Run the command with a stream that is closed, full, or a pipe whose reader is gone."""
+    command = [*forked.COMMAND, *arguments]
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams: dict[str, Any] = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    name = ("stdin", "stdout", "stderr")[stream]
+    if how == "closed":
+        command = ["sh", "-c", f'exec "$@" {stream}>&-', "sh", *command]
+    elif how == "full":
+        streams[name] = os.open("/dev/full", os.O_WRONLY)
+    else:
+        streams[name] = writer
+    done = subprocess.run(command, env=environment(KEY), timeout=60, check=False, **streams)
+    os.close(writer)
+    if how == "full":
+        os.close(streams[name])
+    return done.returncode, ((done.stderr if stream == 1 else done.stdout) or b"").decode()
+
+
+LOST = [
+    "closed",
+    pytest.param("full", marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")),  # noqa: PTH110
+    "gone",
+]
+
+
+@posix
+@pytest.mark.parametrize("how", LOST)
+def test_without_stderr_the_id_is_printed(how: str, paid: PaidServer, state: Path, tmp_path: Path) -> None:
+    """A stderr that cannot be written stops no submit: exit 0, the id on stdout and in the log."""
+    common = ["imagine", "newapi", PROMPT, "--base-url", paid.url]
+    code, stdout = without(2, how, *common, "--yes", "--format", "pretty")
+    assert (code, stdout, len(paid.received)) == (0, "1795649371135651\n", 1)
+    assert records(state)[1]["ids"] == ["1795649371135651"]
+    assert without(2, how, "submits", str(state), "--format", "pretty")[0] == 0
+    assert without(2, how, "imagin")[0] == 2
+    with Server(MockRelay(load_contract("newapi"), key=KEY, duration=0.0)) as url:
+        again = ["imagine", "newapi", PROMPT, "--base-url", url, "--yes", "--wait", "--format", "json"]
+        code, stdout = without(2, how, *again, "--out", str(tmp_path / "out"))
+        task_id = json.loads(stdout)["id"]
+        assert code == 0
+        code, stdout = without(2, how, "wait", "newapi", task_id, "--base-url", url, "--format", "json")
+        assert (code, json.loads(stdout)["id"]) == (0, task_id)
+
+
+@posix
+@pytest.mark.parametrize("how", LOST)
+def test_without_stdout_the_id_is_in_the_log(how: str, paid: PaidServer, state: Path) -> None:
+    """A stdout that cannot be written: the exit code is not 0, and the id is in the log and on stderr."""
+    for format_ in ("pretty", "json"):
+        common = ["imagine", "newapi", PROMPT, "--base-url", paid.url, "--yes", "--format", format_]
+        code, stderr = without(1, how, *common)
+        assert (code, "submitted: 1795649371135651" in stderr) == (1, True), stderr
+        assert "Traceback" not in stderr
+    assert [one.get("ids") for one in records(state)] == [None, ["1795649371135651"]] * 2
+
+
+@posix
+def test_it_asks_only_where_it_can(paid: PaidServer, state: Path) -> None:
+    """Without stdin, or with a stderr on which the request cannot be shown, nothing is sent."""
+    common = ["imagine", "newapi", PROMPT, "--base-url", paid.url]
+    assert without(0, "closed", *common)[0] == 2
+    for how in ("closed", "gone"):
+        ours, theirs = os.openpty()
+        os.write(ours, b"y\n")
+        assert without(2, how, *common, stdin=theirs)[0] in {1, 2}
+        os.close(ours)
+        os.close(theirs)
+    assert not paid.received
+    assert not state.exists() or not state.read_text(encoding="utf-8")
 
 
 def test_wait_out_and_download(state: Path, tmp_path: Path) -> None:

@@ -135,10 +135,17 @@ def print_message(text: str) -> None:
     """
     line = f"mjrelay: {printable_text(text)}"
     if _Redirection.write is not None:
-        _Redirection.write(line)
-    elif sys.stderr is not None:
         with suppress(OSError, ValueError):
-            sys.stderr.write(line + "\n")
+            _Redirection.write(line)
+    else:
+        write_error(line + "\n")
+
+
+def write_error(text: str) -> None:
+    """Write text to stderr, if it can be written."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 

@@ -29,7 +29,7 @@ from mjrelay.cli.output import format_option, is_pretty, json_text, print_messag
 from mjrelay.cli.results import Results
 from mjrelay.client import DownloadError, Relay, Submission
 from mjrelay.http import origin_and_target, printable_text
-from mjrelay.semantics import State
+from mjrelay.semantics import State, SubmitOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ class _AskingRelay(Relay):
         print_message(f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}")
         for name, value in json.loads(request.body).items():
             print_message(f"  {name}: {_short(value)}")
-        if not sys.stdin.isatty():
+        if sys.stdin is None or sys.__stderr__ is None or not sys.stdin.isatty():
             raise SettingError("there is no terminal to ask on; repeat the command with --yes")
         try:
             confirmed = click.confirm("Send it?", err=True)
@@ -332,16 +332,20 @@ def submits(*, file: Path | None, format_: str | None) -> None:
         print_message("no submits yet")
         return
     try:
-        lines = read_file(path, _LARGEST_LOG).decode("utf-8", "replace").splitlines()
+        lines = read_file(path, _LARGEST_LOG).splitlines()
     except OSError as error:
         raise SettingError(f"{path} cannot be read ({error.strerror}); name a log of submits") from error
     rows: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        try:
-            record = json.loads(line)
+    skipped = 0
+    for line in filter(bytes.strip, lines):
+        if (record := _logged(line)) is None:
+            skipped += 1
+        else:
             rows.setdefault(record["submit"], {}).update(record)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            print_message(f"{path}: a line is not a record of a submit; skipped")
+    if skipped and not rows:
+        raise SettingError(f"{path} has no record of a submit, but other data; name a log of submits")
+    if skipped:
+        print_message(f"{path}: lines that are no record of a submit, and were skipped: {skipped}")
     unknown = 0
     for row in rows.values():
         verdict = _verdict(row)
@@ -352,11 +356,31 @@ def submits(*, file: Path | None, format_: str | None) -> None:
     sys.exit(int(unknown > 0))
 
 
+def _logged(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line of a log, without members of other types, or None."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("submit"), str):
+        return None
+    return {name: value for name, value in record.items() if _has_its_type(name, value)}
+
+
+def _has_its_type(name: str, value: Any) -> bool:
+    if name in {"ids", "links"}:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, str)
+
+
 def _verdict(row: dict[str, Any]) -> str:
-    if row.get("event") != "answered" or (row.get("outcome") == "unknown" and not row.get("ids")):
+    named = row.get("ids") or row.get("links")
+    outcomes = [one for one in SubmitOutcome if one == row.get("outcome")]
+    if row.get("event") != "answered" or not outcomes:
         return "unknown"
-    accepted = {"accepted", "queued", "needs-modal", "unknown"}
-    return "accepted" if row.get("outcome") in accepted else "refused"
+    if outcomes[0].accepted or (outcomes[0] is SubmitOutcome.UNKNOWN and named):
+        return "accepted"
+    return "refused" if row.get("charged") == "no" else "unknown"
 
 
 def _row(row: dict[str, Any]) -> str:
