@@ -3,7 +3,8 @@ The transport of the ``fast`` extra, over pyreqwest, an HTTP client in Rust.
 
 Differences from the default transport:
 
-- It reads ahead. If a response is truncated or stalls within its first 64 KiB, only the failure is reported.
+- It reads ahead, unless the request has a body. If a response is truncated or stalls within its first 64 KiB,
+  only the failure is reported.
 - Names of response header fields are in lower case, and equal names are grouped. A value that is not ASCII is
   reported as U+FFFD.
 - A connection that is closed before the response looks like one that is closed within the head. If a previous
@@ -253,7 +254,8 @@ def _url(config: TransportConfig, request: Request) -> Url:
 def _with_request(outgoing: R, request: Request, builder: ResponseBuilder) -> R:
     fields = request.headers
     if request.body:
-        outgoing = outgoing.body_bytes(request.body)
+        # A submit may be paid for, and its id may be in the part of the response that arrived.
+        outgoing = outgoing.body_bytes(request.body).streamed_read_buffer_limit(0)
     elif request.method not in {"GET", "HEAD"}:
         fields = (*fields, ("Content-Length", "0"))
     try:

@@ -141,6 +141,8 @@ class ResponseBuilder:
             try:
                 plain = self._decompressor.feed(piece[start : start + _COMPRESSED_STEP])
             except CompressionError as error:
+                if not self._body:  # a proxy may have decompressed it, and kept the header field
+                    self._append(piece)
                 raise ExchangeError(f"the body is not gzip as its header says ({error})") from error
             self._append(plain)
 
