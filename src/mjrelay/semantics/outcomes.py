@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -17,7 +19,7 @@ from mjrelay.semantics.readings import compile_readings
 from mjrelay.semantics.values import is_number, scalar_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mjrelay.http import Exchange
     from mjrelay.semantics.reader import Reader
@@ -81,8 +83,16 @@ _BY_STATUS = {429: SubmitOutcome.RATE_LIMITED}
 """What a status means if no matcher of the contract names it. A proxy sends 503 also for an accepted task."""
 
 _LENIENT = json.JSONDecoder(strict=False)
-_REPLACEMENT = "\ufffd"
+_WITHOUT_NUMBERS = json.JSONDecoder(strict=False, parse_int=lambda _: None, parse_float=lambda _: None)
+_SPACE = re.compile(r"\s*")
+_CUTS = frozenset("0123456789.+-eE,}]")
+"""After the end of an object, these show that a damaged byte ended it, perhaps inside a number."""
+_MOST_OBJECTS = 16
+"""Maximum number of objects that are read in one damaged response."""
+_REPLACED = re.compile("\ufffd")
 """Stands for bytes that are not UTF-8."""
+_DAMAGED = re.compile("[\x00-\x1f\ufffd]")
+"""Also control characters, which JSON does not allow in strings."""
 
 _CHARGED: Mapping[Any, Charged] = {True: "yes", False: "no", "perhaps": "unknown"}
 
@@ -108,15 +118,15 @@ class Receipt:
     ids: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     position: int | None = None
-    prompt: str | None = None
+    prompt: str | None = field(default=None, repr=False)
     code: str | None = None
-    description: str | None = None
+    description: str | None = field(default=None, repr=False)
 
     @property
     def may_resend(self) -> MayResend:
         """Whether the same request may be sent again without paying twice."""
         if self.outcome.repeatable:
-            return "unknown" if self.ids else "later"
+            return "later" if self.charged == "no" and not (self.ids or self.links) else "unknown"
         return "unknown" if self.outcome is SubmitOutcome.UNKNOWN and self.charged == "unknown" else "never"
 
 
@@ -166,9 +176,11 @@ class AnswerReader:
 
         An exchange without a complete response has the outcome ``unknown``, and the ids that are whole in it.
         """
-        document = _legible(exchange)
-        ids = tuple(one for one in self.ids(document) if _REPLACEMENT not in one)
-        links = tuple(one for one in self.links(document) if _REPLACEMENT not in one)
+        documents, damage = _documents(exchange)
+        document = documents[0] if documents else None
+        whole = [_without(damage, one) for one in documents]
+        ids = tuple(dict.fromkeys(one for part in whole for one in self.ids(part)))
+        links = tuple(dict.fromkeys(one for part in whole for one in self.links(part)))
         outcome, charged = self._outcome(exchange, arrived=bool(ids or links))
         if ids and outcome in {SubmitOutcome.RATE_LIMITED, SubmitOutcome.OVERLOADED}:
             charged = "unknown"  # a refusal that names a task contradicts itself
@@ -197,23 +209,58 @@ class AnswerReader:
         return SubmitOutcome.UNKNOWN, "unknown"
 
 
-def _legible(exchange: Exchange) -> Any:
+def _documents(exchange: Exchange) -> tuple[list[Any], re.Pattern[str]]:
     """
-    Return the document of a response that may be cut or damaged, or None: an id in it may be paid for.
+    Return the documents of a response that may be cut or damaged, because an id in them may be paid for.
 
-    Of a cut response only a whole object is returned, so that no id is cut.
+    Also return what marks a damaged text in them. Of a cut or damaged response only whole objects are
+    returned, so that no id is cut.
     """
     try:
-        return exchange.document if exchange.failure is None else exchange.object
+        document = exchange.document
     except OversizeError:
-        return None
+        return [], _REPLACED
     except NotJSONError:
-        text = exchange.body.decode("utf-8-sig", "replace").lstrip()
-    try:
-        document, _ = _LENIENT.raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+        text = exchange.body.decode("utf-8-sig", "replace")
+        return list(islice(_objects(text), _MOST_OBJECTS)), _DAMAGED
+    whole = exchange.failure is None or isinstance(document, dict | list)  # a number may be cut
+    return [document] if whole else [], _REPLACED
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the first objects in a text. A server may write a warning before them, or an error after them."""
+    head, brace, _ = text.partition("{")
+    if '"' in head:  # the first brace is inside another value
+        return
+    start = len(head) if brace else len(text)
+    while text.startswith("{", start):
+        try:
+            document, end = _LENIENT.raw_decode(text, start)
+            after = _end_of_space(text, end)
+            if text[after : after + 1] in _CUTS:
+                document, _ = _WITHOUT_NUMBERS.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return
+        yield document
+        start = after
+
+
+def _end_of_space(text: str, start: int) -> int:
+    found = _SPACE.match(text, start)
+    return start if found is None else found.end()
+
+
+def _without(damage: re.Pattern[str], node: Any) -> Any:
+    """Return a document with None for each damaged text, so that no part of an id is read from one."""
+    match node:
+        case str():
+            return None if damage.search(node) else node
+        case dict():
+            return {name: _without(damage, value) for name, value in node.items()}
+        case list():
+            return [_without(damage, one) for one in node]
+        case _:
+            return node
 
 
 def _outcomes(form: Any, reader: Reader) -> Iterable[tuple[SubmitOutcome, Matcher, Charged]]:
@@ -226,8 +273,8 @@ def _outcomes(form: Any, reader: Reader) -> Iterable[tuple[SubmitOutcome, Matche
     for outcome in SubmitOutcome:
         if outcome in _OF_THE_READER:
             matchers: Iterable[Matcher] = getattr(reader, outcome.value)
-            if outcome is SubmitOutcome.ELSEWHERE:  # a page with status 200 may stand for an accepted task
-                matchers = (one for one in matchers if one.status >= 300)
+            if outcome is SubmitOutcome.ELSEWHERE:  # any other status may stand for an accepted task
+                matchers = (one for one in matchers if 400 <= one.status < 500)
             yield from ((outcome, matcher, "no") for matcher in matchers)
             continue
         forms = form.get(outcome.value, ())
