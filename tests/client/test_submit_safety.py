@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
+import struct
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import forked
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -23,6 +29,7 @@ from mjrelay import (
     SettingError,
     Submission,
     SubmitOutcomeUnknownError,
+    SubmitRecord,
     TransportError,
 )
 from mjrelay.contract import load_contract, relay_names
@@ -32,8 +39,6 @@ from mjrelay.testing import NoWaitClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from mjrelay import SubmitRecord
 
 KEY = "sk-a-key-of-the-tests-0123456789"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
@@ -217,6 +222,205 @@ def test_proxies_that_answer_themselves() -> None:
             ):
                 assert type(result) is SubmitOutcomeUnknownError, (name, status)
                 assert len(seen) == count + number, (name, status)
+
+
+def test_a_bare_503_is_sent_once() -> None:
+    """A proxy sends 503 also after the relay took a task: unknown for every relay, whatever the body."""
+    bodies: tuple[Any, ...] = (None, b"<html>no server is available</html>", {"message": "upstream timeout"})
+    for name in relay_names():
+        if not load_contract(name).submits:
+            continue
+        for body in bodies:
+            with PaidServer(lambda *_, body=body: (503, body, {"Retry-After": "0"})) as server:
+                with Relay(name, KEY, base_url=server.url, clock=NoWaitClock()) as relay:
+                    with pytest.raises(SubmitOutcomeUnknownError) as caught:
+                        relay.imagine("a pig")
+                assert (caught.value.charged, caught.value.may_resend) == ("unknown", "unknown"), name
+                assert len(server.received) == 1, name
+    for answer in ANSWERS:
+        receipt = answer.read(Exchange("POST", "", status=503, body=b"<html>"))
+        assert (receipt.outcome, receipt.may_resend) == ("unknown", "unknown")
+
+
+def _receive(connection: socket.socket) -> bool:
+    """Receive a request with a JSON body. Return False if the connection ends before."""
+    data = b""
+    while not data.endswith(b"}"):
+        piece = connection.recv(65536)
+        if not piece:
+            return False
+        data += piece
+    return True
+
+
+def test_a_response_that_ends_early() -> None:
+    """Cut after any byte, by a close or a reset, a response has no id; one that is whole has it."""
+    body = b'{"code": 1, "result": "17956"}'
+    parts: list[tuple[bytes, bytes, bool]] = []
+    heads = (
+        b"Content-Length: %d\r\n\r\n" % (len(body) + 1),
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % (len(body) + 1),
+        b"Connection: close\r\n\r\n",
+    )
+
+    def answer(connection: socket.socket) -> None:
+        if _receive(connection):
+            head, part, reset = parts[-1]
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + part)
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with listening(answer) as port:
+        options: dict[str, Any] = {"base_url": f"http://127.0.0.1:{port}"}
+        with (
+            httpx.Client() as client,
+            Relay("newapi", KEY, **options) as plain,
+            Relay("newapi", KEY, fast=True, **options) as fast,
+            Relay("newapi", KEY, client=client, **options) as by_client,
+        ):
+            for relay, head, reset in product((plain, fast, by_client), heads, (False, True)):
+                for end in (*range(0, len(body), 7), len(body)):
+                    parts.append((head, body[:end], reset))
+                    try:
+                        submission = relay.imagine("a pig")
+                    except SubmitOutcomeUnknownError:
+                        assert end < len(body) or reset, (head, end)  # a reset may overtake the body
+                    else:
+                        assert (end, submission.ids) == (len(body), ("17956",)), (head, reset)
+
+
+FULL = """
+import os, resource, sys
+from mjrelay import Relay, SettingError
+url, log = sys.argv[1:]
+with Relay("newapi", "sk-a-key-of-the-tests", base_url=url, submit_log=log) as relay:
+    relay.imagine("a pig")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(log) + 50, limits[1]))
+    try:
+        relay.imagine("a pig")
+    except SettingError:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        relay.imagine("a pig")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
+def test_a_line_cut_by_a_full_disk(tmp_path: Path) -> None:
+    """Its submit is not sent, and the next line stands alone: `mjrelay submits` lists the unknown submit."""
+    log = tmp_path / "log"
+
+    def answer(number: int, _: dict[str, Any]) -> Any:
+        if number == 2:
+            process.kill()
+            process.wait()
+        return accepted()
+
+    with PaidServer(answer) as server:
+        process = subprocess.Popen([sys.executable, "-c", FULL, server.url, str(log)])
+        process.wait(timeout=60)
+        assert len(server.received) == 2
+    *_, cut, last = log.read_text(encoding="utf-8").splitlines()
+    assert (cut.startswith('{"time"'), len(cut)) == (True, 50)
+    assert json.loads(last)["state"] == server.received[1][1]["state"]
+    done = forked.run(["submits", str(log)], {**os.environ})
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["accepted", "unknown"]
+    assert (done.returncode, "were skipped: 1\n" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+@pytest.mark.parametrize("hook", ["on_submit", "on_exchange"])
+def test_an_interrupted_hook_notes_the_id(tmp_path: Path, hook: str, kind: type[BaseException]) -> None:
+    """What ends the program after the response arrived carries the id in a note; the log has it too."""
+
+    def interrupt(record: Any, _: Any = None) -> None:
+        if getattr(record, "event", "answered") == "answered":
+            raise kind
+
+    def note(result: BaseException | None) -> list[str]:
+        return getattr(result, "__notes__", [])
+
+    async def asynchronous(options: dict[str, Any]) -> None:
+        async with AsyncRelay("newapi", KEY, **options) as client:
+            await client.imagine("a pig")
+
+    with PaidServer(lambda *_: accepted("17956")) as server:
+        options: dict[str, Any] = {"base_url": server.url, "submit_log": tmp_path / "log", hook: interrupt}
+        with Relay("newapi", KEY, **options) as relay, pytest.raises(kind) as caught:
+            relay.imagine("a pig")
+        assert note(caught.value) == ["this imagine was answered: 17956"]
+        with pytest.raises(kind) as caught:
+            asyncio.run(asynchronous(options))
+        assert "this imagine was answered: 17956" in note(caught.value)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert [line.get("ids") for line in lines] == [None, ["17956"]] * 2
+
+
+class _FailingHandler(logging.Handler):
+    """A log handler of the user that raises."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError(record.getMessage())
+
+
+def test_a_log_that_fails_after_the_response(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The submission is returned and the logger has the record; if that fails too, the error has the id."""
+    log, handler = tmp_path / "log", _FailingHandler()
+
+    def answer(*_: Any) -> Any:
+        log.unlink()
+        log.mkdir()
+        return accepted("17956")
+
+    with PaidServer(answer) as server:
+        with Relay("newapi", KEY, base_url=server.url, submit_log=log) as relay:
+            assert relay.imagine("a pig").id == "17956"
+            assert '"ids": ["17956"]' in caplog.text
+            log.rmdir()
+            logging.getLogger("mjrelay").addHandler(handler)
+            try:
+                with pytest.raises(RuntimeError) as caught:
+                    relay.imagine("a pig")
+            finally:
+                logging.getLogger("mjrelay").removeHandler(handler)
+    assert caught.value.__notes__ == ["this imagine was answered: 17956"]
+
+
+def test_the_log_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is that of the directory in which the relay was created."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with (
+        PaidServer(lambda *_: accepted()) as server,
+        Relay("newapi", KEY, base_url=server.url, submit_log="log") as relay,
+    ):
+        monkeypatch.chdir(tmp_path / "other")
+        relay.imagine("a pig")
+    assert len((tmp_path / "log").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_no_repr_shows_a_prompt() -> None:
+    """A submission, its exchange, the records of the hook, a refusal and the call hide the prompt."""
+    prompt, records = "a pig that is private", list[SubmitRecord]()
+    window = {"code": 21, "description": prompt, "result": "17956", "properties": {"finalPrompt": prompt}}
+    with (
+        PaidServer(lambda *_: (200, window, {})) as server,
+        Relay("newapi", KEY, base_url=server.url, log_prompts=True, on_submit=records.append) as relay,
+    ):
+        submission = relay.imagine(prompt)
+        assert (submission.prompt, submission.description) == (prompt, prompt)
+        assert records[0].prompt == prompt
+        answer = relay_answer(submission.exchange)
+        for shown in (submission, submission.exchange, relay, *records, answer):
+            assert prompt not in repr(shown)
+        with pytest.raises(SettingError) as caught:
+            relay.imagine(prompt, speed="slow")
+        assert prompt not in repr(caught.value)
+
+
+def relay_answer(exchange: Exchange) -> object:
+    """Return how a response to an imagine is read."""
+    return load_contract("newapi").submits[0].form.answer.read(exchange)
 
 
 JUNK: st.SearchStrategy[Any] = st.one_of(

@@ -37,6 +37,7 @@ from mjrelay import (
     TransportError,
     UnauthorizedError,
     UnavailableError,
+    WebPageError,
 )
 from mjrelay.testing import NoWaitClock
 
@@ -64,6 +65,10 @@ def attempt(answer: Callable[[int, dict[str, Any]], Answer], **options: Any) -> 
             result = failed
         return result, len(server.received)
 
+
+PAGE = {"Content-Type": "text/html"}
+TAKEN = b'{"code": 1, "description": "ok", "result": "17956"}'
+FAILED_INSERT = "insert_midjourney_task_failed Error 1040:\nToo many connections"
 
 # What happened; the response; the class of the result; charged; may_resend; requests received.
 TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
@@ -96,11 +101,23 @@ TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
     ("a 429 with an id", (429, {"code": 1, "result": "78"}, {}), RateLimitedError, "unknown", "unknown", 1),
     ("no channel", REFUSALS["no channel"], UnavailableError, "no", "later", 4),
     ("a bare 503", (503, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("a page with 503", (503, b"<html>", PAGE), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("a page with 200", (200, b"<html>", PAGE), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("a redirect", (302, b"<html>", PAGE), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("520", (520, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("504", (504, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("empty 200", (200, None, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("a panic", error(500, "Panic detected"), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("code 5", refused(400, 5, "do_request_failed "), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("code 5 as text", (400, {"code": "5"}, {}), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    (
+        "charged without an id, with the reason",
+        refused(400, 4, FAILED_INSERT),
+        SubmitOutcomeUnknownError,
+        "yes",
+        "never",
+        1,
+    ),
     (
         "charged without an id",
         refused(400, 4, "insert_midjourney_task_failed "),
@@ -111,6 +128,9 @@ TABLE: list[tuple[str, Answer, type[Any], str, str, int]] = [
     ),
     ("no id with code 1", LOSSES["null result"]("1"), SubmitOutcomeUnknownError, "unknown", "unknown", 1),
     ("connection lost", CUT, SubmitOutcomeUnknownError, "unknown", "unknown", 1),
+    ("an error after the id", (200, TAKEN + b'{"error": {}}', {}), Submission, "unknown", "never", 1),
+    ("a warning before it", (200, b"<b>Warning</b>: x\n" + TAKEN, {}), Submission, "unknown", "never", 1),
+    ("not gzip", (200, TAKEN, {"Content-Encoding": "gzip"}), Submission, "unknown", "never", 1),
 ]
 
 
@@ -153,6 +173,51 @@ def test_the_id_counts_whatever_the_code_and_the_media_type() -> None:
     ):
         result, _ = attempt(lambda *_, name=name: LOSSES[name]("17956"))
         assert result.ids == ids, name
+
+
+def test_a_response_of_another_server_has_a_hint() -> None:
+    """A web page with status 200 and a redirect are unknown; the message says to check the base URL."""
+    for status, hint in ((200, "a web page"), (302, "a redirect"), (404, "check the base URL")):
+        result, received = attempt(lambda *_, status=status: (status, b"<html>", PAGE))
+        assert (type(result), received) == (SubmitOutcomeUnknownError, 1), status
+        assert hint in str(result)
+        assert "check the base URL" in str(result)
+
+
+def test_a_refusal_that_may_cost_money_is_not_repeated(tmp_path: Path) -> None:
+    """Where a contract says that a refusal is perhaps charged, it is sent once, and may not be resent."""
+    overlay = tmp_path / "charged.json"
+    target = "$.components['x-mj-answers'].submitted.outcomes['rate-limited']"
+    action = {"target": target, "update": {"charged": "perhaps"}}
+    head = {"overlay": "1.1.0", "info": {"title": "Charged", "version": "1"}, "actions": [action]}
+    overlay.write_text(json.dumps(head), encoding="utf-8")
+    result, received = attempt(lambda *_: REFUSALS["saturated"], overlays=[overlay])
+    found = (type(result), result.charged, result.may_resend, received)
+    assert found == (RateLimitedError, "unknown", "unknown", 1)
+
+
+def test_a_page_of_a_proxy_is_not_a_wrong_address(tmp_path: Path) -> None:
+    """A contract may describe pages of the site; only those with status 4xx prove that nothing was taken."""
+    for status, kind in (
+        (302, SubmitOutcomeUnknownError),
+        (404, WebPageError),
+        (502, SubmitOutcomeUnknownError),
+    ):
+        overlay = tmp_path / f"{status}.json"
+        action = {"target": "$..['x-mj-task'].elsewhere", "update": {"status": status}}
+        head = {"overlay": "1.1.0", "info": {"title": "Page", "version": "1"}, "actions": [action]}
+        overlay.write_text(json.dumps(head), encoding="utf-8")
+        result, received = attempt(lambda *_, status=status: (status, b"<html>", PAGE), overlays=[overlay])
+        assert (type(result), received) == (kind, 1), status
+
+
+def test_a_link_counts_whatever_the_code() -> None:
+    """An upload whose response has a link and an unknown code returns the link."""
+    link = "https://cdn.example/pig.png"
+    with PaidServer(lambda *_: (200, {"code": 99, "result": [link]}, {})) as server:
+        with relay(server.url) as client:
+            submission = client.upload([PNG])
+        assert (submission.links, submission.charged, len(server.received)) == ((link,), "unknown", 1)
 
 
 def test_unknown_outcomes_say_how_to_look_for_the_task() -> None:

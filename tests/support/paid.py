@@ -18,7 +18,7 @@ CUT = "cut"
 """The connection is closed after the request was read."""
 
 Answer = tuple[int, Any, dict[str, str]] | str
-"""Status, JSON document (None for an empty body) and header fields; or `CUT`."""
+"""Status, JSON document (None for an empty body) or bytes, and header fields; or `CUT`."""
 
 
 class PaidServer:
@@ -51,7 +51,8 @@ class PaidServer:
                         self.connection.shutdown(socket.SHUT_RDWR)
                     return
                 status, document, fields = answer
-                data = b"" if document is None else json.dumps(document).encode()
+                data = document if isinstance(document, bytes) else json.dumps(document).encode()
+                data = b"" if document is None else data
                 self.send_response(status)
                 kinds = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(data))}
                 for name, value in (kinds | fields).items():

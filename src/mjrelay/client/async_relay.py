@@ -227,11 +227,13 @@ class AsyncRelay(BaseRelay[AsyncTransport, AsyncIterator[Task], Coroutine[Any, A
         while True:
             sent_at = submitter.begin()
             try:
-                exchange = await self._send(submitter.request, (), submitter.timeout)
+                exchange = await self._transport.send(
+                    submitter.request, submitter.timeout, self._max_body(())
+                )
             except BaseException as error:  # cancelled or interrupted while the request is in flight
                 submitter.abandon(sent_at, error)
                 raise
-            step = submitter.end(exchange, sent_at)
+            step = submitter.end(exchange, sent_at, self._record)
             if isinstance(step, Submission):
                 return step
             await self._options.clock.asleep(step)

@@ -233,11 +233,11 @@ class Relay(BaseRelay[Transport, Iterator[Task], Submission]):
         while True:
             sent_at = submitter.begin()
             try:
-                exchange = self._send(submitter.request, (), submitter.timeout)
+                exchange = self._transport.send(submitter.request, submitter.timeout, self._max_body(()))
             except BaseException as error:  # cancelled or interrupted while the request is in flight
                 submitter.abandon(sent_at, error)
                 raise
-            step = submitter.end(exchange, sent_at)
+            step = submitter.end(exchange, sent_at, self._record)
             if isinstance(step, Submission):
                 return step
             self._options.clock.sleep(step)

@@ -7,9 +7,10 @@ import logging
 import os
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from mjrelay.base import SettingError, renew_after_fork
 
@@ -51,7 +52,7 @@ class SubmitRecord:
     ids: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     charged: Charged | None = None
-    prompt: str | None = None
+    prompt: str | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON values, without unset members."""
@@ -72,7 +73,7 @@ class SubmitLog:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        self._path = Path(path).absolute()  # the process may change its directory
         try:
             os.close(self._open())
         except OSError as error:

@@ -33,7 +33,7 @@ from mjrelay.http import retry_after
 from mjrelay.semantics import Receipt, SubmitOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mjrelay.base import Clock
     from mjrelay.client.actions import SubmitCall
@@ -181,22 +181,34 @@ class Submitter:
             )
         return unix
 
-    def end(self, exchange: Exchange, sent_at: float) -> Submission | float:
+    def end(
+        self, exchange: Exchange, sent_at: float, hook: Callable[[Exchange, tuple[str, ...]], None]
+    ) -> Submission | float:
         """
         Record the outcome. Return the submission, or the seconds until the request is sent again.
+
+        Args:
+            exchange: The response.
+            sent_at: When the request was sent, in Unix time.
+            hook: Called with the exchange and no ids, after the outcome was recorded.
 
         Raises:
             RelayError: The relay refused the submit, or its outcome is unknown.
         """
-        receipt = self.operation.form.answer.read(exchange)
-        if exchange.unsent:
-            receipt = Receipt(SubmitOutcome.FAILED, "no")
-            self._ledger.release()
+        receipt = Receipt(SubmitOutcome.UNKNOWN, "unknown")
         try:
+            receipt = self.operation.form.answer.read(exchange)
+            if exchange.unsent:
+                receipt = Receipt(SubmitOutcome.FAILED, "no")
+                self._ledger.release()
             self._close(receipt)
+            hook(exchange, ())
         except BaseException as error:  # of a hook, a full disk, or Ctrl-C
+            action = self.operation.form.action
             if named := (*receipt.ids, *receipt.links):
-                error.add_note(f"this {self.operation.form.action} was answered: {', '.join(named)}")
+                error.add_note(f"this {action} was answered: {', '.join(named)}")
+            elif receipt.outcome is SubmitOutcome.UNKNOWN:
+                error.add_note(f"the outcome of this {action} is unknown; {self._look(sent_at)}")
             raise
         return self._decide(exchange, receipt, self._clock.now(), sent_at)
 
@@ -216,7 +228,8 @@ class Submitter:
         self._ledger.close(self._record("answered", self._clock.time(), **found))
 
     def _decide(self, exchange: Exchange, receipt: Receipt, now: float, sent_at: float) -> Submission | float:
-        if receipt.outcome.accepted or (receipt.outcome is SubmitOutcome.UNKNOWN and receipt.ids):
+        found = receipt.ids or receipt.links
+        if receipt.outcome.accepted or (receipt.outcome is SubmitOutcome.UNKNOWN and found):
             return self._submission(exchange, receipt)
         pause = self._pause(exchange, receipt, now)
         error = self._error(exchange, receipt, sent_at)
@@ -227,8 +240,7 @@ class Submitter:
 
     def _pause(self, exchange: Exchange, receipt: Receipt, now: float) -> float | None:
         """Return the seconds until a repeat that cannot be paid twice, or None."""
-        repeatable = exchange.unsent or (receipt.outcome.repeatable and not receipt.ids)
-        if not repeatable or self._attempt > self.retries:
+        if not (exchange.unsent or receipt.may_resend == "later") or self._attempt > self.retries:
             return None
         pause = retry_after(exchange)
         if pause is None:
