@@ -7,11 +7,11 @@ import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from attrs import frozen
-from dbos import DBOS, DBOSClient, WorkflowSerializationFormat
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowSerializationFormat
 
 from mjrelay.base import SettingError
 from mjrelay.durable.leases import FileLease, Lease, SessionLease
@@ -35,8 +35,20 @@ VERSION = "1"
 POLL, FINISH = "mjrelay.poll", "mjrelay.finish"
 """The names of the two workflows."""
 
+REPAIR = 60.0
+"""Seconds until the next try after a fault of the worker or of the engine, not of the task."""
+
 WAITING = ["ENQUEUED", "DELAYED"]
 """The engine's states of a workflow that has not started."""
+
+_FAILED = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+_JSON = DBOSPortableJSONSerializer()
+"""For the results of steps, which the engine pickles by default."""
+
+
+Job = tuple["EnqueueOptions", tuple[Any, ...]]
+"""A workflow to enqueue: its options and its arguments."""
 
 
 @frozen
@@ -57,16 +69,16 @@ class Waiting:
     due: float
 
 
-def queue_name(relay: str) -> str:
-    """Return the engine's name for the queue of a relay."""
-    return f"{APPLICATION}.relay.{relay}"
+def queue_name(workflow: str, relay: str) -> str:
+    """Return the engine's name for the queue of a workflow. Workers listen to those of their relays."""
+    return f"{workflow}.{relay}"
 
 
 def poll_options(relay: str, batch: str, number: int, tasks: int, due: float) -> EnqueueOptions:
     """Return how to enqueue a poll. By its id, each poll of a batch exists once."""
     return {
         "workflow_name": POLL,
-        "queue_name": queue_name(relay),
+        "queue_name": queue_name(POLL, relay),
         "workflow_id": f"poll:{relay}:{batch}:{number}",
         "app_version": VERSION,
         "delay_seconds": max(due - time.time(), 0.0),
@@ -79,7 +91,7 @@ def finish_options(relay: str, key: str, attempt: int = 0, delay: float = 0.0) -
     """Return how to enqueue the call for a finished task. By its id, each attempt exists once."""
     return {
         "workflow_name": FINISH,
-        "queue_name": FINISH,
+        "queue_name": queue_name(FINISH, relay),
         "workflow_id": f"finish:{relay}:{key}:{attempt}",
         "app_version": VERSION,
         "delay_seconds": delay,
@@ -103,7 +115,7 @@ class Database:
         text = os.environ.get(VARIABLE, _DEFAULT) if url is None else os.fspath(url)
         try:
             parsed = sqlalchemy.make_url(text if "://" in text else f"sqlite:///{text}")
-        except sqlalchemy.exc.ArgumentError:
+        except (sqlalchemy.exc.ArgumentError, ValueError):  # not chained: it shows a part of the URL
             parsed = sqlalchemy.make_url("unknown://")
         match parsed.drivername.partition("+")[0]:
             case "sqlite" if parsed.database and parsed.database != ":memory:":
@@ -117,7 +129,8 @@ class Database:
                 )
 
     def __str__(self) -> str:
-        return self._url.render_as_string()
+        """Return the URL without the password, which may also be in the query."""
+        return self._url.set(query={}).render_as_string()
 
     def lease(self) -> Lease:
         """
@@ -126,7 +139,7 @@ class Database:
         Raises:
             SettingError: Another worker uses the SQLite file, or the database cannot be reached.
         """
-        if self._url.drivername == "sqlite":
+        if self._is_file:
             return FileLease(Path(self._url.database or ""))
         with self._explained():
             return SessionLease(self._url)
@@ -139,6 +152,7 @@ class Database:
             "dbos_system_schema": APPLICATION,
             "application_version": VERSION,
             "executor_id": executor,
+            "serializer": _JSON,
             "log_level": "WARNING",
         }
 
@@ -146,10 +160,32 @@ class Database:
     def client(self) -> DBOSClient:
         """The engine's client, which stores and reads rows and runs nothing; raises `SettingError`."""
         with self._explained():
+            with self._engine.connect() as connection:  # if it cannot, the engine would log it first
+                if self._is_file:
+                    # Fewer writes to the disk for each transaction. The mode is stored in the file.
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             DBOS.migrate(self._text, schema=APPLICATION)
             return DBOSClient(
-                system_database_url=self._text, dbos_system_schema=APPLICATION, application_name=APPLICATION
+                system_database_url=self._text,
+                dbos_system_schema=APPLICATION,
+                application_name=APPLICATION,
+                serializer=_JSON,
             )
+
+    def enqueue(self, jobs: list[Job]) -> None:
+        """
+        Enqueue workflows, all in one transaction if the database can be reached, else each when it can.
+
+        One whose id exists is left out.
+        """
+        client = self.client
+        try:
+            with self._engine.begin() as connection:
+                for options, arguments in jobs:
+                    client.enqueue_in_transaction(connection, options, *arguments)
+        except sqlalchemy.exc.DBAPIError:
+            for options, arguments in jobs:
+                client.enqueue(options, *arguments)  # waits for the database
 
     def waiting(self) -> list[Waiting]:
         """Return the batches that wait."""
@@ -166,10 +202,39 @@ class Database:
         rows = self.client.list_workflows(name=FINISH, status=status, load_input=False, load_output=False)
         return [str(row.attributes["relay"]) for row in rows if row.attributes is not None]
 
+    def resume(self, executor: str) -> None:
+        """Enqueue again what a worker had started that has ended, each in its own queue."""
+        rows = self.client.list_workflows(
+            name=[POLL, FINISH], status="PENDING", executor_id=executor, load_input=False, load_output=False
+        )
+        ids: dict[str, list[str]] = {}
+        for row in rows:
+            if row.attributes is not None:
+                ids.setdefault(queue_name(row.name, row.attributes["relay"]), []).append(row.workflow_id)
+        for queue, several in ids.items():
+            self.client.resume_workflows(several, queue_name=queue)
+
+    def failed(self) -> list[tuple[str, str, list[Any]]]:
+        """Return the id, the name and the arguments of each workflow that the engine has given up."""
+        rows = self.client.list_workflows(name=[POLL, FINISH], status=_FAILED, load_output=False)
+        return [(row.workflow_id, row.name, list(row.input["args"])) for row in rows if row.input is not None]
+
     def close(self) -> None:
         """Close the connections."""
         if (client := self.__dict__.pop("client", None)) is not None:
             client.destroy()
+            self._engine.dispose()
+
+    @cached_property
+    def _engine(self) -> sqlalchemy.Engine:
+        arguments = (
+            {"timeout": 30, "isolation_level": "IMMEDIATE"} if self._is_file else {"connect_timeout": 10}
+        )
+        return sqlalchemy.create_engine(self._url, connect_args=arguments)
+
+    @property
+    def _is_file(self) -> bool:
+        return self._url.drivername == "sqlite"
 
     @property
     def _text(self) -> str:
@@ -183,4 +248,9 @@ class Database:
         except sqlalchemy.exc.SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             first = next(iter(str(cause).splitlines()), type(cause).__name__)
-            raise SettingError(f"{self}: {first}; check the URL, and that the server is up") from None
+            hint = (
+                "the path, and that its folder can be written"
+                if self._is_file
+                else "the URL, and that the server is up"
+            )
+            raise SettingError(f"{self}: {first}; check {hint}") from None

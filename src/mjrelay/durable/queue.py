@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mjrelay.base import SettingError
-from mjrelay.client import Poll, Relay, check_count, check_list, check_rate
+from mjrelay.client import Poll, Relay, Ticket, check_count, check_list, check_rate
 from mjrelay.durable.database import Database, finish_options, poll_options
 from mjrelay.durable.records import key_of, to_record
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from mjrelay.client import Task, TaskLike, Ticket
-    from mjrelay.durable.database import Waiting
+    from mjrelay.client import Task, TaskLike
+    from mjrelay.durable.database import Job, Waiting
 
 _NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
@@ -32,6 +32,10 @@ _FIRST_POLL = 1.0
 
 _UNBATCHED = 10
 """Maximum number of tasks in a batch, and of requests for it, where a relay fetches each task alone."""
+
+
+_CHECKED_LENGTH = 8_000
+"""Length of a ticket from which it is read before it is stored; a short one can always be read."""
 
 
 @frozen
@@ -111,9 +115,10 @@ class TaskQueue:
         check_list("ids", ids)
         tickets = [self.relays[name].ticket(one, timeout=timeout) for one in ids]
         tickets = list({ticket.id: ticket for ticket in tickets}.values())
+        texts = [_stored(ticket) for ticket in tickets]
         size, due = self.batch_size(name), time.time() + _FIRST_POLL
-        for start in range(0, len(tickets), size):
-            self.store(name, tickets[start : start + size], due)
+        parts = [texts[start : start + size] for start in range(0, len(texts), size)]
+        self.database.enqueue([self._job(name, part, due) for part in parts])
 
     def finish(self, task: Task, *, relay: str | None = None) -> None:
         """
@@ -132,7 +137,7 @@ class TaskQueue:
         if task.state.terminal:
             poll = Poll(task, None, self.relays[name].ticket(task), done=True)
             key = key_of(poll)
-            self.database.client.enqueue(finish_options(name, key), name, key, 0, to_record(poll))
+            self.database.enqueue([(finish_options(name, key), (name, key, 0, to_record(poll)))])
 
     def backlog(self) -> list[Backlog]:
         """
@@ -143,7 +148,7 @@ class TaskQueue:
         """
         waiting = self.database.waiting()
         calls = Counter(self.database.calls())
-        names = dict.fromkeys([*self.relays, *(one.relay for one in waiting)])
+        names = dict.fromkeys([*self.relays, *(one.relay for one in waiting), *calls])
         return [_backlog(name, [one for one in waiting if one.relay == name], calls[name]) for name in names]
 
     def batch_size(self, relay: str) -> int:
@@ -163,11 +168,13 @@ class TaskQueue:
         batches = self.rate / self.requests(relay)
         return (int(batches), 1.0) if batches >= 1 else (1, 1 / batches)
 
-    def store(self, relay: str, tickets: list[Ticket], due: float) -> None:
+    def store(self, relay: str, tickets: list[str], due: float) -> None:
         """Store tickets as a new batch, to be polled first at a Unix time."""
+        self.database.enqueue([self._job(relay, tickets, due)])
+
+    def _job(self, relay: str, tickets: list[str], due: float) -> Job:
         batch = secrets.token_hex(8)
-        options = poll_options(relay, batch, 0, len(tickets), due)
-        self.database.client.enqueue(options, relay, batch, 0, [ticket.to_json() for ticket in tickets])
+        return poll_options(relay, batch, 0, len(tickets), due), (relay, batch, 0, tickets)
 
     def close(self) -> None:
         """Close the connections to the database. The relays stay open."""
@@ -184,6 +191,14 @@ class TaskQueue:
                 f"{relay!r} is not one of the queue's relays; pass one of: {', '.join(self.relays)}"
             )
         return relay
+
+
+def _stored(ticket: Ticket) -> str:
+    """Return a ticket as text; raise `SettingError` if no worker could read it."""
+    text = ticket.to_json()
+    if len(text) > _CHECKED_LENGTH:
+        Ticket.from_json(text)
+    return text
 
 
 def _backlog(relay: str, waiting: list[Waiting], calls: int) -> Backlog:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mjrelay import errors
@@ -12,29 +13,35 @@ from mjrelay.client import Poll, RelayError, Task, Ticket
 if TYPE_CHECKING:
     from mjrelay.client import Relay
 
-Record = dict[str, Any]
-"""The result of a wait: ``ticket`` as text, the task's ``document``, ``error`` as its class and message."""
+Record = str
+"""
+The result of a wait as JSON: ``ticket`` as text, the task's ``document``, ``error`` as its class and message.
+
+It is ASCII, so that any database stores what a relay returns, also NUL and half of a surrogate pair.
+"""
 
 _LONGEST_ID = 100
 
 
 def to_record(poll: Poll) -> Record:
     """Return the record of the result of a wait."""
-    return {
+    values = {
         "ticket": poll.ticket.to_json(),
         "document": None if poll.task is None else poll.task.document,
         "error": None if poll.error is None else [type(poll.error).__name__, str(poll.error)],
     }
+    return json.dumps(values, separators=(",", ":"))
 
 
 def to_poll(relay: Relay, record: Record) -> Poll:
     """Return the result of a wait. The task and the error have no exchange."""
-    ticket = Ticket.from_json(record["ticket"])
+    values = json.loads(record)
+    ticket = Ticket.from_json(values["ticket"])
     contract = relay._contract  # noqa: SLF001 - the relay's own contract
-    task = None if record["document"] is None else Task(contract, record["document"])
+    task = None if values["document"] is None else Task(contract, values["document"])
     error: RelayError | None = None
-    if record["error"] is not None:
-        name, message = record["error"]
+    if values["error"] is not None:
+        name, message = values["error"]
         kind = getattr(errors, name, RelayError)
         error = kind(message, relay=relay.name, task_id=ticket.id, task=task)
     return Poll(task, error, ticket, done=True)

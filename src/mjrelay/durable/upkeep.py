@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from attrs import define
 
 from mjrelay.base import MjrelayError
 from mjrelay.client import Ticket
-from mjrelay.durable.database import FINISH, POLL, WAITING
+from mjrelay.durable.database import FINISH, POLL, REPAIR, WAITING, finish_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mjrelay.durable.database import Waiting
     from mjrelay.durable.leases import Lease
     from mjrelay.durable.queue import TaskQueue
+
+_log = logging.getLogger("mjrelay")
 
 _KEPT_POLL = 60.0
 """Seconds for which a poll that has ended is kept; the engine counts the rate by them."""
@@ -72,14 +75,24 @@ class Upkeep:
         )
         for executor in {row.executor_id or "" for row in rows}:
             with self.lease.taken_over(executor) as free:
-                if not free:
-                    continue
-                pending = client.list_workflows(
-                    status="PENDING", executor_id=executor, load_input=False, load_output=False
-                )
-                for name in {row.queue_name for row in pending}:
-                    ids = [row.workflow_id for row in pending if row.queue_name == name]
-                    client.resume_workflows(ids, queue_name=name)
+                if free:
+                    self.queue.database.resume(executor)
+
+    def repair(self) -> None:
+        """Enqueue again what the engine has given up, for example because the disk was full."""
+        with self.lease.merging() as allowed:
+            failed = self.queue.database.failed() if allowed else []
+        client = self.queue.database.client
+        for workflow, name, arguments in failed:
+            relay = arguments[0]
+            if name == POLL:
+                self.queue.store(relay, arguments[-1], time.time() + REPAIR)
+            else:
+                _, key, attempt, record = arguments
+                options = finish_options(relay, key, attempt + 1, REPAIR)
+                self.queue.database.enqueue([(options, (relay, key, attempt + 1, record))])
+            client.delete_workflows([workflow])
+            _log.error("%s: %s failed; the next try is in %.0f s", relay, workflow, REPAIR)
 
     def forget(self) -> None:
         """Delete what has ended: polls after a minute, finished tasks after a day."""
@@ -112,7 +125,8 @@ class Upkeep:
         known = sorted(map(Ticket.from_json, texts), key=lambda ticket: ticket.polls)
         tickets = list({ticket.id: ticket for ticket in known}.values())
         if len(rows) > 1:
-            self.queue.store(relay, tickets, min(ticket.due for ticket in tickets))
+            texts = [ticket.to_json() for ticket in tickets]
+            self.queue.store(relay, texts, min(ticket.due for ticket in tickets))
             client.cancel_workflows([row.workflow_id for row in rows])
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
 from dbos import DBOS
 
 from mjrelay.base import MjrelayError, SettingError
-from mjrelay.durable.database import FINISH, queue_name
+from mjrelay.durable.database import FINISH, POLL, queue_name
 from mjrelay.durable.upkeep import Upkeep
-from mjrelay.durable.workflows import register
+from mjrelay.durable.workflows import Calls, register
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from mjrelay.durable.leases import Lease
@@ -50,6 +50,7 @@ class Worker:
     def __init__(self, queue: TaskQueue) -> None:
         self._queue = queue
         self._lease: Lease | None = None
+        self._calls = Calls(threading.Semaphore(queue.concurrency))
 
     def __enter__(self) -> Self:
         if _running:
@@ -66,6 +67,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         """Let the polls and calls in progress end, for at most 30 seconds, and stop."""
         _running.clear()
+        self._calls.stopping = True
         self._close(30)
 
     def run(
@@ -89,6 +91,7 @@ class Worker:
             _Chore(1.0, upkeep.merge),
             _Chore(5.0, upkeep.resume),
             _Chore(15.0, upkeep.forget),
+            _Chore(15.0, upkeep.repair),
             _Chore(every, lambda: report(self._queue.backlog())),
         ]
         while not stop.wait(0.2):
@@ -98,14 +101,15 @@ class Worker:
     def _launch(self, executor: str) -> None:
         """Start the engine with the two workflows, and with the queues of this worker's relays."""
         queue = self._queue
-        _ = queue.database.client  # the database exists, or the error says why not
-        register(queue)
+        # The engine would resume the work of an earlier worker beside the queues, without their rates.
+        queue.database.resume(executor)
+        register(queue, self._calls)
         DBOS(config=queue.database.config(executor))
-        DBOS.listen_queues([*map(queue_name, queue.relays), FINISH])
+        DBOS.listen_queues([queue_name(one, relay) for one in (POLL, FINISH) for relay in queue.relays])
         DBOS.launch()
-        for name in queue.relays:
-            _register_queue(queue_name(name), _POLLS, queue.limit(name))
-        _register_queue(FINISH, _STARTED_CALLS, None)
+        for relay in queue.relays:
+            _register_queue(queue_name(POLL, relay), _POLLS, queue.limit(relay))
+            _register_queue(queue_name(FINISH, relay), _STARTED_CALLS, None)
 
     def _close(self, timeout: int) -> None:
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout)
