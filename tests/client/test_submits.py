@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -151,6 +152,26 @@ def test_unsent_requests_are_repeated_and_cost_nothing() -> None:
             with pytest.raises(TransportError) as caught:
                 client.imagine("a pig")
             assert (caught.value.charged, caught.value.may_resend) == ("no", "now")
+
+
+def test_each_repeat_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Before each repeat the logger has the reason and the pause at INFO, whatever the outcome was."""
+    caplog.set_level(logging.INFO, "mjrelay")
+    with PaidServer(lambda *_: accepted()) as server:
+        unsent = server.url
+    for name, answer, kind, _, _, requests in TABLE:
+        caplog.clear()
+        attempt(lambda *_, answer=answer: answer)
+        repeats = [one.getMessage() for one in caplog.records if "sending it again in" in one.getMessage()]
+        assert len(repeats) == requests - 1, (name, kind)
+        assert all(one.levelno == logging.INFO for one in caplog.records), name
+    caplog.clear()
+    with relay(unsent) as client, pytest.raises(TransportError):
+        client.imagine("a pig")
+    assert [one.getMessage().partition("nothing was sent; ")[2] for one in caplog.records] == [
+        f"sending it again in {pause} s (attempt {attempt})"
+        for attempt, pause in ((2, 3.0), (3, 6.0), (4, 12.0))
+    ]
 
 
 def test_a_repeat_honours_retry_after_and_the_timeout() -> None:

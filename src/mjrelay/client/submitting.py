@@ -105,10 +105,11 @@ class Submitter:
         request: The request, with the key.
         state: The state token, or None.
         prompt: The prompt for the audit log, or None.
-        can_find: Whether `find_submission` can look for the task.
+        wanted: What `find_submission` finds the task by, or None if it cannot.
         retries: Maximum number of repeats.
         timeout: Seconds for one request.
         last_start: No repeat starts after this moment of the clock.
+        finder: What looks for the task, for messages.
     """
 
     relay: str
@@ -116,10 +117,11 @@ class Submitter:
     request: Request = field(repr=False)
     state: str | None
     prompt: str | None = field(repr=False)
-    can_find: bool
+    wanted: str | None = field(repr=False)
     retries: int
     timeout: float
     last_start: float
+    finder: str = field(default="relay.find_submission", init=False)
     _clock: Clock = field(repr=False)
     _ledger: SubmitLedger = field(repr=False)
     _redactor: Redactor = field(repr=False)
@@ -146,13 +148,15 @@ class Submitter:
         if timeout is None:
             timeout = max(options.timeout, (operation.form.timeout or 0.0) + SERVER_MARGIN)
         check_seconds("timeout", timeout)
+        state = arguments.get("state", token) if "state" in operation.form.arguments else None
+        by = None if reader.lookup is None else reader.lookup.by
         return cls(
             relay=contract.name,
             operation=operation,
             request=requests.submit(request),
-            state=arguments.get("state", token) if "state" in operation.form.arguments else None,
+            state=state,
             prompt=arguments.get("prompt") if options.log_prompts else None,
-            can_find=reader.lookup is not None,
+            wanted={"state": state, "prompt": arguments.get("prompt")}.get(by or ""),
             retries=options.submit_retries,
             timeout=timeout,
             last_start=options.clock.now() + timeout,
@@ -235,7 +239,8 @@ class Submitter:
         error = self._error(exchange, receipt, sent_at)
         if pause is None:
             raise error
-        _log.info("%s; sending it again in %.1f s (attempt %d)", error, pause, self._attempt + 1)
+        reason = str(error).removesuffix(f"; {_ADVICE[receipt.outcome]}")
+        _log.info("%s; sending it again in %.1f s (attempt %d)", reason, pause, self._attempt + 1)
         return pause
 
     def _pause(self, exchange: Exchange, receipt: Receipt, now: float) -> float | None:
@@ -296,12 +301,8 @@ class Submitter:
     def _look(self, sent_at: float) -> str:
         sent = f"it was sent at {moment(sent_at)}"
         token = f" with the state token {self.state}" if self.state else ""
-        where = (
-            "look for it with find_submission before you send it again"
-            if self.can_find
-            else "look for it in the relay's own list before you send it again"
-        )
-        return f"{sent}{token}; {where}"
+        where = "in the relay's own list" if self.wanted is None else f"with: {self.finder}"
+        return f"{sent}{token}; before you send it again, look for it {where}"
 
     def _record(self, event: str, unix: float, **members: Any) -> SubmitRecord:
         return SubmitRecord(
