@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import forked
 import pytest
-from cli_process import KEY, Counting, environment, mjrelay, started, until
+from attrs import evolve
+from cli_process import KEY, environment, mjrelay, started, until
 from mjrelay_conformance.mock import MockRelay
 from mjrelay_conformance.mock.server import Server
 from paid import PaidServer, accepted, refused
@@ -312,20 +314,36 @@ def test_ctrl_c_in_flight(state: Path) -> None:
     assert mjrelay("submits").returncode == 1
 
 
-@posix
-def test_ctrl_c_while_it_waits(state: Path) -> None:
-    """After the submit, Ctrl-C prints the id to wait for, and not the advice to submit again."""
-    app = Counting(load_contract("newapi"), key=KEY, duration=600.0)
-    with (
-        Server(app) as url,
-        started("imagine", "newapi", PROMPT, "--yes", "--wait", "--base-url", url) as process,
-    ):
-        until(lambda: app.asked >= 2)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate()
-    (task_id,) = records(state)[1]["ids"]
-    assert process.returncode == 130
-    assert f"submitted: {task_id}" in stderr
-    assert f"wait('{task_id}')" in stderr
-    assert "start again with" not in stderr
-    assert "Traceback" not in stderr
+def test_find_looks_for_a_lost_submit(state: Path) -> None:
+    """An unknown outcome names the command that finds its task by the token; `submits` names it too."""
+    app = Losing(load_contract("mjproxy"), key=KEY)
+    with Server(app) as url:
+        common = ["--base-url", url, "--format", "json"]
+        lost = mjrelay("imagine", "mjproxy", PROMPT, "--yes", *common)
+        assert (lost.returncode, lost.stdout) == (1, "")
+        words = shlex.split(lost.stderr.partition("look for it with: ")[2])
+        token = records(state)[0]["state"]
+        assert words == ["mjrelay", "find", "--base-url", url, "mjproxy", token]
+        found = mjrelay(*words[1:])
+        assert found.returncode == 0, found.stderr
+        assert json.loads(found.stdout)["prompt"] == PROMPT
+        pretty = mjrelay("find", "mjproxy", token, "--base-url", url, "--format", "pretty")
+        assert pretty.stdout.startswith(json.loads(found.stdout)["id"])
+        none = mjrelay("find", "mjproxy", "another", *common)
+        assert (none.returncode, none.stdout) == (1, "")
+        assert "lists no task" in none.stderr
+    listed = mjrelay("submits", str(state))
+    assert listed.returncode == 1
+    assert f"look for it with: mjrelay find mjproxy {token}\n" in listed.stderr
+    without = mjrelay("find", "newapi", "token", "--base-url", "http://127.0.0.1:9")
+    assert (without.returncode, without.stdout) == (2, "")
+    assert "has no find in x-mj-task" in without.stderr
+
+
+class Losing(MockRelay):
+    """A mock that takes each submit and answers with 504."""
+
+    def answer(self, method: str, target: str, headers: Any = (), body: bytes = b"") -> Any:
+        """The mock's answer."""
+        answer = super().answer(method, target, headers, body)
+        return evolve(answer, status=504, body=b"") if "/submit/" in target else answer

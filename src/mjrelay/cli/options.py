@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mjrelay.base import SettingError, did_you_mean, nearest_names, read_file
+from mjrelay.cli.output import format_option
 from mjrelay.client import Relay
 from mjrelay.contract import checked_id, read_key
 from mjrelay.http import set_redactor
@@ -82,8 +83,25 @@ tasks_option = click.option(
     metavar="ID[=STATE]",
     help="An existing task and its final state; repeatable.",
 )
+allow_private_option = click.option(
+    "--allow-private", is_flag=True, help="Also download from addresses of private networks."
+)
 fast_option = click.option("--fast", is_flag=True, help="Use the transport of the extra 'fast'.")
 seed_option = click.option("--seed", type=int, default=0, metavar="N", help="Random seed.")
+
+
+def relay_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `make_relay` that commands about tasks share, and ``--format``."""
+    for option in (
+        format_option("pretty", "json"),
+        overlays_option,
+        fast_option,
+        key_file_option,
+        scheme_option,
+        base_url_option,
+    ):
+        command = option(command)
+    return command
 
 
 def make_relay(

@@ -1,16 +1,24 @@
-"""The command that resumes an interrupted ``mjrelay wait``."""
+"""The commands that continue after an interruption: ``mjrelay wait`` and ``mjrelay find``."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from mjrelay.cli.output import print_message
 
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
 _SHOWN_IDS = 10
 """Maximum number of ids that an interrupted run prints."""
+_RELAY_OPTIONS = frozenset({"overlays", "base_url", "scheme", "key_file", "fast"})
+"""Options of every command that uses a relay. None of them holds a key."""
+_WAIT_OPTIONS = _RELAY_OPTIONS | {"download", "allow_private", "out", "timeout", "format_"}
+"""Options that a submit and ``wait`` share."""
 
 
 def print_remaining(ctx: click.Context, name: str, left: list[str], reason: str = "") -> None:
@@ -25,20 +33,35 @@ def print_remaining(ctx: click.Context, name: str, left: list[str], reason: str 
     if len(left) > _SHOWN_IDS and in_file:
         print_message(f"resume with the same command: {shlex.join(['mjrelay', *sys.argv[1:]])}")
     else:
-        dashes = ["--"] if any(task_id.startswith("-") for task_id in left) else []
-        again = ["mjrelay", "wait", *_given_options(ctx), *dashes, ctx.params["relay"], *left]
-        print_message(f"resume with: {shlex.join(again)}")
+        options = {parameter.name for parameter in ctx.command.params} - {"ids_file"}
+        print_message(f"resume with: {_command(ctx, 'wait', options, left)}")
 
 
-def _given_options(ctx: click.Context) -> list[str]:
-    """Return the options on the command line, except for ``--ids-file``."""
+def wait_command(ctx: click.Context, ids: Sequence[str]) -> str:
+    """Return the command that waits for the tasks of a submit, with the options of the submit."""
+    return _command(ctx, "wait", _WAIT_OPTIONS, ids)
+
+
+def find_command(ctx: click.Context, wanted: str) -> str:
+    """Return the command that looks for a submit by its state token or prompt."""
+    return _command(ctx, "find", _RELAY_OPTIONS, [wanted])
+
+
+def _command(ctx: click.Context, name: str, options: Container[str | None], arguments: Sequence[str]) -> str:
+    dashes = ["--"] if any(argument.startswith("-") for argument in arguments) else []
+    given = _given_options(ctx, options)
+    return shlex.join(["mjrelay", name, *given, *dashes, ctx.params["relay"], *arguments])
+
+
+def _given_options(ctx: click.Context, names: Container[str | None]) -> list[str]:
+    """Return the options of these names that are on the command line."""
     words = []
     for parameter in ctx.command.params:
         name = parameter.name or ""
         source = ctx.get_parameter_source(name)
         if (
             isinstance(parameter, click.Option)
-            and name != "ids_file"
+            and name in names
             and source is click.core.ParameterSource.COMMANDLINE
         ):
             value = ctx.params[name]

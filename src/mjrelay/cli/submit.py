@@ -1,97 +1,53 @@
-"""``mjrelay imagine`` and the other commands that submit, and ``mjrelay submits``."""
+"""``mjrelay imagine`` and the other commands that submit."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import sys
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import define, field
 
-from mjrelay.base import MjrelayError, SettingError, read_file
+from mjrelay.base import SettingError
+from mjrelay.cli.asking import AskingRelay
 from mjrelay.cli.options import (
     PATH,
+    allow_private_option,
     argument,
-    base_url_option,
-    fast_option,
-    key_file_option,
     make_relay,
-    overlays_option,
     relay_argument,
-    scheme_option,
+    relay_options,
 )
-from mjrelay.cli.output import format_option, is_pretty, json_text, print_message, write_json, write_line
+from mjrelay.cli.output import is_pretty, print_message, write_json, write_line
 from mjrelay.cli.results import Results
-from mjrelay.client import DownloadError, Relay, Submission
-from mjrelay.http import origin_and_target, printable_text
-from mjrelay.semantics import State, SubmitOutcome
+from mjrelay.cli.resuming import wait_command
+from mjrelay.cli.submits import log_path
+from mjrelay.cli.waiting import WaitRun, exit_now, print_log
+from mjrelay.http import printable_text
+from mjrelay.semantics import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from mjrelay.client import SubmitCall, Submitter, Task
+    from mjrelay.client import Relay, Submission, Task
 
-_LOG = "submits.jsonl"
-_LONGEST = 200
-"""Characters of a value that the request is shown with; an image in it is longer."""
 _SECONDS = click.FloatRange(min=0.1)
-_LARGEST_LOG = 256 << 20
-
-
-class DeclinedError(MjrelayError):
-    """The user did not confirm the request. Nothing was sent."""
-
-
-class _AskingRelay(Relay):
-    """A relay that shows a submit and asks before it is sent."""
-
-    def _submitter(self, call: SubmitCall, parent: Task | None) -> Submitter:
-        submitter = super()._submitter(call, parent)
-        print_message("this submit may cost money:")
-        request = submitter.request.shown or submitter.request
-        print_message(f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}")
-        for name, value in json.loads(request.body).items():
-            print_message(f"  {name}: {_short(value)}")
-        if sys.stdin is None or sys.__stderr__ is None or not sys.stdin.isatty():
-            raise SettingError("there is no terminal to ask on; repeat the command with --yes")
-        try:
-            confirmed = click.confirm("Send it?", err=True)
-        except click.Abort:  # Ctrl-C or the end of the input
-            confirmed = False
-        if not confirmed:
-            raise DeclinedError("nothing was sent")
-        return submitter
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
-
-
-def _log_path() -> Path:
-    """Return the default path of the log of submits."""
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "mjrelay" / _LOG
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that all submits share."""
+    command = relay_options(command)
     for option in (
-        format_option("pretty", "json"),
-        overlays_option,
-        fast_option,
-        key_file_option,
-        scheme_option,
-        base_url_option,
         click.option("--yes", is_flag=True, help="Send without asking. Required without a terminal."),
         click.option("--log", type=PATH, metavar="FILE", help="Log of submits. Default: the user's."),
         click.option("--log-prompts", is_flag=True, help="Write prompts to the log too."),
         click.option("--out", type=PATH, metavar="FILE", help="Append the task to this JSON Lines file."),
+        allow_private_option,
         click.option("--download", type=PATH, metavar="DIR", help="Wait, and download to this directory."),
         click.option("--wait", "wait", is_flag=True, help="Wait until the task has ended."),
         click.option("--timeout", type=_SECONDS, default=900.0, help="Seconds to wait for the task."),
@@ -197,6 +153,7 @@ def _submit(
     log_prompts: bool,
     wait: bool,
     download: Path | None,
+    allow_private: bool,
     out: Path | None,
     timeout: float,
     request_timeout: float | None,
@@ -209,12 +166,15 @@ def _submit(
     fast: bool,
     **arguments: Any,
 ) -> None:
-    path = log or _log_path()
+    del yes  # `AskingRelay` reads it
+    path = log or log_path()
     if log is None:
         _make_folder(path.parent, "name another log with --log FILE")
     if download is not None:
         _make_folder(download, "choose another for --download")
     given = {name: value for name, value in arguments.items() if value not in (None, ())}
+    print_log()
+    pretty = is_pretty(format_)
     with _interruptible(log), ExitStack() as stack:
         client = stack.enter_context(
             make_relay(
@@ -225,7 +185,7 @@ def _submit(
                 timeout=30.0,
                 key_file=key_file,
                 fast=fast,
-                kind=Relay if yes else _AskingRelay,
+                kind=AskingRelay,
                 submit_log=path,
                 log_prompts=log_prompts,
             )
@@ -236,22 +196,22 @@ def _submit(
         submission = client.submit(action, **given, fields=dict(map(_field, fields)), timeout=request_timeout)
         # On stderr too, because stdout may be a pipe that is gone.
         print_message(f"submitted: {', '.join((*submission.ids, *submission.links))}")
+        if submission.needs_modal:
+            print_message(f"the task waits for: mjrelay modal {relay} {submission.ids[0]} PROMPT")
         if not (wait or download or out) or not submission.ids:
-            _print_submission(submission, pretty=is_pretty(format_))
+            _print_submission(submission, pretty=pretty)
             return
-        task = client.wait(submission, timeout=timeout)
-        result = task.to_dict()
-        if download is not None:
-            result["files"] = list(map(str, _downloaded(client, task, download, relay)))
-        if results is not None and task.state.terminal:
-            results.add(result)
-        if is_pretty(format_):
-            from mjrelay.cli.terminal import print_task  # noqa: PLC0415 - rich is slow to import
-
-            print_task(task)
-        else:
-            write_json(result)
-    sys.exit(int(task.state is not State.SUCCEEDED))
+        waiting = _Waiting(submission, pretty)
+        run = WaitRun(
+            client,
+            dict.fromkeys(submission.ids),
+            results,
+            lambda task: _download(client, task, download, allow_private=allow_private),
+            write=waiting.add,
+            downloads=download is not None,
+        )
+        waiting.run(run, timeout)
+    sys.exit(int(run.failed or run.states[State.SUCCEEDED] < len(submission.ids)))
 
 
 def _make_folder(path: Path, remedy: str) -> None:
@@ -276,13 +236,60 @@ def _interruptible(log: Path | None) -> Iterator[None]:
         sys.exit(130)
 
 
-def _downloaded(client: Relay, task: Task, folder: Path, relay: str) -> list[Path]:
-    try:
-        return client.download(task, folder) if task.images or task.videos else []
-    except DownloadError:
-        again = shlex.join(["mjrelay", "fetch", relay, task.id, "--download", str(folder)])
-        print_message(f"the task is paid for and has ended; download it again with: {again}")
-        raise
+@define(eq=False)
+class _Waiting:
+    """The wait for the tasks of a submission, and what is printed of it."""
+
+    submission: Submission
+    pretty: bool
+    _ended: list[tuple[Task, dict[str, Any]]] = field(factory=list, init=False)
+
+    def add(self, task: Task, result: dict[str, Any]) -> None:
+        """Keep a task that has ended; it is printed when no progress bars are drawn."""
+        self._ended.append((task, result))
+
+    def run(self, run: WaitRun, timeout: float) -> None:
+        """Wait. If a task is left, stdout has the submission, and stderr the command that resumes."""
+        reason = ""
+        try:
+            if self.pretty:
+                _print_submission(self.submission, pretty=True)
+            run.run(timeout=timeout, submission=self.submission if len(run.left) == 1 else None)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
+            reason = "interrupted; "
+        finally:
+            # A task that was reported as failed is not left, nor is one whose files are missing.
+            if left := list(self.submission.ids) if run.failed else list(run.left):
+                again = wait_command(click.get_current_context(), left)
+                print_message(f"{reason}the submit is paid for and not cancelled; resume with: {again}")
+            with suppress(BrokenPipeError) if reason else nullcontext():
+                self._print()
+        if reason:
+            exit_now(130)
+
+    def _print(self) -> None:
+        for task, result in self._ended:
+            _print_task(task, result, pretty=self.pretty)
+        if len(self._ended) < len(self.submission.ids) and not self.pretty:
+            _print_submission(self.submission, pretty=False)
+
+
+def _print_task(task: Task, result: dict[str, Any], *, pretty: bool) -> None:
+    if not pretty:
+        write_json(result)
+        return
+    from mjrelay.cli.terminal import print_task  # noqa: PLC0415 - rich is slow to import
+
+    print_task(task)
+    for path in result.get("files", ()):
+        print_message(f"downloaded {path}")
+
+
+def _download(relay: Relay, task: Task, folder: Path | None, **options: Any) -> list[Path]:
+    if folder is None or not (task.images or task.videos):
+        return []
+    return relay.download(task, folder, **options)
 
 
 def _field(text: str) -> tuple[str, Any]:
@@ -314,78 +321,3 @@ def _print_submission(submission: Submission, *, pretty: bool) -> None:
         return
     for one in (*submission.ids, *submission.links):
         write_line(printable_text(one))
-    if submission.needs_modal:
-        print_message(f"the task waits for: mjrelay modal {submission.relay} {submission.ids[0]} PROMPT")
-
-
-@click.command()
-@argument("file", required=False, type=PATH, help="Log of submits. Default: the user's.")
-@format_option("pretty", "json")
-def submits(*, file: Path | None, format_: str | None) -> None:
-    """
-    List the submits of a log: accepted, refused, and those whose outcome is unknown.
-
-    Exit codes: 0 every outcome is known, 1 an outcome is unknown, 2 wrong usage, 5 internal error.
-    """
-    path = file or _log_path()
-    if file is None and not path.exists():
-        print_message("no submits yet")
-        return
-    try:
-        lines = read_file(path, _LARGEST_LOG).splitlines()
-    except OSError as error:
-        raise SettingError(f"{path} cannot be read ({error.strerror}); name a log of submits") from error
-    rows: dict[str, dict[str, Any]] = {}
-    skipped = 0
-    for line in filter(bytes.strip, lines):
-        if (record := _logged(line)) is None:
-            skipped += 1
-        else:
-            rows.setdefault(record["submit"], {}).update(record)
-    if skipped and not rows:
-        raise SettingError(f"{path} has no record of a submit, but other data; name a log of submits")
-    if skipped:
-        print_message(f"{path}: lines that are no record of a submit, and were skipped: {skipped}")
-    unknown = 0
-    for row in rows.values():
-        verdict = _verdict(row)
-        unknown += verdict == "unknown"
-        row["verdict"] = verdict
-        write_line(_row(row) if is_pretty(format_) else json_text(row))
-    print_message(f"{len(rows)} submits, {unknown} with an unknown outcome")
-    sys.exit(int(unknown > 0))
-
-
-def _logged(line: bytes) -> dict[str, Any] | None:
-    """Return the record in a line of a log, without members of other types, or None."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("submit"), str):
-        return None
-    return {name: value for name, value in record.items() if _has_its_type(name, value)}
-
-
-def _has_its_type(name: str, value: Any) -> bool:
-    if name in {"ids", "links"}:
-        return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    return isinstance(value, str)
-
-
-def _verdict(row: dict[str, Any]) -> str:
-    named = row.get("ids") or row.get("links")
-    outcomes = [one for one in SubmitOutcome if one == row.get("outcome")]
-    if row.get("event") != "answered" or not outcomes:
-        return "unknown"
-    if outcomes[0].accepted or (outcomes[0] is SubmitOutcome.UNKNOWN and named):
-        return "accepted"
-    return "refused" if row.get("charged") == "no" else "unknown"
-
-
-def _row(row: dict[str, Any]) -> str:
-    ids = " ".join((*row.get("ids", ()), *row.get("links", ()))) or (row.get("state") or "")
-    text = (
-        f"{row.get('time', '')}  {row['verdict']:8}  {row.get('relay', '')}  {row.get('action', '')}  {ids}"
-    )
-    return printable_text(text.rstrip())

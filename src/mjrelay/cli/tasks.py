@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import signal
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mjrelay.base import SettingError
 from mjrelay.cli.options import (
     PATH,
+    allow_private_option,
     argument,
-    base_url_option,
     collect_ids,
-    fast_option,
-    key_file_option,
     make_relay,
-    overlays_option,
     relay_argument,
-    scheme_option,
+    relay_options,
 )
-from mjrelay.cli.output import OutputError, format_option, is_pretty, print_message, write_json
+from mjrelay.cli.output import is_pretty, print_message, write_json
 from mjrelay.cli.results import Results
 from mjrelay.cli.resuming import print_remaining
-from mjrelay.cli.waiting import MessageHandler, WaitRun
+from mjrelay.cli.waiting import WaitRun, exit_now, print_log, write_task
 from mjrelay.contract import load_contract
 from mjrelay.semantics import State
 
@@ -44,9 +40,7 @@ _SECONDS = click.FloatRange(min=0.1)
 
 def _download_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a download."""
-    command = click.option(
-        "--allow-private", is_flag=True, help="Also download from addresses of private networks."
-    )(command)
+    command = allow_private_option(command)
     command = click.option(
         "--previews", is_flag=True, help="Also download the previews of tasks that did not succeed."
     )(command)
@@ -55,26 +49,12 @@ def _download_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def _relay_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `make_relay` that ``fetch`` and ``wait`` share, and ``--format``."""
-    for option in (
-        format_option("pretty", "json"),
-        overlays_option,
-        fast_option,
-        key_file_option,
-        scheme_option,
-        base_url_option,
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
 @relay_argument
 @argument("task_id", metavar="ID", help="Task id.")
 @_download_options
 @click.option("--timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
-@_relay_options
+@relay_options
 def fetch(
     *,
     relay: str,
@@ -127,7 +107,7 @@ def fetch(
 @click.option("--request-timeout", type=_SECONDS, default=30.0, help="Timeout of one request in seconds.")
 @click.option("--concurrency", type=click.IntRange(min=1), default=16, help="Maximum concurrent requests.")
 @click.option("--rate", type=float, default=10.0, help="Maximum requests per second.")
-@_relay_options
+@relay_options
 @click.pass_context
 def wait(
     ctx: click.Context,
@@ -183,7 +163,7 @@ def wait(
                 # A task that ends late has time for one request.
                 timeout=max(started + timeout - monotonic(), request_timeout),
             ),
-            pretty=is_pretty(format_),
+            write=partial(write_task, pretty=is_pretty(format_)),
             downloads=folder is not None,
         )
         run.states.update(ended[task_id] for task_id in wanted if task_id in ended)
@@ -191,16 +171,13 @@ def wait(
             print_message(f"{out}: removed an incomplete last line ({results.torn} bytes)")
         if run.states:
             print_message(f"{out}: {run.states.total()} of {len(wanted)} tasks have ended already; skipped")
-        log = logging.getLogger("mjrelay")
-        log.addHandler(MessageHandler())
-        log.setLevel(logging.INFO)
-
+        print_log()
         try:
             run.run(timeout=timeout, concurrency=concurrency, rate=rate)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
             print_remaining(ctx, client.name, list(run.left), "interrupted; ")
-            _exit_now(130)
+            exit_now(130)
         if run.late:
             late = set(run.late)
             print_remaining(ctx, client.name, [task_id for task_id in wanted if task_id in late])
@@ -227,11 +204,3 @@ def _download(relay: Relay, task: Task, folder: Path | None, *, previews: bool, 
     if folder is None or not (task.images or task.videos or (previews and task.previews)):
         return []
     return relay.download(task, folder, previews=previews, **options)
-
-
-def _exit_now(code: int) -> NoReturn:
-    """Exit without joining threads, which may hang in a request."""
-    with suppress(OSError, OutputError):  # the reader may be gone
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)

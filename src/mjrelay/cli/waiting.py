@@ -1,18 +1,19 @@
-"""A run of ``mjrelay wait``: download, record and print tasks as they end."""
+"""A run of ``mjrelay wait``, or of a submit that waits: download, record and print tasks as they end."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import define, field
 
-from mjrelay.cli.output import json_text, print_message, write_line
+from mjrelay.cli.output import OutputError, json_text, print_message, write_line
 from mjrelay.client import (
     DownloadError,
     Relay,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from mjrelay.cli.results import Results
     from mjrelay.cli.terminal import Bars
-    from mjrelay.client import Task
+    from mjrelay.client import Submission, Task
     from mjrelay.semantics import State
 
 
@@ -43,14 +44,14 @@ class WaitRun:
     Downloads, records and prints tasks as they end.
 
     ``left`` holds the ids that are not finished, ``late`` those that had not ended at the deadline, and
-    ``states`` counts the states of the others.
+    ``states`` counts the states of the others. ``write`` prints a task.
     """
 
     relay: Relay
     left: dict[str, None]
     results: Results | None
     download: Callable[[Task], list[Path]]
-    pretty: bool = field(kw_only=True)
+    write: Callable[[Task, dict[str, Any]], None] = field(kw_only=True)
     downloads: bool = field(kw_only=True)
     states: Counter[State] = field(init=False, factory=Counter)
     failed: bool = field(init=False, default=False)
@@ -63,8 +64,19 @@ class WaitRun:
     _pending: list[Future[None]] = field(init=False, factory=list)
     _lock: threading.RLock = field(init=False, factory=threading.RLock)
 
-    def run(self, *, timeout: float, concurrency: int, rate: float) -> None:
-        """Wait for all tasks; raises `MjrelayError` if the run cannot continue."""
+    def run(
+        self,
+        *,
+        timeout: float,
+        concurrency: int = 16,
+        rate: float = 10.0,
+        submission: Submission | None = None,
+    ) -> None:
+        """
+        Wait for all tasks; raises `MjrelayError` if the run cannot continue.
+
+        ``submission`` is that of the only task, which may pass through a state in which others stop.
+        """
         if not self.left:
             return
         with ExitStack() as stack:
@@ -76,7 +88,7 @@ class WaitRun:
                 stack.enter_context(self._bars)
             stack.callback(self._pool.shutdown, wait=False, cancel_futures=True)
             tasks = self.relay.wait_all(
-                tuple(self.left),
+                tuple(self.left) if submission is None else [submission],
                 timeout=timeout,
                 concurrency=concurrency,
                 rate=rate,
@@ -109,7 +121,7 @@ class WaitRun:
         with self._lock:
             if self.results is not None and error is None and task.state.terminal:
                 self.results.add(result)
-            write_line(_task_line(result) if self.pretty else json_text(result))
+            self.write(task, result)
             self.states[task.state] += 1
             if error is not None:
                 self._report(error)
@@ -140,7 +152,7 @@ class WaitRun:
 
 
 class MessageHandler(logging.Handler):
-    """Prints the package's log records as messages, and retries only when their reason changes."""
+    """Prints the package's log records as messages, and retries of polls only when their reason changes."""
 
     _reason = ""
 
@@ -153,6 +165,26 @@ class MessageHandler(logging.Handler):
                 return
             self._reason = reason
         print_message(message)
+
+
+def print_log() -> None:
+    """Print the package's log, with the reason of each retry, on stderr from now on."""
+    log = logging.getLogger("mjrelay")
+    log.addHandler(MessageHandler())
+    log.setLevel(logging.INFO)
+
+
+def write_task(_: Task, result: dict[str, Any], *, pretty: bool) -> None:
+    """Write a task as a line to stdout."""
+    write_line(_task_line(result) if pretty else json_text(result))
+
+
+def exit_now(code: int) -> NoReturn:
+    """Exit without joining threads, which may hang in a request."""
+    with suppress(OSError, OutputError):  # the reader may be gone
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _task_line(result: dict[str, Any]) -> str:
