@@ -13,7 +13,7 @@ try:
     from mjrelay_codegen import generator, scaffolding
     from mjrelay_codegen.linter import lint_file, lint_overlay, lint_relay
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing.name} is not installed; install mjrelay[codegen]")
+    sys.exit(f"{missing.name} is not installed; run in a clone: pip install '.[codegen]'")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 Run the checks of the conformance suite on the exchanges of a running program.
 
 A `Monitor` is passed to a `Relay` or an `AsyncRelay` as ``on_exchange``. It sends no requests, and judges in
-a separate thread. It needs the extra: ``pip install 'mjrelay[monitor]'``.
+a separate thread. It needs an extra: ``pip install '.[monitor]'`` in a clone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ Mock relays for tests, with real requests over loopback and no waiting.
 
 With pytest, add ``pytest_plugins = ["mjrelay.testing"]`` to ``conftest.py``, and use the fixture
 ``mock_relay``.
-Without pytest, use `mock`. Both need the extra: ``pip install 'mjrelay[mock]'``.
+Without pytest, use `mock`. Both need an extra: ``pip install '.[mock]'`` in a clone.
 
 PYTEST_DONT_REWRITE: this module has no asserts, and pytest must not warn if it is imported early.
 """

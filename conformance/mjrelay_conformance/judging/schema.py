@@ -50,7 +50,6 @@ class SchemaViolation:
     Attributes:
         location: The location of the value in the document.
         schema: The location of its schema in the contract, or of the entry in `required` that it lacks.
-        schema: The location of its schema in the contract.
         expected: What the schema allows.
         message: What is wrong with the value.
         enum: The schema's enum, if it has one and the value has the type of an enum value.
