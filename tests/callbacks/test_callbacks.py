@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
 from cli_process import until
 from mjrelay_conformance.mock import Server
 from receivers import KEY, Receiver, Upstream, eventually, post, received
@@ -108,7 +110,9 @@ def test_a_relay_that_lags_behind_its_callback_is_asked_once_more(monkeypatch: p
 
     async def main() -> None:
         async with received() as one:
-            object.__setattr__(one.relay._contract.reader, "refresh", None)
+            contract = copy.copy(one.relay._contract)  # the loaded one is shared
+            contract.__dict__["reader"] = evolve(contract.reader, refresh=None)
+            one.relay._contract = contract
             one.upstream.states["1"] = "running"
             for _ in range(3):
                 assert await one.post(document("succeeded")) == 204
