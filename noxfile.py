@@ -15,8 +15,8 @@ nox.options.sessions = ["lint", "typing", "drift", "tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
-# One worker more than cores, because many tests wait for subprocesses.
-WORKERS = ("--numprocesses", str((os.cpu_count() or 1) + 1))
+# Two workers more than cores, because many tests wait for subprocesses.
+WORKERS = ("--numprocesses", str((os.cpu_count() or 1) + 2))
 
 # Trust the operating system's certificates, so that installing works behind a company's proxy.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
