@@ -67,9 +67,9 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Callable[[], object], patience: float = _PATIENCE) -> None:
         """Wait until a condition holds, while the process runs."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + patience
         while not condition():
             assert self.process.poll() is None, f"it has ended:\n{self.output}"
             assert time.monotonic() < end, f"the condition does not hold:\n{self.output}"

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,15 +58,23 @@ def worker(*, queue: str, every: float) -> None:
 def _load(name: str, kind: type) -> Any:
     """Return the object that ``MODULE:NAME`` names; raise `SettingError`."""
     module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute.isidentifier():
+    if not module_name or module_name.startswith(".") or not attribute.isidentifier():
         raise SettingError(f"{name} is not MODULE:QUEUE; write for example jobs:queue")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as the interpreter does for a script
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.partition(".")[0]:
-            raise
-        raise SettingError(f"there is no module {module_name} here; start the worker in its folder") from None
+    except MjrelayError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            raise SettingError(
+                f"there is no module {module_name} here; start the worker in its folder"
+            ) from None
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise SettingError(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error}"
+            f" ({where.filename}, line {where.lineno})"
+        ) from error
     found = getattr(module, attribute, None)
     if not isinstance(found, kind):
         names = [key for key, value in vars(module).items() if isinstance(value, kind)]

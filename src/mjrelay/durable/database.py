@@ -112,6 +112,8 @@ class Database:
     """
 
     def __init__(self, url: str | os.PathLike[str] | None) -> None:
+        if not isinstance(url, str | os.PathLike | None):
+            raise SettingError(f"database is of type {type(url).__name__}; pass a path or a URL")
         text = os.environ.get(VARIABLE, _DEFAULT) if url is None else os.fspath(url)
         try:
             parsed = sqlalchemy.make_url(text if "://" in text else f"sqlite:///{text}")
@@ -120,12 +122,14 @@ class Database:
         match parsed.drivername.partition("+")[0]:
             case "sqlite" if parsed.database and parsed.database != ":memory:":
                 self._url = parsed.set(drivername="sqlite")
-            case "postgresql" | "postgres" if parsed.database:
+            # A password with @ that is not encoded would be taken for a part of the host, and shown.
+            case "postgresql" | "postgres" if parsed.database and "@" not in (parsed.host or ""):
                 self._url = parsed.set(drivername="postgresql+psycopg")
             case _:
                 raise SettingError(
                     "the database is no file and no URL like sqlite:///tasks.sqlite or"
-                    f" postgresql://user@host/name; pass one as database= or in {VARIABLE}"
+                    f" postgresql://user@host/name; pass one as database= or in {VARIABLE}, and encode"
+                    " special characters of the password, such as @ as %40"
                 )
 
     def __str__(self) -> str:

@@ -212,5 +212,6 @@ def _check(relays: Any, on_finish: Any) -> None:
     for name, relay in relays.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(relay, Relay):
             raise SettingError(f"{name!r} is not the name of a Relay; pass {{name: Relay(…)}}")
-    if not callable(on_finish) or inspect.iscoroutinefunction(on_finish):
+    called = (on_finish, getattr(on_finish, "__call__", None))  # noqa: B004 - of an object
+    if not callable(on_finish) or any(map(inspect.iscoroutinefunction, called)):
         raise SettingError(f"on_finish is of type {type(on_finish).__name__}; pass a plain function")

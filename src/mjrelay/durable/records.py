@@ -25,10 +25,12 @@ _LONGEST_ID = 100
 
 def to_record(poll: Poll) -> Record:
     """Return the record of the result of a wait."""
+    error = poll.error
     values = {
         "ticket": poll.ticket.to_json(),
         "document": None if poll.task is None else poll.task.document,
-        "error": None if poll.error is None else [type(poll.error).__name__, str(poll.error)],
+        # Errors put the relay's name before their message.
+        "error": error and [type(error).__name__, str(error).removeprefix(f"{error.relay}: ")],
     }
     return json.dumps(values, separators=(",", ":"))
 

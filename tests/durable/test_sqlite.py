@@ -1,0 +1,279 @@
+"""The durable queue in a SQLite file: workers are processes that are killed, stopped and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from durable import Site, run, site
+
+from mjrelay import Poll, Relay, State
+from mjrelay.durable import upkeep, workflows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Site]:
+    """A queue in a SQLite file."""
+    with site(tmp_path) as one:
+        yield one
+
+
+# --- many tasks ---
+
+
+def test_many_tasks(bench: Site) -> None:
+    """500 tasks are reported once each, with one request per batch and poll, within the rate."""
+    tasks = bench.submit(500, 2.0)
+    bench.queue().add(tasks)
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(tasks))
+    assert set(bench.calls().values()) == {1}
+    assert len(bench.mock.moments) <= 20
+    assert bench.mock.size <= 500 * 4096
+    assert bench.mock.most_within(0.9) <= bench.rate
+
+
+def test_the_rate_without_a_batch_endpoint(tmp_path: Path) -> None:
+    """Where each task needs a request, the maximum is kept, but for one batch at the edge of a second."""
+    with site(tmp_path, rate=5.0, batches=False) as bench:
+        tasks = bench.submit(35)
+        bench.queue().add(tasks)
+        with bench.worker() as worker:
+            worker.until(lambda: bench.reported(tasks))
+        assert set(bench.calls().values()) == {1}
+        assert len(bench.mock.moments) <= 40
+        assert bench.mock.most_within(1.0) <= 2 * 5
+        assert bench.mock.most_within(4.0) <= 5 * 5
+
+
+def test_tasks_that_are_added_one_by_one_are_merged(bench: Site) -> None:
+    """Four processes add 60 tasks one by one, and twice: few requests, none is lost or reported twice."""
+    tasks = bench.submit(60, 4.0)
+    add = "import sys, jobs\nfor one in sys.argv[1:]: jobs.queue.add([one])\njobs.queue.add(sys.argv[1:])"
+    with bench.worker() as worker, contextlib.ExitStack() as stack:
+        adding = [stack.enter_context(bench.python("-c", add, *tasks[n::4], *tasks[:4])) for n in range(4)]
+        assert [one.wait() for one in adding] == [0] * 4
+        worker.until(lambda: bench.reported(tasks))
+        bench.queue().add(tasks[:1])
+        requests = len(bench.mock.moments)
+        worker.until(lambda: len(bench.mock.moments) > requests and not waiting(bench))
+    assert set(bench.calls().values()) == {1}
+    assert len(bench.mock.moments) <= 20
+
+
+def waiting(bench: Site) -> int:
+    """The number of tasks and calls that wait in the database."""
+    return sum(one.tasks + one.calls for one in bench.queue().backlog())
+
+
+# --- workers that end ---
+
+
+def test_a_killed_worker(bench: Site) -> None:
+    """Killed at a poll, and during calls: none is lost, and only calls in progress are repeated."""
+    tasks = bench.submit(120)
+    bench.queue().add(tasks)
+    slow = bench.flag("slow")
+    bench.mock.delay = 30.0
+    with bench.worker() as worker:
+        worker.until(lambda: bench.mock.moments)
+        with bench.worker() as second:
+            assert second.wait() == 2
+            assert "another worker uses" in second.output
+            assert "tasks.sqlite, and SQLite allows one; stop it, or use Postgres" in second.output
+        worker.kill()
+    bench.mock.delay = 0.0
+    with bench.worker() as worker:
+        worker.until(lambda: len(bench.calls()) >= 30)
+        worker.kill()
+        worker.wait()
+    begun, ended = bench.calls("begun"), bench.calls()
+    slow.unlink()
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(tasks))
+    repeated = bench.calls("begun") - begun
+    repeated = repeated & begun  # not those that were called first now
+    in_progress = begun.keys() - ended.keys()
+    assert set(begun.values()) == {1}
+    assert len(ended) < len(tasks)
+    assert 0 < len(in_progress) <= 8
+    assert in_progress <= repeated.keys()
+    assert len(repeated.keys() - in_progress) <= 8, "they had ended, but were not recorded"
+    assert max(bench.calls("begun").values()) <= 2
+    assert set(bench.calls().values()) <= {1, 2}
+    assert len(bench.mock.moments) <= 6
+
+
+def test_a_worker_that_is_stopped(bench: Site) -> None:
+    """A poll in flight ends and is stored; nothing starts after it, and the next worker repeats nothing."""
+    tasks = bench.submit(40)
+    bench.queue().add(tasks)
+    bench.flag("slow")
+    bench.mock.delay = 1.0
+    with bench.worker() as worker:
+        worker.until(lambda: bench.mock.moments)
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert worker.output.endswith("the worker has stopped; what waits is in the database\n")
+    assert len(bench.mock.moments) == 1
+    assert len(bench.calls()) == 0
+    with bench.worker() as worker:
+        worker.until(lambda: bench.calls("begun"))
+        worker.process.send_signal(signal.SIGINT)
+        assert worker.wait() == 0
+    assert bench.calls("begun") == bench.calls()
+    assert len(bench.calls()) <= 16, "calls began after the signal"
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(tasks))
+    assert set(bench.calls().values()) == {1}
+    assert len(bench.mock.moments) == 1
+
+
+def test_on_finish_raises(bench: Site) -> None:
+    """It is called again later, also by the next worker; the other tasks are not held up."""
+    tasks = bench.submit(20)
+    broken = bench.flag("broken", " ".join(tasks[:2]))
+    bench.queue().add(tasks)
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(tasks[2:]))
+        worker.until(lambda: all(bench.calls("begun")[one] >= 2 for one in tasks[:2]))
+        worker.kill()
+        assert "main: on_finish raised" in worker.output
+        assert "RuntimeError: no space left" in worker.output
+    begun = bench.calls("begun")
+    with bench.worker() as worker:
+        worker.until(lambda: all(bench.calls("begun")[one] > begun[one] for one in tasks[:2]))
+        broken.unlink()
+        worker.until(lambda: bench.reported(tasks))
+    assert set(bench.calls().values()) == {1}
+    assert all(bench.calls("begun")[one] == 1 for one in tasks[2:])
+
+
+# --- the other ways in which a wait ends ---
+
+
+def test_a_task_that_needs_input(bench: Site) -> None:
+    """It is reported, and again at its end, after modal and another add."""
+    (task,) = bench.submit(1, outcome=State.NEEDS_INPUT)
+    queue = bench.queue()
+    queue.add([task])
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported([task]))
+        queue.add([queue.relays["main"].modal(task, prompt="a pig")])
+        worker.until(lambda: bench.calls()[task] == 2)
+        worker.until(lambda: not waiting(bench))
+    assert bench.outcomes() == {task: ["needs-input", "succeeded"]}
+
+
+def test_a_callback_ends_the_wait(bench: Site) -> None:
+    """An ended task that is passed to the queue is reported once, also when it is polled later."""
+    tasks = [*bench.submit(1), *bench.submit(1, outcome=State.FAILED), *bench.submit(1, 3.0)]
+    queue = bench.queue()
+    queue.add(tasks)
+    for task in tasks * 2:
+        queue.finish(queue.relays["main"].fetch(task))
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(tasks))
+        worker.until(lambda: not waiting(bench))
+    assert bench.outcomes() == {tasks[0]: ["succeeded"], tasks[1]: ["failed"], tasks[2]: ["succeeded"]}
+
+
+def test_a_relay_that_the_worker_lacks(bench: Site) -> None:
+    """Tasks and results of a relay wait for a worker that has it, and the lines of others show them."""
+    queue = bench.queue("main other")
+    mains, others = bench.submit(3), bench.submit(3)
+    queue.add(mains, relay="main")
+    queue.add(others[:2], relay="other")
+    queue.finish(queue.relays["other"].fetch(others[2]), relay="other")
+    with bench.worker() as worker:
+        worker.until(lambda: bench.reported(mains))
+        worker.until(lambda: "other: 2 tasks wait in 1 batches, the first is due since" in worker.output)
+        assert "1 results are to be reported" in worker.output
+        worker.process.terminate()
+        assert worker.wait() == 0
+    assert not set(others) & bench.calls("begun").keys()
+    with bench.worker(RELAYS="main other") as worker:
+        worker.until(lambda: bench.reported(others))
+    assert set(bench.calls().values()) == {1}
+
+
+# --- workers in this process ---
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults of a worker are followed by the next try after a second."""
+    monkeypatch.setattr(workflows, "REPAIR", 1.0)
+    monkeypatch.setattr(upkeep, "REPAIR", 1.0)
+
+
+def test_a_refused_key(bench: Site, hurried: None, caplog: pytest.LogCaptureFixture) -> None:
+    """With a wrong key the tasks stay and are polled again; with the right key they end."""
+    tasks, polls = bench.submit(3), list[Poll]()
+    wrong = bench.queue(key="sk-wrong-but-secret-too", on_finish=polls.append)
+    wrong.add(tasks)
+    run(wrong, lambda: len(bench.mock.moments) >= 2)
+    assert not polls
+    assert "main: " in caplog.text
+    assert "sk-wrong" not in caplog.text
+    run(bench.queue(on_finish=polls.append), lambda: len(polls) == 3)
+    assert sorted(poll.ticket.id for poll in polls) == sorted(tasks)
+
+
+def test_what_the_engine_gives_up_is_tried_again(
+    bench: Site, hurried: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch or a result that the engine marks as failed is logged, and ends after all."""
+    tasks, polls = bench.submit(2), list[Poll]()
+    queue = bench.queue(on_finish=polls.append)
+    queue.add(tasks[:1])
+    queue.finish(queue.relays["main"].fetch(tasks[1]))
+    with contextlib.closing(sqlite3.connect(bench.database)) as store, store:
+        store.execute("UPDATE workflow_status SET status = 'ERROR' WHERE name = 'mjrelay.poll'")
+        store.execute(
+            "UPDATE workflow_status SET status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED'"
+            " WHERE name = 'mjrelay.finish'"
+        )
+    run(queue, lambda: len(polls) == 2)
+    assert {poll.ticket.id for poll in polls} == set(tasks)
+    assert caplog.text.count("failed; the next try is in 1 s") == 2
+    assert caplog.text.count(f"finish:main:{tasks[1]}:succeeded:0 failed") == 1
+
+
+def test_a_poll_that_raises(bench: Site, hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a poll raises what no relay causes, the tasks are polled again."""
+    tasks, polls = bench.submit(2), list[Poll]()
+    queue = bench.queue(on_finish=polls.append)
+    relay = queue.relays["main"]
+    raising = [MemoryError(), RuntimeError("no new thread")]
+
+    def poll_all(tickets: Any) -> Any:
+        if raising:
+            raise raising.pop()
+        return Relay.poll_all(relay, tickets)
+
+    monkeypatch.setattr(relay, "poll_all", poll_all)
+    queue.add(tasks)
+    run(queue, lambda: len(polls) == 2)
+    assert not raising
+
+
+def test_a_callback_that_exits(bench: Site) -> None:
+    """SystemExit in on_finish is like any other exception."""
+    polls = list[Poll]()
+
+    def on_finish(poll: Poll) -> None:
+        polls.append(poll)
+        if len(polls) == 1:
+            raise SystemExit(3)
+
+    queue = bench.queue(on_finish=on_finish)
+    queue.finish(queue.relays["main"].fetch(bench.submit(1)[0]))
+    run(queue, lambda: len(polls) == 2)
