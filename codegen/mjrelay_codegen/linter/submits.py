@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jsonschema.exceptions import best_match
 
 from mjrelay.base import ContractError, SettingError
-from mjrelay.contract import Image, Parent, combined_schemas, place_schema, submit_request
-from mjrelay.http import Exchange
+from mjrelay.contract import Image, Parent, combined_schemas, declared_body, place_schema, submit_request
+from mjrelay.http import Exchange, is_form
 from mjrelay.semantics import State, SubmitOutcome
 from mjrelay_codegen.linter.draft import Problem, extension_schema, trusted_validator
 
@@ -87,6 +87,13 @@ def _places(draft: Draft, operation: SubmitOperation, here: Location) -> Iterato
         (("arguments", name), one.to, one.values.values()) for name, one in form.arguments.items()
     ]
     named += [(("set", place.text), place, [value]) for place, value in form.constants]
+    content = declared_body(draft.contract, operation.location)[1]
+    for name, one in form.arguments.items():
+        if "file" in one.encodings and not any(map(is_form, content)):
+            yield Problem(
+                (*here, "arguments", name),
+                "a file needs a requestBody of type multipart/form-data; add it, or write another as",
+            )
     for key, place, values in named:
         if place is None:
             continue

@@ -21,8 +21,8 @@ from attrs import define, field
 from schemathesis.errors import NoLinksFound, SerializationNotPossible
 
 from mjrelay.base import SettingError, pointer_steps
-from mjrelay.contract import Parent, request_problem, submit_request
-from mjrelay.http import Request, parse_json
+from mjrelay.contract import Parent, declared_body, request_problem, submit_request
+from mjrelay.http import Request, is_form, parse_json
 from mjrelay.semantics import MEDIA, State, body_with, parse_expression
 from mjrelay_conformance.drivers.cases import CONTAINERS, load_paths
 from mjrelay_conformance.drivers.plan import Step
@@ -137,11 +137,14 @@ class _Workflow:
         self.sources, self.presses = self._of("imagine"), self._of("press")
 
     def _of(self, action: str) -> dict[Location, SubmitOperation]:
-        """Return the operations of an action that make tasks and whose values are all in the body."""
+        """Return the operations of an action that make tasks and whose values are all in a JSON body."""
         return {
             one.location: one
             for one in reversed(self.contract.submits)
-            if one.form.action == action and one.form.answer.makes_tasks and "{" not in one.path
+            if one.form.action == action
+            and one.form.answer.makes_tasks
+            and "{" not in one.path
+            and not any(map(is_form, declared_body(self.contract, one.location)[1]))
         }
 
     def paths(self) -> dict[str, Any]:

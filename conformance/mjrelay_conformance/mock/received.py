@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from attrs import frozen
 
 from mjrelay.base import Pattern, pointer_steps
-from mjrelay.http import NotJSONError, parse_json
+from mjrelay.http import NotFormError, NotJSONError, decode_form, is_form, parse_json
 from mjrelay.semantics import scalar_text
 
 if TYPE_CHECKING:
@@ -80,10 +80,11 @@ class ReceivedRequest:
                 yield value[len(credential.prefix) :].strip()
 
     def _pointed(self, pointer: str) -> Any:
-        """Resolve a JSON Pointer in the body; None if the value is missing or null."""
+        """Resolve a JSON Pointer in the body; None if the value is missing or null. A file is its name."""
+        media_type = next(iter(self.values("header", "content-type")), "")
         try:
-            node = parse_json(self.body)
-        except NotJSONError:
+            node = self._form(media_type) if is_form(media_type) else parse_json(self.body)
+        except (NotJSONError, NotFormError):
             return _BROKEN
         for name in pointer_steps(pointer):
             if not isinstance(node, dict):
@@ -92,6 +93,12 @@ class ReceivedRequest:
             if node is None:
                 return None
         return node
+
+    def _form(self, media_type: str) -> dict[str, str]:
+        return {
+            one.name: one.data.decode("utf-8", "replace") if one.filename is None else one.filename
+            for one in decode_form(media_type, self.body)
+        }
 
 
 def compile_path(template: str) -> Pattern:

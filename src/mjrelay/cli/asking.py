@@ -12,10 +12,13 @@ from mjrelay.base import MjrelayError, SettingError
 from mjrelay.cli.output import print_message
 from mjrelay.cli.resuming import find_command
 from mjrelay.client import Relay
-from mjrelay.http import origin_and_target
+from mjrelay.http import decode_form, is_form, origin_and_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mjrelay.client import SubmitCall, Submitter, Task
+    from mjrelay.http import Request
 
 _LONGEST = 200
 """Characters of a value that the request is shown with; an image in it is longer."""
@@ -38,8 +41,8 @@ class AskingRelay(Relay):
         print_message("this submit may cost money:")
         request = submitter.request.shown or submitter.request
         print_message(f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}")
-        for name, value in json.loads(request.body).items():
-            print_message(f"  {name}: {_short(value)}")
+        for line in _members(request):
+            print_message(f"  {line}")
         if sys.stdin is None or sys.__stderr__ is None or not sys.stdin.isatty():
             raise SettingError("there is no terminal to ask on; repeat the command with --yes")
         try:
@@ -49,6 +52,19 @@ class AskingRelay(Relay):
         if not confirmed:
             raise DeclinedError("nothing was sent")
         return submitter
+
+
+def _members(request: Request) -> Iterator[str]:
+    """Yield the members of a body: the values of JSON, or the texts of a form and the sizes of its files."""
+    media_type = next(value for name, value in request.headers if name == "Content-Type")
+    if is_form(media_type):
+        for part in decode_form(media_type, request.body):
+            text = part.data.decode("utf-8", "replace")
+            file = part.filename is not None
+            yield f"{part.name}: {f'{part.filename} {text}' if file else _short(text)}"
+    else:
+        for name, value in json.loads(request.body).items():
+            yield f"{name}: {_short(value)}"
 
 
 def _short(value: Any) -> str:

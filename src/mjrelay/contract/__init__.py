@@ -21,6 +21,7 @@ from mjrelay.contract.environment import (
     read_key,
     resolve_base_url,
 )
+from mjrelay.contract.forms import Image
 from mjrelay.contract.loading import (
     contract_arguments,
     is_path,
@@ -49,8 +50,15 @@ from mjrelay.contract.requests import Template, build_request
 from mjrelay.contract.schemas import COMBINING, child_schema, combined_schemas, schema_objects
 from mjrelay.contract.shapes import Shape, undocumented_keys
 from mjrelay.contract.structure import structural_problems
-from mjrelay.contract.submits import Image, Parent, place_schema, submit_request, without_prompt
-from mjrelay.contract.values import body_schemas, is_json, json_type, typed_value, value_problems
+from mjrelay.contract.submits import Parent, place_schema, submit_request, without_prompt
+from mjrelay.contract.values import (
+    body_schemas,
+    declared_body,
+    is_json,
+    json_type,
+    typed_value,
+    value_problems,
+)
 from mjrelay.contract.yaml import load_yaml, plain_yaml, yaml_line
 
 if TYPE_CHECKING:
@@ -96,6 +104,7 @@ __all__ = [
     "contract_arguments",
     "contract_profile",
     "data_folder",
+    "declared_body",
     "declared_parameters",
     "environment_key",
     "environment_url",

@@ -1,12 +1,13 @@
-"""Whether a request fits what an operation declares: its parameters and its JSON body."""
+"""Whether a request fits what an operation declares: its parameters and its body, JSON or a form."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from mjrelay.contract.forms import form_document
 from mjrelay.contract.values import body_schemas, declared_body, is_json, typed_value, value_problems
-from mjrelay.http import NotJSONError, parse_json
+from mjrelay.http import NotFormError, NotJSONError, decode_form, is_form, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,21 +83,39 @@ def _body_problems(
     contract: Contract, operation: Location, headers: Sequence[tuple[str, str]], body: bytes
 ) -> Iterator[str]:
     required, content = declared_body(contract, operation)
-    if not any(map(is_json, content)):
+    takes_json, takes_form = any(map(is_json, content)), any(map(is_form, content))
+    if not takes_json and not takes_form:
         return
     sent = next((value for name, value in headers if name.lower() == "content-type"), None)
     if not body:
         if required:
             yield "the body is missing"
-    elif sent is not None and not is_json(sent):
-        if sent.partition(";")[0].strip().lower() not in content:
-            yield f"the body is {sent}, expected {', '.join(content)}"
+    elif takes_form and is_form(sent or ""):
+        yield from _form_problems(contract, operation, sent or "", body)
+    elif takes_json and is_json(sent or "application/json"):
+        yield from _json_problems(contract, operation, body)
+    elif (sent or "").partition(";")[0].strip().lower() not in content:
+        yield f"the body is {sent or 'of no type'}, expected {', '.join(content)}"
+
+
+def _form_problems(contract: Contract, operation: Location, media_type: str, body: bytes) -> Iterator[str]:
+    schemas = body_schemas(contract, operation, described_by=is_form) or [{}]
+    try:
+        form = form_document(contract, schemas, decode_form(media_type, body))
+    except NotFormError as error:
+        yield f"the body is not a form: {error}"
+    except ValueError as error:
+        yield str(error)
     else:
-        try:
-            document = parse_json(body)
-        except NotJSONError as error:
-            yield f"the body is not JSON: {error}"
-            return
-        schemas = body_schemas(contract, operation)
-        if schemas:
-            yield from value_problems(contract, {"anyOf": schemas}, document)
+        yield from value_problems(contract, {"anyOf": schemas}, form)
+
+
+def _json_problems(contract: Contract, operation: Location, body: bytes) -> Iterator[str]:
+    try:
+        document = parse_json(body)
+    except NotJSONError as error:
+        yield f"the body is not JSON: {error}"
+        return
+    schemas = body_schemas(contract, operation)
+    if schemas:
+        yield from value_problems(contract, {"anyOf": schemas}, document)

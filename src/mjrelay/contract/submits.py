@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -11,44 +10,20 @@ from attrs import define, evolve, field, frozen
 
 from mjrelay.base import SettingError, pointer_steps
 from mjrelay.contract.acceptance import declared_parameters, request_problem
-from mjrelay.contract.values import body_schemas, typed_value, value_problems
-from mjrelay.http import Request, parse_json, path_segment, with_query
+from mjrelay.contract.forms import checkable, form_parts, has_file, without_content
+from mjrelay.contract.values import body_schemas, declared_body, is_json, typed_value, value_problems
+from mjrelay.http import Request, decode_form, encode_form, is_form, parse_json, path_segment, with_query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract.document import Contract, SubmitOperation
+    from mjrelay.contract.forms import Image
     from mjrelay.semantics import Button, Place, Placement, SubmitForm
 
-_HEADERS = (("Accept", "application/json"), ("Content-Type", "application/json"))
+_JSON = "application/json"
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
-
-
-@frozen
-class Image:
-    """
-    An image to submit: a URL, or its bytes.
-
-    Attributes:
-        url: The URL, or None.
-        data: The bytes; empty for a URL.
-        media_type: The media type of the bytes, such as ``image/png``.
-    """
-
-    url: str | None = None
-    data: bytes = field(default=b"", repr=False)
-    media_type: str = ""
-
-    def encoded(self, encodings: Sequence[str]) -> str | None:
-        """Return the image in the first encoding that it has: a URL has ``url`` only, bytes the others."""
-        if self.url is not None:
-            return self.url if "url" in encodings else None
-        for encoding in encodings:
-            if encoding != "url":
-                text = base64.b64encode(self.data).decode()
-                return text if encoding == "base64" else f"data:{self.media_type};base64,{text}"
-        return None
 
 
 @frozen
@@ -152,7 +127,22 @@ class _Draft:
             if kind == "query":
                 path = with_query(path, name, str(value))
         extra = tuple((name, str(value)) for (kind, name), value in self._values.items() if kind == "header")
-        return Request(self.operation.method, path, (*_HEADERS, *extra), json.dumps(self._body).encode())
+
+        def request(media_type: str, body: bytes, shown: Request | None = None) -> Request:
+            headers = (("Accept", _JSON), ("Content-Type", media_type), *extra)
+            return Request(self.operation.method, path, headers, body, shown)
+
+        if not self._is_form:
+            return request(_JSON, json.dumps(self._body).encode())
+        parts = list(form_parts(self._body))
+        shown = request(*encode_form(without_content(parts))) if has_file(self._body) else None
+        return request(*encode_form(parts), shown)
+
+    @property
+    def _is_form(self) -> bool:
+        """Whether the body is a form: it has a file, or the operation takes no JSON."""
+        content = declared_body(self.contract, self.operation.location)[1]
+        return any(map(is_form, content)) and (has_file(self._body) or not any(map(is_json, content)))
 
     def _write(self, place: Place, name: str, values: Sequence[Any]) -> None:
         """Write an argument in the type that the schema of its place allows."""
@@ -197,8 +187,11 @@ class _Draft:
         return _VARIABLE.sub(value, template)
 
     def _check(self) -> None:
-        schemas = body_schemas(self.contract, self.operation.location) or [{}]
-        problem = next(value_problems(self.contract, {"anyOf": schemas}, self._body), None)
+        kind = is_form if self._is_form else is_json
+        if kind is is_json and has_file(self._body):
+            raise NoFitError("it sends an image as a file, but its body has no type multipart/form-data")
+        schemas = body_schemas(self.contract, self.operation.location, described_by=kind) or [{}]
+        problem = next(value_problems(self.contract, {"anyOf": schemas}, checkable(self._body)), None)
         if problem is not None:
             raise NoFitError(self._in_our_words(problem))
         for parameter in declared_parameters(self.contract, self.operation.location):
@@ -220,21 +213,34 @@ def without_prompt(contract: Contract, operation: SubmitOperation, request: Requ
     place = operation.form.arguments["prompt"].to
     if place is None or place.kind != "body":
         return None
-    document = target = parse_json(request.body)
     *above, last = pointer_steps(place.name)
-    for name in above:
-        target = target[name]
-    del target[last]
-    broken = evolve(request, body=json.dumps(document).encode())
+    media_type = next(value for name, value in request.headers if name == "Content-Type")
+    if is_form(media_type):
+        parts = decode_form(media_type, request.body)
+        encoded = encode_form([one for one in parts if one.name != last])
+        headers = tuple(one for one in request.headers if one[0] != "Content-Type")
+        broken = evolve(
+            request, headers=(*headers, ("Content-Type", encoded[0])), body=encoded[1], shown=None
+        )
+    else:
+        document = target = parse_json(request.body)
+        for name in above:
+            target = target[name]
+        del target[last]
+        broken = evolve(request, body=json.dumps(document).encode())
     query = request.target.partition("?")[2]
     problem = request_problem(contract, operation.location, query, broken.headers, broken.body)
     return None if problem is None else broken
 
 
+def _is_described(media_type: str) -> bool:
+    return is_json(media_type) or is_form(media_type)
+
+
 def place_schema(contract: Contract, operation: Location, place: Place) -> Any:
     """Return the schema of a place in an operation's request, or None if the contract has no such place."""
     if place.kind == "body":
-        schemas = body_schemas(contract, operation, place.name)
+        schemas = body_schemas(contract, operation, place.name, described_by=_is_described)
         return None if schemas is None else {"anyOf": schemas}
     if place.kind == "server":
         variables = (server.get("variables", {}) for server in contract.document.get("servers", ()))
@@ -273,14 +279,17 @@ def _values(placement: Placement, value: Any) -> list[Any]:
             raise NoFitError(f"it needs {placement.source.text} of the task; pass the task, not its id")
         return [found]
     if placement.encodings:
-        return [_encoded(placement, image) for image in value]
+        encoded = [_encoded(placement, image) for image in value]
+        if len({isinstance(one, str) for one in encoded}) > 1:
+            raise NoFitError(f"{name} is sent as URLs or as files, not both; pass all in one of these ways")
+        return encoded
     accepted = placement.accepted(value) if isinstance(value, str) else value
     if placement.values and (accepted := placement.accepted(str(value))) is None:
         raise NoFitError(f"{name} is {value!r}, and must be one of {', '.join(placement.values)}")
     return [accepted]
 
 
-def _encoded(placement: Placement, image: Image) -> str:
+def _encoded(placement: Placement, image: Image) -> str | Image:
     text = image.encoded(placement.encodings)
     if text is None:
         instead = "a URL" if image.url is None else "a path or bytes"

@@ -1,4 +1,4 @@
-"""The JSON bodies of requests: their schemas, values as these type them, and what they forbid."""
+"""The bodies of requests: their schemas, values as these type them, and what they forbid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mjrelay.contract.schemas import child_schema, combined_schemas
 from mjrelay.semantics import is_number, same_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mjrelay.base import Location
     from mjrelay.contract.references import Resolver
@@ -23,10 +23,20 @@ def declared_body(contract: Resolver, operation: Location) -> tuple[bool, dict[s
     return bool(body.get("required")), body.get("content", {})
 
 
-def body_schemas(contract: Resolver, operation: Location, pointer: str = "") -> list[Any] | None:
-    """Return the alternative schemas of a value in a JSON body, or None if no schema describes it."""
-    contents = declared_body(contract, operation)[1].items()
-    schemas = [media["schema"] for name, media in contents if is_json(name) and "schema" in media]
+def body_schemas(
+    contract: Resolver,
+    operation: Location,
+    pointer: str = "",
+    *,
+    described_by: Callable[[str], bool] | None = None,
+) -> list[Any] | None:
+    """
+    Return the alternative schemas of a value in a body, or None if no schema describes it.
+
+    ``described_by`` selects the media types that count; by default JSON.
+    """
+    selects, contents = described_by or is_json, declared_body(contract, operation)[1].items()
+    schemas = [media["schema"] for name, media in contents if selects(name) and "schema" in media]
     for step in pointer_steps(pointer):
         schemas = [
             found[1]
@@ -92,6 +102,7 @@ def value_problems(contract: Resolver, schema: Any, value: Any, where: str = "")
     Yield what a schema forbids in a request body: types, required members, enumerations and sizes.
 
     It knows the keywords that request bodies use. A combination with anyOf or oneOf is checked as a whole.
+    The bytes of a file are text of that length, as in OpenAPI 3.0.
     """
     schema = contract.resolve(schema)
     if not isinstance(schema, dict):
@@ -150,5 +161,12 @@ def json_type(value: Any) -> str:
         return "boolean"
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return "integer"
-    names = {float: "number", str: "string", list: "array", dict: "object", type(None): "null"}
+    names = {
+        float: "number",
+        str: "string",
+        bytes: "string",
+        list: "array",
+        dict: "object",
+        type(None): "null",
+    }
     return names[type(value)]

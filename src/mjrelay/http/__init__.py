@@ -2,6 +2,7 @@
 
 from mjrelay.http.compression import CompressionError, Decompressor, TruncatedError, decompress
 from mjrelay.http.exchange import OVERSIZE, Exchange, FailureKind, Headers, is_overloaded, retry_after
+from mjrelay.http.multipart import FormPart, NotFormError, decode_form, encode_form, is_form
 from mjrelay.http.redaction import REDACTED, Redactor, printable_text, redacted_text, set_redactor
 from mjrelay.http.request import Credential, Request, path_segment, with_query
 from mjrelay.http.strictjson import HalfPairError, NotJSONError, OversizeError, check_json_bounds, parse_json
@@ -32,9 +33,11 @@ __all__ = [
     "Decompressor",
     "Exchange",
     "FailureKind",
+    "FormPart",
     "HalfPairError",
     "Headers",
     "MediaURL",
+    "NotFormError",
     "NotJSONError",
     "OversizeError",
     "Redactor",
@@ -42,8 +45,11 @@ __all__ = [
     "TruncatedError",
     "check_json_bounds",
     "checked_url",
+    "decode_form",
     "decompress",
+    "encode_form",
     "is_challenge",
+    "is_form",
     "is_loopback_url",
     "is_overloaded",
     "is_public_address",

@@ -31,11 +31,12 @@ MEDIA = ("images", "end", "mask", "source", "target")
 ARGUMENTS = (*TEXTS, *MEDIA, "task", "button")
 """All arguments of a submit."""
 
-ENCODINGS = ("url", "data-url", "base64")
-"""How a request carries an image."""
+ENCODINGS = ("url", "data-url", "base64", "file")
+"""How a request carries an image; ``file`` is a part of a multipart form."""
 
 _SERVER = re.compile(r"\$server\.([A-Za-z0-9_-]+)", re.ASCII)
 _ACTION = re.compile(r"[a-z]+(-[a-z]+)*", re.ASCII)
+_PART = re.compile(r"\$request\.body#/[^/]+")
 _TEMPLATE = re.compile(r"[^{}]*\{\}[^{}]*")
 _PLACEMENT_KEYS = {
     **{name: {"to", "before", "after", "values"} for name in TEXTS},
@@ -105,6 +106,8 @@ class Placement:
             raise ContractError(f"{form!r} is not a placement; write a place, or an object with {keys}")
         if argument in MEDIA and "as" not in form:
             raise ContractError(f"as is missing; write one or more of {', '.join(ENCODINGS)}")
+        if "file" in _encodings(form.get("as", ENCODINGS[0])) and not _PART.fullmatch(str(form.get("to"))):
+            raise ContractError("as: a file is a member of the body; write to: $request.body#/name")
         if sum(key in form for key in ("to", "before", "after")) != 1 and "match" not in form:
             raise ContractError("write exactly one of to, before and after")
         for key in form.keys() & {"before", "after"}:
