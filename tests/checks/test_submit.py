@@ -31,6 +31,7 @@ from rich.console import Console
 from mjrelay.contract.loading import load_contract, relay_names
 from mjrelay.http.exchange import Exchange
 from mjrelay.http.redaction import Redactor
+from mjrelay.semantics import State
 from mjrelay.testing import NoWaitClock
 
 if TYPE_CHECKING:
@@ -147,7 +148,69 @@ def test_no_more_is_submitted_than_paid_for() -> None:
             assert len(sent) <= count
             if count and load_contract(relay).submits:
                 assert sent[0]["label"] == "submit: imagine"
-                assert len(mock.accepted) == min(count, 2)
+                labels = [one["label"] for one in sent if one["kind"] == "submit"]
+                assert len(mock.accepted) == len(labels)
+                assert labels[1:2] == ["submit: press"] * (count > 1)
+
+
+def test_a_window_is_opened_and_confirmed_where_both_are_paid_for() -> None:
+    """With six submits a task that waits for its window is confirmed and fetched until it ends."""
+    confirmed = set()
+    for relay in relay_names():
+        for count in (MOST_SUBMITS - 1, MOST_SUBMITS):
+            mock, exchanges = run(relay, count)
+            labels = [one["label"] for one in exchanges if one["kind"] in {"submit", "submitted"}]
+            if labels[-2:] != ["submit: modal", "submitted: modal"]:
+                continue
+            assert count == MOST_SUBMITS
+            assert labels[4:6] == [f"{kind}: press, which opens a window" for kind in ("submit", "submitted")]
+            (last,) = [state for task_id, state, _ in mock.changing() if task_id == mock.accepted[-1]]
+            assert last is State.SUCCEEDED
+            confirmed.add(relay)
+    able = {
+        name
+        for name in relay_names()
+        if State.NEEDS_INPUT.value in load_contract(name).examples
+        and any(one.form.action == "modal" for one in load_contract(name).submits)
+    }
+    assert confirmed == able != set()
+
+
+def test_a_live_relay_gets_no_guessed_button() -> None:
+    """Where no task offers a button that opens a window, a relay that draws is not asked for one."""
+    contract = load_contract("newapi")
+    mock = MockRelay(contract, key=KEY, duration=0.0)
+    judge = Judge(contract, Record(None, Redactor(KEY)), list(CHECKS.values()), (KEY,))
+    Runner(Direct(mock), judge, Pace(spacing=0.1, clock=NoWaitClock())).run([], submits=MOST_SUBMITS)
+    assert len(mock.accepted) == 2
+
+
+def test_a_task_is_listed_twice_after_its_modal() -> None:
+    """Gateways list a confirmed task twice, as waiting and as it is; that is no second task."""
+    contract = load_contract("trueai")
+    modal = next(one for one in contract.submits if one.form.action == "modal")
+    task = {**contract.examples["succeeded"], "state": TOKEN}
+    task_id = str(contract.reader.id(task))
+    waiting = {**contract.examples["needs-input"], "id": task_id, "state": TOKEN}
+    for listed, expected in (([waiting, task], {}), ([{**task, "id": "17"}, task], {"one-task": MUST})):
+        body = json.dumps(listed).encode()
+        headers = (("Content-Type", "application/json"),)
+        exchange = Exchange("GET", URL, status=200, headers=headers, body=body)
+        given: dict[str, Any] = {"accepted": True, "submit": modal, "token": TOKEN, "ids": (task_id,)}
+        assert (
+            found(Observation(contract, schema_of(contract), Kind.LISTED, "", exchange, **given)) == expected
+        )
+
+
+def test_a_modal_is_judged_only_if_the_task_waits_for_it() -> None:
+    """A refused modal is a finding only where the task was seen to wait for its window."""
+    modal = next(one for one in CONTRACT.submits if one.form.action == "modal")
+    missing = submitted({"code": 4, "description": "task_not_found "}, status=400, submit=modal)
+    invalid = submitted({"code": 4, "description": "other "}, status=400, submit=modal)
+    full = submitted({"code": 23, "description": "full", "result": None}, submit=modal)
+    for observation, expected in ((missing, SHOULD), (invalid, INFO), (full, None)):
+        assert "window" not in found(observation)
+        assert found(evolve(observation, task_id="17")).get("window") == expected
 
 
 def test_a_refused_submit_is_not_sent_again() -> None:
@@ -167,7 +230,7 @@ def test_a_relay_on_this_machine_is_submitted_to_without_asking(monkeypatch: pyt
         options = ConformOptions(relay="newapi", base_url=url, tasks=tasks, fuzz=False)
         shown = io.StringIO()
         code, _ = judge_relays(options, Console(file=shown))
-    assert (code, len(mock.accepted)) == (0, 2)
+    assert (code, len(mock.accepted)) == (0, 4)
     assert "cost money" not in shown.getvalue()
 
 
@@ -210,7 +273,13 @@ def test_a_live_relay_is_paid_only_on_request(monkeypatch: pytest.MonkeyPatch) -
     assert sent == []
     assert "submitting up to 1 times to https://relay.invalid" in conform(pay=1, yes=True)
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
-    assert "each submit may cost money" in conform(pay=99)
+    every = conform(pay=99)
+    assert "submitting up to 6 times" in every
+    assert (
+        "(imagine; press; a wrong key; a body without its prompt; press, which opens a window; modal)"
+        in every
+    )
+    assert "each submit may cost money" in every
 
 
 def test_recorded_submits_are_judged(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from mjrelay_conformance.judging import (
 
 _SUBMIT = [Kind.SUBMIT]
 _REFUSED = [Kind.BAD_SUBMIT, Kind.INVALID_SUBMIT]
+_UNCONFIRMED = {SubmitOutcome.PARENT_MISSING, SubmitOutcome.INVALID, SubmitOutcome.FAILED}
 _NO_SUBMIT = not_applicable("the request is no submit of this contract")
 _NOT_ACCEPTED = not_applicable("the submit was not accepted")
 
@@ -216,7 +217,28 @@ def refusal(o: Observation) -> Judgement:
     return failed("a documented refusal", received(o), level=Level.SHOULD if crashed else Level.INFO)
 
 
-CHECKS = (schema, outcome, media_type, one_task, fetchable, token, refused, refusal)
+@define_check(
+    "submit/window", Level.SHOULD, on=_SUBMIT, needs=[outcome], clause=submission("x-mj-submit", "answer")
+)
+def window(o: Observation) -> Judgement:
+    """
+    A task that waits for its window can be confirmed.
+
+    The button is paid for, and without the window there is no picture. Gateways store a task under another
+    id than the server behind them, and servers forget the window.
+    """
+    if o.receipt is None or o.submit is None or o.submit.form.action != "modal":
+        return not_applicable("the request confirms no window")
+    if not o.task_id:
+        return not_applicable("it is not known that the task waits for its window")
+    if o.receipt.outcome not in _UNCONFIRMED:
+        return PASSED
+    missing = o.receipt.outcome is SubmitOutcome.PARENT_MISSING
+    level = max(_level(o), Level.SHOULD if missing else Level.INFO, key=list(Level).index)
+    return failed(f"the task {o.show(o.task_id)} is confirmed", received(o), level=level)
+
+
+CHECKS = (schema, outcome, media_type, one_task, fetchable, token, refused, refusal, window)
 
 
 def _level(o: Observation) -> Level:

@@ -26,6 +26,7 @@ from mjrelay_conformance.drivers.pace import Pace
 from mjrelay_conformance.drivers.plan import PROFILES, KnownTask, plan
 from mjrelay_conformance.drivers.probe import Probe
 from mjrelay_conformance.drivers.runner import Judge, Runner
+from mjrelay_conformance.drivers.submits import submit_labels
 from mjrelay_conformance.drivers.terms import Terms
 from mjrelay_conformance.judging import Baseline, Record
 
@@ -153,17 +154,18 @@ class _Run:
                     f"{more} sends {count} requests to a live relay, some of them with wrong API keys or "
                     "unusual ids; review them with --dry-run, then add --yes"
                 )
-            self._confirm_submits(_submits(contract, terms)[0], base_url)
+            self._confirm_submits(submit_labels(contract, _submits(contract, terms)[0]), base_url)
         with _interruptible(record):
             verdict = self._judged(self._judge(contract, record, key), base_url, steps, terms)
             return record.close([verdict]), record
 
-    def _confirm_submits(self, count: int, base_url: str) -> None:
-        """Name the number of submits, and ask; raise `ConformError` unless the user agrees."""
-        if not count:
+    def _confirm_submits(self, labels: Sequence[str], base_url: str) -> None:
+        """Name the submits, and ask; raise `ConformError` unless the user agrees."""
+        if not labels:
             return
         self.console.print(
-            f"submitting up to {count} times to {base_url}; each submit may cost money",
+            f"submitting up to {len(labels)} times to {base_url} ({'; '.join(labels)}); each submit may cost "
+            "money",
             highlight=False,
             markup=False,
         )
@@ -265,8 +267,8 @@ def _interruptible(record: Record) -> Iterator[Record]:
 
 def _show_plan(contract: Contract, steps: list[Step], base_url: str, record: Record, terms: Terms) -> None:
     submits, stateful = _submits(contract, terms)
-    redactor = record.redactor
-    show_plan(steps, base_url, redactor, cases=terms.cases, submits=submits, stateful=stateful)
+    labels = submit_labels(contract, submits)
+    show_plan(steps, base_url, record.redactor, cases=terms.cases, submits=labels, stateful=stateful)
 
 
 def _submits(contract: Contract, terms: Terms) -> tuple[int, int]:

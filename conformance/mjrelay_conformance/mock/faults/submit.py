@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mjrelay.contract import submit_request, value_problems, without_prompt
 from mjrelay.http import Exchange, NotJSONError
-from mjrelay.semantics import SubmitOutcome
+from mjrelay.semantics import State, SubmitOutcome
 from mjrelay_conformance.mock import responses, slots, submits, writer
 from mjrelay_conformance.mock.faults import effects
 from mjrelay_conformance.mock.faults.fault import Fault, Phase, never_open
@@ -99,6 +99,37 @@ def _checks_bodies(contract: Contract) -> bool:
         return False
     operation, request = submit_request(contract, "imagine", {"prompt": "a pig"}, {})
     return without_prompt(contract, operation, request) is not None
+
+
+def _confirms(*outcomes: SubmitOutcome) -> Callable[[Contract], bool]:
+    """Return a condition: a button opens a window, and the contract describes such a refusal of a modal."""
+
+    def able(contract: Contract) -> bool:
+        opens = any(
+            outcome is SubmitOutcome.NEEDS_MODAL
+            for one in contract.submits
+            if one.form.action == "press"
+            for outcome, _, _ in one.form.answer.outcomes
+        )
+        waits = opens and State.NEEDS_INPUT.value in contract.examples
+        return waits and any(desk.example(outcomes) is not None for desk in _modal_desks(contract))
+
+    return able
+
+
+def _modal_desks(contract: Contract) -> list[submits.SubmitDesk]:
+    modal = [one.location for one in contract.submits if one.form.action == "modal"]
+    return [submits.SubmitDesk(contract, location) for location in modal]
+
+
+def _unconfirmed(*outcomes: SubmitOutcome) -> ResponseChange:
+    """Return a hook that refuses accepted modals."""
+
+    def changed(request: MockRequest, response: MockResponse) -> MockResponse:
+        desk = next((one for one in _modal_desks(request.contract) if one.location == request.submit), None)
+        return response if desk is None else desk.refused(submits.Refused(outcomes))
+
+    return _after_acceptance(changed)
 
 
 def _lists(contract: Contract) -> bool:
@@ -257,6 +288,22 @@ FAULTS = (
         on_response=_where_invalid(lambda _, __: MockResponse(500)),
         routes=_ROUTES,
         needs=_checks_bodies,
+    ),
+    Fault(
+        "modal-missing",
+        "A modal of a task that waits for it is refused as that of a missing task.",
+        ("submit/window",),
+        on_response=_unconfirmed(SubmitOutcome.PARENT_MISSING),
+        routes=_ROUTES,
+        needs=_confirms(SubmitOutcome.PARENT_MISSING),
+    ),
+    Fault(
+        "modal-invalid",
+        "A modal of a task that waits for it is refused as invalid.",
+        ("submit/window",),
+        on_response=_unconfirmed(SubmitOutcome.INVALID, SubmitOutcome.FAILED),
+        routes=_ROUTES,
+        needs=_confirms(SubmitOutcome.INVALID, SubmitOutcome.FAILED),
     ),
     Fault(
         "submit-non-ascii-500",
