@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mjrelay.contract import read_contract
+from mjrelay.contract import load_contract
 from mjrelay.contract.document import Contract
 from mjrelay.http.exchange import Exchange
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OPENAPI = Path(__file__).parents[2] / "openapi"
 
-PACKAGED = {path.stem: read_contract(path) for path in sorted(OPENAPI.glob("*.yaml"))}
+PACKAGED = {path.stem: load_contract(path.stem) for path in sorted(OPENAPI.glob("*.yaml"))}
 
 KEY = "mock-key"
 """The default key of a mock."""
