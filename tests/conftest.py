@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import gc
 import signal
 
 from certificates import certificates
@@ -15,3 +16,9 @@ settings.load_profile("patient")
 
 # A parent such as `nohup … &` ignores SIGINT, and commands under test would inherit that instead of stopping.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of garbage collections: thousands of tests and contracts never end."""
+    gc.collect()
+    gc.freeze()
