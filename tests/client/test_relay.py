@@ -280,7 +280,7 @@ def test_a_timeout_has_the_last_snapshot(twin: Twin) -> None:
 def test_tasks_are_yielded_as_they_end(twin: Twin, name: str) -> None:
     """Each id once, single or in batches; errors go to on_error, or are raised at the end."""
     mock = MockRelay(load_contract(name), key=KEY)
-    slow, quick = mock.submit(2.5), mock.submit(0.1)
+    slow, quick = mock.submit(1.0), mock.submit(0.1)
     ids = [slow, mock.known[State.FAILED], quick, "40", slow]
     lost: list[RelayError] = []
     with Server(mock) as base_url, twin(name, KEY, base_url=base_url) as relay:
