@@ -22,6 +22,7 @@ NAMES = (
     "monitor",
     "simulated",
     "tickets",
+    "durable",
     "judge",
 )
 

@@ -16,6 +16,7 @@ LIBRARIES = (
     "h11",
     "orjson",
     "pyreqwest",
+    "dbos",
     "msgspec",
     "aiohttp",
     "openapi-python-client",

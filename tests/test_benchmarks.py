@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from benchmarks import decode, example, judge, machine, simulated, submit, table, tickets
+from benchmarks import decode, durable, example, judge, machine, simulated, submit, table, tickets
 from benchmarks.rounds import LEAST, Contender, Effort, Ratio, Timing, interleave
 from benchmarks.server import serving
 from benchmarks.table import Row, at_least, at_most
@@ -180,3 +180,10 @@ def test_a_thousand_tickets() -> None:
     size, _, requests = tickets.measure(LEAST)
     assert size.met
     assert (requests.ours or 1) <= 0.011 * (requests.theirs or 0)
+
+
+def test_the_durable_queue_is_compared_with_a_loop() -> None:
+    """Both report two tasks in processes alone, and CPU and memory are a row each."""
+    cpu, memory = durable.measure(LEAST)
+    for row in (cpu, memory):
+        assert (row.ours or 0) > (row.theirs or 0) > 0

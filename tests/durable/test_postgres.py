@@ -46,7 +46,7 @@ def test_one_of_two_workers_is_killed(bench: Site) -> None:
     again = bench.calls("begun")
     assert sum(again[one] > 1 for one in ended) <= 16, "calls that had ended were repeated"
     assert max(again.values()) <= 2
-    assert bench.mock.most_within(0.9) <= bench.rate
+    assert bench.keeps_rate(repeated=8)
     assert len(bench.mock.moments) <= 20
     assert KEY not in dump(bench)
     assert KEY not in bench.output()
@@ -68,8 +68,6 @@ def test_a_lost_session_ends_the_worker(bench: Site) -> None:
     bench.queue().add(tasks)
     with bench.worker() as worker:
         worker.until(lambda: bench.reported(tasks))
-        worker.process.terminate()
-        assert worker.wait() == 0
 
 
 def test_one_worker_in_a_process(bench: Site) -> None:

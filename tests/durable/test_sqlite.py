@@ -37,20 +37,19 @@ def test_many_tasks(bench: Site) -> None:
     assert set(bench.calls().values()) == {1}
     assert len(bench.mock.moments) <= 20
     assert bench.mock.size <= 500 * 4096
-    assert bench.mock.most_within(0.9) <= bench.rate
+    assert bench.keeps_rate()
 
 
 def test_the_rate_without_a_batch_endpoint(tmp_path: Path) -> None:
     """Where each task needs a request, the maximum is kept, but for one batch at the edge of a second."""
     with site(tmp_path, rate=5.0, batches=False) as bench:
-        tasks = bench.submit(35)
+        tasks = bench.submit(20)
         bench.queue().add(tasks)
         with bench.worker() as worker:
             worker.until(lambda: bench.reported(tasks))
         assert set(bench.calls().values()) == {1}
-        assert len(bench.mock.moments) <= 40
-        assert bench.mock.most_within(1.0) <= 2 * 5
-        assert bench.mock.most_within(4.0) <= 5 * 5
+        assert len(bench.mock.moments) <= 25
+        assert bench.keeps_rate()
 
 
 def test_tasks_that_are_added_one_by_one_are_merged(bench: Site) -> None:
@@ -116,7 +115,7 @@ def test_a_worker_that_is_stopped(bench: Site) -> None:
     tasks = bench.submit(40)
     bench.queue().add(tasks)
     bench.flag("slow")
-    bench.mock.delay = 1.0
+    bench.mock.delay = 0.5
     with bench.worker() as worker:
         worker.until(lambda: bench.mock.moments)
         worker.process.send_signal(signal.SIGTERM)
@@ -143,8 +142,9 @@ def test_on_finish_raises(bench: Site) -> None:
     bench.queue().add(tasks)
     with bench.worker() as worker:
         worker.until(lambda: bench.reported(tasks[2:]))
-        worker.until(lambda: all(bench.calls("begun")[one] >= 2 for one in tasks[:2]))
-        worker.kill()
+        worker.until(lambda: bench.calls("begun").keys() >= set(tasks))
+        worker.process.terminate()
+        assert worker.wait() == 0
         assert "main: on_finish raised" in worker.output
         assert "RuntimeError: no space left" in worker.output
     begun = bench.calls("begun")
@@ -156,7 +156,7 @@ def test_on_finish_raises(bench: Site) -> None:
     assert all(bench.calls("begun")[one] == 1 for one in tasks[2:])
 
 
-# --- the other ways in which a wait ends ---
+# --- other ends of a wait ---
 
 
 def test_a_task_that_needs_input(bench: Site) -> None:
@@ -247,12 +247,18 @@ def test_what_the_engine_gives_up_is_tried_again(
     assert caplog.text.count(f"finish:main:{tasks[1]}:succeeded:0 failed") == 1
 
 
-def test_a_poll_that_raises(bench: Site, hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a poll raises what no relay causes, the tasks are polled again."""
+def test_a_poll_and_a_call_that_raise(bench: Site, hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are polled again after any exception; SystemExit in on_finish is like another exception."""
     tasks, polls = bench.submit(2), list[Poll]()
-    queue = bench.queue(on_finish=polls.append)
+
+    def on_finish(poll: Poll) -> None:
+        polls.append(poll)
+        if len(polls) == 1:
+            raise SystemExit(3)
+
+    queue = bench.queue(on_finish=on_finish)
     relay = queue.relays["main"]
-    raising = [MemoryError(), RuntimeError("no new thread")]
+    raising = [MemoryError()]
 
     def poll_all(tickets: Any) -> Any:
         if raising:
@@ -261,19 +267,5 @@ def test_a_poll_that_raises(bench: Site, hurried: None, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(relay, "poll_all", poll_all)
     queue.add(tasks)
-    run(queue, lambda: len(polls) == 2)
+    run(queue, lambda: len(polls) == 3)
     assert not raising
-
-
-def test_a_callback_that_exits(bench: Site) -> None:
-    """SystemExit in on_finish is like any other exception."""
-    polls = list[Poll]()
-
-    def on_finish(poll: Poll) -> None:
-        polls.append(poll)
-        if len(polls) == 1:
-            raise SystemExit(3)
-
-    queue = bench.queue(on_finish=on_finish)
-    queue.finish(queue.relays["main"].fetch(bench.submit(1)[0]))
-    run(queue, lambda: len(polls) == 2)

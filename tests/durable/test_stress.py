@@ -72,8 +72,8 @@ def count(bench: Site) -> int:
 
 def check(bench: Site, tasks: list[str]) -> None:
     assert bench.reported(tasks)
-    assert bench.mock.most_within(0.9) <= bench.rate
-    assert bench.mock.most_within(60.0) <= 61 * bench.rate
+    # Two workers end, and what they polled then is polled again beside the rate.
+    assert bench.keeps_rate(repeated=16)
 
 
 def costs(bench: Site, *workers: Running) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ class RecordingMock(MockRelay):
 
     def most_within(self, seconds: float) -> int:
         """The maximum number of requests in any window of so many seconds."""
-        return max(sum(0 <= one - start < seconds for one in self.moments) for start in self.moments)
+        return max(bisect_left(self.moments, start + seconds) - n for n, start in enumerate(self.moments))
 
 
 @define
@@ -162,6 +163,15 @@ class Site:
             if kind == "ended":
                 found.setdefault(task, []).append(outcome)
         return found
+
+    def keeps_rate(self, repeated: int = 0) -> bool:
+        """
+        Whether requests kept the rate of the queue, but for so many that were repeated.
+
+        Polls that start within a second may send their requests late, next to those of the next second.
+        """
+        mock, rate = self.mock, self.rate
+        return all(mock.most_within(one) <= (one + 1) * rate + repeated for one in (1.0, 5.0))
 
     def reported(self, tasks: Iterable[str]) -> bool:
         """Whether all of these tasks have been reported."""
