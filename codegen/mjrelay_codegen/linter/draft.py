@@ -279,8 +279,22 @@ def contract_validator(schema: Any, *, formats: bool = False) -> Draft202012Vali
 
 
 def trusted_validator(schema: Any) -> Draft202012Validator:
-    """Return a validator for a schema of this project or of a standard, with every keyword enabled."""
-    return Draft202012Validator(schema, registry=REGISTRY)
+    """
+    Return a validator for a schema of this project or of a standard, with every keyword enabled.
+
+    There are few such schemas, so each validator is kept. It only refers to the schema: jsonschema reads a
+    whole root schema again for each dynamic reference that it follows, of which OpenAPI's has hundreds.
+    """
+    if id(schema) not in _trusted:
+        resource = DRAFT202012.create_resource(schema)
+        uri = resource.id() or "urn:mjrelay:schema"
+        registry = REGISTRY.with_resource(uri, resource).crawl()
+        _trusted[id(schema)] = Draft202012Validator({"$ref": uri}, registry=registry)
+    return _trusted[id(schema)]
+
+
+_trusted: dict[int, Draft202012Validator] = {}
+"""The validators by the identity of their schemas, which they keep alive."""
 
 
 @cache
