@@ -1,8 +1,8 @@
 """
 Run the command in a separate process, without the time to import its modules.
 
-Each process is forked from a server process that has imported the modules and run nothing. `cold` starts a
-new interpreter instead, as a user does.
+Each process is forked from a server process that has imported the modules, read the contracts that most
+commands are run with, and run nothing. `cold` starts a new interpreter instead, as a user does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,24 @@ COMMAND = [sys.executable, "-m", "mjrelay"]
 TIMEOUT = 120.0
 """Seconds after which a process is killed."""
 
-_LATE = ("mjrelay.cli.terminal", "mjrelay_conformance.drivers")
+_LATE = (
+    "jsonpath_rfc9535",
+    "mjrelay.cli.terminal",
+    "mjrelay.contract.composing",
+    "mjrelay.semantics.queries",
+    "mjrelay.transport.h11",
+    "mjrelay_codegen.generator",
+    "mjrelay_codegen.linter",
+    "mjrelay_conformance.drivers",
+    "mjrelay_conformance.mock.server",
+    "mjrelay_conformance.report.badge",
+    "msgspec.json",
+    "regex",
+    "uvicorn.protocols.http.h11_impl",
+)
 """Modules that commands import late."""
+_READ = ("apiai", "zhongzhuan")
+"""Relays whose YAML the server reads, which takes longer than judging them."""
 
 
 def run(
@@ -115,9 +131,12 @@ _server = cache(_Server)
 def _serve() -> None:
     """Read requests as lines of JSON, run each in a fork, and print its exit code."""
     from mjrelay.cli import _COMMANDS  # noqa: PLC0415 - only the server needs it
+    from mjrelay.contract import load_contract, load_yaml  # noqa: PLC0415
 
     for module in (*(f"mjrelay.cli.{name}" for name in _COMMANDS.values()), *_LATE):
         import_module(module)
+    for name in _READ:
+        load_yaml(load_contract(name).source)
     assert threading.active_count() == 1, "a process with threads cannot be forked safely"
     gc.freeze()  # forks then skip imported objects when they collect garbage at exit
     while line := sys.stdin.readline():
