@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,12 @@ class Sent:
     def count(self) -> Counter[tuple[Kind, str]]:
         """Return how many steps of each kind were sent, by the action that made the task."""
         return Counter((one.kind, one.submit.form.action) for one in self.steps if one.submit is not None)
+
+
+@cache
+def unchanged_is_sent() -> bool:
+    """Whether the contract that the tests change gets submits as it is; each run of it is the same."""
+    return bool(Sent(ATELIER).steps)
 
 
 @pytest.mark.parametrize("relay", [name for name in SEVERAL if load_contract(name).submits])
@@ -116,7 +123,7 @@ def test_a_contract_without_usable_links_does_not_end_the_run(
     assert found in text
     path = tmp_path / "atelier.yaml"
     path.write_text(text.replace(found, replacement, 1), encoding="utf-8")
-    assert Sent(ATELIER).steps
+    assert unchanged_is_sent()
     assert not Sent(path).steps
 
 
