@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -18,8 +19,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the message
         again = shlex.join(["mjrelay", *sys.argv[1:]])
-        with suppress(AttributeError, OSError):  # stderr may be closed
-            sys.stderr.write(f"mjrelay: interrupted; start again with: {again}\n")
+        with suppress(AttributeError, OSError, ValueError):  # stderr may be closed, and buffers would be kept
+            os.write(sys.stderr.fileno(), f"mjrelay: interrupted; start again with: {again}\n".encode())
         sys.exit(130)
 
 

@@ -138,7 +138,7 @@ def test_the_key_is_in_no_file(tmp_path: Path) -> None:
         with bench.worker() as worker:
             worker.until(lambda: bench.reported(tasks[1:]))
             worker.kill()
-        files = [path for path in tmp_path.iterdir() if path.suffix != ".py"]
+        files = [path for path in tmp_path.iterdir() if path.is_file() and path.suffix != ".py"]
         assert any(path.name == "tasks.sqlite-wal" for path in files)
         content = b"".join(path.read_bytes() for path in files)
         assert tasks[0].encode() in content

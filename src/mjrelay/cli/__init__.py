@@ -14,16 +14,15 @@ import os
 import sys
 import traceback
 import warnings
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from mjrelay.base import MjrelayError, __version__, use_options
 from mjrelay.cli.options import SETTINGS, Group
-from mjrelay.cli.output import OutputError, Stdout, print_message, write_error
+from mjrelay.cli.output import OutputError, Stdout, forgiving_stderr, print_message, write_error
 from mjrelay.client import RelayError
 from mjrelay.http import redacted_text
 
@@ -88,11 +87,11 @@ def main() -> NoReturn:
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     use_options(SETTINGS)
-    warnings.showwarning = lambda message, *_, **__: print_message(str(message))
+    warnings.showwarning = _show_warning
     try:
         code = app.main(prog_name="mjrelay", standalone_mode=False)
     except click.ClickException as error:
-        with suppress(OSError, ValueError):
+        with forgiving_stderr():
             error.show()
         code = error.exit_code
     except (RelayError, OutputError) as error:
@@ -110,6 +109,10 @@ def main() -> NoReturn:
         write_error(redacted_text(traceback.format_exc()))
         code = 5
     sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_message(str(message))
 
 
 def _is_storage_failure(error: BaseException | None) -> bool:

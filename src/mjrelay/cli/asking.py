@@ -38,12 +38,14 @@ class AskingRelay(Relay):
             submitter.finder = find_command(context, submitter.wanted)
         if context.params["yes"]:
             return submitter
-        print_message("this submit may cost money:")
         request = submitter.request.shown or submitter.request
-        print_message(f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}")
-        for line in _members(request):
-            print_message(f"  {line}")
-        if sys.stdin is None or sys.__stderr__ is None or not sys.stdin.isatty():
+        lines = [
+            "this submit may cost money:",
+            f"{request.method} {origin_and_target(self.base_url, '/')[0]}{request.target}",
+            *(f"  {line}" for line in _members(request)),
+        ]
+        shown = all(print_message(line) for line in lines) and sys.__stderr__ is not None
+        if not shown or sys.stdin is None or not sys.stdin.isatty():
             raise SettingError("there is no terminal to ask on; repeat the command with --yes")
         try:
             confirmed = click.confirm("Send it?", err=True)

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -74,10 +74,7 @@ class Stdout(io.TextIOWrapper):
         try:
             yield
         except OSError as error:
-            # The rest of the buffer would fail again when the process exits.
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self.fileno())
-            os.close(null)
+            _silence(self)
             if isinstance(error, BrokenPipeError):
                 raise
             raise OutputError(
@@ -127,26 +124,45 @@ def write_line(text: str) -> None:
         sys.stdout.flush()
 
 
-def print_message(text: str) -> None:
+def print_message(text: str) -> bool:
     """
-    Write a line to stderr, with the prefix ``mjrelay:``.
+    Write a line to stderr, with the prefix ``mjrelay:``. Return whether it was written.
 
     A stderr that cannot be written, or is closed, stops no command: a task may be paid for.
     """
     line = f"mjrelay: {printable_text(text)}"
-    if _Redirection.write is not None:
-        with suppress(OSError, ValueError):
-            _Redirection.write(line)
-    else:
-        write_error(line + "\n")
+    if _Redirection.write is None:
+        return write_error(line + "\n")
+    with suppress(OSError, ValueError):
+        _Redirection.write(line)
+        return True
+    return False
 
 
-def write_error(text: str) -> None:
-    """Write text to stderr, if it can be written."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-            sys.stderr.flush()
+def write_error(text: str) -> bool:
+    """Write text to stderr, and return whether that was possible."""
+    with forgiving_stderr():
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return True
+    return False
+
+
+@contextmanager
+def forgiving_stderr() -> Iterator[None]:
+    """Write to stderr. If that fails, nothing is raised, and what follows is lost too."""
+    try:
+        yield
+    except (AttributeError, OSError, ValueError):  # None where it is closed
+        with suppress(AttributeError, OSError, ValueError):
+            _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let the rest of a stream's buffer go nowhere. It would fail again when the process exits."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def load_extra(module: str, extra: str) -> ModuleType:
