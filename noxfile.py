@@ -123,7 +123,7 @@ EXTRAS = {
     "durable": (
         "python",
         "-c",
-        f"from mjrelay import Relay, durable; durable.TaskQueue({{'m': Relay({CONTRACT!r}, 'mock')}}, print)",
+        f"from mjrelay import Relay, durable as d; d.TaskQueue(dict(m=Relay({CONTRACT!r}, 'a-key')), print)",
     ),
     "lint": ("mjrelay", "lint", CONTRACT),
     "codegen": ("mjrelay", "generate", CONTRACT, "--output", "{tmp}/client"),

@@ -1,4 +1,4 @@
-"""The durable queue in SQLite against a loop of one's own with tickets: CPU and memory, without a relay."""
+"""The durable queue in SQLite against a loop with tickets: CPU and memory, without a relay."""
 
 from __future__ import annotations
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from mjrelay.durable import Backlog
 
 
+_LONGEST_END = 40.0
+"""Seconds after which the process ends, whatever still runs."""
+
+
 @click.group(cls=Group)
 def durable() -> None:
     """Wait for tasks through a database, so that no crash and no deploy loses one."""
@@ -41,18 +45,39 @@ def worker(*, queue: str, every: float) -> None:
     """
     engine = load_extra("mjrelay.durable", "durable")
     found = _load(queue, engine.TaskQueue)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stop.set())
+    stop, code = threading.Event(), 0
     with engine.Worker(found) as running:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: _stop(stop))
         print_message(f"a worker of {queue} has started; stop it with Ctrl-C")
         try:
             running.run(stop, _print_backlog, every=every)
         except MjrelayError as error:
             print_message(str(error))
-            click.get_current_context().exit(1)
+            code = 1
+            _stop(stop)
+    if not running.ended:
+        print_message("a call or a poll did not end in time; the next worker repeats it")
+        _end(1)
     print_message("the worker has stopped; what waits is in the database")
+    sys.exit(code)
+
+
+def _stop(stop: threading.Event) -> None:
+    """Stop the worker; at once for a second signal, or if the database does not answer."""
+    if stop.is_set():
+        _end(1)
+    stop.set()
+    timer = threading.Timer(_LONGEST_END, _end, [1])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(code: int) -> None:
+    """End the process without waiting for its threads."""
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _load(name: str, kind: type) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import sqlalchemy
 from attrs import frozen
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowSerializationFormat
 
-from mjrelay.base import SettingError
+from mjrelay.base import SettingError, renew_after_fork
 from mjrelay.durable.leases import FileLease, Lease, SessionLease
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ _FAILED = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _JSON = DBOSPortableJSONSerializer()
 """For the results of steps, which the engine pickles by default."""
 
+
+_log = logging.getLogger("mjrelay")
+
+_inherited: list[Any] = []
+"""The connections of a parent process, kept so that nothing closes them."""
 
 Job = tuple["EnqueueOptions", tuple[Any, ...]]
 """A workflow to enqueue: its options and its arguments."""
@@ -124,13 +130,17 @@ class Database:
                 self._url = parsed.set(drivername="sqlite")
             # A password with @ that is not encoded would be taken for a part of the host, and shown.
             case "postgresql" | "postgres" if parsed.database and "@" not in (parsed.host or ""):
-                self._url = parsed.set(drivername="postgresql+psycopg")
+                self._url = parsed.set(drivername="postgresql+psycopg").update_query_dict(
+                    {"connect_timeout": parsed.query.get("connect_timeout", "10")}
+                )
             case _:
                 raise SettingError(
                     "the database is no file and no URL like sqlite:///tasks.sqlite or"
                     f" postgresql://user@host/name; pass one as database= or in {VARIABLE}, and encode"
                     " special characters of the password, such as @ as %40"
                 )
+
+        renew_after_fork(self, Database._leave_to_parent)
 
     def __str__(self) -> str:
         """Return the URL without the password, which may also be in the query."""
@@ -157,7 +167,7 @@ class Database:
             "application_version": VERSION,
             "executor_id": executor,
             "serializer": _JSON,
-            "log_level": "WARNING",
+            "log_level": "ERROR",  # warnings show the statements that it tries again
         }
 
     @cached_property
@@ -174,26 +184,38 @@ class Database:
                 dbos_system_schema=APPLICATION,
                 application_name=APPLICATION,
                 serializer=_JSON,
+                retry_connection_errors=False,
             )
 
     def enqueue(self, jobs: list[Job]) -> None:
         """
-        Enqueue workflows, all in one transaction if the database can be reached, else each when it can.
+        Enqueue workflows, all or none. One whose id exists is left out.
 
-        One whose id exists is left out.
+        Raises:
+            SettingError: The database cannot be reached.
         """
         client = self.client
-        try:
-            with self._engine.begin() as connection:
-                for options, arguments in jobs:
-                    client.enqueue_in_transaction(connection, options, *arguments)
-        except sqlalchemy.exc.DBAPIError:
+        with self._explained(), self._engine.begin() as connection:
             for options, arguments in jobs:
-                client.enqueue(options, *arguments)  # waits for the database
+                client.enqueue_in_transaction(connection, options, *arguments)
+
+    def enqueue_patiently(self, jobs: list[Job]) -> None:
+        """Enqueue workflows as `enqueue` does, as soon as the database can be reached."""
+        pause = 1.0
+        while True:
+            try:
+                self.enqueue(jobs)
+            except SettingError as error:
+                _log.warning("%s; the next try is in %.0f s", error, pause)
+            else:
+                return
+            time.sleep(pause)
+            pause = min(2 * pause, 30.0)
 
     def waiting(self) -> list[Waiting]:
         """Return the batches that wait."""
-        rows = self.client.list_workflows(name=POLL, status=WAITING, load_input=False, load_output=False)
+        with self._explained():
+            rows = self.client.list_workflows(name=POLL, status=WAITING, load_input=False, load_output=False)
         return [
             Waiting(row.workflow_id, str(found["relay"]), int(found["tasks"]), float(found["due"]))
             for row in rows
@@ -203,7 +225,8 @@ class Database:
     def calls(self) -> list[str]:
         """Return the relay of each finished task whose call has not succeeded yet."""
         status = [*WAITING, "PENDING"]
-        rows = self.client.list_workflows(name=FINISH, status=status, load_input=False, load_output=False)
+        with self._explained():
+            rows = self.client.list_workflows(name=FINISH, status=status, load_input=False, load_output=False)
         return [str(row.attributes["relay"]) for row in rows if row.attributes is not None]
 
     def resume(self, executor: str) -> None:
@@ -229,12 +252,14 @@ class Database:
             client.destroy()
             self._engine.dispose()
 
+    def _leave_to_parent(self) -> None:
+        """Forget the connections, in a forked child. They are not closed: the parent uses them."""
+        _inherited.append([self.__dict__.pop(name, None) for name in ("client", "_engine")])
+
     @cached_property
     def _engine(self) -> sqlalchemy.Engine:
-        arguments = (
-            {"timeout": 30, "isolation_level": "IMMEDIATE"} if self._is_file else {"connect_timeout": 10}
-        )
-        return sqlalchemy.create_engine(self._url, connect_args=arguments)
+        arguments = {"timeout": 30, "isolation_level": "IMMEDIATE"} if self._is_file else {}
+        return sqlalchemy.create_engine(self._url, connect_args=arguments, pool_pre_ping=True)
 
     @property
     def _is_file(self) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy
+from attrs import frozen
 
-from mjrelay.base import SettingError, lock_file
+from mjrelay.base import MjrelayError, SettingError, close_after_fork, lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,13 @@ _LOCKS = 0x6D6A7265
 
 _MERGING = -1
 
+_SESSION = sqlalchemy.text("SELECT pg_backend_pid()")
+
 _PREFIX = "mjrelay-"
+
+
+class LeaseLostError(MjrelayError):
+    """Another worker may have the identity of this one, which must end."""
 
 
 class Lease(Protocol):
@@ -34,8 +42,8 @@ class Lease(Protocol):
 
     executor: str
 
-    def holds(self) -> bool:
-        """Return whether the id still belongs to this worker."""
+    def check(self) -> None:
+        """Raise `LeaseLostError` if the id may belong to another worker."""
 
     def taken_over(self, executor: str) -> AbstractContextManager[bool]:
         """Yield whether the worker with an executor id has ended. If so, no other gets the id meanwhile."""
@@ -45,6 +53,19 @@ class Lease(Protocol):
 
     def close(self) -> None:
         """Give the id back."""
+
+
+@frozen(eq=False)
+class _Socket:
+    """The descriptor of a connection, which belongs to its driver."""
+
+    number: int
+
+    def fileno(self) -> int:
+        return self.number
+
+    def close(self) -> None:
+        os.close(self.number)
 
 
 class FileLease:
@@ -63,10 +84,10 @@ class FileLease:
             raise SettingError(
                 f"another worker uses {path}, and SQLite allows one; stop it, or use Postgres for several"
             )
+        close_after_fork(self._file)
 
-    def holds(self) -> bool:
-        """Return True: the lock lasts until `close`."""
-        return True
+    def check(self) -> None:
+        """Do nothing: the lock lasts until `close`."""
 
     def taken_over(self, executor: str) -> AbstractContextManager[bool]:
         """Yield False: there is no other worker, and the engine resumes the work of an earlier one."""
@@ -98,6 +119,10 @@ class SessionLease:
             connect_args={"application_name": "mjrelay worker", **keepalive},
         )
         self._session = self._engine.connect()
+        self._number = self._session.scalar(_SESSION)
+        # A child would keep the session open after this worker was killed.
+        self._socket = _Socket(self._session.connection.dbapi_connection.fileno())  # type: ignore[union-attr]
+        close_after_fork(self._socket)
         for number in range(_MOST_WORKERS):
             if self._call("pg_try_advisory_lock", number):
                 self.executor = f"{_PREFIX}{number}"
@@ -105,13 +130,14 @@ class SessionLease:
         self.close()
         raise SettingError(f"{_MOST_WORKERS} workers use the database; stop some")
 
-    def holds(self) -> bool:
-        """Return whether the session is still open."""
+    def check(self) -> None:
+        """Raise `LeaseLostError` if the session has ended. A new connection would be another session."""
         try:
-            self._session.execute(sqlalchemy.text("SELECT 1"))
+            session = self._session.scalar(_SESSION)
         except sqlalchemy.exc.SQLAlchemyError:
-            return False
-        return True
+            session = None
+        if session != self._number:
+            raise LeaseLostError("the connection to the database was lost; start the worker again")
 
     def taken_over(self, executor: str) -> AbstractContextManager[bool]:
         """Yield whether the session of a worker has ended. If so, no other gets its id meanwhile."""
@@ -126,6 +152,7 @@ class SessionLease:
 
     def close(self) -> None:
         """End the session."""
+        del self._socket
         self._session.close()
         self._engine.dispose()
 

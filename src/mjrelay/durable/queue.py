@@ -101,7 +101,8 @@ class TaskQueue:
         """
         Store tasks, so that a worker waits for them. No request is sent.
 
-        A task that is added twice is polled twice at first, but ``on_finish`` is called once.
+        A task that is added again while it waits is waited for twice, until the two are merged. Its end is
+        reported once. If both waits end with an error, each is reported.
 
         Args:
             ids: The task ids, submissions or tasks.
@@ -137,7 +138,9 @@ class TaskQueue:
         if task.state.terminal:
             poll = Poll(task, None, self.relays[name].ticket(task), done=True)
             key = key_of(poll)
-            self.database.enqueue([(finish_options(name, key), (name, key, 0, to_record(poll)))])
+            self.database.enqueue(
+                [(finish_options(name, key), (name, key, 0, to_record(self.relays[name], poll)))]
+            )
 
     def backlog(self) -> list[Backlog]:
         """

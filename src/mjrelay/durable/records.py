@@ -23,8 +23,8 @@ It is ASCII, so that any database stores what a relay returns, also NUL and half
 _LONGEST_ID = 100
 
 
-def to_record(poll: Poll) -> Record:
-    """Return the record of the result of a wait."""
+def to_record(relay: Relay, poll: Poll) -> Record:
+    """Return the record of the result of a wait, without the key, which some relays repeat."""
     error = poll.error
     values = {
         "ticket": poll.ticket.to_json(),
@@ -32,7 +32,8 @@ def to_record(poll: Poll) -> Record:
         # Errors put the relay's name before their message.
         "error": error and [type(error).__name__, str(error).removeprefix(f"{error.relay}: ")],
     }
-    return json.dumps(values, separators=(",", ":"))
+    text = json.dumps(values, separators=(",", ":"))
+    return relay._redactor.text(text)  # noqa: SLF001 - it knows the key
 
 
 def to_poll(relay: Relay, record: Record) -> Poll:
@@ -53,11 +54,12 @@ def key_of(poll: Poll) -> str:
     """
     Return what makes the result of a wait unique: the task's id, and how the wait ended.
 
-    A task that needs input ends twice: when it asks, and after ``modal``.
+    A task ends once. It may need input, and a wait may end with an error, in each wait for it.
     """
     task_id = quote(poll.ticket.id, safe="")
     if len(task_id) > _LONGEST_ID:
         task_id = sha256(task_id.encode()).hexdigest()
-    if poll.error is not None:
-        return f"{task_id}:{type(poll.error).__name__}:{poll.ticket.deadline:.3f}"
-    return f"{task_id}:{'' if poll.task is None else poll.task.state.value}"
+    if poll.task is not None and poll.error is None and poll.task.state.terminal:
+        return f"{task_id}:{poll.task.state.value}"
+    end = "needs-input" if poll.error is None else type(poll.error).__name__
+    return f"{task_id}:{end}:{poll.ticket.started:.3f}"

@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
 
-from mjrelay.base import MjrelayError
+from mjrelay.base import SettingError
 from mjrelay.client import Ticket
 from mjrelay.durable.database import FINISH, POLL, REPAIR, WAITING, finish_options
 
@@ -65,10 +65,9 @@ class Upkeep:
         Resume the work of workers that were killed.
 
         Raises:
-            MjrelayError: This worker has lost its identity.
+            LeaseLostError: This worker has lost its identity.
         """
-        if not self.lease.holds():
-            raise MjrelayError("the connection to the database was lost; start the worker again")
+        self.lease.check()
         client = self.queue.database.client
         rows = client.list_workflows(
             status="PENDING", name=[POLL, FINISH], load_input=False, load_output=False
@@ -120,14 +119,26 @@ class Upkeep:
     def _merge(self, relay: str, workflows: list[str]) -> None:
         client = self.queue.database.client
         rows = client.list_workflows(workflow_ids=workflows, status=WAITING, load_output=False)
-        texts = [text for row in rows if row.input is not None for text in row.input["args"][-1]]
-        # Of two tickets of one task, the one that knows more stays.
-        known = sorted(map(Ticket.from_json, texts), key=lambda ticket: ticket.polls)
-        tickets = list({ticket.id: ticket for ticket in known}.values())
-        if len(rows) > 1:
-            texts = [ticket.to_json() for ticket in tickets]
-            self.queue.store(relay, texts, min(ticket.due for ticket in tickets))
-            client.cancel_workflows([row.workflow_id for row in rows])
+        tickets: dict[str, Ticket] = {}
+        merged: list[str] = []
+        for row in rows:
+            try:
+                known = [Ticket.from_json(text) for text in (row.input or {"args": [[]]})["args"][-1]]
+            except SettingError:  # of a newer version, whose worker polls it
+                continue
+            merged.append(row.workflow_id)
+            for ticket in known:
+                tickets[ticket.id] = _one(tickets.get(ticket.id, ticket), ticket)
+        if len(merged) > 1:
+            texts = [ticket.to_json() for ticket in tickets.values()]
+            self.queue.store(relay, texts, min(ticket.due for ticket in tickets.values()))
+            client.cancel_workflows(merged)
+
+
+def _one(ticket: Ticket, other: Ticket) -> Ticket:
+    """Return one of two tickets of a task: the one that knows more, with the later deadline."""
+    known = max(ticket, other, key=lambda one: one.polls)
+    return evolve(known, deadline=max(ticket.deadline, other.deadline))
 
 
 def _groups(batches: Iterable[Waiting], size: int) -> Iterator[list[Waiting]]:

@@ -11,6 +11,7 @@ from dbos import DBOS
 
 from mjrelay.base import MjrelayError, SettingError
 from mjrelay.durable.database import FINISH, POLL, queue_name
+from mjrelay.durable.leases import LeaseLostError
 from mjrelay.durable.upkeep import Upkeep
 from mjrelay.durable.workflows import Calls, register
 
@@ -30,6 +31,9 @@ _POLLS = 8
 
 _STARTED_CALLS = 128
 """Maximum number of results that a worker has taken; ``concurrency`` of them are being reported."""
+
+_LONGEST_END = 30
+"""Maximum number of seconds that polls and calls in progress get at the end."""
 
 _running: list[Worker] = []
 """The worker of this process; the engine allows one."""
@@ -51,6 +55,8 @@ class Worker:
         self._queue = queue
         self._lease: Lease | None = None
         self._calls = Calls(threading.Semaphore(queue.concurrency))
+        self._chores: threading.Thread | None = None
+        self._limits: dict[str, tuple[int, float] | None] = {}
 
     def __enter__(self) -> Self:
         if _running:
@@ -65,10 +71,20 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the polls and calls in progress end, for at most 30 seconds, and stop."""
-        _running.clear()
+        """
+        Let the polls and calls in progress end, for at most 30 seconds, and stop.
+
+        If one does not end, the worker keeps its identity until the process ends: no other repeats the call
+        beside it.
+        """
         self._calls.stopping = True
-        self._close(30)
+        self._close(_LONGEST_END)
+        _running.clear()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the worker runs any more."""
+        return not self._calls.running and not (self._chores and self._chores.is_alive())
 
     def run(
         self, stop: threading.Event, report: Callable[[list[Backlog]], object], *, every: float = 10.0
@@ -82,21 +98,37 @@ class Worker:
             every: Seconds between two calls of ``report``.
 
         Raises:
-            MjrelayError: The connection that keeps the worker's identity was lost. Start the worker again.
+            LeaseLostError: The connection that keeps the worker's identity was lost. Start the worker again.
         """
         if self._lease is None:
             raise SettingError("the worker is not open; use it in a with statement")
         upkeep = Upkeep(self._queue, self._lease)
         chores = [
-            _Chore(1.0, upkeep.merge),
             _Chore(5.0, upkeep.resume),
+            _Chore(1.0, upkeep.merge),
+            _Chore(1.0, self._keep_rates),
             _Chore(15.0, upkeep.forget),
             _Chore(15.0, upkeep.repair),
             _Chore(every, lambda: report(self._queue.backlog())),
         ]
-        while not stop.wait(0.2):
-            for chore in chores:
-                chore.do()
+        failures: list[LeaseLostError] = []
+
+        def work() -> None:
+            try:
+                while not stop.wait(0.2):
+                    for chore in chores:
+                        chore.do()
+            except LeaseLostError as error:
+                failures.append(error)
+
+        # In a thread, because a database that does not answer must not keep this one from signals.
+        self._chores = threading.Thread(target=work, name="mjrelay chores", daemon=True)
+        self._chores.start()
+        while self._chores.is_alive() and not stop.wait(0.2):
+            pass
+        self._chores.join(5)
+        if failures:
+            raise failures[0]
 
     def _launch(self, executor: str) -> None:
         """Start the engine with the two workflows, and with the queues of this worker's relays."""
@@ -107,15 +139,24 @@ class Worker:
         DBOS(config=queue.database.config(executor))
         DBOS.listen_queues([queue_name(one, relay) for one in (POLL, FINISH) for relay in queue.relays])
         DBOS.launch()
+        self._keep_rates()
         for relay in queue.relays:
-            _register_queue(queue_name(POLL, relay), _POLLS, queue.limit(relay))
             _register_queue(queue_name(FINISH, relay), _STARTED_CALLS, None)
+
+    def _keep_rates(self) -> None:
+        """Limit the polls of each relay, again if it has refused a batch: each task is a request then."""
+        for relay in self._queue.relays:
+            limit = self._queue.limit(relay)
+            if relay not in self._limits or self._limits[relay] != limit:
+                _register_queue(queue_name(POLL, relay), _POLLS, limit)
+                self._limits[relay] = limit
 
     def _close(self, timeout: int) -> None:
         DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=timeout)
-        self._queue.close()
-        if self._lease is not None:
-            self._lease.close()
+        if self.ended:
+            self._queue.close()
+            if self._lease is not None:
+                self._lease.close()
 
 
 def _register_queue(name: str, concurrency: int, limit: tuple[int, float] | None) -> None:
@@ -140,7 +181,9 @@ class _Chore:
         self._next = now + self._seconds
         try:
             self._function()
-        except MjrelayError:
+        except LeaseLostError:
             raise
+        except MjrelayError as error:
+            _log.warning("%s; the next try is in %.0f s", error, self._seconds)
         except Exception:  # noqa: BLE001 - tasks are polled without this chore too
             _log.exception("the queue was not kept in order; the next attempt is in %.0f s", self._seconds)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from dbos import DBOS
 
 from mjrelay.client import ForbiddenError, Ticket, UnauthorizedError, UnreachableError
@@ -14,7 +16,7 @@ from mjrelay.durable.database import FINISH, POLL, REPAIR, finish_options, poll_
 from mjrelay.durable.records import Record, key_of, to_poll, to_record
 
 if TYPE_CHECKING:
-    import threading
+    from collections.abc import Iterator
 
     from mjrelay.durable.database import Job
     from mjrelay.durable.queue import TaskQueue
@@ -49,10 +51,21 @@ class Calls:
     Attributes:
         slots: Limits the concurrent calls.
         stopping: Whether no further call may start.
+        running: The threads that are in a call or a poll.
     """
 
     slots: threading.Semaphore
     stopping: bool = False
+    running: set[int] = field(factory=set)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count this thread as running."""
+        self.running.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self.running.discard(threading.get_ident())
 
 
 def register(queue: TaskQueue, calls: Calls) -> None:
@@ -62,14 +75,15 @@ def register(queue: TaskQueue, calls: Calls) -> None:
     @DBOS.workflow(name=POLL, max_recovery_attempts=None)
     def poll(relay: str, batch: str, number: int, tickets: list[str]) -> None:
         """Poll a batch once, report the tasks that have ended, and enqueue the next poll."""
-        polled = DBOS.run_step({"name": "poll"}, _poll, queue, relay, tickets)
+        with calls.counted():
+            polled = DBOS.run_step({"name": "poll"}, _poll, queue, relay, tickets)
         jobs: list[Job] = [
             (finish_options(relay, key), (relay, key, 0, record)) for key, record in polled["finished"]
         ]
         if left := polled["tickets"]:
             options = poll_options(relay, batch, number + 1, len(left), polled["due"])
             jobs.append((options, (relay, batch, number + 1, left)))
-        queue.database.enqueue(jobs)
+        queue.database.enqueue_patiently(jobs)
 
     @DBOS.workflow(name=FINISH, max_recovery_attempts=None)
     def finish(relay: str, key: str, attempt: int, record: Record) -> None:
@@ -80,7 +94,7 @@ def register(queue: TaskQueue, calls: Calls) -> None:
             # 16 doublings exceed the longest pause.
             pause = min(2.0 ** min(attempt, 16), _LONGEST_PAUSE) if outcome == "raised" else 0.0
             options = finish_options(relay, key, attempt + 1, pause)
-            queue.database.enqueue([(options, (relay, key, attempt + 1, record))])
+            queue.database.enqueue_patiently([(options, (relay, key, attempt + 1, record))])
 
 
 def _poll(queue: TaskQueue, relay: str, tickets: list[str]) -> _Polled:
@@ -97,7 +111,9 @@ def _polled(queue: TaskQueue, relay: str, tickets: list[str]) -> _Polled:
     known = sorted(map(Ticket.from_json, tickets), key=lambda ticket: ticket.due)
     # Where one request is for all, those that are due later are polled with the others.
     one_request = queue.requests(relay) == 1
-    due = known if one_request else [ticket for ticket in known if ticket.due <= now + _SLACK]
+    due = known
+    if not one_request:  # a batch may be larger, from before its relay refused one
+        due = [ticket for ticket in known if ticket.due <= now + _SLACK][: queue.batch_size(relay)]
     left = known[len(due) :]
     finished: list[tuple[str, Record]] = []
     for poll in queue.relays[relay].poll_all(due):
@@ -107,19 +123,19 @@ def _polled(queue: TaskQueue, relay: str, tickets: list[str]) -> _Polled:
             _log.warning("%s: %s; %s", relay, poll.error, _LATER)
             left.append(evolve(poll.ticket, due=now + REPAIR))
         else:
-            finished.append((key_of(poll), to_record(poll)))
+            finished.append((key_of(poll), to_record(queue.relays[relay], poll)))
     soonest = min((ticket.due for ticket in left), default=0.0)
     return {"finished": finished, "tickets": [ticket.to_json() for ticket in left], "due": soonest}
 
 
 def _call(queue: TaskQueue, calls: Calls, relay: str, key: str, record: Record) -> str:
     """Call ``on_finish`` and return what became of the call."""
-    with calls.slots:
+    with calls.slots, calls.counted():
         if calls.stopping:
             return "stopped"
         try:
             queue.on_finish(to_poll(queue.relays[relay], record))
-        except (Exception, SystemExit):  # noqa: BLE001 - it is the user's function
+        except BaseException:  # noqa: BLE001 - it is the user's function, and this is no main thread
             _log.exception("%s: on_finish raised for %s; it is called again", relay, key)
             return "raised"
     return "returned"
