@@ -39,7 +39,7 @@ def test_a_result_survives_its_record(document: dict[str, Any], message: str, ki
     task = Task(RELAY._contract, {"id": "1", "status": "SUCCESS", **document})
     error = None if kind is None else kind(message, relay="newapi", task_id="1")
     poll = Poll(task, error, RELAY.ticket("1"), done=True)
-    record = to_record(poll)
+    record = to_record(RELAY, poll)
     assert record.isascii()
     assert "\0" not in record
     found = to_poll(RELAY, record)
