@@ -49,6 +49,24 @@ def test_a_result_survives_its_record(document: dict[str, Any], message: str, ki
     assert (type(found.error), str(found.error)) == (type(error), str(error))
 
 
+@pytest.mark.parametrize("key", ["sk-any-key", "1234", 'a"b\\c', "nabc"])
+def test_a_repeated_key(key: str) -> None:
+    """The key is in no text of a document or error; numbers, escapes and the ticket stay, and it is JSON."""
+    relay = Relay("newapi", key, base_url="https://relay.invalid")
+    document = {"id": "x", "status": "FAILURE", "failReason": f"{key}!", "n": 912345, "two": "\nabc"}
+    task = Task(relay._contract, document | {"properties": {key: [key]}})
+    error = errors.RelayError(f"no {key}", relay="newapi", task_id="x")
+    found = to_poll(relay, to_record(relay, Poll(task, error, relay.ticket("id-1234"), done=True)))
+    assert found.ticket.id == "id-1234"
+    assert found.task is not None
+    text = json.dumps(
+        [found.task.document["failReason"], found.task.document["properties"], str(found.error)]
+    )
+    assert json.dumps(key)[1:-1] not in text
+    assert found.task.document["n"] == 912345
+    assert found.task.document["two"] == "\nabc"
+
+
 IDS = st.text(min_size=1, max_size=150).filter(str.strip)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mjrelay import errors
@@ -22,18 +23,30 @@ It is ASCII, so that any database stores what a relay returns, also NUL and half
 
 _LONGEST_ID = 100
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+
 
 def to_record(relay: Relay, poll: Poll) -> Record:
     """Return the record of the result of a wait, without the key, which some relays repeat."""
     error = poll.error
     values = {
-        "ticket": poll.ticket.to_json(),
-        "document": None if poll.task is None else poll.task.document,
+        "ticket": json.dumps(poll.ticket.to_json()),
+        "document": _redacted(relay, None if poll.task is None else poll.task.document),
         # Errors put the relay's name before their message.
-        "error": error and [type(error).__name__, str(error).removeprefix(f"{error.relay}: ")],
+        "error": _redacted(
+            relay, error and [type(error).__name__, str(error).removeprefix(f"{error.relay}: ")]
+        ),
     }
-    text = json.dumps(values, separators=(",", ":"))
-    return relay._redactor.text(text)  # noqa: SLF001 - it knows the key
+    return "{" + ",".join(f'"{name}":{text}' for name, text in values.items()) + "}"
+
+
+def _redacted(relay: Relay, value: Any) -> str:
+    """Return a value as JSON, without the key in its strings. A short key may match a number or an escape."""
+    redactor = relay._redactor  # noqa: SLF001 - it knows the key
+    text = json.dumps(value, separators=(",", ":"))
+    if redactor.text(text) == text:
+        return text
+    return _STRING.sub(lambda found: json.dumps(redactor.text(json.loads(found[0]))), text)
 
 
 def to_poll(relay: Relay, record: Record) -> Poll:
