@@ -52,6 +52,16 @@ def test_one_of_two_workers_is_killed(bench: Site) -> None:
     assert KEY not in bench.output()
 
 
+def test_a_relay_that_repeats_the_key(bench: Site) -> None:
+    """No row has it after a result was stored."""
+    bench.mock.change = lambda document: document.update(failReason=f"the token {KEY}", properties={KEY: KEY})
+    queue = bench.queue()
+    queue.finish(queue.relays["main"].fetch(bench.submit(1)[0]))
+    rows = dump(bench)
+    assert "the token" in rows
+    assert KEY not in rows
+
+
 def test_a_lost_session_ends_the_worker(bench: Site) -> None:
     """A worker whose identity may belong to another ends with code 1, and the next one goes on."""
     tasks = bench.submit(5)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attrs import evolve
+from cli_process import KEY
 from durable import Site, run, site
 
-from mjrelay import Poll, Relay, State
+from mjrelay import Poll, Relay, State, Ticket
+from mjrelay.durable import queue as queue_module
 from mjrelay.durable import upkeep, workflows
 
 if TYPE_CHECKING:
@@ -49,6 +53,31 @@ def test_the_rate_without_a_batch_endpoint(tmp_path: Path) -> None:
             worker.until(lambda: bench.reported(tasks))
         assert set(bench.calls().values()) == {1}
         assert len(bench.mock.moments) <= 25
+        assert bench.keeps_rate()
+
+
+def test_a_relay_that_lacks_its_batch_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a running worker has learned it, requests keep the rate, also for a large batch; none is lost."""
+    monkeypatch.setattr(queue_module, "_FIRST_POLL", 0.1)
+    with site(tmp_path, rate=10.0) as bench:
+        bench.mock.has_batches = False
+        first, others, polls = bench.submit(4), bench.submit(22), list[Poll]()
+        queue = bench.queue(on_finish=polls.append)
+        queue.add(first)
+        added: list[int] = []
+
+        def ended() -> bool:
+            if len(polls) == 4 and not added:
+                added.append(len(bench.mock.moments))
+                bench.queue().add(others)  # in one batch: this relay has learned nothing
+            return len(polls) == 26
+
+        run(queue, ended)
+        assert sorted(poll.ticket.id for poll in polls) == sorted(first + others)
+        assert all(poll.error is None for poll in polls)
+        assert added[0] <= 4 + 5
+        del bench.mock.moments[: added[0]]
+        assert len(bench.mock.moments) == 22
         assert bench.keeps_rate()
 
 
@@ -172,6 +201,51 @@ def test_a_task_that_needs_input(bench: Site) -> None:
     assert bench.outcomes() == {task: ["needs-input", "succeeded"]}
 
 
+def test_a_task_that_still_needs_input(bench: Site, hurried: None) -> None:
+    """One that is added again by its id is waited for again, and reported again if it still needs input."""
+    (task,), polls = bench.submit(1, outcome=State.NEEDS_INPUT), list[Poll]()
+    queue = bench.queue(on_finish=polls.append)
+    queue.add([task])
+
+    def again() -> bool:
+        if len(polls) == 1 and not waiting(bench):
+            queue.add([task])
+        return len(polls) == 2
+
+    run(queue, again)
+    assert [poll.task and poll.task.state for poll in polls] == [State.NEEDS_INPUT] * 2
+
+
+@pytest.mark.parametrize("polls", [0, 3])
+def test_the_later_deadline_is_kept(bench: Site, polls: int) -> None:
+    """Two waits for a task are merged into one with the later deadline, also if the earlier knows more."""
+    queue = bench.queue()
+    first = evolve(queue.relays["main"].ticket("1", timeout=60.0), polls=polls)
+    queue.store("main", [first.to_json()], first.due)
+    queue.add(["1"], timeout=900.0)
+    queue.add(["2"], timeout=30.0)
+    lease = queue.database.lease()
+    upkeep.Upkeep(queue, lease).merge()
+    lease.close()
+    one, two = sorted(map(Ticket.from_json, bench.tickets()), key=lambda ticket: ticket.id)
+    assert (one.id, two.id, one.polls) == ("1", "2", polls)
+    assert one.deadline - first.started == pytest.approx(900.0, abs=5.0)
+    assert two.deadline - first.started == pytest.approx(30.0, abs=5.0)
+
+
+def test_a_ticket_of_a_newer_version(bench: Site, hurried: None, caplog: pytest.LogCaptureFixture) -> None:
+    """The worker polls other tasks, and keeps the ticket as it is for a newer worker."""
+    newer = '{"v":2,"relay":"newapi","id":"1","new":[]}'
+    tasks, polls = bench.submit(3), list[Poll]()
+    queue = bench.queue(on_finish=polls.append)
+    queue.store("main", [newer], 0.0)
+    queue.add(tasks[:1])
+    queue.add(tasks[1:])
+    run(queue, lambda: len(polls) == 3 and caplog.text.count("1 tasks were not polled") >= 2)
+    assert sorted(poll.ticket.id for poll in polls) == sorted(tasks)
+    assert bench.tickets() == [newer]
+
+
 def test_a_callback_ends_the_wait(bench: Site) -> None:
     """An ended task that is passed to the queue is reported once, also when it is polled later."""
     tasks = [*bench.submit(1), *bench.submit(1, outcome=State.FAILED), *bench.submit(1, 3.0)]
@@ -209,9 +283,10 @@ def test_a_relay_that_the_worker_lacks(bench: Site) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faults of a worker are followed by the next try after a second."""
+    """A task is polled at once, and faults of a worker are followed by the next try after a second."""
     monkeypatch.setattr(workflows, "REPAIR", 1.0)
     monkeypatch.setattr(upkeep, "REPAIR", 1.0)
+    monkeypatch.setattr(queue_module, "_FIRST_POLL", 0.1)
 
 
 def test_a_refused_key(bench: Site, hurried: None, caplog: pytest.LogCaptureFixture) -> None:
@@ -269,3 +344,48 @@ def test_a_poll_and_a_call_that_raise(bench: Site, hurried: None, monkeypatch: p
     queue.add(tasks)
     run(queue, lambda: len(polls) == 3)
     assert not raising
+
+
+def test_on_finish_raises_what_is_no_exception(bench: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and on_finish is called again."""
+    raised = [KeyboardInterrupt, asyncio.CancelledError, GeneratorExit]
+    tasks, polls = bench.submit(3), list[Poll]()
+    kinds = dict(zip(tasks, raised, strict=True))
+
+    def on_finish(poll: Poll) -> None:
+        polls.append(poll)
+        if kind := kinds.pop(poll.ticket.id, None):
+            raise kind
+
+    queue = bench.queue(on_finish=on_finish)
+    for task in tasks:
+        queue.finish(queue.relays["main"].fetch(task))
+    run(queue, lambda: len(polls) == 6 and not waiting(bench))
+    for task, kind in zip(tasks, raised, strict=True):
+        assert caplog.text.count(f"on_finish raised for {task}") == 1
+        assert kind.__name__ in caplog.text
+
+
+def repeat_key(document: dict[str, Any]) -> None:
+    """Write the key into a document, as relays do that echo a request."""
+    document["failReason"] = f"the token {KEY} has no quota"
+    document["properties"] = {KEY: [KEY]}
+
+
+def test_a_relay_that_repeats_the_key(bench: Site, hurried: None) -> None:
+    """No file of the database has it, with results in progress and after their end."""
+    tasks, contents = bench.submit(2, outcome=State.FAILED), list[bytes]()
+    bench.mock.change = repeat_key
+
+    def on_finish(poll: Poll) -> None:
+        assert poll.task is not None
+        assert "has no quota" in poll.task.document["failReason"]
+        contents.append(b"".join(path.read_bytes() for path in bench.folder.glob("tasks.sqlite*")))
+
+    queue = bench.queue(on_finish=on_finish)
+    queue.add(tasks[:1])
+    queue.finish(queue.relays["main"].fetch(tasks[1]))
+    run(queue, lambda: len(contents) == 2)
+    contents.extend(path.read_bytes() for path in bench.folder.glob("tasks.sqlite*"))
+    assert b"has no quota" in contents[0]
+    assert KEY.encode() not in b"".join(contents)

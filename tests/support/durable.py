@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -18,12 +19,14 @@ import psycopg
 from attrs import define, evolve, field
 from cli_process import KEY, environment
 from mjrelay_conformance.mock.relay import MockRelay
+from mjrelay_conformance.mock.responses import MockResponse
 from mjrelay_conformance.mock.server import Server
 from recipes import Running
 
 from mjrelay import Relay
 from mjrelay.contract import load_contract
 from mjrelay.durable import TaskQueue, Worker
+from mjrelay.durable.database import POLL, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,10 +61,16 @@ def note(*what):
         file.write(json.dumps(what) + chr(10))
 
 def on_finish(poll):
+    if (HERE / "forking").exists() and not os.fork():
+        (HERE / "child").write_text(str(os.getpid()))
+        time.sleep(60)
+        os._exit(0)
     outcome = type(poll.error).__name__ if poll.error else poll.task.state.value
     note("begun", poll.ticket.id, outcome)
     if (HERE / "slow").exists():
         time.sleep(0.2)
+    while (HERE / "hanging").exists():
+        time.sleep(0.02)
     if (HERE / "broken").exists() and poll.ticket.id in (HERE / "broken").read_text("utf-8").split():
         raise RuntimeError("no space left")
     note("ended", poll.ticket.id, outcome)
@@ -73,18 +82,31 @@ queue = TaskQueue(relays, on_finish, database=os.environ["DATABASE"], rate=float
 
 
 class RecordingMock(MockRelay):
-    """A mock that records the moment and the size of each response, and may be slow."""
+    """
+    A mock that records the moment and the size of each response, and may be slow.
+
+    Its documents may be changed, and it may lack the batch endpoint of its contract.
+    """
 
     def __init__(self, overlay: Path) -> None:
         super().__init__(load_contract("newapi", [overlay]), key=KEY, clock=time.time, duration=2.0)
         self.moments: list[float] = []
         self.size = 0
         self.delay = 0.0
+        self.has_batches = True
+        self.change: Callable[[Any], object] | None = None
 
     def answer(self, method: str, target: str, headers: Any = (), body: bytes = b"") -> Any:
         """The mock's answer."""
         self.moments.append(time.monotonic())
+        if not self.has_batches and "list-by-condition" in target:
+            return MockResponse(404, (("Content-Type", "application/json"),), b'{"error": "no such route"}')
         answer = super().answer(method, target, headers, body)
+        if self.change is not None:
+            content = json.loads(answer.body)
+            for document in content if isinstance(content, list) else [content]:
+                self.change(document)
+            answer = evolve(answer, body=json.dumps(content).encode())
         self.size += len(answer.body)
         return evolve(answer, delay=self.delay) if self.delay else answer
 
@@ -173,6 +195,11 @@ class Site:
         mock, rate = self.mock, self.rate
         return all(mock.most_within(one) <= (one + 1) * rate + repeated for one in (1.0, 5.0))
 
+    def tickets(self) -> list[str]:
+        """The tickets that wait in the database."""
+        rows = self.queue().database.client.list_workflows(name=POLL, status=WAITING)
+        return [text for row in rows for text in (row.input or {"args": [[]]})["args"][-1]]
+
     def reported(self, tasks: Iterable[str]) -> bool:
         """Whether all of these tasks have been reported."""
         return self.calls().keys() >= set(tasks)
@@ -232,6 +259,43 @@ def run(queue: TaskQueue, until: Callable[[], object]) -> None:
         worker.run(stop, check, every=0.05)
     assert expired.is_alive(), "the condition did not hold"
     expired.cancel()
+
+
+class Line:
+    """A TCP proxy in front of the server of a URL, which can be cut."""
+
+    def __init__(self, url: str) -> None:
+        before, _, after = url.rpartition("@")
+        address, _, name = after.partition("/")
+        host, _, port = address.partition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self.url = f"{before}@127.0.0.1:{self._listener.getsockname()[1]}/{name}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections, and refuse others."""
+        for one in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(self._target)
+                self._sockets += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _forward(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
