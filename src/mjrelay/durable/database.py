@@ -42,6 +42,15 @@ REPAIR = 60.0
 WAITING = ["ENQUEUED", "DELAYED"]
 """The engine's states of a workflow that has not started."""
 
+_PATIENCE = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "15000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+"""How long Postgres may be silent, in seconds and milliseconds; parameters of the URL come first."""
+
 _FAILED = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 _JSON = DBOSPortableJSONSerializer()
@@ -131,7 +140,7 @@ class Database:
             # A password with @ that is not encoded would be taken for a part of the host, and shown.
             case "postgresql" | "postgres" if parsed.database and "@" not in (parsed.host or ""):
                 self._url = parsed.set(drivername="postgresql+psycopg").update_query_dict(
-                    {"connect_timeout": parsed.query.get("connect_timeout", "10")}
+                    {**_PATIENCE, **parsed.query}
                 )
             case _:
                 raise SettingError(

@@ -111,12 +111,11 @@ class SessionLease:
     """
 
     def __init__(self, url: sqlalchemy.URL) -> None:
-        keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         self._engine = sqlalchemy.create_engine(
             url,
             poolclass=sqlalchemy.NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"application_name": "mjrelay worker", **keepalive},
+            connect_args={"application_name": "mjrelay worker"},
         )
         self._session = self._engine.connect()
         self._number = self._session.scalar(_SESSION)
