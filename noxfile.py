@@ -15,8 +15,8 @@ nox.options.sessions = ["lint", "typing", "drift", "tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 
-# Two workers more than cores, because many tests wait for subprocesses.
-WORKERS = ("--numprocesses", str((os.cpu_count() or 1) + 2))
+# More workers than cores, because many tests wait for subprocesses.
+WORKERS = ("--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "worksteal")
 
 # Trust the operating system's certificates, so that installing works behind a company's proxy.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
@@ -103,6 +103,19 @@ def relays(session: nox.Session) -> None:
     run(session, "pytest", "-m", "relays", "tests/codegen", *session.posargs)
 
 
+@installed
+def services(session: nox.Session) -> None:
+    """Run the tests of the durable queue and of the recipes, with a real Redis and a real Postgres."""
+    run(
+        session,
+        "pytest",
+        "-m",
+        "services",
+        *WORKERS,
+        *(session.posargs or ("tests/durable", "tests/recipes")),
+    )
+
+
 @nox.session(python=["3.12", "3.13"], download_python="never", default=False)
 def newer(session: nox.Session) -> None:
     """Run a part of the tests, or what is given after --, on each newer Python that is present."""
@@ -149,7 +162,8 @@ def stress(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the tests of the gate, and fail if branch coverage falls. Takes about twice as long as tests."""
     run(session, "coverage", "erase")
-    run(session, "coverage", "run", "-m", "pytest", *WORKERS, *session.posargs)
+    everything = ("-m", "not stress and not relays")
+    run(session, "coverage", "run", "-m", "pytest", *everything, *WORKERS, *session.posargs)
     run(session, "coverage", "combine", "--quiet")
     run(session, "coverage", "report")
 

@@ -18,6 +18,8 @@ from mjrelay.durable import TaskQueue, Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.services
+
 RELAY = Relay("newapi", KEY, base_url="https://relay.invalid")
 SECRET = "secret-of-the-database"
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def bench(tmp_path: Path, postgres_url: str) -> Iterator[Site]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Site]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import redis
 from cli_process import KEY
 from recipes import Recipe, Running, recipe
@@ -12,6 +13,8 @@ from recipes import Recipe, Running, recipe
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+pytestmark = pytest.mark.services
 
 TASKS = 200
 

@@ -12,7 +12,10 @@ from recipes import recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recipe uses fcntl")
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.skipif(sys.platform == "win32", reason="the recipe uses fcntl"),
+]
 
 PROMPTS = ("a pig --v 6.1", "a cow", "a hen")
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 from cli_process import KEY
 from recipes import Recipe, recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+pytestmark = pytest.mark.services
 
 FILES = ("gallery/models.py", "gallery/submit.py", "gallery/management/commands/poll_pictures.py")
 TICKETS = 50

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 from cli_process import KEY
 from mjrelay_conformance.mock.notifier import Notifier
 from recipes import Recipe, Running, recipe
@@ -17,6 +18,8 @@ from mjrelay import AsyncRelay, callbacks
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.services
 
 
 @contextmanager
