@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mjrelay.base import MjrelayError, SettingError
 from mjrelay.cli.options import Group
-from mjrelay.cli.output import load_extra, print_message
+from mjrelay.cli.output import OutputError, load_extra, print_message
 
 if TYPE_CHECKING:
     from mjrelay.durable import Backlog
@@ -76,7 +77,8 @@ def _stop(stop: threading.Event) -> None:
 
 def _end(code: int) -> None:
     """End the process without waiting for its threads."""
-    sys.stdout.flush()
+    with suppress(OSError, ValueError, OutputError):  # what on_finish has printed
+        sys.stdout.flush()
     os._exit(code)
 
 

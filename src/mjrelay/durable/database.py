@@ -148,7 +148,6 @@ class Database:
                     f" postgresql://user@host/name; pass one as database= or in {VARIABLE}, and encode"
                     " special characters of the password, such as @ as %40"
                 )
-
         renew_after_fork(self, Database._leave_to_parent)
 
     def __str__(self) -> str:

@@ -51,7 +51,7 @@ class Calls:
     Attributes:
         slots: Limits the concurrent calls.
         stopping: Whether no further call may start.
-        running: The threads that are in a call or a poll.
+        running: The threads that run a workflow.
     """
 
     slots: threading.Semaphore
@@ -77,24 +77,25 @@ def register(queue: TaskQueue, calls: Calls) -> None:
         """Poll a batch once, report the tasks that have ended, and enqueue the next poll."""
         with calls.counted():
             polled = DBOS.run_step({"name": "poll"}, _poll, queue, relay, tickets)
-        jobs: list[Job] = [
-            (finish_options(relay, key), (relay, key, 0, record)) for key, record in polled["finished"]
-        ]
-        if left := polled["tickets"]:
-            options = poll_options(relay, batch, number + 1, len(left), polled["due"])
-            jobs.append((options, (relay, batch, number + 1, left)))
-        queue.database.enqueue_patiently(jobs)
+            jobs: list[Job] = [
+                (finish_options(relay, key), (relay, key, 0, record)) for key, record in polled["finished"]
+            ]
+            if left := polled["tickets"]:
+                options = poll_options(relay, batch, number + 1, len(left), polled["due"])
+                jobs.append((options, (relay, batch, number + 1, left)))
+            queue.database.enqueue_patiently(jobs)
 
     @DBOS.workflow(name=FINISH, max_recovery_attempts=None)
     def finish(relay: str, key: str, attempt: int, record: Record) -> None:
         """Call ``on_finish``, and enqueue the next attempt if it did not return."""
-        # Not as a step, which would be one more write: it is repeated after a crash either way.
-        outcome = _call(queue, calls, relay, key, record)
-        if outcome != "returned":
-            # 16 doublings exceed the longest pause.
-            pause = min(2.0 ** min(attempt, 16), _LONGEST_PAUSE) if outcome == "raised" else 0.0
-            options = finish_options(relay, key, attempt + 1, pause)
-            queue.database.enqueue_patiently([(options, (relay, key, attempt + 1, record))])
+        with calls.counted():
+            # Not as a step, which would be one more write: it is repeated after a crash either way.
+            outcome = _call(queue, calls, relay, key, record)
+            if outcome != "returned":
+                # 16 doublings exceed the longest pause.
+                pause = min(2.0 ** min(attempt, 16), _LONGEST_PAUSE) if outcome == "raised" else 0.0
+                options = finish_options(relay, key, attempt + 1, pause)
+                queue.database.enqueue_patiently([(options, (relay, key, attempt + 1, record))])
 
 
 def _poll(queue: TaskQueue, relay: str, tickets: list[str]) -> _Polled:
@@ -130,7 +131,7 @@ def _polled(queue: TaskQueue, relay: str, tickets: list[str]) -> _Polled:
 
 def _call(queue: TaskQueue, calls: Calls, relay: str, key: str, record: Record) -> str:
     """Call ``on_finish`` and return what became of the call."""
-    with calls.slots, calls.counted():
+    with calls.slots:
         if calls.stopping:
             return "stopped"
         try:
