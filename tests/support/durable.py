@@ -7,8 +7,6 @@ import json
 import os
 import secrets
 import socket
-import subprocess
-import sys
 import threading
 import time
 from bisect import bisect_left
@@ -21,7 +19,7 @@ from cli_process import KEY, environment
 from mjrelay_conformance.mock.relay import MockRelay
 from mjrelay_conformance.mock.responses import MockResponse
 from mjrelay_conformance.mock.server import Server
-from recipes import Running
+from recipes import Running, running_python
 
 from mjrelay import Relay
 from mjrelay.contract import load_contract
@@ -154,25 +152,10 @@ class Site:
     @contextlib.contextmanager
     def python(self, *arguments: str, key: str = KEY, **variables: str) -> Iterator[Running]:
         """Run Python in the folder. It is killed at the end."""
-        log = self.folder / f"log-{secrets.token_hex(4)}"
         own = {"DATABASE": self.database, "RATE": str(self.rate), "RELAYS": self.relays}
         own |= {"MJRELAY_BASE_URL": self.base_url, "PYTHONUNBUFFERED": "1"}
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=self.folder,
-                env=environment(key, **(own | variables)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        running = Running(process, log)
-        try:
+        with running_python(self.folder, environment(key, **(own | variables)), *arguments) as running:
             yield running
-        finally:
-            running.kill()
-            process.wait()
 
     def calls(self, what: str = "ended") -> Counter[str]:
         """The number of calls of ``on_finish`` by task that have ``begun`` or ``ended``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -13,14 +14,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 from cli_process import KEY, Counting, environment
 from mjrelay_conformance.mock.server import Server
 
 from mjrelay.contract import load_contract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 _PROGRAM = re.compile(r'^```python title="(.+?)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -85,6 +86,31 @@ class Running:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
+@contextlib.contextmanager
+def running_python(
+    folder: Path, env: Mapping[str, str], *arguments: str, **options: Any
+) -> Iterator[Running]:
+    """Run Python with arguments in a folder. The process is killed at the end."""
+    log = folder / f"log-{secrets.token_hex(4)}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+    running = Running(process, log)
+    try:
+        yield running
+    finally:
+        running.kill()
+        process.wait(_PATIENCE)
+
+
 @define
 class Recipe:
     """The programs of the page in a folder, and a mock of their relay."""
@@ -92,29 +118,13 @@ class Recipe:
     folder: Path
     mock: PolledMock
     variables: dict[str, str]
-    _count: Iterator[int] = field(factory=lambda: iter(range(100)))
 
     @contextlib.contextmanager
     def running(self, *arguments: str, **options: Any) -> Iterator[Running]:
         """Run Python with arguments. The process is killed at the end."""
-        log = self.folder / f"log-{next(self._count)}"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=self.folder,
-                env=environment(KEY, PYTHONUNBUFFERED="1", PYTHONPATH=str(self.folder), **self.variables),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **options,
-            )
-        running = Running(process, log)
-        try:
+        own = environment(KEY, PYTHONUNBUFFERED="1", PYTHONPATH=str(self.folder), **self.variables)
+        with running_python(self.folder, own, *arguments, **options) as running:
             yield running
-        finally:
-            running.kill()
-            process.wait(_PATIENCE)
 
     def run(self, *arguments: str) -> str:
         """Run Python with arguments to its end, and return what it printed."""
